@@ -1,0 +1,159 @@
+"""python -m pipelines.extract: image URIs in, a committed feature table out.
+
+    python -m pipelines.extract --runner=DirectRunner
+    python -m pipelines.extract --input=photos/ --labels_from=parent --conv_base=VGG16 --output=store
+
+Without --input it draws sample pictures and computes their features with random weights, offline.
+Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command cannot start as it was given.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipelines.options import (
+    Parser,
+    add_decoding_options,
+    add_run_options,
+    add_source_options,
+    add_spec_options,
+    run_main,
+)
+from pipelines.preparation import (
+    DEFAULT_STORE,
+    asked_spec,
+    find_images,
+    new_run,
+    new_spec,
+    open_or_create_store,
+)
+from pipelines.progress import shown_progress
+from pipelines.runners import beam_options, explained_failures, find_runner, quiet_import, runner_name, set_up_logging
+from pipelines.summary import planned_text, summary_text, write_summary
+from schemas.errors import RunFailed
+from schemas.runs import Run
+from schemas.store import FeatureStore
+from transforms.extraction import Extraction
+from transforms.planning import RetryFailures
+from transforms.publishing import prepare_conv_base
+from transforms.sources import ListingRules, Source
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's parser."""
+    command = Parser("pipelines.extract", __doc__.partition("\n")[2].strip(), "Beam's own options pass through.")
+    add_source_options(command)
+    add_spec_options(command)
+    add_decoding_options(command)
+    add_run_options(command)
+    return command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or the run fails.
+    """
+    command = parser()
+    given, beam_arguments = command.parse_known_args(list(arguments))
+    set_up_logging(given.log_level)
+    with quiet_import():
+        options = beam_options(beam_arguments, command)
+    sources, rules = find_images(given)
+    if given.dry_run:
+        print(dry_run(given, sources, rules))
+        return 0
+    store = open_or_create_store(given)
+    store.carry(rules.carried)
+    run = new_run(given, runner_name(options))
+    try:
+        with shown_progress(), explained_failures():
+            extract(sources, rules, store, run, given, options)
+    finally:
+        row = store.find_run(run.run_id)
+        if row and given.summary:
+            write_summary(given.summary, row)
+    if row is None:
+        raise RunFailed(f"The pipeline ended, but {store.uri}/runs has no row for the run {run.run_id}.")
+    print(summary_text(row, store))
+    return 0
+
+
+def extract(
+    sources: Sequence[Source],
+    rules: ListingRules,
+    store: FeatureStore,
+    run: Run,
+    given: argparse.Namespace,
+    options: "PipelineOptions",
+) -> None:
+    """Runs the pipeline to its end.
+
+    Raises:
+        RuntimeError: If a worker fails for good.
+    """
+    import apache_beam as beam
+
+    from transforms.steps import CommitRun, ExtractFeatures, ListImages, MakeShards, SkipExtracted
+
+    extraction = Extraction(
+        store_uri=store.uri,
+        spec=store.spec,
+        schema=pa.schema(store.features().schema()),
+        run_id=run.run_id,
+        ds=run.ds,
+        batch_size=given.batch_size,
+        formats=given.formats,
+        max_pixels=given.max_pixels,
+        max_bytes=given.max_bytes,
+        decode_threads=os.cpu_count() or 1,
+    )
+    with beam.Pipeline(runner=find_runner(options), options=options) as root:
+        listing = (
+            root
+            | ListImages(sources, rules)  # refs and counts
+            | SkipExtracted(store, RetryFailures(given.retry_failures))  # those not in the table yet
+        )
+        fragments = (
+            listing
+            | MakeShards(given.shard_size)  # shards of refs
+            | beam.Reshuffle()
+            | ExtractFeatures(extraction, store.conv_base_uri)  # fragments, already Parquet
+        )
+        fragments | CommitRun(store, run, listing.counts)
+
+
+def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: ListingRules) -> str:
+    """Plans without doing anything, and returns what would be done."""
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    import apache_beam as beam
+
+    from transforms.steps import METRICS, ListImages, MakeShards, SkipExtracted
+
+    store = FeatureStore.find(given.output or DEFAULT_STORE)
+    if store is not None:
+        store.refuse_other_spec(asked_spec(given))
+        spec = store.spec
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            spec = prepare_conv_base(new_spec(given), Path(folder)).spec
+    root = beam.Pipeline(runner=FnApiRunner())
+    retry = RetryFailures(given.retry_failures)
+    root | ListImages(sources, rules) | SkipExtracted(store, retry) | MakeShards(given.shard_size)
+    with explained_failures():
+        metrics = root.run().metrics().query()["counters"]
+    counts = {metric.key.metric.name: metric.committed for metric in metrics if metric.key.metric.namespace == METRICS}
+    return planned_text(counts, spec)
+
+
+if __name__ == "__main__":
+    run_main(main)

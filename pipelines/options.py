@@ -1,0 +1,274 @@
+"""The options of the commands, declared once: `--help`, the README's table and every check flow from here.
+
+Beam's own options pass through untouched; what neither Beam nor a command knows is refused.
+"""
+
+import argparse
+import datetime
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from schemas.errors import ConvbaseError, UsageError
+from schemas.spec import EXIF_ORIENTATIONS, INTERPOLATIONS, POOLINGS, PRECISIONS, ConvBaseArg
+from transforms.decoding import FORMATS, MAX_BYTES, MAX_PIXELS
+from transforms.sources import EXTENSIONS
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one sentence."""
+
+    def __init__(self, prog: str, description: str, epilog: str | None = None) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raises instead of printing the usage, which is three screens long."""
+        raise UsageError(f"{message[:1].upper()}{message[1:]}; see python -m {self.prog} --help.")
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which images there are."""
+    group = parser.add_argument_group("images")
+    group.add_argument(
+        "--input",
+        action="append",
+        metavar="URI",
+        help="a folder (recursive), a glob, an image, a .txt of URIs, or a .csv or .parquet manifest with a column "
+        "`uri` and, if you like, `version`, `label`, `split` and further columns, which are carried along; local or any "
+        "fsspec URL; may be given several times (default: sample pictures, drawn into ./sample-pictures)",
+    )
+    group.add_argument(
+        "--extensions",
+        type=_words_lower,
+        default=EXTENSIONS,
+        metavar="A,B",
+        help=f"extensions of a folder's images (default: {','.join(EXTENSIONS)})",
+    )
+    group.add_argument(
+        "--labels_from",
+        choices=("parent",),
+        help="parent: images without a label take the name of their folder, and the folder above it as the split if it "
+        "is named train, validation or test",
+    )
+    group.add_argument(
+        "--manifest_versions",
+        choices=("stat", "none"),
+        default="stat",
+        help="images of a manifest without a column `version`: stat looks each one up, so that changed images are "
+        "noticed; none trusts that the image under a URI never changes (default: stat)",
+    )
+
+
+def add_spec_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the feature spec. None of them has a default here: what is not given, the store decides."""
+    group = parser.add_argument_group("features (where the store exists, what is not given is read from it)")
+    group.add_argument("--conv_base", metavar="NAME", help="any builder of keras.applications (default: VGG16)")
+    group.add_argument(
+        "--conv_base_arg",
+        action="append",
+        metavar="NAME=VALUE",
+        type=_name_and_value,
+        help="a further argument of the builder, such as alpha=0.25; may be given several times",
+    )
+    group.add_argument(
+        "--weights", metavar="WEIGHTS", help="none (random), imagenet, or the URI of a weights file (default: imagenet)"
+    )
+    group.add_argument(
+        "--include_top",
+        nargs="?",
+        const=True,
+        type=_true_or_false,
+        metavar="true|false",
+        help="keep the dense classifier, so that its layers can be asked for (default: false)",
+    )
+    group.add_argument(
+        "--input_shape",
+        type=_shape,
+        metavar="H,W,3",
+        help="the pixels that the base is given (default: those that it was trained with)",
+    )
+    group.add_argument(
+        "--layers",
+        type=_words,
+        metavar="A,B",
+        help="layers whose outputs are the features, one column each (default: the last); "
+        "python -m pipelines.inspect --conv_base=NAME lists them",
+    )
+    group.add_argument(
+        "--pooling",
+        choices=POOLINGS,
+        help="what becomes of a feature map: avg or max over the map, or none to keep it whole (default: avg)",
+    )
+    group.add_argument("--interpolation", choices=INTERPOLATIONS, help="how pictures are resized (default: bilinear)")
+    group.add_argument(
+        "--exif_orientation",
+        choices=EXIF_ORIENTATIONS,
+        help="apply turns pictures upright; ignore is what Keras does (default: apply)",
+    )
+    group.add_argument("--precision", choices=PRECISIONS, help="arithmetic of the base (default: float32)")
+
+
+def add_decoding_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which image files are taken."""
+    group = parser.add_argument_group("which files are taken; the others are rows in `failures`")
+    group.add_argument(
+        "--formats",
+        type=_words_upper,
+        default=FORMATS,
+        metavar="A,B",
+        help=f"formats by Pillow's names (default: {','.join(FORMATS)})",
+    )
+    group.add_argument(
+        "--max_pixels",
+        type=_positive,
+        default=MAX_PIXELS,
+        metavar="N",
+        help=f"most pixels of a picture, checked before it is decoded (default: {MAX_PIXELS})",
+    )
+    group.add_argument(
+        "--max_bytes",
+        type=_positive,
+        default=MAX_BYTES,
+        metavar="N",
+        help=f"most bytes of a file, checked before it is read (default: {MAX_BYTES})",
+    )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a run."""
+    group = parser.add_argument_group("the run")
+    group.add_argument(
+        "--output", metavar="URI", help="the store: a local folder or s3://, gs://, abfs:// (default: ./feature-store)"
+    )
+    group.add_argument(
+        "--shard_size", type=_positive, default=1024, metavar="N", help="images a unit of work (default: 1024)"
+    )
+    group.add_argument(
+        "--batch_size", type=_positive, default=8, metavar="N", help="images a call of the base (default: 8)"
+    )
+    group.add_argument(
+        "--max_failure_ratio",
+        type=_ratio,
+        default=0.1,
+        metavar="R",
+        help="greatest share of bad images, 0 to 1, with which the run is committed (default: 0.1)",
+    )
+    group.add_argument(
+        "--retry_failures",
+        choices=("transient", "all", "none"),
+        default="transient",
+        help="which known failures are tried again; permanent ones only change with the image, or with --formats, "
+        "--max_pixels and --max_bytes (default: transient)",
+    )
+    group.add_argument("--run_id", metavar="NAME", help="name of the run; a run commits once (default: time and chance)")
+    group.add_argument(
+        "--ds", type=_date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
+    )
+    group.add_argument("--dry_run", action="store_true", help="say what would be done, and stop")
+    group.add_argument("--summary", metavar="FILE", help="write the closing figures there as JSON")
+    group.add_argument(
+        "--log_level",
+        choices=("debug", "info", "warning"),
+        default="warning",
+        help="what is logged on standard error; info shows each load of a conv base, debug tracebacks "
+        "(default: warning)",
+    )
+
+
+def spec_options(given: argparse.Namespace) -> dict[str, Any]:
+    """Returns the fields of the feature spec that were given, by name."""
+    fields = {
+        name: getattr(given, name)
+        for name in (
+            "conv_base",
+            "weights",
+            "include_top",
+            "input_shape",
+            "layers",
+            "pooling",
+            "interpolation",
+            "exif_orientation",
+            "precision",
+        )
+    }
+    fields["conv_base_args"] = dict(given.conv_base_arg) if given.conv_base_arg else None
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
+    """Runs a command and exits with its code; an error that is ours is one sentence on standard error."""
+    try:
+        code = main(sys.argv[1:])
+    except ConvbaseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("Interrupted; nothing of this run is visible.", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _words_lower(text: str) -> tuple[str, ...]:
+    return tuple(word.lower().lstrip(".") for word in _words(text))
+
+
+def _words_upper(text: str) -> tuple[str, ...]:
+    return tuple(word.upper() for word in _words(text))
+
+
+def _name_and_value(text: str) -> tuple[str, ConvBaseArg]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    for convert in (int, float):
+        try:
+            return name, convert(value)
+        except ValueError:
+            continue
+    return name, {"true": True, "false": False}.get(value.lower(), value)
+
+
+def _true_or_false(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
+    return text.lower() == "true"
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(side) for side in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not height,width,3") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
+
+
+def _ratio(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not between 0 and 1")
+    return value
+
+
+def _date(text: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a date as 2026-01-31") from None

@@ -1,0 +1,120 @@
+"""What a command does before its pipeline: look at the inputs, settle the spec, open the store, name the run."""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.options import spec_options
+from pipelines.samples import draw_samples
+from schemas.errors import InvalidInput, StoreNotWritable
+from schemas.runs import Run
+from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
+from schemas.storage import canonical_uri, file_system, without_credentials
+from schemas.store import FeatureStore
+from schemas.tables import check_carried
+from transforms.conv_bases import weights_file_sha256
+from transforms.engines import OpenVINOEngine
+from transforms.publishing import prepare_conv_base
+from transforms.sources import ListingRules, Source, carried_columns, find_sources, has_image
+
+DEFAULT_STORE: Final = "./feature-store"
+SAMPLES: Final = "./sample-pictures"
+_SAMPLE_SPEC: Final[Mapping[str, Any]] = {
+    "conv_base": "MobileNet",
+    "conv_base_args": {"alpha": 0.25},
+    "weights": NO_WEIGHTS,
+    "input_shape": (96, 96, 3),
+}
+_PACKAGES: Final = ("apache-beam", "convbase", "deltalake", "keras", "numpy", "openvino", "pandas", "pillow", "pyarrow")
+
+
+def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
+    """Looks at the inputs; where none is given, draws the sample pictures.
+
+    Raises:
+        InvalidInput: If an input cannot be read, or there is no image in any of them.
+    """
+    inputs = given.input
+    if not inputs:
+        samples = draw_samples(Path(SAMPLES))
+        print(
+            f"No --input: using {samples} sample pictures drawn into {SAMPLES}, a conv base with random weights "
+            f"unless told otherwise, and the store {given.output or DEFAULT_STORE}."
+        )
+        inputs, given.labels_from = [SAMPLES], "parent"
+    sources = find_sources(inputs)
+    rules = ListingRules(
+        extensions=given.extensions,
+        labels_from_parent=given.labels_from == "parent",
+        stat_manifests=given.manifest_versions == "stat",
+        carried=carried_columns(sources),
+    )
+    check_carried(given.layers or (), rules.carried)
+    if not has_image(sources, rules):
+        raise InvalidInput(
+            f"There is no image in {', '.join(inputs)}; a folder's images are the files ending in "
+            f"{', '.join(rules.extensions)} (--extensions)."
+        )
+    return sources, rules
+
+
+def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
+    """Returns the fields of the spec that were given, a weights file by its SHA-256."""
+    asked = spec_options(given)
+    if asked.get("weights") not in {None, NO_WEIGHTS, IMAGENET}:
+        asked["weights_sha256"] = weights_file_sha256(asked["weights"])
+    return asked
+
+
+def new_spec(given: argparse.Namespace) -> FeatureSpec:
+    """Returns the spec of a store that is to be made, what is not given filled in."""
+    defaults = {"conv_base": "VGG16"} if given.input else _SAMPLE_SPEC
+    return FeatureSpec(**{**defaults, **asked_spec(given)})
+
+
+def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
+    """Opens the store, or publishes the conv base and creates it.
+
+    Raises:
+        SpecMismatch: If the store holds features of another spec than the one asked.
+        InvalidSpec: If there is no such conv base.
+        WeightsUnavailable: If the weights cannot be had or do not fit.
+        StoreNotWritable: If the store cannot be written.
+    """
+    uri = given.output or DEFAULT_STORE
+    store = FeatureStore.find(uri)
+    if store is not None:
+        store.refuse_other_spec(asked_spec(given))
+        return store
+    spec = new_spec(given)
+    try:
+        fs, root = file_system(uri)
+        fs.makedirs(root, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = prepare_conv_base(spec, Path(folder))
+            prepared.publish(canonical_uri(uri))
+    except OSError as error:
+        raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
+    return FeatureStore.create(uri, prepared.spec)
+
+
+def new_run(given: argparse.Namespace, runner: str) -> Run:
+    """Returns a run that begins now, on a Beam runner."""
+    now = datetime.datetime.now(datetime.UTC)
+    own = {name: value for name, value in vars(given).items() if value is not None}
+    return Run(
+        run_id=given.run_id or f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
+        ds=given.ds or now.date(),
+        started_at=now,
+        max_failure_ratio=given.max_failure_ratio,
+        runner=runner,
+        engine=OpenVINOEngine.name,
+        options=json.loads(without_credentials(json.dumps(own, default=str))),
+        versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+    )

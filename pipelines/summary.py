@@ -1,0 +1,89 @@
+"""What a run prints at its end, and writes for machines."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import fsspec
+
+from schemas.spec import FeatureSpec
+from schemas.store import FeatureStore
+
+_FIGURES: Final = (
+    "listed",
+    "skipped",
+    "extracted",
+    "failed",
+    "seconds",
+    "images_per_second",
+    "table_version",
+    "fingerprint",
+    "run_id",
+    "state",
+    "message",
+    "duplicates",
+    "left_aside",
+    "feature_bytes",
+)
+
+
+def write_summary(uri: str, row: Mapping[str, Any]) -> None:
+    """Writes the closing figures of a run as JSON.
+
+    Args:
+        uri: The file.
+        row: The run's row in the `runs` table.
+    """
+    figures = {name: row[name] for name in _FIGURES}
+    figures["failures_by_code"] = json.loads(row["failures_by_code"])
+    with fsspec.open(uri, "w") as file:
+        file.write(json.dumps(figures, indent=2) + "\n")
+
+
+def summary_text(row: Mapping[str, Any], store: FeatureStore) -> str:
+    """Returns the closing summary of a run, one screen long."""
+    failures = json.loads(row["failures_by_code"])
+    lines = [
+        f"Run {row['run_id']} is {row['state']}.",
+        *_figures(
+            ("images in the input", row["listed"]),
+            ("already in the store", row["skipped"]),
+            ("extracted", row["extracted"]),
+            ("failed", row["failed"]),
+            *((f"  {code}", count) for code, count in failures.items()),
+            ("mentioned twice", row["duplicates"]),
+            ("files left aside", row["left_aside"]),
+        ),
+        f"  {row['seconds']:.1f} s, {row['images_per_second']:.1f} images/s, "
+        f"{row['feature_bytes'] / 1e6:.1f} MB of Parquet, version {row['table_version']} of the table",
+        f"  store {store.uri}, fingerprint {store.fingerprint}",
+        f"  columns {', '.join(f'{name} {list(shape)}' for name, shape in store.spec.shape_by_layer.items())}",
+        f"Look at it: python -m pipelines.inspect {store.uri}",
+    ]
+    return "\n".join(lines)
+
+
+def planned_text(counts: Mapping[str, int], spec: FeatureSpec) -> str:
+    """Returns what a dry run prints.
+
+    Args:
+        counts: The counters of the planning steps.
+        spec: The spec of the features.
+    """
+    planned = counts.get("images_listed", 0) - counts.get("images_skipped", 0)
+    lines = [
+        "Dry run; nothing is written.",
+        *_figures(
+            ("images in the input", counts.get("images_listed", 0)),
+            ("already in the store", counts.get("images_skipped", 0)),
+            ("to extract", planned),
+            ("shards", counts.get("shards", 0)),
+            ("bytes of features", planned * spec.bytes_per_image),
+        ),
+        f"  fingerprint {spec.fingerprint}",
+    ]
+    return "\n".join(lines)
+
+
+def _figures(*rows: tuple[str, int]) -> list[str]:
+    return [f"  {name:<22} {count:>14,}" for name, count in rows]

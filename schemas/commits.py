@@ -1,0 +1,44 @@
+"""Delta log actions for files that were written without `deltalake`."""
+
+import json
+import time
+from urllib.parse import unquote
+
+from deltalake.transaction import AddAction
+
+from schemas.fragments import Fragment
+from schemas.storage import file_system, join
+
+
+def add_action(table_uri: str, fragment: Fragment) -> AddAction:
+    """Returns the Delta action that adds a fragment to its table.
+
+    The path is handed over as it is named; `deltalake` quotes it (Delta protocol, "Add File": paths are URL-encoded).
+
+    Raises:
+        FileNotFoundError: If the fragment is not there in full.
+    """
+    fs, path = file_system(join(table_uri, fragment.path))
+    found = fs.info(path)["size"]
+    if found != fragment.size:
+        raise FileNotFoundError(f"{join(table_uri, fragment.path)} has {found} bytes, {fragment.size} were written.")
+    statistics = {
+        "numRecords": fragment.rows,
+        "minValues": {"uri": fragment.first_uri},
+        "maxValues": {"uri": fragment.last_uri},
+        "nullCount": {"uri": 0},
+    }
+    return AddAction(
+        path=fragment.path,
+        size=fragment.size,
+        partition_values=partition_values(fragment.path),
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps(statistics),
+    )
+
+
+def partition_values(path: str) -> dict[str, str | None]:
+    """Returns the partition values that a path names, as `{"ds": "2026-01-31"}` for `ds=2026-01-31/a.parquet`."""
+    folders = [folder.partition("=") for folder in path.split("/")[:-1]]
+    return {name: unquote(value) for name, _, value in folders}

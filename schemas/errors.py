@@ -1,0 +1,113 @@
+"""What can go wrong, one class a kind of error, one sentence each.
+
+Three families, told apart by what happens next:
+
+- `UsageError`: the command line, the input or the spec is wrong. Nothing has been done; exit code 2.
+- `RunFailed`: the run began and could not be completed. Nothing half is visible; exit code 1.
+- `ImageError`: one image is bad. It becomes a row in `failures`; the run goes on.
+
+Everything else (`MemoryError`, a full disk, a bug) is not caught: the runner retries it or the run fails.
+"""
+
+import difflib
+import enum
+from collections.abc import Iterable
+
+
+class ConvbaseError(Exception):
+    """An error that is told to the user in one sentence."""
+
+    exit_code = 1
+
+
+class UsageError(ConvbaseError):
+    """The command cannot start as it was given."""
+
+    exit_code = 2
+
+
+class InvalidSpec(UsageError):
+    """A field of the feature spec has a value that no conv base takes."""
+
+
+class SpecMismatch(UsageError):
+    """The store holds features of another spec."""
+
+
+class InvalidInput(UsageError):
+    """An `--input` cannot be read, or holds no image."""
+
+
+class StoreNotFound(UsageError):
+    """There is no feature store where one was expected."""
+
+
+class StoreNotWritable(UsageError):
+    """The store's folder cannot be written."""
+
+
+class WeightsUnavailable(UsageError):
+    """The weights cannot be fetched, or do not fit the conv base."""
+
+
+class RunFailed(ConvbaseError):
+    """The run could not be completed, and nothing of it is visible."""
+
+
+class FailureCode(enum.StrEnum):
+    """Why an image has no features. The codes are stable: alerts and queries may rely on them.
+
+    Attributes:
+        stage: `fetch` (the bytes could not be had) or `decode` (the bytes are no picture that we take).
+        permanent: Whether only another version of the image can change the outcome. Permanent failures are not tried
+            again until the image changes; the others are tried again by the next run.
+    """
+
+    stage: str
+    permanent: bool
+
+    def __new__(cls, code: str, stage: str, permanent: bool) -> "FailureCode":
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.stage = stage
+        member.permanent = permanent
+        return member
+
+    NOT_FOUND = "not_found", "fetch", True
+    PERMISSION_DENIED = "permission_denied", "fetch", False
+    TIMEOUT = "timeout", "fetch", False
+    UNREADABLE = "unreadable", "fetch", False
+    TOO_MANY_BYTES = "too_many_bytes", "fetch", True
+    EMPTY_FILE = "empty_file", "decode", True
+    NOT_AN_IMAGE = "not_an_image", "decode", True
+    UNSUPPORTED_FORMAT = "unsupported_format", "decode", True
+    UNSUPPORTED_PIXELS = "unsupported_pixels", "decode", True
+    TOO_MANY_PIXELS = "too_many_pixels", "decode", True
+    TRUNCATED = "truncated", "decode", True
+    DECODER_ERROR = "decoder_error", "decode", True
+
+
+class ImageError(Exception):
+    """One image cannot be processed.
+
+    Attributes:
+        code: Why, as a stable code.
+        message: Why, as a sentence for people.
+    """
+
+    def __init__(self, code: FailureCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[FailureCode, str]]:
+        return type(self), (self.code, self.message)
+
+
+def nearest_names(name: str, known: Iterable[str]) -> str:
+    """Returns `"; did you mean 'a' or 'b'?"` for the known names that look like `name`, or an empty string."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
+    if not matches:
+        return ""
+    return "; did you mean " + " or ".join(f"'{by_folded[match]}'" for match in matches) + "?"

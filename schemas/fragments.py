@@ -1,0 +1,111 @@
+"""`Fragment`: a Parquet file that is written but not committed yet, and the writer of it."""
+
+import dataclasses
+import enum
+from types import TracebackType
+from typing import Final, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schemas.errors import FailureCode
+from schemas.storage import file_system, join
+from schemas.tables import feature_shape
+
+ROW_GROUP_BYTES: Final = 16 * 2**20
+
+
+class TableName(enum.StrEnum):
+    """The tables to which workers write."""
+
+    FEATURES = "features"
+    FAILURES = "failures"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fragment:
+    """A Parquet file that is written but not committed yet: what a worker hands on instead of the rows.
+
+    Attributes:
+        table: The table it belongs to.
+        path: Its path under the table's folder, as it is named (not percent-encoded).
+        rows: Its rows.
+        size: Its bytes.
+        first_uri: The least URI in it, and `last_uri` the greatest: statistics by which readers skip files.
+        last_uri: See `first_uri`.
+        supersedes: Whether some of its images have older rows in the table, which go when it is committed.
+        failures_by_code: For `failures`, how many rows it holds of each code.
+    """
+
+    table: TableName
+    path: str
+    rows: int
+    size: int
+    first_uri: str
+    last_uri: str
+    supersedes: bool = False
+    failures_by_code: tuple[tuple[FailureCode, int], ...] = ()
+
+
+class FragmentWriter:
+    """Writes one fragment, a row group at a time; holds at most `ROW_GROUP_BYTES` and one batch in memory.
+
+    Strings are dictionary-encoded. Features are not (they hardly ever repeat) and have no statistics (nobody filters by
+    the 513th float). Zstandard at its fastest level takes out the zeros that a ReLU leaves.
+
+    Use it as a context manager; `fragment` is there once it is closed.
+    """
+
+    def __init__(self, table_uri: str, table: TableName, path: str, schema: pa.Schema) -> None:
+        """Opens the file.
+
+        Args:
+            table_uri: The table's folder.
+            table: The table.
+            path: The fragment's path under the folder. Nobody else may ever write to it.
+            schema: The schema of the rows, with a column `uri` and without partition columns.
+        """
+        self._table = table
+        self._path = path
+        self._schema = schema
+        self._fs, self._target = file_system(join(table_uri, path))
+        self._file = self._fs.open(self._target, "wb")
+        texts = [field.name for field in schema if feature_shape(field) is None]
+        self._parquet = pq.ParquetWriter(
+            self._file, schema, compression="zstd", compression_level=1, use_dictionary=texts, write_statistics=texts
+        )
+        self._pending: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._first = self._last = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if kind is None:
+            self._flush()
+        self._parquet.close()
+        self._file.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Adds rows."""
+        if not batch.num_rows:
+            return
+        extremes = pc.min_max(batch.column("uri")).as_py()
+        self._first = min(self._first, extremes["min"]) if self._rows else extremes["min"]
+        self._last = max(self._last, extremes["max"])
+        self._rows += batch.num_rows
+        self._pending.append(batch)
+        if sum(pending.nbytes for pending in self._pending) >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def fragment(self, *, supersedes: bool = False) -> Fragment:
+        """Describes the fragment, once the writer is closed."""
+        size = self._fs.size(self._target)
+        return Fragment(self._table, self._path, self._rows, size, self._first, self._last, supersedes)
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._parquet.write_table(pa.Table.from_batches(self._pending, self._schema))
+            self._pending.clear()

@@ -1,0 +1,75 @@
+"""`ImageRef`: an image to process, and how many of them travel together as Arrow.
+
+A ref exists as a Python object only at the moment its image is fetched. Everywhere else refs are rows of Arrow record
+batches of `REFS_PER_BATCH` rows: planning over millions of images never holds an object an image.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+
+REFS_PER_BATCH: Final = 8192
+
+SIZE: Final = "_size"
+SUPERSEDES: Final = "_supersedes"
+
+# `version` is null until it has been looked up; columns with an underscore do not reach the tables.
+REF_SCHEMA: Final = pa.schema(
+    [
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("version", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("split", pa.string()),
+        pa.field(SIZE, pa.int64()),
+        pa.field(SUPERSEDES, pa.bool_()),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageRef:
+    """An image to process.
+
+    Attributes:
+        uri: Where it is, in canonical form.
+        version: What changes when its bytes change: an etag, a generation, or size and mtime; empty where the input
+            says nothing of it.
+        size: Its bytes, where the listing told.
+    """
+
+    uri: str
+    version: str
+    size: int | None
+
+
+def image_refs(batch: pa.RecordBatch) -> Iterator[ImageRef]:
+    """Yields the rows of a batch of refs."""
+    columns = (batch.column(name).to_pylist() for name in ("uri", "version", SIZE))
+    for uri, version, size in zip(*columns, strict=True):
+        yield ImageRef(uri, version, size)
+
+
+def image_version(info: Mapping[str, Any]) -> str:
+    """Returns what identifies the bytes of a file, from what its file system says of it.
+
+    Args:
+        info: One entry of `fsspec`'s `ls(detail=True)` or `info`.
+
+    Returns:
+        The generation (GCS), the ETag (S3, Azure, HTTP), or size and modification time; empty if there is none of them.
+    """
+    for name in ("generation", "ETag", "etag"):
+        if info.get(name):
+            return str(info[name]).strip('"')
+    modified = info.get("mtime") or info.get("LastModified") or info.get("last_modified") or info.get("created")
+    if modified is None:
+        return ""
+    stamp = f"{modified:.6f}" if isinstance(modified, float) else str(modified)
+    return f"{info.get('size')}-{stamp}"
+
+
+def ref_schema(carried: pa.Schema | None = None) -> pa.Schema:
+    """Returns the schema of refs that carry further columns of a manifest along."""
+    return pa.schema([*REF_SCHEMA, *(carried or ())])

@@ -1,0 +1,98 @@
+"""`Scan`: rows of one snapshot of a table, in whatever form they are wanted."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from schemas.errors import UsageError, nearest_names
+from schemas.tables import feature_shape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS_PER_BATCH: Final = 8192
+
+Where: TypeAlias = pc.Expression | Sequence[tuple[str, str, object]]
+
+
+class Scan:
+    """Rows of one snapshot, not read yet. All endings see the same rows in the same order.
+
+    Attributes:
+        schema: The Arrow schema of the columns asked for. A feature column has its shape in the field's metadata.
+    """
+
+    def __init__(self, table: DeltaTable, columns: Sequence[str] | None = None, where: Where | None = None) -> None:
+        """Prepares a scan.
+
+        Args:
+            table: A snapshot.
+            columns: The columns to read, all of them unless told.
+            where: A PyArrow expression, or (column, operator, value) triples that must all hold, as in
+                `[("split", "=", "train")]`.
+
+        Raises:
+            UsageError: If the table has no such column.
+        """
+        self._dataset = table.to_pyarrow_dataset()
+        names = self._dataset.schema.names
+        for name in columns or ():
+            if name not in names:
+                raise UsageError(f"The table has no column '{name}'{nearest_names(name, names)}")
+        self._columns = list(columns) if columns is not None else names
+        if where is None or isinstance(where, pc.Expression):
+            self._filter = where
+        else:
+            self._filter = pq.filters_to_expression([list(where)])
+        self.schema: pa.Schema = pa.schema([self._dataset.schema.field(name) for name in self._columns])
+
+    def to_batches(self, rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
+        """Yields record batches of at most `rows_per_batch` rows; memory stays bounded whatever the table's size."""
+        scanner = self._dataset.scanner(columns=self._columns, filter=self._filter, batch_size=rows_per_batch)
+        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+
+    def to_arrow(self) -> pa.Table:
+        """Returns the rows as an Arrow table."""
+        table: pa.Table = self._dataset.to_table(columns=self._columns, filter=self._filter)
+        return table.cast(self.schema)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Returns the rows as a DataFrame; a feature is one NumPy array a row."""
+        return self.to_arrow().to_pandas()
+
+    def to_numpy(self, column: str | None = None) -> np.ndarray:
+        """Returns one column as an array.
+
+        Args:
+            column: The column; the only feature column among the scan's columns unless told.
+
+        Returns:
+            float32 [n, D] or [n, H, W, C] for a feature column, as its shape says, else [n]. Features are not copied
+            where the rows come from one row group, else copied once.
+
+        Raises:
+            UsageError: If no column is named and the scan has not exactly one feature column.
+        """
+        name = column or self._only_feature_column()
+        values = self._dataset.to_table(columns=[name], filter=self._filter).column(0)
+        shape = feature_shape(self._dataset.schema.field(name))
+        return values.to_numpy() if shape is None else _stack(values, shape)
+
+    def _only_feature_column(self) -> str:
+        names = [field.name for field in self.schema if feature_shape(field) is not None]
+        if len(names) != 1:
+            raise UsageError(f"to_numpy() reads one column and the scan has {len(names)} feature columns; name one.")
+        return str(names[0])
+
+
+def _stack(features: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
+    chunks = [chunk.flatten().to_numpy(zero_copy_only=True) for chunk in features.chunks if len(chunk)]
+    if not chunks:
+        return np.empty((0, *shape), np.float32)
+    flat = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+    return flat.reshape(len(features), *shape)

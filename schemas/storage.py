@@ -1,0 +1,173 @@
+"""Where bytes live: URIs, file systems, and the one place that translates credentials.
+
+Paths are kept as they are named (never percent-encoded): a `#`, `?`, `%2F`, a space or an NFD accent in a file's name
+comes back exactly.
+"""
+
+import functools
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import fsspec
+from fsspec.config import conf
+
+CONNECT_TIMEOUT_SECONDS: Final = 10
+READ_TIMEOUT_SECONDS: Final = 60
+ATTEMPTS: Final = 5
+
+_S3_PROTOCOLS: Final = frozenset({"s3", "s3a"})
+_GCS_PROTOCOLS: Final = frozenset({"gs", "gcs"})
+
+# fsspec reads a "::" as a chain of file systems. Only these ever stand at the head of one; in any other URI "::" is
+# part of a name.
+_CHAIN_HEADS: Final = frozenset(
+    {"zip", "tar", "libarchive", "simplecache", "filecache", "blockcache", "reference", "dir"}
+)
+_PROTOCOL: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def protocol_of(uri: str) -> str:
+    """Returns the protocol of a URI, `file` for a bare path."""
+    match = _PROTOCOL.match(uri)
+    return match[1].lower() if match else "file"
+
+
+def _is_chained(uri: str) -> bool:
+    head, separator, _ = uri.partition("::")
+    return bool(separator) and head.partition("://")[0] in _CHAIN_HEADS
+
+
+def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Returns the file system of a URI and the path in it.
+
+    File systems are made where they are used and are cached per process by fsspec. Reads have a timeout: without one, a
+    connection that dies silently holds a worker for ever.
+
+    Args:
+        uri: A local path or any fsspec URL, such as `s3://bucket/a.jpg` or `zip://a.jpg::s3://bucket/a.zip`.
+    """
+    if _is_chained(uri):
+        fs, path = fsspec.core.url_to_fs(uri)
+        return fs, path
+    protocol = protocol_of(uri)
+    fs = fsspec.filesystem(protocol, **_file_system_options(protocol))
+    return fs, fs._strip_protocol(uri)
+
+
+def _file_system_options(protocol: str) -> dict[str, Any]:
+    if protocol in {"file", "local"}:
+        return {"auto_mkdir": True}
+    if protocol in _S3_PROTOCOLS:
+        given = conf.get("s3", {}).get("config_kwargs", {})
+        return {
+            "config_kwargs": {
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "read_timeout": READ_TIMEOUT_SECONDS,
+                "retries": {"mode": "standard", "max_attempts": ATTEMPTS},
+                **given,
+            }
+        }
+    if protocol in _GCS_PROTOCOLS:
+        return {"timeout": READ_TIMEOUT_SECONDS}
+    return {}
+
+
+def canonical_uri(uri: str) -> str:
+    """Returns the one form in which a URI is stored: absolute, with its protocol, its name untouched.
+
+    >>> canonical_uri("s3a://bucket//a b#.jpg")
+    's3://bucket//a b#.jpg'
+    """
+    if _is_chained(uri):
+        return uri
+    fs, path = file_system(uri)
+    return str(fs.unstrip_protocol(path))
+
+
+def uri_builder(uri: str, fs: fsspec.AbstractFileSystem) -> "functools.partial[str]":
+    """Returns a function from paths in `fs`, the file system of `uri`, to canonical URIs."""
+    return functools.partial(_chained_uri if _is_chained(uri) else _plain_uri, uri, fs)
+
+
+def _plain_uri(_: str, fs: fsspec.AbstractFileSystem, path: str) -> str:
+    return str(fs.unstrip_protocol(path))
+
+
+def _chained_uri(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> str:
+    head, _, rest = uri.partition("::")
+    return f"{head.partition('://')[0]}://{path}::{rest}"
+
+
+def join(uri: str, *parts: str) -> str:
+    """Joins path segments to a folder's URI."""
+    return posixpath.join(uri.rstrip("/"), *parts)
+
+
+def delta_location(uri: str) -> str:
+    """Returns a folder's URI as the `deltalake` package wants it: a local one as a bare path, which needs no quoting."""
+    if protocol_of(uri) not in {"file", "local"}:
+        return canonical_uri(uri)
+    return str(file_system(uri)[1])
+
+
+def without_credentials(text: str) -> str:
+    """Returns the text with the `user:password@` of every URL in it taken out."""
+    return _USERINFO.sub("", text)
+
+
+def delta_storage_options(uri: str) -> dict[str, str]:
+    """Translates fsspec's configuration into the options of the `deltalake` package.
+
+    Both read the usual environment variables (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
+    `AZURE_STORAGE_ACCOUNT_NAME` …) by themselves. What is set for fsspec alone (`FSSPEC_S3_KEY`, `~/.config/fsspec/*.json`)
+    is handed on here.
+
+    Args:
+        uri: The store's URI.
+
+    Returns:
+        Options by name; empty for a local store.
+    """
+    protocol = protocol_of(uri)
+    if protocol in _S3_PROTOCOLS:
+        return dict(_s3_options(conf.get("s3", {})))
+    if protocol in _GCS_PROTOCOLS:
+        return dict(_gcs_options({**conf.get("gs", {}), **conf.get("gcs", {})}))
+    if protocol in {"abfs", "abfss", "az"}:
+        return dict(_azure_options({**conf.get("az", {}), **conf.get("abfs", {})}))
+    return {}
+
+
+def _s3_options(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    client = given.get("client_kwargs", {})
+    names = {
+        "AWS_ACCESS_KEY_ID": given.get("key"),
+        "AWS_SECRET_ACCESS_KEY": given.get("secret"),
+        "AWS_SESSION_TOKEN": given.get("token"),
+        "AWS_ENDPOINT_URL": given.get("endpoint_url") or client.get("endpoint_url"),
+        "AWS_REGION": client.get("region_name"),
+    }
+    yield from ((name, value) for name, value in names.items() if value)
+    if str(names["AWS_ENDPOINT_URL"]).startswith("http://"):
+        yield "AWS_ALLOW_HTTP", "true"
+
+
+def _gcs_options(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    token = given.get("token")
+    if isinstance(token, str) and token.endswith(".json"):
+        yield "GOOGLE_SERVICE_ACCOUNT", token
+
+
+def _azure_options(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    names = {
+        "AZURE_STORAGE_ACCOUNT_NAME": given.get("account_name"),
+        "AZURE_STORAGE_ACCOUNT_KEY": given.get("account_key"),
+        "AZURE_STORAGE_SAS_TOKEN": given.get("sas_token"),
+        "AZURE_STORAGE_CLIENT_ID": given.get("client_id"),
+        "AZURE_STORAGE_CLIENT_SECRET": given.get("client_secret"),
+        "AZURE_STORAGE_TENANT_ID": given.get("tenant_id"),
+    }
+    yield from ((name, value) for name, value in names.items() if value)

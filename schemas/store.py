@@ -1,0 +1,224 @@
+"""`FeatureStore`: the folder that `--output` names, with three Delta tables and the conv base that made them.
+
+    <store>/features/                    one row an image
+    <store>/failures/                    one row an image that could not be processed
+    <store>/runs/                        one row a run
+    <store>/conv_bases/<fingerprint>/    the published conv base
+
+A store holds the features of one spec, which is written into the `features` table itself: making the table and naming
+its spec is one atomic commit, so that two commands that create a store at the same moment cannot disagree.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.schema import Field
+
+from schemas.commits import add_action
+from schemas.errors import InvalidInput, SpecMismatch, StoreNotFound, StoreNotWritable
+from schemas.fragments import Fragment, TableName
+from schemas.runs import Run, RunOutcome, run_row
+from schemas.scan import Scan, Where
+from schemas.spec import FeatureSpec
+from schemas.storage import canonical_uri, delta_location, delta_storage_options, join
+from schemas.supersession import superseding_actions
+from schemas.tables import FAILURES, RUNS, carried_fields, features_schema
+
+
+_SPEC_PROPERTY: Final = "convbase.spec"
+_RUNS: Final = "runs"
+_PARTITIONED_BY: Final[Mapping[str, list[str]]] = {TableName.FEATURES: ["ds"], TableName.FAILURES: ["ds"], _RUNS: []}
+
+
+class FeatureStore:
+    """A feature store. Instances are cheap; every read opens the newest snapshot unless a version is named.
+
+    Attributes:
+        uri: The store's folder, in canonical form.
+        spec: The spec of its features.
+    """
+
+    def __init__(self, uri: str, spec: FeatureSpec) -> None:
+        """Use `open` or `create`."""
+        self.uri = uri
+        self.spec = spec
+
+    @classmethod
+    def open(cls, uri: str) -> "FeatureStore":
+        """Opens a store.
+
+        Raises:
+            StoreNotFound: If there is none.
+        """
+        store = cls.find(uri)
+        if store is None:
+            raise StoreNotFound(f"There is no feature store at {uri}; pipelines.extract --output={uri} makes one.")
+        return store
+
+    @classmethod
+    def find(cls, uri: str) -> "FeatureStore | None":
+        """Opens a store, or returns None if there is none."""
+        canonical = canonical_uri(uri)
+        try:
+            features = _open_table(join(canonical, TableName.FEATURES))
+        except TableNotFoundError:
+            return None
+        spec = features.metadata().configuration.get(_SPEC_PROPERTY)
+        if spec is None:
+            raise StoreNotFound(f"{join(uri, TableName.FEATURES)} is a Delta table, but of no feature store.")
+        return cls(canonical, FeatureSpec.from_json(spec))
+
+    @classmethod
+    def create(cls, uri: str, spec: FeatureSpec) -> "FeatureStore":
+        """Creates a store, or opens it if it is there already with the same spec.
+
+        Args:
+            uri: The folder; it is made.
+            spec: A resolved spec whose conv base is published under the folder.
+
+        Raises:
+            SpecMismatch: If there is a store with another spec.
+            StoreNotWritable: If the folder cannot be written.
+        """
+        canonical = canonical_uri(uri)
+        try:
+            for name, schema in ((TableName.FAILURES, FAILURES), (_RUNS, RUNS)):
+                _create_table(canonical, name, schema, "ignore")
+            configuration = {_SPEC_PROPERTY: spec.to_json()}
+            _create_table(canonical, TableName.FEATURES, features_schema(spec), "ignore", configuration)
+        except (OSError, DeltaError) as error:
+            raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
+        store = cls.open(canonical)
+        if store.spec.fingerprint != spec.fingerprint:
+            store.refuse_other_spec(spec.to_dict())
+        return store
+
+    def refuse_other_spec(self, asked: Mapping[str, object]) -> None:
+        """Compares spec fields that were asked for with the store's.
+
+        Raises:
+            SpecMismatch: If one differs, naming every field that does.
+        """
+        differences = self.spec.differences(asked)
+        if differences:
+            raise SpecMismatch(
+                f"The store {self.uri} holds features of another spec ({'; '.join(differences)}): "
+                "leave these options out, or name another --output."
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the store's spec."""
+        return self.spec.fingerprint
+
+    @property
+    def conv_base_uri(self) -> str:
+        """The folder of the published conv base."""
+        return join(self.uri, "conv_bases", self.fingerprint)
+
+    def features(self, version: int | None = None) -> DeltaTable:
+        """Returns a snapshot of `features`."""
+        return _open_table(join(self.uri, TableName.FEATURES), version)
+
+    def failures(self, version: int | None = None) -> DeltaTable:
+        """Returns a snapshot of `failures`."""
+        return _open_table(join(self.uri, TableName.FAILURES), version)
+
+    def runs(self) -> DeltaTable:
+        """Returns the newest snapshot of `runs`."""
+        return _open_table(join(self.uri, _RUNS))
+
+    def scan(
+        self, columns: Sequence[str] | None = None, where: Where | None = None, *, table_version: int | None = None
+    ) -> Scan:
+        """Prepares a scan of `features`; see `Scan` for its endings and arguments."""
+        return Scan(self.features(table_version), columns, where)
+
+    def carry(self, carried: Iterable[pa.Field]) -> None:
+        """Adds columns that a manifest carries along to `features`, where it lacks them.
+
+        Raises:
+            InvalidInput: If a column is there with another type.
+            InvalidSpec: If a column has a name that is taken.
+        """
+        wanted = list(carried)
+        features_schema(self.spec, wanted)
+        table = self.features()
+        present = pa.schema(table.schema())
+        for field in wanted:
+            if field.name in present.names and present.field(field.name).type != field.type:
+                raise InvalidInput(
+                    f"The manifest's column '{field.name}' is {field.type}, "
+                    f"in the store it is {present.field(field.name).type}; convert it or leave it out."
+                )
+        missing = [field for field in carried_fields(wanted) if field.name not in present.names]
+        if missing:
+            table.alter.add_columns([Field.from_arrow(field) for field in missing])
+
+    def commit_fragments(self, name: TableName, run_id: str, fragments: Iterable[Fragment]) -> int:
+        """Makes the rows of fragments visible in one atomic commit, once a run, whatever is tried again.
+
+        Older rows of images in superseding fragments go in the same commit, so that no reader ever sees an image twice
+        or not at all.
+
+        Args:
+            name: The table.
+            run_id: The run; a second commit under the same name does nothing.
+            fragments: Fragments of that table, complete on storage.
+
+        Returns:
+            The version of the table after the commit.
+
+        Raises:
+            FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
+        """
+        table = _open_table(join(self.uri, name))
+        new = list(fragments)
+        if table.transaction_version(run_id) is not None or not new:
+            return table.version()
+        table_uri = join(self.uri, name)
+        actions = [add_action(table_uri, fragment) for fragment in new]
+        actions += superseding_actions(table_uri, table, [fragment.path for fragment in new if fragment.supersedes])
+        table.create_write_transaction(
+            actions, "append", table.schema(), _PARTITIONED_BY[name], commit_properties=_commit_properties(run_id)
+        )
+        return _open_table(table_uri).version()
+
+    def record_run(self, run: Run, outcome: RunOutcome) -> None:
+        """Writes the row of a run, once a run, whatever is tried again."""
+        table = self.runs()
+        if table.transaction_version(run.run_id) is None:
+            row = run_row(run, outcome, self.spec)
+            write_deltalake(table, row, mode="append", commit_properties=_commit_properties(run.run_id))
+
+    def find_run(self, run_id: str) -> dict[str, Any] | None:
+        """Returns the row of a run by column, or None if it has not ended."""
+        rows = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().to_pylist()
+        return rows[0] if rows else None
+
+
+def _commit_properties(run_id: str) -> CommitProperties:
+    return CommitProperties(app_transactions=[Transaction(run_id, 1)], custom_metadata={"run_id": run_id})
+
+
+def _open_table(uri: str, version: int | None = None) -> DeltaTable:
+    return DeltaTable(delta_location(uri), version=version, storage_options=delta_storage_options(uri))
+
+
+def _create_table(
+    store_uri: str, name: str, schema: pa.Schema, mode: Any, configuration: Mapping[str, str] | None = None
+) -> None:
+    uri = join(store_uri, name)
+    DeltaTable.create(
+        delta_location(uri),
+        schema,
+        mode=mode,
+        partition_by=_PARTITIONED_BY[name],
+        name=name,
+        configuration=configuration,
+        storage_options=delta_storage_options(uri),
+        raise_if_key_not_exists=False,
+    )

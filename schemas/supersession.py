@@ -1,0 +1,77 @@
+"""Taking the old rows of changed images out of a table, in the same commit that brings the new ones.
+
+Files are never changed: those that hold an old row are written again without it, and the log swaps one for the other.
+"""
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.transaction import AddAction, RemoveAction
+
+from schemas.commits import add_action, partition_values
+from schemas.fragments import Fragment, FragmentWriter, TableName
+from schemas.storage import file_system, join
+
+
+def superseding_actions(
+    table_uri: str, table: DeltaTable, superseding_paths: Sequence[str]
+) -> Iterator[AddAction | RemoveAction]:
+    """Yields the Delta actions that take out the rows of every image in the given fragments.
+
+    Args:
+        table_uri: The table's folder.
+        table: The snapshot that the commit builds on; a commit that changes the same files in between is a conflict.
+        superseding_paths: Paths under the table's folder of the fragments that hold the new rows.
+    """
+    if not superseding_paths:
+        return
+    changed = pa.chunked_array([_read_uris(join(table_uri, path)) for path in superseding_paths]).combine_chunks()
+    for path in _files_that_may_hold(table, changed):
+        file_uri = join(table_uri, path)
+        stale = pc.is_in(_read_uris(file_uri), value_set=changed)
+        if not pc.any(stale).as_py():
+            continue
+        yield RemoveAction(path, True, int(time.time() * 1000), partition_values=partition_values(path))
+        if not pc.all(stale).as_py():
+            yield add_action(table_uri, _write_without(table_uri, path, changed))
+
+
+def _read_uris(file_uri: str) -> pa.Array:
+    fs, path = file_system(file_uri)
+    with fs.open(path, "rb") as file:
+        return pq.read_table(file, columns=["uri"]).column(0).combine_chunks()
+
+
+def _files_that_may_hold(table: DeltaTable, uris: pa.Array) -> list[str]:
+    """Returns the files whose range of URIs holds at least one of `uris`; files without statistics always may."""
+    files = pa.table(table.get_add_actions(flatten=True))
+    if "min.uri" not in files.column_names:
+        return [str(path) for path in files["path"].to_pylist()]
+    ordered = pc.take(uris, pc.sort_indices(uris)).to_numpy(zero_copy_only=False).astype(object)
+    ranges = zip(*(files[name].to_pylist() for name in ("path", "min.uri", "max.uri")), strict=True)
+    return [
+        path
+        for path, least, greatest in ranges
+        if least is None or greatest is None or _any_between(ordered, least, greatest)
+    ]
+
+
+def _any_between(ordered: "pa.Array", least: str, greatest: str) -> bool:
+    return bool(ordered.searchsorted(greatest, "right") > ordered.searchsorted(least, "left"))
+
+
+def _write_without(table_uri: str, path: str, uris: pa.Array) -> Fragment:
+    """Writes a file again without the rows of `uris`, a row group at a time."""
+    new_path = join(path.rpartition("/")[0], f"superseded-{uuid.uuid4()}.parquet")
+    fs, source_path = file_system(join(table_uri, path))
+    with fs.open(source_path, "rb") as file:
+        source = pq.ParquetFile(file)
+        with FragmentWriter(table_uri, TableName.FEATURES, new_path, source.schema_arrow) as writer:
+            for batch in source.iter_batches():
+                writer.write(batch.filter(pc.invert(pc.is_in(batch.column("uri"), value_set=uris))))
+    return writer.fragment()

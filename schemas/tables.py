@@ -1,0 +1,131 @@
+"""The Arrow schemas of the store's tables; every field says in its metadata what it holds."""
+
+import json
+from collections.abc import Iterable
+from typing import Final
+
+import pyarrow as pa
+
+from schemas.errors import InvalidSpec
+from schemas.images import REF_SCHEMA
+from schemas.spec import FeatureSpec, Shape
+
+TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
+FLOATS: Final = pa.list_(pa.field("element", pa.float32(), nullable=False))
+
+_COMMENT: Final = b"comment"
+_SHAPE: Final = b"shape"
+
+
+def _field(name: str, kind: pa.DataType, comment: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={_COMMENT: comment})
+
+
+_URI: Final = _field("uri", pa.string(), "where the image is, in canonical form")
+_VERSION: Final = _field("version", pa.string(), "etag, generation, or size and mtime of the image")
+_RUN_ID: Final = _field("run_id", pa.string(), "the run that wrote this row")
+_DS: Final = _field("ds", pa.date32(), "partition date")
+
+_FEATURES_HEAD: Final = (
+    _URI,
+    _VERSION,
+    _field("label", pa.string(), "class of the image", nullable=True),
+    _field("split", pa.string(), "train, validation or test", nullable=True),
+    _field("width", pa.int32(), "pixels of the picture as decoded and turned upright"),
+    _field("height", pa.int32(), "pixels of the picture as decoded and turned upright"),
+    _field("sha256", pa.string(), "SHA-256 of the image file's bytes, in hex"),
+)
+_FEATURES_TAIL: Final = (
+    _RUN_ID,
+    _field("extracted_at", TIMESTAMP, "when the shard of this row was finished"),
+    _DS,
+)
+
+FAILURES: Final = pa.schema(
+    [
+        _URI,
+        _VERSION,
+        _field("stage", pa.string(), "fetch or decode"),
+        _field("code", pa.string(), "stable code of the error"),
+        _field("message", pa.string(), "what was wrong, in a sentence"),
+        _field("permanent", pa.bool_(), "whether only another version of the image can change the outcome"),
+        _RUN_ID,
+        _field("failed_at", TIMESTAMP, "when the shard of this row was finished"),
+        _DS,
+    ]
+)
+
+RUNS: Final = pa.schema(
+    [
+        _RUN_ID,
+        _field("ds", pa.date32(), "partition date of the rows that the run wrote"),
+        _field("state", pa.string(), "complete or failed"),
+        _field("message", pa.string(), "why the run failed", nullable=True),
+        _field("started_at", TIMESTAMP, "when the run began"),
+        _field("ended_at", TIMESTAMP, "when the run was committed or failed"),
+        _field("listed", pa.int64(), "images in the input, each (uri, version) once"),
+        _field("skipped", pa.int64(), "of these, images that the store knew already"),
+        _field("extracted", pa.int64(), "of these, images that got features"),
+        _field("failed", pa.int64(), "of these, images that could not be processed"),
+        _field("duplicates", pa.int64(), "further mentions of the same image in the input"),
+        _field("left_aside", pa.int64(), "files in the input's folders without an image's extension"),
+        _field("seconds", pa.float64(), "wall time of the run"),
+        _field("images_per_second", pa.float64(), "images processed a second of wall time"),
+        _field("failures_by_code", pa.string(), "JSON: failures of this run by code"),
+        _field("feature_bytes", pa.int64(), "bytes of the Parquet files that the run added to features"),
+        _field("table_version", pa.int64(), "version of features after the run", nullable=True),
+        _field("fingerprint", pa.string(), "fingerprint of the feature spec"),
+        _field("engine", pa.string(), "what ran the conv base"),
+        _field("runner", pa.string(), "the Beam runner"),
+        _field("spec", pa.string(), "JSON: the feature spec"),
+        _field("options", pa.string(), "JSON: the command's options, credentials taken out"),
+        _field("versions", pa.string(), "JSON: package versions"),
+    ]
+)
+
+_RESERVED: Final = frozenset(field.name for field in (*_FEATURES_HEAD, *_FEATURES_TAIL)) | set(REF_SCHEMA.names)
+
+
+def features_schema(spec: FeatureSpec, carried: Iterable[pa.Field] = ()) -> pa.Schema:
+    """Returns the schema of `features`: one non-null `list<float>` column a layer, further manifest columns after it.
+
+    The shape of a feature stands in the metadata of its column, as JSON under `shape`.
+
+    Args:
+        spec: A resolved spec.
+        carried: Fields of the columns that a manifest carries along.
+
+    Raises:
+        InvalidSpec: If a carried column has the name of another column.
+    """
+    layers = [layer_field(name, shape) for name, shape in spec.shape_by_layer.items()]
+    check_carried(spec.layers, carried)
+    return pa.schema([*_FEATURES_HEAD, *layers, *carried_fields(carried), *_FEATURES_TAIL])
+
+
+def carried_fields(carried: Iterable[pa.Field]) -> list[pa.Field]:
+    """Returns the fields of carried columns as the table holds them: any row may lack them."""
+    return [_field(field.name, field.type, "carried along from the manifest", nullable=True) for field in carried]
+
+
+def check_carried(layers: Iterable[str], carried: Iterable[pa.Field]) -> None:
+    """Refuses carried columns whose names are taken.
+
+    Raises:
+        InvalidSpec: If a carried column has the name of a column of `features` or of a layer.
+    """
+    taken = [field.name for field in carried if field.name in _RESERVED or field.name in set(layers)]
+    if taken:
+        raise InvalidSpec(f"The manifest's column '{taken[0]}' has the name of a column of the store; rename it.")
+
+
+def layer_field(name: str, shape: Shape) -> pa.Field:
+    """Returns the field of a feature column."""
+    metadata = {_COMMENT: f"output of layer {name}", _SHAPE: json.dumps(shape)}
+    return pa.field(name, FLOATS, nullable=False, metadata=metadata)
+
+
+def feature_shape(field: pa.Field) -> Shape | None:
+    """Returns the shape of one feature, or None if the field is no feature column."""
+    text = (field.metadata or {}).get(_SHAPE)
+    return tuple(json.loads(text)) if text else None

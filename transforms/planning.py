@@ -1,0 +1,147 @@
+"""Planning: which images have to be processed, and in which shards. Pure of Beam; everything is Arrow and vectorised.
+
+Images are told apart within hash partitions of their URIs, so that no step ever needs all of them at once.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.images import SUPERSEDES
+from schemas.runs import InputCounts
+from schemas.scan import Scan
+from schemas.store import FeatureStore
+
+PARTITIONS: Final = 32
+
+_HAS_FEATURES: Final = "has_features"
+
+
+class RetryFailures(enum.StrEnum):
+    """Which known failures are tried again."""
+
+    TRANSIENT = "transient"
+    ALL = "all"
+    NONE = "none"
+
+
+def partitioned(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Splits a batch by a hash of its URIs that is the same in every process."""
+    uris = batch.column("uri").to_numpy(zero_copy_only=False).astype(object)
+    partitions = pd.util.hash_array(uris, categorize=False) % PARTITIONS
+    for partition in np.unique(partitions):
+        yield int(partition), batch.filter(pa.array(partitions == partition))
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """The state of a store on which a run plans.
+
+    Attributes:
+        store: The store.
+        features_version: The version of `features`.
+        failures_version: The version of `failures`.
+    """
+
+    store: FeatureStore
+    features_version: int
+    failures_version: int
+
+    @classmethod
+    def newest(cls, store: FeatureStore) -> "Snapshot":
+        """Returns the newest state of a store."""
+        return cls(store, store.features().version(), store.failures().version())
+
+
+def known_images(snapshot: Snapshot, retry: RetryFailures) -> Iterator[pa.RecordBatch]:
+    """Yields the images that need not be looked at again: those with features, and the failures not tried again.
+
+    Args:
+        snapshot: The state of the store.
+        retry: Which failures are tried again.
+
+    Yields:
+        Batches with the columns `uri`, `version` and `has_features`.
+    """
+    key = ["uri", "version"]
+    yield from _marked(Scan(snapshot.store.features(snapshot.features_version), key), has_features=True)
+    if retry == RetryFailures.ALL:
+        return
+    permanent = [("permanent", "=", True)] if retry == RetryFailures.TRANSIENT else None
+    yield from _marked(Scan(snapshot.store.failures(snapshot.failures_version), key, permanent), has_features=False)
+
+
+def _marked(scan: Scan, *, has_features: bool) -> Iterator[pa.RecordBatch]:
+    for batch in scan.to_batches():
+        marks = pa.array(np.full(batch.num_rows, has_features))
+        yield pa.RecordBatch.from_arrays([*batch.columns, marks], [*batch.schema.names, _HAS_FEATURES])
+
+
+def new_images(
+    refs: Iterable[pa.RecordBatch], known: Iterable[pa.RecordBatch]
+) -> tuple[list[pa.RecordBatch], InputCounts]:
+    """Takes out the images that are known, and those that are mentioned twice.
+
+    Args:
+        refs: All refs of one hash partition.
+        known: The known images of the same partition.
+
+    Returns:
+        The refs that have to be processed, ordered by URI, those that have older features marked as superseding; and
+        what was counted.
+    """
+    mentioned = list(refs)
+    if not mentioned:
+        return [], InputCounts()
+    table = pa.Table.from_batches(mentioned)
+    unique = table.take(_first_mentions(table["uri"]))
+    counts = InputCounts(listed=unique.num_rows, duplicates=table.num_rows - unique.num_rows)
+    known_batches = list(known)
+    if known_batches:
+        known_table = pa.Table.from_batches(known_batches)
+        unique = unique.filter(pc.invert(_is_known(unique, known_table)))
+        extracted = known_table.filter(known_table[_HAS_FEATURES])
+        supersedes = pc.is_in(unique["uri"], value_set=extracted["uri"].combine_chunks())
+    else:
+        supersedes = pa.nulls(unique.num_rows, pa.bool_())
+    new = unique.set_column(unique.schema.get_field_index(SUPERSEDES), table.schema.field(SUPERSEDES), supersedes)
+    return new.to_batches(), counts + InputCounts(skipped=counts.listed - new.num_rows)
+
+
+def _first_mentions(uris: pa.ChunkedArray) -> pa.Array:
+    """Returns the row of the first mention of each URI, ordered by URI."""
+    rows = pa.table({"uri": uris, "row": pa.array(np.arange(len(uris)))})
+    return rows.group_by("uri").aggregate([("row", "min")]).sort_by("uri")["row_min"].combine_chunks()
+
+
+def _is_known(refs: pa.Table, known: pa.Table) -> pa.Array:
+    key = ["uri", "version"]
+    rows = refs.select(key).append_column("row", pa.array(np.arange(refs.num_rows)))
+    found = rows.join(known.select(key), key, join_type="left semi")["row"].to_numpy()
+    mask = np.zeros(refs.num_rows, bool)
+    mask[found] = True
+    return pa.array(mask)
+
+
+def full_shards(
+    batches: Sequence[pa.RecordBatch], shard_size: int
+) -> tuple[list[pa.RecordBatch], pa.RecordBatch | None]:
+    """Cuts refs into shards of exactly `shard_size` rows; returns them, and what is left."""
+    if not batches:
+        return [], None
+    table = pa.Table.from_batches(batches).combine_chunks()
+    shards = [one_batch(table.slice(start, shard_size)) for start in range(0, table.num_rows, shard_size)]
+    if shards and shards[-1].num_rows < shard_size:
+        return shards[:-1], shards[-1]
+    return shards, None
+
+
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """Returns a table's rows as a single batch."""
+    return table.combine_chunks().to_batches()[0]

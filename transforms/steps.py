@@ -1,0 +1,256 @@
+"""The five Beam transforms of which an extraction is made.
+
+They only carry: the work is in the pure functions of the modules beside this one. Image refs travel as Arrow batches,
+fragments as small descriptors; pixels and features never cross a shuffle.
+"""
+
+import concurrent.futures
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import PBegin, PCollection
+from apache_beam.utils.shared import Shared
+
+from schemas.fragments import Fragment, TableName
+from schemas.runs import InputCounts, Run
+from schemas.store import FeatureStore
+from transforms import arrow_coding as arrow_coding  # registers the coder of record batches
+from transforms.commit import check_committed, commit_run
+from transforms.engines import Engine, OpenVINOEngine
+from transforms.extraction import Extraction, extract_shard
+from transforms.planning import RetryFailures, Snapshot, full_shards, known_images, new_images, one_batch, partitioned
+from transforms.progress import PROGRESS
+from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
+
+METRICS: Final = "convbase"
+_COUNTS: Final = "counts"
+_REST: Final = "rest"
+
+# One handle for the whole process: a second one would load a second conv base.
+_SHARED_ENGINE: Final = Shared()
+
+
+class Listing(NamedTuple):
+    """Images and what was counted on the way to them.
+
+    Attributes:
+        refs: Batches of refs.
+        counts: `InputCounts`, to be summed.
+    """
+
+    refs: PCollection[pa.RecordBatch]
+    counts: PCollection[InputCounts]
+
+
+class ListImages(beam.PTransform):
+    """Lists the images of sources, each with its version."""
+
+    def __init__(self, sources: Sequence[Source], rules: ListingRules) -> None:
+        super().__init__()
+        self._sources = sources
+        self._rules = rules
+
+    def expand(self, root: PBegin) -> Listing:
+        """Returns the images."""
+        listed = (
+            root
+            | "Sources" >> beam.Create(self._sources)
+            | "SpreadSources" >> beam.Reshuffle()
+            | "List"
+            >> beam.ParDo(_ListSource(self._rules))
+            .with_output_types(pa.RecordBatch)
+            .with_outputs(_COUNTS, main="refs")
+        )
+        refs = (
+            listed.refs
+            | "SpreadRefs" >> beam.Reshuffle()
+            | "LookUpVersions" >> beam.Map(look_up_versions).with_output_types(pa.RecordBatch)
+        )
+        return Listing(refs, listed[_COUNTS])
+
+
+class _ListSource(beam.DoFn):
+    def __init__(self, rules: ListingRules) -> None:
+        self._rules = rules
+
+    def process(self, source: Source) -> Iterator[pa.RecordBatch | beam.pvalue.TaggedOutput]:
+        left_aside = LeftAside()
+        yield from list_source(source, self._rules, left_aside)
+        yield beam.pvalue.TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))
+
+
+class SkipExtracted(beam.PTransform):
+    """Takes out the images that the store knows already, and those that the input mentions twice."""
+
+    def __init__(self, store: FeatureStore | None, retry: RetryFailures) -> None:
+        """Pins the snapshots on which the run plans, so that a step that is tried again plans the same.
+
+        Args:
+            store: The store, or None where there is none yet.
+            retry: Which known failures are tried again.
+        """
+        super().__init__()
+        self._snapshots = [Snapshot.newest(store)] if store else []
+        self._retry = retry
+
+    def expand(self, listing: Listing) -> Listing:
+        """Returns the images that have to be processed."""
+        known = (
+            listing.refs.pipeline
+            | "Store" >> beam.Create(self._snapshots)
+            | "ReadKnown"
+            >> beam.FlatMap(known_images, self._retry).with_output_types(pa.RecordBatch)
+            | "PartitionKnown" >> _partition()
+        )
+        refs = listing.refs | "PartitionRefs" >> _partition()
+        new = (
+            {"refs": refs, "known": known}
+            | "ByPartition" >> beam.CoGroupByKey()
+            | "NewImages"
+            >> beam.ParDo(_NewImages()).with_output_types(pa.RecordBatch).with_outputs(_COUNTS, main="refs")
+        )
+        counts = (listing.counts, new[_COUNTS]) | "AllCounts" >> beam.Flatten()
+        return Listing(new.refs, counts)
+
+
+def _partition() -> beam.PTransform:
+    return beam.FlatMap(partitioned).with_output_types(tuple[int, pa.RecordBatch])
+
+
+class _NewImages(beam.DoFn):
+    def process(
+        self, partition: tuple[int, dict[str, Iterable[pa.RecordBatch]]]
+    ) -> Iterator[pa.RecordBatch | beam.pvalue.TaggedOutput]:
+        _, grouped = partition
+        batches, counts = new_images(grouped["refs"], grouped["known"])
+        PROGRESS.add(planned=counts.planned, skipped=counts.skipped)
+        for name in ("listed", "skipped", "duplicates"):
+            Metrics.counter(METRICS, f"images_{name}").inc(getattr(counts, name))
+        yield from batches
+        yield beam.pvalue.TaggedOutput(_COUNTS, counts)
+
+
+class MakeShards(beam.PTransform):
+    """Cuts the images into shards of `shard_size`; only the last one is smaller."""
+
+    def __init__(self, shard_size: int) -> None:
+        super().__init__()
+        self._shard_size = shard_size
+
+    def expand(self, listing: Listing) -> PCollection[pa.RecordBatch]:
+        """Returns the shards."""
+        cut = listing.refs | "Cut" >> beam.ParDo(_CutShards(self._shard_size)).with_output_types(
+            pa.RecordBatch
+        ).with_outputs(_REST, main="full")
+        rest = (
+            cut[_REST]
+            | "OneKey" >> beam.WithKeys(None).with_output_types(tuple[None, pa.RecordBatch])
+            | "GatherRests" >> beam.GroupByKey()
+            | "Rests" >> beam.Values()
+            | "CutRests" >> beam.FlatMap(_cut_rests, self._shard_size).with_output_types(pa.RecordBatch)
+        )
+        return (
+            (cut.full, rest)
+            | "AllShards" >> beam.Flatten()
+            | "CountShards" >> beam.ParDo(_CountShards()).with_output_types(pa.RecordBatch)
+        )
+
+
+class _CutShards(beam.DoFn):
+    def __init__(self, shard_size: int) -> None:
+        self._shard_size = shard_size
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch | beam.pvalue.TaggedOutput]:
+        shards, rest = full_shards([batch], self._shard_size)
+        yield from shards
+        if rest is not None:
+            yield beam.pvalue.TaggedOutput(_REST, rest)
+
+
+def _cut_rests(rests: Iterable[pa.RecordBatch], shard_size: int) -> Iterator[pa.RecordBatch]:
+    ordered = one_batch(pa.Table.from_batches(list(rests)).sort_by("uri"))
+    shards, rest = full_shards([ordered], shard_size)
+    yield from shards
+    if rest is not None:
+        yield rest
+
+
+class _CountShards(beam.DoFn):
+    def process(self, shard: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        Metrics.counter(METRICS, "shards").inc()
+        yield shard
+
+
+class ExtractFeatures(beam.PTransform):
+    """Computes the features of shards, with one conv base a process, and writes them as fragments."""
+
+    def __init__(self, extraction: Extraction, conv_base_uri: str) -> None:
+        super().__init__()
+        self._extraction = extraction
+        self._conv_base_uri = conv_base_uri
+
+    def expand(self, shards: PCollection[pa.RecordBatch]) -> PCollection[Fragment]:
+        """Returns the fragments."""
+        extract = _ExtractShard(self._extraction, self._conv_base_uri)
+        return shards | "Extract" >> beam.ParDo(extract).with_output_types(Fragment)
+
+
+class _ExtractShard(beam.DoFn):
+    def __init__(self, extraction: Extraction, conv_base_uri: str) -> None:
+        self._extraction = extraction
+        self._conv_base_uri = conv_base_uri
+
+    def setup(self) -> None:
+        # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        tag = f"{self._conv_base_uri} {self._extraction.batch_size}"
+        self._engine = _SHARED_ENGINE.acquire(self._load_engine, tag)
+        self._pool = concurrent.futures.ThreadPoolExecutor(self._extraction.decode_threads, "decode")
+
+    def _load_engine(self) -> Engine:
+        engine = OpenVINOEngine(self._conv_base_uri, self._extraction.batch_size)
+        Metrics.counter(METRICS, "conv_base_loads").inc()
+        Metrics.distribution(METRICS, "conv_base_load_milliseconds").update(int(1000 * engine.load_seconds))
+        return engine
+
+    def process(self, shard: pa.RecordBatch) -> Iterator[Fragment]:
+        started = time.perf_counter()
+        for fragment in extract_shard(shard, self._engine, self._extraction, self._pool):
+            Metrics.counter(METRICS, "fragment_bytes").inc(fragment.size)
+            if fragment.table == TableName.FEATURES:
+                Metrics.counter(METRICS, "images_extracted").inc(fragment.rows)
+            for code, rows in fragment.failures_by_code:
+                Metrics.counter(METRICS, f"images_failed_{code}").inc(rows)
+            yield fragment
+        Metrics.distribution(METRICS, "shard_milliseconds").update(int(1000 * (time.perf_counter() - started)))
+
+    def teardown(self) -> None:
+        self._pool.shutdown()
+
+
+class CommitRun(beam.PTransform):
+    """Commits the fragments of a run once all of them are written, or fails the run."""
+
+    def __init__(self, store: FeatureStore, run: Run, counts: PCollection[InputCounts]) -> None:
+        super().__init__()
+        self._store = store
+        self._run = run
+        self._counts = counts
+
+    def expand(self, fragments: PCollection[Fragment]) -> PCollection[None]:
+        """Returns nothing that matters; what became of the run is its row in `runs`."""
+        return (
+            fragments.pipeline
+            | "Run" >> beam.Create([self._run])
+            | "Commit"
+            >> beam.Map(_commit, self._store, beam.pvalue.AsIter(fragments), beam.pvalue.AsIter(self._counts))
+        )
+
+
+def _commit(run: Run, store: FeatureStore, fragments: Iterable[Fragment], counts: Iterable[InputCounts]) -> None:
+    check_committed(commit_run(store, run, fragments, sum(counts, InputCounts())))
