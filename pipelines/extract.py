@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command ca
 """
 
 import argparse
+import dataclasses
 import os
 import tempfile
 from collections.abc import Sequence
@@ -75,9 +76,29 @@ def main(arguments: Sequence[str]) -> int:
     store = open_or_create_store(given)
     store.carry(rules.carried)
     run = new_run(given, runner_name(options))
+    job = Job(
+        sources=sources,
+        rules=rules,
+        store=store,
+        run=run,
+        retry=RetryFailures(given.retry_failures),
+        shard_size=given.shard_size,
+        extraction=Extraction(
+            store_uri=store.uri,
+            spec=store.spec,
+            schema=pa.schema(store.features().schema()),
+            run_id=run.run_id,
+            ds=run.ds,
+            batch_size=given.batch_size,
+            formats=given.formats,
+            max_pixels=given.max_pixels,
+            max_bytes=given.max_bytes,
+            decode_threads=os.cpu_count() or 1,
+        ),
+    )
     try:
         with shown_progress(), explained_failures():
-            extract(sources, rules, store, run, given, options)
+            extract(job, options)
     finally:
         row = store.find_run(run.run_id)
         if row and given.summary:
@@ -88,15 +109,35 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def extract(
-    sources: Sequence[Source],
-    rules: ListingRules,
-    store: FeatureStore,
-    run: Run,
-    given: argparse.Namespace,
-    options: "PipelineOptions",
-) -> None:
-    """Runs the pipeline to its end.
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Everything that an extraction needs to know.
+
+    Attributes:
+        sources: Where the images are.
+        rules: How the sources are read.
+        store: Where the features go.
+        run: The run.
+        retry: Which known failures are tried again.
+        shard_size: Images a shard.
+        extraction: What workers need to know.
+    """
+
+    sources: Sequence[Source]
+    rules: ListingRules
+    store: FeatureStore
+    run: Run
+    retry: RetryFailures
+    shard_size: int
+    extraction: Extraction
+
+
+def extract(job: Job, options: "PipelineOptions") -> None:
+    """Runs an extraction to its end.
+
+    Args:
+        job: What to do.
+        options: Beam's options.
 
     Raises:
         RuntimeError: If a worker fails for good.
@@ -105,37 +146,25 @@ def extract(
 
     from transforms.steps import CommitRun, ExtractFeatures, ListImages, MakeShards, SkipExtracted
 
-    extraction = Extraction(
-        store_uri=store.uri,
-        spec=store.spec,
-        schema=pa.schema(store.features().schema()),
-        run_id=run.run_id,
-        ds=run.ds,
-        batch_size=given.batch_size,
-        formats=given.formats,
-        max_pixels=given.max_pixels,
-        max_bytes=given.max_bytes,
-        decode_threads=os.cpu_count() or 1,
-    )
     with beam.Pipeline(runner=find_runner(options), options=options) as root:
         listing = (
             root
-            | ListImages(sources, rules)  # refs and counts
-            | SkipExtracted(store, RetryFailures(given.retry_failures))  # those not in the table yet
+            | ListImages(job.sources, job.rules)  # refs and counts
+            | SkipExtracted(job.store, job.retry)  # those not in the table yet
         )
         fragments = (
             listing
-            | MakeShards(given.shard_size)  # shards of refs
+            | MakeShards(job.shard_size)  # shards of refs
             | beam.Reshuffle()
-            | ExtractFeatures(extraction, store.conv_base_uri)  # fragments, already Parquet
+            | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
         )
-        fragments | CommitRun(store, run, listing.counts)
+        fragments | CommitRun(job.store, job.run, listing.counts)
 
 
 def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: ListingRules) -> str:
     """Plans without doing anything, and returns what would be done."""
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
     import apache_beam as beam
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
     from transforms.steps import METRICS, ListImages, MakeShards, SkipExtracted
 

@@ -40,8 +40,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="URI",
         help="a folder (recursive), a glob, an image, a .txt of URIs, or a .csv or .parquet manifest with a column "
-        "`uri` and, if you like, `version`, `label`, `split` and further columns, which are carried along; local or any "
-        "fsspec URL; may be given several times (default: sample pictures, drawn into ./sample-pictures)",
+        "`uri` and, if you like, `version`, `label`, `split` and further columns, which are carried along; local or "
+        "any fsspec URL; may be given several times (default: sample pictures, drawn into ./sample-pictures)",
     )
     group.add_argument(
         "--extensions",
@@ -166,7 +166,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="which known failures are tried again; permanent ones only change with the image, or with --formats, "
         "--max_pixels and --max_bytes (default: transient)",
     )
-    group.add_argument("--run_id", metavar="NAME", help="name of the run; a run commits once (default: time and chance)")
+    group.add_argument(
+        "--run_id", metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
+    )
     group.add_argument(
         "--ds", type=_date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
     )

@@ -3,8 +3,8 @@
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from tqdm import tqdm
@@ -51,7 +51,8 @@ def _show_lines(done: threading.Event) -> None:
         rate = images / seconds
         left = f"{(PROGRESS.planned - images) / rate:.0f} s left" if rate else "planning"
         print(
-            f"{seconds:.0f} s: {images} of {PROGRESS.planned} images, {PROGRESS.failed} failed, {rate:.1f} images/s, {left}",
+            f"{seconds:.0f} s: {images} of {PROGRESS.planned} images, {PROGRESS.failed} failed, "
+            f"{rate:.1f} images/s, {left}",
             file=sys.stderr,
             flush=True,
         )

@@ -58,9 +58,7 @@ def _draw_stripes(draw: ImageDraw.ImageDraw, colour: tuple[int, ...], rng: np.ra
         draw.line((x, 0, x + slant, _SIDE), fill=colour, width=step // 2)
 
 
-def _draw_shapes(
-    draw: ImageDraw.ImageDraw, name: str, colour: tuple[int, ...], rng: np.random.Generator
-) -> None:
+def _draw_shapes(draw: ImageDraw.ImageDraw, name: str, colour: tuple[int, ...], rng: np.random.Generator) -> None:
     for _ in range(int(rng.integers(6, 11))):
         x, y = rng.integers(0, _SIDE, 2)
         radius = int(rng.integers(12, 26))

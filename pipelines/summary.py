@@ -54,8 +54,8 @@ def summary_text(row: Mapping[str, Any], store: FeatureStore) -> str:
             ("mentioned twice", row["duplicates"]),
             ("files left aside", row["left_aside"]),
         ),
-        f"  {row['seconds']:.1f} s, {row['images_per_second']:.1f} images/s, "
-        f"{row['feature_bytes'] / 1e6:.1f} MB of Parquet, version {row['table_version']} of the table",
+        f"  {row['seconds']:.1f} s, {row['images_per_second']:.1f} images/s",
+        f"  {row['feature_bytes'] / 1e6:.1f} MB of Parquet, version {row['table_version']} of the table",
         f"  store {store.uri}, fingerprint {store.fingerprint}",
         f"  columns {', '.join(f'{name} {list(shape)}' for name, shape in store.spec.shape_by_layer.items())}",
         f"Look at it: python -m pipelines.inspect {store.uri}",

@@ -1,6 +1,5 @@
 """Delta log actions for files that were written without `deltalake`."""
 
-import json
 import time
 from urllib.parse import unquote
 
@@ -22,19 +21,13 @@ def add_action(table_uri: str, fragment: Fragment) -> AddAction:
     found = fs.info(path)["size"]
     if found != fragment.size:
         raise FileNotFoundError(f"{join(table_uri, fragment.path)} has {found} bytes, {fragment.size} were written.")
-    statistics = {
-        "numRecords": fragment.rows,
-        "minValues": {"uri": fragment.first_uri},
-        "maxValues": {"uri": fragment.last_uri},
-        "nullCount": {"uri": 0},
-    }
     return AddAction(
         path=fragment.path,
         size=fragment.size,
         partition_values=partition_values(fragment.path),
         modification_time=int(time.time() * 1000),
         data_change=True,
-        stats=json.dumps(statistics),
+        stats=fragment.statistics,
     )
 
 

@@ -67,6 +67,7 @@ class FailureCode(enum.StrEnum):
     permanent: bool
 
     def __new__(cls, code: str, stage: str, permanent: bool) -> "FailureCode":
+        """Makes a member of its code, stage and permanence."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.stage = stage

@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Final, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.errors import FailureCode
+from schemas.statistics import FileStatistics
 from schemas.storage import file_system, join
 from schemas.tables import feature_shape
 
@@ -32,8 +32,7 @@ class Fragment:
         path: Its path under the table's folder, as it is named (not percent-encoded).
         rows: Its rows.
         size: Its bytes.
-        first_uri: The least URI in it, and `last_uri` the greatest: statistics by which readers skip files.
-        last_uri: See `first_uri`.
+        statistics: JSON: the statistics by which readers skip files.
         supersedes: Whether some of its images have older rows in the table, which go when it is committed.
         failures_by_code: For `failures`, how many rows it holds of each code.
     """
@@ -42,8 +41,7 @@ class Fragment:
     path: str
     rows: int
     size: int
-    first_uri: str
-    last_uri: str
+    statistics: str
     supersedes: bool = False
     failures_by_code: tuple[tuple[FailureCode, int], ...] = ()
 
@@ -64,7 +62,7 @@ class FragmentWriter:
             table_uri: The table's folder.
             table: The table.
             path: The fragment's path under the folder. Nobody else may ever write to it.
-            schema: The schema of the rows, with a column `uri` and without partition columns.
+            schema: The schema of the rows, without partition columns.
         """
         self._table = table
         self._path = path
@@ -76,8 +74,7 @@ class FragmentWriter:
             self._file, schema, compression="zstd", compression_level=1, use_dictionary=texts, write_statistics=texts
         )
         self._pending: list[pa.RecordBatch] = []
-        self._rows = 0
-        self._first = self._last = ""
+        self._statistics = FileStatistics(schema)
 
     def __enter__(self) -> Self:
         return self
@@ -92,10 +89,7 @@ class FragmentWriter:
         """Adds rows."""
         if not batch.num_rows:
             return
-        extremes = pc.min_max(batch.column("uri")).as_py()
-        self._first = min(self._first, extremes["min"]) if self._rows else extremes["min"]
-        self._last = max(self._last, extremes["max"])
-        self._rows += batch.num_rows
+        self._statistics.add(batch)
         self._pending.append(batch)
         if sum(pending.nbytes for pending in self._pending) >= ROW_GROUP_BYTES:
             self._flush()
@@ -103,7 +97,8 @@ class FragmentWriter:
     def fragment(self, *, supersedes: bool = False) -> Fragment:
         """Describes the fragment, once the writer is closed."""
         size = self._fs.size(self._target)
-        return Fragment(self._table, self._path, self._rows, size, self._first, self._last, supersedes)
+        rows, statistics = self._statistics.rows, self._statistics.to_json()
+        return Fragment(self._table, self._path, rows, size, statistics, supersedes)
 
     def _flush(self) -> None:
         if self._pending:

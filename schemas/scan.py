@@ -1,15 +1,21 @@
 """`Scan`: rows of one snapshot of a table, in whatever form they are wanted."""
 
-from collections.abc import Iterator, Sequence
+import functools
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import UsageError, nearest_names
+from schemas.storage import file_system
 from schemas.tables import feature_shape
 
 if TYPE_CHECKING:
@@ -39,7 +45,7 @@ class Scan:
         Raises:
             UsageError: If the table has no such column.
         """
-        self._dataset = table.to_pyarrow_dataset()
+        self._dataset = _dataset(table)
         names = self._dataset.schema.names
         for name in columns or ():
             if name not in names:
@@ -63,7 +69,8 @@ class Scan:
 
     def to_pandas(self) -> "pd.DataFrame":
         """Returns the rows as a DataFrame; a feature is one NumPy array a row."""
-        return self.to_arrow().to_pandas()
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
 
     def to_numpy(self, column: str | None = None) -> np.ndarray:
         """Returns one column as an array.
@@ -88,6 +95,38 @@ class Scan:
         if len(names) != 1:
             raise UsageError(f"to_numpy() reads one column and the scan has {len(names)} feature columns; name one.")
         return str(names[0])
+
+
+def _dataset(table: DeltaTable) -> ds.Dataset:
+    """Returns the files of a snapshot as a PyArrow dataset.
+
+    `DeltaTable.to_pyarrow_dataset` does the same, but takes a column for which a file has no statistics (one that was
+    added to the table later) for one without values, and reads local files through Rust and the GIL.
+    """
+    schema = pa.schema(table.schema())
+    fs, root = _arrow_file_system(table.table_uri)
+    parquet = ds.ParquetFileFormat()
+    files = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    fragments = [
+        parquet.make_fragment(f"{root}/{file['path']}", fs, _partition_expression(file, schema)) for file in files
+    ]
+    return ds.FileSystemDataset(fragments, schema, parquet, fs)
+
+
+def _arrow_file_system(uri: str) -> tuple[pa_fs.FileSystem, str]:
+    fs, path = file_system(uri)
+    if isinstance(fs, LocalFileSystem):
+        return pa_fs.LocalFileSystem(use_mmap=True), path
+    return pa_fs.PyFileSystem(pa_fs.FSSpecHandler(fs)), path
+
+
+def _partition_expression(file: Mapping[str, object], schema: pa.Schema) -> pc.Expression:
+    values = {name.partition(".")[2]: value for name, value in file.items() if name.startswith("partition.")}
+    return functools.reduce(
+        operator.and_,
+        (pc.field(name) == pa.scalar(value, schema.field(name).type) for name, value in values.items()),
+        pc.scalar(True),
+    )
 
 
 def _stack(features: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:

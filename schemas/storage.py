@@ -7,7 +7,7 @@ comes back exactly.
 import functools
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import fsspec
@@ -87,18 +87,16 @@ def canonical_uri(uri: str) -> str:
     return str(fs.unstrip_protocol(path))
 
 
-def uri_builder(uri: str, fs: fsspec.AbstractFileSystem) -> "functools.partial[str]":
+def uri_builder(uri: str, fs: fsspec.AbstractFileSystem) -> Callable[[str], str]:
     """Returns a function from paths in `fs`, the file system of `uri`, to canonical URIs."""
-    return functools.partial(_chained_uri if _is_chained(uri) else _plain_uri, uri, fs)
-
-
-def _plain_uri(_: str, fs: fsspec.AbstractFileSystem, path: str) -> str:
-    return str(fs.unstrip_protocol(path))
-
-
-def _chained_uri(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> str:
+    if not _is_chained(uri):
+        return functools.partial(_plain_uri, fs)
     head, _, rest = uri.partition("::")
-    return f"{head.partition('://')[0]}://{path}::{rest}"
+    return f"{protocol_of(head)}://{{}}::{rest}".format
+
+
+def _plain_uri(fs: fsspec.AbstractFileSystem, path: str) -> str:
+    return str(fs.unstrip_protocol(path))
 
 
 def join(uri: str, *parts: str) -> str:
@@ -107,7 +105,7 @@ def join(uri: str, *parts: str) -> str:
 
 
 def delta_location(uri: str) -> str:
-    """Returns a folder's URI as the `deltalake` package wants it: a local one as a bare path, which needs no quoting."""
+    """Returns a folder's URI as the `deltalake` package wants it: a local one as a bare path, unquoted."""
     if protocol_of(uri) not in {"file", "local"}:
         return canonical_uri(uri)
     return str(file_system(uri)[1])
@@ -121,9 +119,9 @@ def without_credentials(text: str) -> str:
 def delta_storage_options(uri: str) -> dict[str, str]:
     """Translates fsspec's configuration into the options of the `deltalake` package.
 
-    Both read the usual environment variables (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
-    `AZURE_STORAGE_ACCOUNT_NAME` …) by themselves. What is set for fsspec alone (`FSSPEC_S3_KEY`, `~/.config/fsspec/*.json`)
-    is handed on here.
+    Both read the usual environment variables (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `AZURE_STORAGE_ACCOUNT_NAME`,
+    `GOOGLE_APPLICATION_CREDENTIALS` …) by themselves. What is set for fsspec alone (`FSSPEC_S3_KEY`,
+    `~/.config/fsspec/*.json`) is handed on here.
 
     Args:
         uri: The store's URI.

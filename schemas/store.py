@@ -16,6 +16,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import Field
+from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.commits import add_action
 from schemas.errors import InvalidInput, SpecMismatch, StoreNotFound, StoreNotWritable
@@ -26,7 +27,6 @@ from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, delta_location, delta_storage_options, join
 from schemas.supersession import superseding_actions
 from schemas.tables import FAILURES, RUNS, carried_fields, features_schema
-
 
 _SPEC_PROPERTY: Final = "convbase.spec"
 _RUNS: Final = "runs"
@@ -180,7 +180,7 @@ class FeatureStore:
         if table.transaction_version(run_id) is not None or not new:
             return table.version()
         table_uri = join(self.uri, name)
-        actions = [add_action(table_uri, fragment) for fragment in new]
+        actions: list[AddAction | RemoveAction] = [add_action(table_uri, fragment) for fragment in new]
         actions += superseding_actions(table_uri, table, [fragment.path for fragment in new if fragment.supersedes])
         table.create_write_transaction(
             actions, "append", table.schema(), _PARTITIONED_BY[name], commit_properties=_commit_properties(run_id)

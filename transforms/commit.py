@@ -50,7 +50,7 @@ def _problem(outcome: RunOutcome, max_failure_ratio: float) -> str | None:
     planned = outcome.counts.planned
     if outcome.extracted + outcome.failed != planned:
         return (
-            f"{planned} images were to be processed, but {outcome.extracted} were extracted and {outcome.failed} failed; "
+            f"{planned} images were to be processed, {outcome.extracted} were extracted and {outcome.failed} failed; "
             "nothing was committed."
         )
     if outcome.failed and outcome.failure_ratio > max_failure_ratio:

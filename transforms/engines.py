@@ -59,9 +59,7 @@ class OpenVINOEngine:
             self._compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         self._requests = threading.local()
         self.load_seconds = time.perf_counter() - started
-        _LOGGER.info(
-            "Loaded the conv base %s in process %d in %.1f s.", conv_base_uri, os.getpid(), self.load_seconds
-        )
+        _LOGGER.info("Loaded the conv base %s in process %d in %.1f s.", conv_base_uri, os.getpid(), self.load_seconds)
 
     def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
         """Computes features; see `Engine`."""

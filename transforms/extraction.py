@@ -187,7 +187,9 @@ def _write_features(
     uri = extraction.table_uri(TableName.FEATURES)
     with FragmentWriter(uri, TableName.FEATURES, extraction.new_path(), schema) as writer:
         for batch in batches:
-            writer.write(_feature_rows(shard.take(pa.array(batch.rows)), batch, engine(batch.pixels), extraction, schema))
+            writer.write(
+                _feature_rows(shard.take(pa.array(batch.rows)), batch, engine(batch.pixels), extraction, schema)
+            )
             PROGRESS.add(extracted=len(batch.rows))
     return writer.fragment(supersedes=bool(pc.any(shard.column(SUPERSEDES)).as_py()))
 
@@ -224,9 +226,7 @@ def _as_lists(features: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.array(features.reshape(-1)), type=kind)
 
 
-def _write_failures(
-    shard: pa.RecordBatch, failures: list[tuple[int, ImageError]], extraction: Extraction
-) -> Fragment:
+def _write_failures(shard: pa.RecordBatch, failures: list[tuple[int, ImageError]], extraction: Extraction) -> Fragment:
     schema = FAILURES.remove(FAILURES.get_field_index("ds"))
     refs = shard.take(pa.array([row for row, _ in failures]))
     codes = [error.code for _, error in failures]

@@ -7,8 +7,8 @@
 
 Workers need no internet, no architecture code and no TensorFlow, and every table keeps the very base that made it.
 
-Keras runs in a process of its own, on its OpenVINO backend: it builds and exports there without TensorFlow, in a tenth of
-the time, the launcher's process never holds the model, and the backend that the caller may have chosen for Keras in
+Keras runs in a process of its own, on its OpenVINO backend: it builds and exports there without TensorFlow, in a tenth
+of the time, the launcher never holds the model, and the backend that the caller may have chosen for Keras in
 their own process does not matter.
 """
 
@@ -20,7 +20,7 @@ import json
 import math
 import multiprocessing
 import os
-import tempfile
+import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -126,7 +126,8 @@ def _in_keras_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwarg
 
 def _choose_keras_backend() -> None:
     os.environ["KERAS_BACKEND"] = "openvino"
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # Saving and exporting import TensorFlow if it is there, for seconds, and have no use for it on this backend.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 
 def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
@@ -178,7 +179,9 @@ def _summarise(spec: FeatureSpec) -> str:
     application.summary(line_length=98, print_fn=lines.append)
     lines.append(f"Smallest side: {find_builder(spec.conv_base).smallest_side()} pixels, three channels.")
     lines.append("")
-    lines.append("Layers for --layers, with the shape of a feature (--pooling=none), its floats, and its floats pooled:")
+    lines.append(
+        "Layers for --layers, with the shape of a feature (--pooling=none), its floats, and its floats pooled:"
+    )
     for layer in feature_layers(application):
         shape = tuple(layer.output.shape[1:])
         pooled = math.prod(pooled_shape(shape, "avg"))

@@ -25,7 +25,7 @@ SPLITS: Final = ("train", "validation", "test")
 _REF_COLUMNS: Final = ("uri", "version", "label", "split")
 _STAT_THREADS: Final = 32
 
-# URIs of the first two forms are canonical as they are, unless they are of the third; all others are looked at one by one.
+# URIs of the first two forms are canonical as they are, unless they are of the third; the others are looked at singly.
 _CLOUD: Final = r"^(s3|gs|abfs|https?)://[^/]"
 _LOCAL: Final = r"^file:///[^/]"
 _UNTIDY: Final = r"^file:///.*(//|/\.\.?(/|$))"
@@ -140,9 +140,7 @@ def _carried_fields(uri: str, kind: SourceKind) -> tuple[pa.Field, ...]:
     if "uri" not in schema.names:
         found = ", ".join(schema.names) or "none"
         raise InvalidInput(f"The manifest {uri} has no column 'uri' (its columns: {found}){_nearest_uri(schema)}")
-    return tuple(
-        pa.field(field.name, _storable(uri, field)) for field in schema if field.name not in _REF_COLUMNS
-    )
+    return tuple(pa.field(field.name, _storable(uri, field)) for field in schema if field.name not in _REF_COLUMNS)
 
 
 def _nearest_uri(schema: pa.Schema) -> str:

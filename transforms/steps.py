@@ -8,18 +8,19 @@ import concurrent.futures
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.metrics import Metrics
-from apache_beam.pvalue import PBegin, PCollection
+from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
+from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.shared import Shared
 
 from schemas.fragments import Fragment, TableName
 from schemas.runs import InputCounts, Run
 from schemas.store import FeatureStore
-from transforms import arrow_coding as arrow_coding  # registers the coder of record batches
+from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
 from transforms.commit import check_committed, commit_run
 from transforms.engines import Engine, OpenVINOEngine
 from transforms.extraction import Extraction, extract_shard
@@ -55,6 +56,7 @@ class ListImages(beam.PTransform):
         self._sources = sources
         self._rules = rules
 
+    @no_annotations
     def expand(self, root: PBegin) -> Listing:
         """Returns the images."""
         listed = (
@@ -62,9 +64,7 @@ class ListImages(beam.PTransform):
             | "Sources" >> beam.Create(self._sources)
             | "SpreadSources" >> beam.Reshuffle()
             | "List"
-            >> beam.ParDo(_ListSource(self._rules))
-            .with_output_types(pa.RecordBatch)
-            .with_outputs(_COUNTS, main="refs")
+            >> beam.ParDo(_ListSource(self._rules)).with_output_types(pa.RecordBatch).with_outputs(_COUNTS, main="refs")
         )
         refs = (
             listed.refs
@@ -78,10 +78,10 @@ class _ListSource(beam.DoFn):
     def __init__(self, rules: ListingRules) -> None:
         self._rules = rules
 
-    def process(self, source: Source) -> Iterator[pa.RecordBatch | beam.pvalue.TaggedOutput]:
+    def process(self, source: Source) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
         left_aside = LeftAside()
         yield from list_source(source, self._rules, left_aside)
-        yield beam.pvalue.TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))
+        yield TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))
 
 
 class SkipExtracted(beam.PTransform):
@@ -98,13 +98,13 @@ class SkipExtracted(beam.PTransform):
         self._snapshots = [Snapshot.newest(store)] if store else []
         self._retry = retry
 
+    @no_annotations
     def expand(self, listing: Listing) -> Listing:
         """Returns the images that have to be processed."""
         known = (
             listing.refs.pipeline
             | "Store" >> beam.Create(self._snapshots)
-            | "ReadKnown"
-            >> beam.FlatMap(known_images, self._retry).with_output_types(pa.RecordBatch)
+            | "ReadKnown" >> beam.FlatMap(known_images, self._retry).with_output_types(pa.RecordBatch)
             | "PartitionKnown" >> _partition()
         )
         refs = listing.refs | "PartitionRefs" >> _partition()
@@ -125,14 +125,14 @@ def _partition() -> beam.PTransform:
 class _NewImages(beam.DoFn):
     def process(
         self, partition: tuple[int, dict[str, Iterable[pa.RecordBatch]]]
-    ) -> Iterator[pa.RecordBatch | beam.pvalue.TaggedOutput]:
+    ) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
         _, grouped = partition
         batches, counts = new_images(grouped["refs"], grouped["known"])
         PROGRESS.add(planned=counts.planned, skipped=counts.skipped)
         for name in ("listed", "skipped", "duplicates"):
             Metrics.counter(METRICS, f"images_{name}").inc(getattr(counts, name))
         yield from batches
-        yield beam.pvalue.TaggedOutput(_COUNTS, counts)
+        yield TaggedOutput(_COUNTS, counts)
 
 
 class MakeShards(beam.PTransform):
@@ -142,6 +142,7 @@ class MakeShards(beam.PTransform):
         super().__init__()
         self._shard_size = shard_size
 
+    @no_annotations
     def expand(self, listing: Listing) -> PCollection[pa.RecordBatch]:
         """Returns the shards."""
         cut = listing.refs | "Cut" >> beam.ParDo(_CutShards(self._shard_size)).with_output_types(
@@ -165,11 +166,13 @@ class _CutShards(beam.DoFn):
     def __init__(self, shard_size: int) -> None:
         self._shard_size = shard_size
 
-    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch | beam.pvalue.TaggedOutput]:
+    def process(
+        self, batch: pa.RecordBatch
+    ) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["rest"], pa.RecordBatch]]:
         shards, rest = full_shards([batch], self._shard_size)
         yield from shards
         if rest is not None:
-            yield beam.pvalue.TaggedOutput(_REST, rest)
+            yield TaggedOutput(_REST, rest)
 
 
 def _cut_rests(rests: Iterable[pa.RecordBatch], shard_size: int) -> Iterator[pa.RecordBatch]:

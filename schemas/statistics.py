@@ -1,0 +1,60 @@
+"""The statistics of a file, as the Delta log holds them (Delta protocol, "Per-file Statistics").
+
+They are complete: a reader may take a column without bounds for one without values (`deltalake` 1.6 does, when it makes
+a PyArrow dataset) and skip the file.
+"""
+
+import datetime
+import json
+from typing import Final, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_TEXT_LENGTH: Final = 64
+_GREATEST_CHARACTER: Final = "\U0010ffff"
+
+Bound: TypeAlias = "str | int | float | datetime.date | datetime.datetime"
+
+
+class FileStatistics:
+    """Rows, and bounds and nulls by column, of the batches seen so far; columns of lists have none."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._names = [field.name for field in schema if not pa.types.is_nested(field.type)]
+        self._nulls = dict.fromkeys(self._names, 0)
+        self._least: dict[str, Bound] = {}
+        self._greatest: dict[str, Bound] = {}
+        self.rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Counts a batch in."""
+        self.rows += batch.num_rows
+        for name in self._names:
+            column = batch.column(name)
+            self._nulls[name] += column.null_count
+            bounds = pc.min_max(column).as_py()
+            if bounds["min"] is not None:
+                self._least[name] = min(self._least.get(name, bounds["min"]), bounds["min"])
+                self._greatest[name] = max(self._greatest.get(name, bounds["max"]), bounds["max"])
+
+    def to_json(self) -> str:
+        """Returns the statistics as the Delta log wants them; bounds of long texts are cut, the upper one upwards."""
+        return json.dumps(
+            {
+                "numRecords": self.rows,
+                "minValues": {name: _json_bound(bound) for name, bound in self._least.items()},
+                "maxValues": {name: _json_bound(bound, upper=True) for name, bound in self._greatest.items()},
+                "nullCount": self._nulls,
+            }
+        )
+
+
+def _json_bound(bound: Bound, *, upper: bool = False) -> str | int | float:
+    if isinstance(bound, datetime.datetime):
+        return bound.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if isinstance(bound, datetime.date):
+        return bound.isoformat()
+    if isinstance(bound, str) and len(bound) > _TEXT_LENGTH:
+        return bound[:_TEXT_LENGTH] + (_GREATEST_CHARACTER if upper else "")
+    return bound
