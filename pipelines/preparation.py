@@ -68,6 +68,7 @@ def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
     """Returns the fields of the spec that were given, a weights file by its SHA-256."""
     asked = spec_options(given)
     if asked.get("weights") not in {None, NO_WEIGHTS, IMAGENET}:
+        asked["weights"] = canonical_uri(asked["weights"])
         asked["weights_sha256"] = weights_file_sha256(asked["weights"])
     return asked
 
@@ -116,5 +117,12 @@ def new_run(given: argparse.Namespace, runner: str) -> Run:
         runner=runner,
         engine=OpenVINOEngine.name,
         options=json.loads(without_credentials(json.dumps(own, default=str))),
-        versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+        versions={name: _version(name) for name in _PACKAGES},
     )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"  # A checkout of this project runs without being installed.

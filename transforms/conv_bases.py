@@ -186,8 +186,9 @@ def build_conv_base(spec: FeatureSpec) -> "keras.Model":
         spec: A spec; fields that it leaves open are filled in.
 
     Returns:
-        A model from uint8 pixels [N, H, W, 3] in 0 to 255 to float32 features, one output a layer of the spec: [N, C]
-        where a map is pooled, else the layer's own shape. The preprocessing of the base's own module is part of it.
+        A model from uint8 pixels [N, H, W, 3] in 0 to 255 to float32 features: [N, C] where a map is pooled, else the
+        layer's own shape; a list of outputs where the spec names several layers. The preprocessing of the base's own
+        module is part of it.
 
     Raises:
         InvalidSpec: If Keras cannot build it, or has no such layer.

@@ -15,6 +15,7 @@ their own process does not matter.
 import concurrent.futures
 import contextlib
 import dataclasses
+import importlib.abc
 import io
 import json
 import math
@@ -25,6 +26,8 @@ from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+import numpy as np
 
 from schemas.errors import RunFailed
 from schemas.spec import FeatureSpec
@@ -124,10 +127,17 @@ def _in_keras_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwarg
             raise RunFailed("The process that builds the conv base was killed; it may lack memory.") from error
 
 
+class _WithoutTensorFlow(importlib.abc.MetaPathFinder):
+    """Hides TensorFlow. Keras imports it where it is there when it saves a model, for seconds and for nothing."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "tensorflow":
+            raise ModuleNotFoundError("TensorFlow is not used here.", name=fullname)
+
+
 def _choose_keras_backend() -> None:
     os.environ["KERAS_BACKEND"] = "openvino"
-    # Saving and exporting import TensorFlow if it is there, for seconds, and have no use for it on this backend.
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    sys.meta_path.insert(0, _WithoutTensorFlow())
 
 
 def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
@@ -165,8 +175,8 @@ def _free_batch_axis(network: "openvino.Model") -> None:
             continue
         pattern = node.input_value(1).get_node()
         if pattern.get_type_name() == "Constant" and pattern.data[0] == 1:
-            shape = [0, *map(int, pattern.data[1:])]
-            kept = opset13.reshape(node.input_value(0), opset13.constant(shape, "i64"), special_zero=True)
+            shape = np.array([0, *pattern.data[1:]], np.int64)
+            kept = opset13.reshape(node.input_value(0), opset13.constant(shape), special_zero=True)
             for target in node.output(0).get_target_inputs():
                 target.replace_source_output(kept.output(0))
     network.validate_nodes_and_infer_types()
@@ -176,7 +186,7 @@ def _summarise(spec: FeatureSpec) -> str:
     shaped = with_input_shape(spec)
     application, _ = load_application(shaped)
     lines: list[str] = []
-    application.summary(line_length=98, print_fn=lines.append)
+    application.summary(print_fn=lines.append)
     lines.append(f"Smallest side: {find_builder(spec.conv_base).smallest_side()} pixels, three channels.")
     lines.append("")
     lines.append(
