@@ -4,6 +4,7 @@ import functools
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -104,7 +105,7 @@ def _dataset(table: DeltaTable) -> ds.Dataset:
     added to the table later) for one without values, and reads local files through Rust and the GIL.
     """
     schema = pa.schema(table.schema())
-    fs, root = _arrow_file_system(table.table_uri)
+    fs, root = _arrow_file_system(unquote(table.table_uri).rstrip("/"))
     parquet = ds.ParquetFileFormat()
     files = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     fragments = [

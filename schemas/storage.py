@@ -5,6 +5,7 @@ comes back exactly.
 """
 
 import functools
+import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import fsspec
 from fsspec.config import conf
+from fsspec.implementations.local import LocalFileSystem
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
 READ_TIMEOUT_SECONDS: Final = 60
@@ -78,12 +80,16 @@ def _file_system_options(protocol: str) -> dict[str, Any]:
 def canonical_uri(uri: str) -> str:
     """Returns the one form in which a URI is stored: absolute, with its protocol, its name untouched.
 
+    In local paths `..` goes up one name, as in a shell; symbolic links are not followed.
+
     >>> canonical_uri("s3a://bucket//a b#.jpg")
     's3://bucket//a b#.jpg'
     """
     if _is_chained(uri):
         return uri
     fs, path = file_system(uri)
+    if isinstance(fs, LocalFileSystem):
+        return f"file://{os.path.abspath(path)}"  # noqa: PTH100 (Path.absolute keeps `..`)
     return str(fs.unstrip_protocol(path))
 
 

@@ -149,7 +149,9 @@ def _nearest_uri(schema: pa.Schema) -> str:
 
 def _csv_schema(file: IO[bytes]) -> pa.Schema:
     """A CSV file tells no types: everything is text, tonight and tomorrow night."""
-    header = next(csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline="")), [])
+    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+    header = next(csv.reader(text), [])
+    text.detach()  # It would close the file.
     return pa.schema([(name, pa.string()) for name in header])
 
 
