@@ -66,7 +66,8 @@ def _run_lines(store: FeatureStore) -> Iterator[str]:
     columns = ["ended_at", "run_id", "state", "listed", "skipped", "extracted", "failed", "images_per_second"]
     runs = Scan(store.runs(), columns).to_arrow().sort_by([("ended_at", "descending")])
     yield f"Runs: {runs.num_rows}, the last of them:"
-    yield f"  {'ended (UTC)':<20}{'run':<26}{'state':<10}{'listed':>10}{'skipped':>10}{'new':>10}{'failed':>8}{'img/s':>8}"
+    heads = f"{'listed':>10}{'skipped':>10}{'new':>10}{'failed':>8}{'img/s':>8}"
+    yield f"  {'ended (UTC)':<20}{'run':<26}{'state':<10}{heads}"
     for run in runs.slice(0, _RUNS_SHOWN).to_pylist():
         yield (
             f"  {run['ended_at']:%Y-%m-%d %H:%M:%S} {run['run_id']:<26}{run['state']:<10}{run['listed']:>10,}"

@@ -25,11 +25,14 @@ from transforms.sources import ListingRules, Source, carried_columns, find_sourc
 
 DEFAULT_STORE: Final = "./feature-store"
 SAMPLES: Final = "./sample-pictures"
+
+# An early layer: with random weights, each further layer tells the shapes apart less well.
 _SAMPLE_SPEC: Final[Mapping[str, Any]] = {
     "conv_base": "MobileNet",
     "conv_base_args": {"alpha": 0.25},
     "weights": NO_WEIGHTS,
     "input_shape": (96, 96, 3),
+    "layers": ("conv_pw_3_relu",),
 }
 _PACKAGES: Final = ("apache-beam", "convbase", "deltalake", "keras", "numpy", "openvino", "pandas", "pillow", "pyarrow")
 

@@ -1,13 +1,16 @@
 """Sample pictures: drawn here, so that the first command works offline and on nobody's photographs."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-CLASSES: Final = ("discs", "stripes", "squares")
+CLASSES: Final = ("discs", "squares", "stripes")
 PICTURES_BY_SPLIT: Final = {"train": 28, "validation": 10, "test": 10}
+
+Colour: TypeAlias = tuple[int, ...]
 
 _SIDE: Final = 160
 _SEED: Final = 2017
@@ -16,7 +19,8 @@ _SEED: Final = 2017
 def draw_samples(folder: Path) -> int:
     """Draws labelled pictures as `<folder>/<split>/<class>/<number>.jpg`, unless they are there.
 
-    Colours, sizes, places and noise vary; what a class has in common is its shapes.
+    Colours, sizes, places and noise vary; what the pictures of a class have in common is a few large discs, many small
+    squares, or stripes.
 
     Args:
         folder: Where they go.
@@ -39,31 +43,33 @@ def draw_samples(folder: Path) -> int:
 
 
 def _draw(name: str, rng: np.random.Generator) -> Image.Image:
-    background, ink = rng.integers(0, 256, (2, 3))
-    ink = np.where(np.abs(ink - background) < 80, 255 - background, ink)
-    image = Image.new("RGB", (_SIDE, _SIDE), tuple(int(value) for value in background))
-    colour = tuple(int(value) for value in ink)
-    draw = ImageDraw.Draw(image)
-    if name == "stripes":
-        _draw_stripes(draw, colour, rng)
-    else:
-        _draw_shapes(draw, name, colour, rng)
-    noise = rng.normal(0, 12, (_SIDE, _SIDE, 3))
+    background = rng.integers(150, 226, 3)
+    ink = rng.integers(20, 96, 3)
+    image = Image.new("RGB", (_SIDE, _SIDE), tuple(background.tolist()))
+    _DRAW[name](ImageDraw.Draw(image), tuple(ink.tolist()), rng)
+    noise = rng.normal(0, 8, (_SIDE, _SIDE, 3))
     return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
 
 
-def _draw_stripes(draw: ImageDraw.ImageDraw, colour: tuple[int, ...], rng: np.random.Generator) -> None:
-    step, slant = int(rng.integers(14, 26)), int(rng.integers(-60, 61))
+def _draw_discs(draw: ImageDraw.ImageDraw, ink: Colour, rng: np.random.Generator) -> None:
+    for x, y in rng.integers(0, _SIDE, (int(rng.integers(4, 8)), 2)).tolist():
+        draw.circle((x, y), int(rng.integers(18, 34)), fill=ink)
+
+
+def _draw_squares(draw: ImageDraw.ImageDraw, ink: Colour, rng: np.random.Generator) -> None:
+    for x, y in rng.integers(0, _SIDE, (int(rng.integers(16, 30)), 2)).tolist():
+        side = int(rng.integers(10, 20))
+        draw.rectangle((x, y, x + side, y + side), fill=ink)
+
+
+def _draw_stripes(draw: ImageDraw.ImageDraw, ink: Colour, rng: np.random.Generator) -> None:
+    step, slant = int(rng.integers(12, 22)), int(rng.integers(-40, 41))
     for x in range(-_SIDE, 2 * _SIDE, step):
-        draw.line((x, 0, x + slant, _SIDE), fill=colour, width=step // 2)
+        draw.line((x, 0, x + slant, _SIDE), fill=ink, width=step // 2)
 
 
-def _draw_shapes(draw: ImageDraw.ImageDraw, name: str, colour: tuple[int, ...], rng: np.random.Generator) -> None:
-    for _ in range(int(rng.integers(6, 11))):
-        x, y = rng.integers(0, _SIDE, 2)
-        radius = int(rng.integers(12, 26))
-        box = (int(x) - radius, int(y) - radius, int(x) + radius, int(y) + radius)
-        if name == "discs":
-            draw.ellipse(box, fill=colour)
-        else:
-            draw.rectangle(box, fill=colour)
+_DRAW: Final[Mapping[str, Callable[[ImageDraw.ImageDraw, Colour, np.random.Generator], None]]] = {
+    "discs": _draw_discs,
+    "squares": _draw_squares,
+    "stripes": _draw_stripes,
+}

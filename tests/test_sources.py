@@ -55,7 +55,18 @@ def test_one_picture_is_an_input(tmp_path: Path) -> None:
     assert uris(path) == [f"file://{path}"]
 
 
-ODD_NAMES = ("a b.jpg", "a#b.jpg", "a?b.jpg", "a%2Fb.jpg", "a::b.jpg", "caf\u00e9.jpg", "cafe\u0301.jpg", "a\nb.jpg", "[a].jpg", " a.jpg")
+ODD_NAMES = (
+    "a b.jpg",
+    "a#b.jpg",
+    "a?b.jpg",
+    "a%2Fb.jpg",
+    "a::b.jpg",
+    "caf\u00e9.jpg",
+    "cafe\u0301.jpg",
+    "a\nb.jpg",
+    "[a].jpg",
+    " a.jpg",
+)
 
 
 @pytest.mark.parametrize("kind", ["folder", "csv", "parquet"])
@@ -83,7 +94,11 @@ def test_a_text_file_has_a_uri_a_line(tmp_path: Path) -> None:
     (source,) = find_sources([str(manifest)])
     (batch,) = list_source(source, rules, LeftAside())
     # A relative path is one beside the manifest.
-    assert batch["uri"].to_pylist() == [f"file://{tmp_path}/000.jpg", f"file://{tmp_path}/001.jpg", "s3://bucket/x y.jpg"]
+    assert batch["uri"].to_pylist() == [
+        f"file://{tmp_path}/000.jpg",
+        f"file://{tmp_path}/001.jpg",
+        "s3://bucket/x y.jpg",
+    ]
     assert batch["version"].null_count == 3
 
 

@@ -1,5 +1,6 @@
 """A store: commits are atomic and happen once, changed images supersede, and other readers see what we see."""
 
+import dataclasses
 import datetime
 import uuid
 from pathlib import Path
@@ -76,8 +77,6 @@ def test_creating_it_again_opens_it(store: FeatureStore) -> None:
 
 
 def test_a_store_with_another_spec_is_refused(store: FeatureStore) -> None:
-    import dataclasses
-
     with pytest.raises(SpecMismatch, match="interpolation is bilinear in the store, nearest was asked"):
         FeatureStore.create(store.uri, dataclasses.replace(SPEC, interpolation="nearest"))
 
@@ -188,7 +187,9 @@ def test_other_readers_see_the_same(reader: str, tmp_path: Path) -> None:
         found = duckdb.sql("select uri, pooled from features where split = 'train'").fetchall()
         rows = [{"uri": uri, "pooled": pooled} for uri, pooled in found]
     else:
-        rows = polars.scan_delta(table).filter(polars.col("split") == "train").select("uri", "pooled").collect().to_dicts()
+        rows = (
+            polars.scan_delta(table).filter(polars.col("split") == "train").select("uri", "pooled").collect().to_dicts()
+        )
     assert {row["uri"]: row["pooled"][0] for row in rows} == {"a": 1, "b": 20}
 
 
@@ -207,5 +208,6 @@ def test_columns_that_are_carried_along_are_added(store: FeatureStore) -> None:
 
 def test_the_columns_of_a_table() -> None:
     assert features_schema(SPEC).names == [
-        "uri", "version", "label", "split", "width", "height", "sha256", "pooled", "map", "run_id", "extracted_at", "ds",
+        "uri", "version", "label", "split", "width", "height", "sha256", "pooled", "map", "run_id", "extracted_at",
+        "ds",
     ]  # fmt: skip

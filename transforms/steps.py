@@ -211,8 +211,6 @@ class _ExtractShard(beam.DoFn):
     def setup(self) -> None:
         # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        tag = f"{self._conv_base_uri} {self._extraction.batch_size}"
-        self._engine = _SHARED_ENGINE.acquire(self._load_engine, tag)
         self._pool = concurrent.futures.ThreadPoolExecutor(self._extraction.decode_threads, "decode")
 
     def _load_engine(self) -> Engine:
@@ -223,7 +221,9 @@ class _ExtractShard(beam.DoFn):
 
     def process(self, shard: pa.RecordBatch) -> Iterator[Fragment]:
         started = time.perf_counter()
-        for fragment in extract_shard(shard, self._engine, self._extraction, self._pool):
+        # Here and not in `setup`: a worker without a shard needs no conv base.
+        engine = _SHARED_ENGINE.acquire(self._load_engine, f"{self._conv_base_uri} {self._extraction.batch_size}")
+        for fragment in extract_shard(shard, engine, self._extraction, self._pool):
             Metrics.counter(METRICS, "fragment_bytes").inc(fragment.size)
             if fragment.table == TableName.FEATURES:
                 Metrics.counter(METRICS, "images_extracted").inc(fragment.rows)
