@@ -20,7 +20,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, description: str, epilog: str | None = None) -> None:
         super().__init__(
-            prog=prog,
+            prog=f"python -m {prog}",
+            usage="%(prog)s [options]",
             description=description,
             epilog=epilog,
             allow_abbrev=False,
@@ -29,7 +30,20 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing the usage, which is three screens long."""
-        raise UsageError(f"{message[:1].upper()}{message[1:]}; see python -m {self.prog} --help.")
+        raise UsageError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
+
+
+def markdown_table(parser: argparse.ArgumentParser) -> str:
+    """Returns the options of a command as a table in Markdown."""
+    rows = ["| option | meaning |", "|---|---|"]
+    for action in parser._actions:
+        if action.dest == "help":
+            continue
+        name = action.option_strings[0] if action.option_strings else action.dest.upper()
+        value = "" if action.nargs == 0 else action.metavar or "|".join(map(str, action.choices or ()))
+        option = f"{name} {value}".strip().replace("|", "\\|")
+        rows.append(f"| `{option}` | {(action.help or '').replace('|', chr(92) + '|')} |")
+    return "\n".join(rows)
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:

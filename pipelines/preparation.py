@@ -48,7 +48,7 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
         samples = draw_samples(Path(SAMPLES))
         print(
             f"No --input: using {samples} sample pictures drawn into {SAMPLES}, a conv base with random weights "
-            f"unless told otherwise, and the store {given.output or DEFAULT_STORE}."
+            f"(unless --weights says otherwise), and the store {given.output or DEFAULT_STORE}."
         )
         inputs, given.labels_from = [SAMPLES], "parent"
     sources = find_sources(inputs)
@@ -78,8 +78,10 @@ def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
 
 def new_spec(given: argparse.Namespace) -> FeatureSpec:
     """Returns the spec of a store that is to be made, what is not given filled in."""
-    defaults = {"conv_base": "VGG16"} if given.input else _SAMPLE_SPEC
-    return FeatureSpec(**{**defaults, **asked_spec(given)})
+    asked = asked_spec(given)
+    if given.input:
+        return FeatureSpec(**{"conv_base": "VGG16", **asked})
+    return FeatureSpec(**{**({"weights": NO_WEIGHTS} if "conv_base" in asked else _SAMPLE_SPEC), **asked})
 
 
 def open_or_create_store(given: argparse.Namespace) -> FeatureStore:

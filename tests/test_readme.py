@@ -1,0 +1,77 @@
+"""The README says what is true: its tables come from the code, and its examples run."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipelines import extract
+from pipelines.options import markdown_table
+from schemas.errors import FailureCode
+from schemas.spec import FeatureSpec
+from schemas.tables import FAILURES, features_schema
+from tests.conftest import REPOSITORY, Run
+
+README = REPOSITORY / "README.md"
+SPEC = FeatureSpec(
+    "VGG16", weights_sha256="0", input_shape=(150, 150, 3), layers=("block5_pool",), feature_shapes=((512,),)
+)
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _columns(schema: pa.Schema) -> str:
+    rows = [
+        (f"`{field.name}`", str(field.type).replace(" not null", ""), field.metadata[b"comment"].decode())
+        for field in schema
+    ]
+    return _table(("column", "type", "holds"), rows)
+
+
+def expected_tables() -> dict[str, str]:
+    codes = [(f"`{code}`", code.stage, "yes" if code.permanent else "no") for code in FailureCode]
+    return {
+        "columns": f"`features`:\n\n{_columns(features_schema(SPEC))}\n\n`failures`:\n\n{_columns(FAILURES)}",
+        "codes": _table(("code", "stage", "permanent"), codes),
+        "options": markdown_table(extract.parser()),
+    }
+
+
+def write_tables() -> None:
+    """Brings the README's tables up to date: `python -m tests.test_readme`."""
+    text = README.read_text()
+    for name, table in expected_tables().items():
+        end = f"<!-- end of {name} -->"
+        block = f"<!-- {name} -->\n\n{table}\n\n{end}"
+        pattern = rf"<!-- {name} -->(?:.*?{re.escape(end)})?"
+        text = re.sub(pattern, lambda _, block=block: block, text, flags=re.S)
+    README.write_text(text)
+
+
+@pytest.mark.parametrize("name", ["columns", "codes", "options"])
+def test_the_tables_are_those_of_the_code(name: str) -> None:
+    assert expected_tables()[name] in README.read_text(), "run `make readme`"
+
+
+def test_the_examples_run(run: Run, tmp_path: Path) -> None:
+    assert run("extract", "--runner=DirectRunner").returncode == 0
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
+    assert len(examples) >= 3
+    for example in examples:
+        done = subprocess.run(
+            [sys.executable, "-c", example], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+
+
+if __name__ == "__main__":
+    write_tables()
