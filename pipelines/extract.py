@@ -34,7 +34,15 @@ from pipelines.preparation import (
     open_or_create_store,
 )
 from pipelines.progress import shown_progress
-from pipelines.runners import beam_options, explained_failures, find_runner, quiet_import, runner_name, set_up_logging
+from pipelines.runners import (
+    beam_options,
+    explained_failures,
+    find_runner,
+    quiet_import,
+    recorded_options,
+    runner_name,
+    set_up_logging,
+)
 from pipelines.summary import planned_text, summary_text, write_summary
 from schemas.errors import RunFailed
 from schemas.runs import Run
@@ -75,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     store = open_or_create_store(given)
     store.carry(rules.carried)
-    run = new_run(given, runner_name(options))
+    run = new_run(given, runner_name(options), recorded_options(options))
     job = Job(
         sources=sources,
         rules=rules,

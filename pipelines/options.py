@@ -5,6 +5,7 @@ Beam's own options pass through untouched; what neither Beam nor a command knows
 
 import argparse
 import datetime
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -181,7 +182,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--max_pixels and --max_bytes (default: transient)",
     )
     group.add_argument(
-        "--run_id", metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
+        "--run_id", type=_name, metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
     )
     group.add_argument(
         "--ds", type=_date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
@@ -271,6 +272,12 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return int(text)
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not made of letters, digits, dots, dashes and underscores")
+    return text
 
 
 def _ratio(text: str) -> float:

@@ -110,10 +110,17 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
     return FeatureStore.create(uri, prepared.spec)
 
 
-def new_run(given: argparse.Namespace, runner: str) -> Run:
-    """Returns a run that begins now, on a Beam runner."""
+def new_run(given: argparse.Namespace, runner: str, beam_options: Mapping[str, object]) -> Run:
+    """Returns a run that begins now.
+
+    Args:
+        given: The command's options.
+        runner: The Beam runner.
+        beam_options: Beam's own options, for the record.
+    """
     now = datetime.datetime.now(datetime.UTC)
     own = {name: value for name, value in vars(given).items() if value is not None}
+    recorded = json.dumps({**beam_options, **own}, default=str)
     return Run(
         run_id=given.run_id or f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
         ds=given.ds or now.date(),
@@ -121,7 +128,7 @@ def new_run(given: argparse.Namespace, runner: str) -> Run:
         max_failure_ratio=given.max_failure_ratio,
         runner=runner,
         engine=OpenVINOEngine.name,
-        options=json.loads(without_credentials(json.dumps(own, default=str))),
+        options=json.loads(without_credentials(recorded)),
         versions={name: _version(name) for name in _PACKAGES},
     )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DIRECT_RUNNER: Final = "DirectRunner"
 
 _LAST_LINE: Final = re.compile(r"^(?P<kind>[\w.]+)(?:: (?P<message>.*?))?(?: \[while running '(?P<step>.*)'\])?$", re.S)
+_SECRET: Final = re.compile("secret|token|password|key|credential")
 
 
 def set_up_logging(level: str) -> None:
@@ -84,6 +85,12 @@ def find_runner(options: "PipelineOptions") -> "PipelineRunner | str":
         options.view_as(StandardOptions).runner = "FnApiRunner"
         return FnApiRunner()
     return name
+
+
+def recorded_options(options: "PipelineOptions") -> dict[str, object]:
+    """Returns Beam's options that were given, those that may be secret left out."""
+    given = options.get_all_options(drop_default=True)
+    return {name: value for name, value in given.items() if not _SECRET.search(name)}
 
 
 def runner_name(options: "PipelineOptions") -> str:

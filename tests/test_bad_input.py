@@ -36,6 +36,7 @@ OPTIONS = {
     "mistyped option": (("--shardsize=3",), "the argument '--shardsize=3'; did you mean --shard_size"),
     "shard size of nothing": (("--shard_size=0",), "'0' is not a whole number above 0"),
     "ratio above one": (("--max_failure_ratio=2",), "'2' is not between 0 and 1"),
+    "a run's name with a slash": (("--run_id=a/b",), "'a/b' is not made of letters, digits"),
     "no date": (("--ds=yesterday",), "'yesterday' is not a date"),
 }
 

@@ -285,6 +285,18 @@ def test_a_dry_run_plans_and_writes_nothing(run: Run, tmp_path: Path) -> None:
     assert FeatureStore.open(f"{tmp_path}/store").features().count() == 5
 
 
+def test_the_options_are_recorded_without_secrets(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", 1)
+    extract(
+        f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--direct_num_workers=1",
+        "--job_name=nightly", "--s3_secret_access_key=hush", *SMALL_BASE,
+    )  # fmt: skip
+    (text,) = Scan(FeatureStore.open(f"{tmp_path}/store").runs(), ["options"]).to_numpy("options")
+    recorded = json.loads(text)
+    assert (recorded["job_name"], recorded["weights"]) == ("nightly", "none")
+    assert "hush" not in text
+
+
 def test_a_run_id_commits_once(tmp_path: Path) -> None:
     write_pictures(tmp_path / "pictures", 3)
     options = (f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--run_id=nightly-1", *SMALL_BASE)

@@ -19,45 +19,47 @@ def known(*keys: Key, has_features: bool = True) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows)
 
 
-def keys(batches: list[pa.RecordBatch]) -> list[tuple[str, str, bool]]:
-    return [(row["uri"], row["version"], bool(row["_supersedes"])) for batch in batches for row in batch.to_pylist()]
+def keys(batch: pa.RecordBatch | None) -> list[tuple[str, str, bool]]:
+    assert batch is not None
+    return [(row["uri"], row["version"], bool(row["_supersedes"])) for row in batch.to_pylist()]
 
 
 def test_everything_is_new_in_an_empty_store() -> None:
-    batches, counts = new_images([refs(("b", "1"), ("a", "1"))], [])
-    assert keys(batches) == [("a", "1", False), ("b", "1", False)]
+    batch, counts = new_images([refs(("b", "1"), ("a", "1"))], [])
+    assert keys(batch) == [("a", "1", False), ("b", "1", False)]
     assert counts == InputCounts(listed=2)
 
 
 def test_known_images_are_skipped() -> None:
-    batches, counts = new_images([refs(("a", "1"), ("b", "1"))], [known(("a", "1"), ("z", "1"))])
-    assert keys(batches) == [("b", "1", False)]
+    batch, counts = new_images([refs(("a", "1"), ("b", "1"))], [known(("a", "1"), ("z", "1"))])
+    assert keys(batch) == [("b", "1", False)]
     assert counts == InputCounts(listed=2, skipped=1)
 
 
 def test_a_changed_image_supersedes() -> None:
-    batches, _ = new_images([refs(("a", "2"))], [known(("a", "1"))])
-    assert keys(batches) == [("a", "2", True)]
+    batch, _ = new_images([refs(("a", "2"))], [known(("a", "1"))])
+    assert keys(batch) == [("a", "2", True)]
 
 
 def test_a_known_failure_is_skipped_but_has_no_row_to_supersede() -> None:
     failures = known(("a", "1"), has_features=False)
-    assert new_images([refs(("a", "1"))], [failures])[1] == InputCounts(listed=1, skipped=1)
-    batches, _ = new_images([refs(("a", "2"))], [failures])
-    assert keys(batches) == [("a", "2", False)]
+    assert new_images([refs(("a", "1"))], [failures]) == (None, InputCounts(listed=1, skipped=1))
+    batch, _ = new_images([refs(("a", "2"))], [failures])
+    assert keys(batch) == [("a", "2", False)]
 
 
 def test_an_image_mentioned_twice_counts_once() -> None:
-    batches, counts = new_images([refs(("a", "1"), ("b", "1")), refs(("a", "1"))], [])
-    assert keys(batches) == [("a", "1", False), ("b", "1", False)]
+    batch, counts = new_images([refs(("a", "1"), ("b", "1")), refs(("a", "1"))], [])
+    assert keys(batch) == [("a", "1", False), ("b", "1", False)]
     assert counts == InputCounts(listed=2, duplicates=1)
 
 
 def test_columns_that_are_carried_along_stay_with_their_image() -> None:
     schema = pa.schema([*REF_SCHEMA, ("tags", pa.list_(pa.string()))])
     rows = [{"uri": uri, "version": "1", "tags": [uri]} for uri in ("c", "a", "b")]
-    batches, _ = new_images([pa.RecordBatch.from_pylist(rows, schema)], [known(("b", "1"))])
-    assert [(row["uri"], row["tags"]) for batch in batches for row in batch.to_pylist()] == [("a", ["a"]), ("c", ["c"])]
+    batch, _ = new_images([pa.RecordBatch.from_pylist(rows, schema)], [known(("b", "1"))])
+    assert batch is not None
+    assert [(row["uri"], row["tags"]) for row in batch.to_pylist()] == [("a", ["a"]), ("c", ["c"])]
 
 
 def test_partitions_hold_every_row_once_and_a_uri_always_in_the_same() -> None:
@@ -74,8 +76,7 @@ def test_partitions_hold_every_row_once_and_a_uri_always_in_the_same() -> None:
 
 @pytest.mark.parametrize(("rows", "shards", "rest"), [(0, 0, 0), (5, 0, 5), (10, 1, 0), (25, 2, 5)])
 def test_shards_are_full_and_the_rest_is_kept(rows: int, shards: int, rest: int) -> None:
-    batches = [refs(*((f"{number:03}", "1") for number in range(rows)))] if rows else []
-    full, left = full_shards(batches, 10)
+    full, left = full_shards(refs(*((f"{number:03}", "1") for number in range(rows))), 10)
     assert [shard.num_rows for shard in full] == [10] * shards
     assert (left.num_rows if left is not None else 0) == rest
     together = [row["uri"] for shard in [*full, *([left] if left is not None else [])] for row in shard.to_pylist()]

@@ -103,9 +103,9 @@ def decode_image(data: bytes, rules: DecodingRules) -> Picture:
             rgb = _to_rgb(upright)
         except _DECODER_ERRORS as error:
             raise _decoder_error(error) from error
-    size = (rules.width, rules.height)
-    resized = rgb if rgb.size == size else rgb.resize(size, _RESAMPLINGS[rules.interpolation])
-    return Picture(np.asarray(resized), rgb.width, rgb.height, hashlib.sha256(data).hexdigest())
+        size = (rules.width, rules.height)
+        resized = rgb if rgb.size == size else rgb.resize(size, _RESAMPLINGS[rules.interpolation])
+        return Picture(np.asarray(resized), rgb.width, rgb.height, hashlib.sha256(data).hexdigest())
 
 
 def _open(data: bytes, rules: DecodingRules) -> Image.Image:

@@ -5,7 +5,7 @@ Images are told apart within hash partitions of their URIs, so that no step ever
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -85,7 +85,7 @@ def _marked(scan: Scan, *, has_features: bool) -> Iterator[pa.RecordBatch]:
 
 def new_images(
     refs: Iterable[pa.RecordBatch], known: Iterable[pa.RecordBatch]
-) -> tuple[list[pa.RecordBatch], InputCounts]:
+) -> tuple[pa.RecordBatch | None, InputCounts]:
     """Takes out the images that are known, and those that are mentioned twice.
 
     Args:
@@ -93,12 +93,12 @@ def new_images(
         known: The known images of the same partition.
 
     Returns:
-        The refs that have to be processed, ordered by URI, those that have older features marked as superseding; and
-        what was counted.
+        The refs that have to be processed, in one batch ordered by URI, those that have older features marked as
+        superseding, or None if there are none; and what was counted.
     """
     mentioned = list(refs)
     if not mentioned:
-        return [], InputCounts()
+        return None, InputCounts()
     table = pa.Table.from_batches(mentioned)
     unique = table.take(_first_mentions(table["uri"]))
     counts = InputCounts(listed=unique.num_rows, duplicates=table.num_rows - unique.num_rows)
@@ -111,7 +111,8 @@ def new_images(
     else:
         supersedes = pa.nulls(unique.num_rows, pa.bool_())
     new = unique.set_column(unique.schema.get_field_index(SUPERSEDES), table.schema.field(SUPERSEDES), supersedes)
-    return new.to_batches(), counts + InputCounts(skipped=counts.listed - new.num_rows)
+    counts += InputCounts(skipped=counts.listed - new.num_rows)
+    return (one_batch(new) if new.num_rows else None), counts
 
 
 def _first_mentions(uris: pa.ChunkedArray) -> pa.Array:
@@ -129,14 +130,9 @@ def _is_known(refs: pa.Table, known: pa.Table) -> pa.Array:
     return pa.array(mask)
 
 
-def full_shards(
-    batches: Sequence[pa.RecordBatch], shard_size: int
-) -> tuple[list[pa.RecordBatch], pa.RecordBatch | None]:
+def full_shards(refs: pa.RecordBatch, shard_size: int) -> tuple[list[pa.RecordBatch], pa.RecordBatch | None]:
     """Cuts refs into shards of exactly `shard_size` rows; returns them, and what is left."""
-    if not batches:
-        return [], None
-    table = pa.Table.from_batches(batches).combine_chunks()
-    shards = [one_batch(table.slice(start, shard_size)) for start in range(0, table.num_rows, shard_size)]
+    shards = [refs.slice(start, shard_size) for start in range(0, refs.num_rows, shard_size)]
     if shards and shards[-1].num_rows < shard_size:
         return shards[:-1], shards[-1]
     return shards, None

@@ -127,11 +127,12 @@ class _NewImages(beam.DoFn):
         self, partition: tuple[int, dict[str, Iterable[pa.RecordBatch]]]
     ) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
         _, grouped = partition
-        batches, counts = new_images(grouped["refs"], grouped["known"])
+        new, counts = new_images(grouped["refs"], grouped["known"])
         PROGRESS.add(planned=counts.planned, skipped=counts.skipped)
         for name in ("listed", "skipped", "duplicates"):
             Metrics.counter(METRICS, f"images_{name}").inc(getattr(counts, name))
-        yield from batches
+        if new is not None:
+            yield new
         yield TaggedOutput(_COUNTS, counts)
 
 
@@ -169,7 +170,7 @@ class _CutShards(beam.DoFn):
     def process(
         self, batch: pa.RecordBatch
     ) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["rest"], pa.RecordBatch]]:
-        shards, rest = full_shards([batch], self._shard_size)
+        shards, rest = full_shards(batch, self._shard_size)
         yield from shards
         if rest is not None:
             yield TaggedOutput(_REST, rest)
@@ -177,7 +178,7 @@ class _CutShards(beam.DoFn):
 
 def _cut_rests(rests: Iterable[pa.RecordBatch], shard_size: int) -> Iterator[pa.RecordBatch]:
     ordered = one_batch(pa.Table.from_batches(list(rests)).sort_by("uri"))
-    shards, rest = full_shards([ordered], shard_size)
+    shards, rest = full_shards(ordered, shard_size)
     yield from shards
     if rest is not None:
         yield rest
