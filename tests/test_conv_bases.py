@@ -195,6 +195,21 @@ def test_imagenet_weights_are_what_keras_fetches(
     assert specs[0].fingerprint == specs[1].fingerprint
 
 
+def test_imagenet_weights_with_another_hash_than_keras_published_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the right name and the wrong bytes in Keras's cache: Keras fetches it anew, here from nowhere."""
+    spec = FeatureSpec("VGG16", weights="none", input_shape=(32, 32, 3))
+    cached = tmp_path / "keras" / "models" / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    cached.parent.mkdir(parents=True)
+    conv_base_builders()["VGG16"].build(include_top=False, weights=None).save_weights(tmp_path / "vgg16.weights.h5")
+    (tmp_path / "vgg16.weights.h5").rename(cached)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(WeightsUnavailable, match="cannot be downloaded"):
+        prepare_conv_base(dataclasses.replace(spec, weights="imagenet"), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
