@@ -46,8 +46,10 @@ def markdown_table(parser: argparse.ArgumentParser) -> str:
     return "\n".join(rows)
 
 
-def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say which images there are."""
+def add_source_options(
+    parser: argparse.ArgumentParser, without_input: str = "sample pictures, drawn into ./sample-pictures"
+) -> None:
+    """Adds the options that say which images there are, and in its help what is taken where no --input is given."""
     group = parser.add_argument_group("images")
     group.add_argument(
         "--input",
@@ -55,7 +57,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="a folder (recursive), a glob, an image, a .txt of URIs, or a .csv or .parquet manifest with a column "
         "`uri` and, if you like, `version`, `label`, `split` and further columns, which are carried along; local or "
-        "any fsspec URL; may be given several times (default: sample pictures, drawn into ./sample-pictures)",
+        "any fsspec URL; may be given several times "
+        f"(default: {without_input})",
     )
     group.add_argument(
         "--extensions",
@@ -140,14 +143,14 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max_pixels",
-        type=_positive,
+        type=positive,
         default=MAX_PIXELS,
         metavar="N",
         help=f"most pixels of a picture, checked before it is decoded (default: {MAX_PIXELS})",
     )
     group.add_argument(
         "--max_bytes",
-        type=_positive,
+        type=positive,
         default=MAX_BYTES,
         metavar="N",
         help=f"most bytes of a file, checked before it is read (default: {MAX_BYTES})",
@@ -161,14 +164,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="URI", help="the store: a local folder or s3://, gs://, abfs:// (default: ./feature-store)"
     )
     group.add_argument(
-        "--shard_size", type=_positive, default=1024, metavar="N", help="images a unit of work (default: 1024)"
+        "--shard_size", type=positive, default=1024, metavar="N", help="images a unit of work (default: 1024)"
     )
     group.add_argument(
-        "--batch_size", type=_positive, default=8, metavar="N", help="images a call of the base (default: 8)"
+        "--batch_size", type=positive, default=8, metavar="N", help="images a call of the base (default: 8)"
     )
     group.add_argument(
         "--max_failure_ratio",
-        type=_ratio,
+        type=ratio,
         default=0.1,
         metavar="R",
         help="greatest share of bad images, 0 to 1, with which the run is committed (default: 0.1)",
@@ -267,13 +270,15 @@ def _shape(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"'{text}' is not height,width,3") from None
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Reads a whole number above 0."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return int(text)
 
 
-def _ratio(text: str) -> float:
+def ratio(text: str) -> float:
+    """Reads a number from 0 to 1."""
     try:
         value = float(text)
     except ValueError:

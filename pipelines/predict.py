@@ -16,28 +16,33 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from pipelines.options import Parser, add_decoding_options, add_source_options, run_main
+from pipelines.options import Parser, add_decoding_options, add_source_options, positive, ratio, run_main
 from pipelines.prediction_summary import summary_text
-from pipelines.preparation import find_images
+from pipelines.preparation import find_images, pinned_version
 from pipelines.progress import shown_progress
 from pipelines.runners import beam_options, explained_failures, find_runner, quiet_import, set_up_logging
 from pipelines.training_options import add_label_options
 from schemas.classifiers import Classifier
-from schemas.errors import SpecMismatch, UsageError
+from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.fragments import TableName
+from schemas.images import ref_schema
 from schemas.predictions import PREDICTIONS, PredictionTables
 from schemas.runs import InputCounts
-from schemas.storage import join
+from schemas.spec import FeatureSpec
+from schemas.storage import canonical_uri, join
 from schemas.store import FeatureStore
 from transforms.extraction import Extraction
-from transforms.labelling import read_label_file
+from transforms.labelling import LABEL, read_label_file
 from transforms.planning import RetryFailures
 from transforms.predictions import FeatureFile, Prediction
+from transforms.progress import PROGRESS
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
 _SHARD_SIZE: Final = 1024
+_IMAGES_A_BATCH: Final = 8
+_FEATURES_A_BATCH: Final = 256
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,17 +50,22 @@ def parser() -> argparse.ArgumentParser:
     command = Parser("pipelines.predict", __doc__.partition("\n")[2].strip(), "Beam's own options pass through.")
     command.add_argument("--model", metavar="URI", required=True, help="the folder that pipelines.train wrote")
     command.add_argument("--output", metavar="URI", required=True, help="the folder of the predictions; runs add up")
-    add_source_options(command)
+    add_source_options(command, "none; --features is taken")
     add_decoding_options(command)
     table = command.add_argument_group("features instead of images")
     table.add_argument("--features", metavar="STORE", help="a store with the features that the classifier takes")
     table.add_argument("--table_version", type=int, metavar="N", help="the version of its table (default: the newest)")
     add_label_options(command)
     run = command.add_argument_group("the run")
-    run.add_argument("--batch_size", type=int, metavar="N", help="images a call (default: 8, or 256 with --features)")
+    run.add_argument(
+        "--batch_size",
+        type=positive,
+        metavar="N",
+        help=f"images a call (default: {_IMAGES_A_BATCH}, or {_FEATURES_A_BATCH} with --features)",
+    )
     run.add_argument(
         "--max_failure_ratio",
-        type=float,
+        type=ratio,
         default=0.1,
         metavar="R",
         help="greatest share of bad images, 0 to 1, with which the run is committed (default: 0.1)",
@@ -82,26 +92,25 @@ def main(arguments: Sequence[str]) -> int:
         options = beam_options(beam_arguments, command)
     classifier = Classifier.open(given.model)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
+    prediction = new_prediction(given, classifier)
     tables = PredictionTables(given.output)
-    prediction = new_prediction(given, classifier, tables)
     predict = predict_features if given.features else predict_images
-    with shown_progress(), explained_failures():
-        predict(given, classifier, prediction, options)
+    predict(given, prediction, tables, options)
     print(summary_text(tables, prediction, file))
     return 0
 
 
-def new_prediction(given: argparse.Namespace, classifier: Classifier, tables: PredictionTables) -> Prediction:
+def new_prediction(given: argparse.Namespace, classifier: Classifier) -> Prediction:
     """Returns a run that begins now."""
     now = datetime.datetime.now(datetime.UTC)
     return Prediction(
         extraction=Extraction(
-            store_uri=tables.uri,
+            store_uri=canonical_uri(given.output),
             spec=classifier.card.spec,
             schema=PREDICTIONS,
             run_id=given.run_id or f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
             ds=now.date(),
-            batch_size=given.batch_size or (256 if given.features else 8),
+            batch_size=given.batch_size or (_FEATURES_A_BATCH if given.features else _IMAGES_A_BATCH),
             formats=given.formats,
             max_pixels=given.max_pixels,
             max_bytes=given.max_bytes,
@@ -109,17 +118,21 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, tables: Pr
         ),
         model_id=classifier.card.model_id,
         networks_uri=classifier.networks_uri,
+        layer=classifier.card.layer,
         labels=classifier.labels,
+        label_column=given.label_column,
     )
 
 
 def predict_images(
-    given: argparse.Namespace, _: Classifier, prediction: Prediction, options: "PipelineOptions"
+    given: argparse.Namespace, prediction: Prediction, tables: PredictionTables, options: "PipelineOptions"
 ) -> None:
     """Predicts from images, to the end of the run.
 
     Raises:
         InvalidInput: If there is no image.
+        UsageError: If no input has the column of labels that was named.
+        RunFailed: If the run cannot be completed.
     """
     import apache_beam as beam
 
@@ -127,7 +140,10 @@ def predict_images(
     from transforms.steps import ListImages, MakeShards, SkipExtracted
 
     sources, rules = find_images(given)
-    with beam.Pipeline(runner=find_runner(options), options=options) as root:
+    refuse_missing_labels(given, ref_schema(rules.carried).names)
+    tables.create()
+    runner = find_runner(options)
+    with shown_progress("predicting"), explained_failures(), beam.Pipeline(runner=runner, options=options) as root:
         listing = (
             root
             | ListImages(sources, rules)  # refs and counts
@@ -143,38 +159,58 @@ def predict_images(
 
 
 def predict_features(
-    given: argparse.Namespace, classifier: Classifier, prediction: Prediction, options: "PipelineOptions"
+    given: argparse.Namespace, prediction: Prediction, tables: PredictionTables, options: "PipelineOptions"
 ) -> None:
     """Predicts from the features of a store, to the end of the run.
 
     Raises:
-        SpecMismatch: If the store holds other features than the classifier takes.
+        StoreNotFound: If there is no store.
+        SpecMismatch: If it holds other features than the classifier takes.
+        UsageError: If the table lacks the version or the column of labels that was named.
+        RunFailed: If the run cannot be completed.
     """
     import apache_beam as beam
 
     from transforms.prediction_steps import CommitPredictions, PredictFeatures
 
     store = FeatureStore.open(given.features)
-    refuse_other_features(store, classifier)
-    files, images = feature_files(store, given, classifier.card.layer)
-    with beam.Pipeline(runner=find_runner(options), options=options) as root:
-        counts = root | "Counts" >> beam.Create([InputCounts(listed=images)])
+    refuse_other_features(store, prediction.extraction.spec)
+    table = store.features(pinned_version(store, given.table_version))
+    refuse_missing_labels(given, pa.schema(table.schema()).names)
+    files = pa.table(table.get_add_actions(flatten=True))
+    found = [FeatureFile(join(store.uri, TableName.FEATURES), path) for path in files["path"].to_pylist()]
+    expected = InputCounts(listed=sum(files["num_records"].to_pylist()))
+    tables.create()
+    PROGRESS.add(planned=expected.listed)
+    runner = find_runner(options)
+    with shown_progress("predicting"), explained_failures(), beam.Pipeline(runner=runner, options=options) as root:
+        counts = root | "Counts" >> beam.Create([expected])
         fragments = (
             root
-            | "Files" >> beam.Create(files)  # files of features
+            | "Files" >> beam.Create(found)  # files of features
             | beam.Reshuffle()
             | PredictFeatures(prediction)  # fragments, already Parquet
         )
         fragments | CommitPredictions(prediction, given.max_failure_ratio, counts)
 
 
-def refuse_other_features(store: FeatureStore, classifier: Classifier) -> None:
-    """Compares the features of a store with those that a classifier takes.
+def refuse_missing_labels(given: argparse.Namespace, columns: Sequence[str]) -> None:
+    """Looks for the column of labels that was named; without --label_column there need be none.
+
+    Raises:
+        UsageError: If it is missing.
+    """
+    if given.labels is None and given.label_column not in {LABEL, *columns}:
+        near = nearest_names(given.label_column, columns) or f"; there are {', '.join(columns)}."
+        raise UsageError(f"There is no column '{given.label_column}' with labels{near}")
+
+
+def refuse_other_features(store: FeatureStore, spec: FeatureSpec) -> None:
+    """Compares the features of a store with the spec of those that a classifier takes.
 
     Raises:
         SpecMismatch: If their fingerprints differ.
     """
-    spec = classifier.card.spec
     if store.fingerprint != spec.fingerprint:
         asked = {name: getattr(spec, name) for name in spec.to_dict() if name != "feature_shapes"}
         differences = "; ".join(store.spec.differences(asked))
@@ -182,16 +218,6 @@ def refuse_other_features(store: FeatureStore, classifier: Classifier) -> None:
             f"The classifier takes features with the fingerprint {spec.fingerprint}, the store {store.uri} holds "
             f"{store.fingerprint} ({differences})."
         )
-
-
-def feature_files(store: FeatureStore, given: argparse.Namespace, layer: str) -> tuple[list[FeatureFile], int]:
-    """Returns the files of a snapshot of a store, and how many images they hold."""
-    table = store.features(given.table_version)
-    files = pa.table(table.get_add_actions(flatten=True))
-    column = given.label_column if given.label_column in pa.schema(table.schema()).names else None
-    uri = join(store.uri, TableName.FEATURES)
-    found = [FeatureFile(uri, path, layer, column) for path in files["path"].to_pylist()]
-    return found, sum(files["num_records"].to_pylist())
 
 
 if __name__ == "__main__":

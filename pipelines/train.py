@@ -11,10 +11,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from deltalake.exceptions import DeltaError
-
 from pipelines.leaderboard import leaderboard_csv, leaderboard_text, trial_line
 from pipelines.options import Parser, run_main
+from pipelines.preparation import pinned_version
 from pipelines.training_options import (
     add_data_options,
     add_label_options,
@@ -124,19 +123,6 @@ def chosen_layer(store: FeatureStore, asked: str | None) -> str:
     if asked not in {None, *layers}:
         raise UsageError(f"The store has no features of a layer '{asked}'{nearest_names(asked, layers) or '.'}")
     return asked or layers[0]
-
-
-def pinned_version(store: FeatureStore, asked: int | None) -> int:
-    """Returns the version of `features` that is read from here on.
-
-    Raises:
-        UsageError: If the table has no such version.
-    """
-    try:
-        return store.features(asked).version()
-    except (DeltaError, OverflowError) as error:
-        newest = store.features().version()
-        raise UsageError(f"The table has no version {asked}; its newest is {newest}.") from error
 
 
 def labelled_images(given: argparse.Namespace, store: FeatureStore, version: int) -> LabelledImages:

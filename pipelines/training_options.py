@@ -5,6 +5,7 @@ import dataclasses
 import functools
 from typing import Final
 
+from pipelines.options import positive
 from schemas.recipes import ACTIVATIONS, CLASS_WEIGHTS, MAP_REDUCTIONS, OPTIMIZERS, RECIPES, Recipe, parse_field
 from transforms.labelling import LABEL, SplitBy
 
@@ -49,7 +50,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--conv_base", metavar="NAME", help="refuse a store whose features are of another conv base")
     group.add_argument(
         "--memory_mb",
-        type=int,
+        type=positive,
         metavar="N",
         help="most megabytes of features in memory; a larger table is streamed (default: half of what is free)",
     )

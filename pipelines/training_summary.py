@@ -16,7 +16,7 @@ from transforms.splitting import PARTS
 from transforms.training import Fitted
 from transforms.training_data import TrainingData
 
-_PACKAGES: Final = ("convbase", "deltalake", "keras", "numpy", "openvino", "pyarrow", "scikit-learn", "tensorflow")
+_PACKAGES: Final = ("convbase", "deltalake", "keras", "numpy", "openvino", "pyarrow", "tensorflow")
 
 
 def model_card(given: argparse.Namespace, data: TrainingData, fitted: Fitted, evaluation: Evaluation) -> ModelCard:

@@ -10,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.commits import add_action
 from schemas.errors import StoreNotWritable
@@ -49,19 +50,22 @@ class PredictionTables:
     """
 
     def __init__(self, uri: str) -> None:
-        """Opens the tables; they are made where they are not there yet.
+        """Names the folder; see `create`."""
+        self.uri = canonical_uri(uri)
+
+    def create(self) -> None:
+        """Makes the tables where they are not there yet.
 
         Raises:
             StoreNotWritable: If they cannot be made.
         """
-        self.uri = canonical_uri(uri)
         try:
             for name, schema in _SCHEMAS.items():
                 location = delta_location(join(self.uri, name))
                 options = delta_storage_options(self.uri)
                 DeltaTable.create(location, schema, "ignore", _PARTITIONED_BY, name=str(name), storage_options=options)
         except (OSError, DeltaError) as error:
-            raise StoreNotWritable(f"The predictions {uri} cannot be written: {error}") from error
+            raise StoreNotWritable(f"The predictions {self.uri} cannot be written: {error}") from error
 
     def table(self, name: TableName) -> DeltaTable:
         """Returns the newest snapshot of a table."""
@@ -75,7 +79,7 @@ class PredictionTables:
             FileNotFoundError: If a fragment is missing.
         """
         table = self.table(name)
-        actions = [add_action(join(self.uri, name), fragment) for fragment in fragments]
+        actions: list[AddAction | RemoveAction] = [add_action(join(self.uri, name), fragment) for fragment in fragments]
         if actions and table.transaction_version(run_id) is None:
             properties = CommitProperties(app_transactions=[Transaction(run_id, 1)], custom_metadata={"run_id": run_id})
             table.create_write_transaction(

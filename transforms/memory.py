@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 _MEMINFO: Final = Path("/proc/meminfo")
+_STATUS: Final = Path("/proc/self/status")
 _CGROUP_FILES: Final = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
@@ -34,6 +35,12 @@ def _limits() -> Iterator[int]:
 
 
 def peak_memory() -> int:
-    """Returns the most bytes that this process has had in memory at once so far."""
+    """Returns the most bytes that this process has had in memory at once so far.
+
+    Linux counts it in `VmHWM`; `ru_maxrss`, which stands in where there is no /proc, begins with the parent's there.
+    """
+    if _STATUS.exists():
+        lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

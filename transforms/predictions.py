@@ -47,13 +47,17 @@ class Prediction:
         extraction: How images are read, and where the tables are: `store_uri` is the folder of the predictions.
         model_id: The classifier.
         networks_uri: The folder of its networks.
+        layer: The feature column that it takes.
         labels: Its classes.
+        label_column: The column of the true labels, where the input or the table has it.
     """
 
     extraction: Extraction
     model_id: str
     networks_uri: str
+    layer: str
     labels: LabelSet
+    label_column: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,14 +67,10 @@ class FeatureFile:
     Attributes:
         table_uri: The table's folder.
         path: Its path under the folder.
-        layer: The feature column to read.
-        label_column: The column of the labels; None where there is none.
     """
 
     table_uri: str
     path: str
-    layer: str
-    label_column: str | None
 
 
 def predict_shard(
@@ -99,7 +99,7 @@ def predict_shard(
         for batch in batched_pictures(loaded, extraction, failures):
             refs = shard.take(pa.array(batch.rows))
             probabilities = engine(batch.pixels)[0][: len(batch.rows)]
-            yield _prediction_rows(refs, _as_single_lists(refs.column("label")), probabilities, prediction)
+            yield _prediction_rows(refs, probabilities, prediction)
 
     fragments = _write_predictions(predicted(), prediction)
     if failures:
@@ -119,33 +119,32 @@ def predict_file(file: FeatureFile, engine: Engine, prediction: Prediction) -> l
         At most one fragment of `predictions`.
     """
     batch_size = prediction.extraction.batch_size
-    shape = prediction.extraction.spec.shape_by_layer[file.layer]
+    shape = prediction.extraction.spec.shape_by_layer[prediction.layer]
 
     def predicted() -> Iterator[pa.RecordBatch]:
-        for rows in _read_features(file, batch_size):
-            features = rows.column(file.layer).flatten().to_numpy(zero_copy_only=False)
+        for rows in _read_features(file, prediction):
+            features = rows.column(prediction.layer).flatten().to_numpy(zero_copy_only=False)
             padded = np.zeros((batch_size, *shape), np.float32)
             padded[: rows.num_rows] = features.reshape(-1, *shape)
-            yield _prediction_rows(rows, _true_labels(rows, file), engine(padded)[0][: rows.num_rows], prediction)
+            yield _prediction_rows(rows, engine(padded)[0][: rows.num_rows], prediction)
 
     return _write_predictions(predicted(), prediction)
 
 
-def _read_features(file: FeatureFile, batch_size: int) -> Iterator[pa.RecordBatch]:
+def _read_features(file: FeatureFile, prediction: Prediction) -> Iterator[pa.RecordBatch]:
     fs, path = file_system(join(file.table_uri, file.path))
     with fs.open(path, "rb") as opened:
         parquet = pq.ParquetFile(opened)
-        wanted = {"uri", "version", "split", file.layer, file.label_column}
+        wanted = {"uri", "version", "split", prediction.layer, prediction.label_column}
         # A file may be older than a column of its table.
-        yield from parquet.iter_batches(
-            batch_size, columns=[name for name in parquet.schema_arrow.names if name in wanted]
-        )
+        columns = [name for name in parquet.schema_arrow.names if name in wanted]
+        yield from parquet.iter_batches(prediction.extraction.batch_size, columns=columns)
 
 
-def _true_labels(rows: pa.RecordBatch, file: FeatureFile) -> pa.Array:
-    if file.label_column is None or file.label_column not in rows.schema.names:
+def _true_labels(rows: pa.RecordBatch, column: str) -> pa.Array:
+    if column not in rows.schema.names:
         return pa.nulls(rows.num_rows, STRINGS)
-    labels = rows.column(file.label_column)
+    labels = rows.column(column)
     return labels.cast(STRINGS) if pa.types.is_list(labels.type) else _as_single_lists(labels.cast(pa.string()))
 
 
@@ -155,14 +154,11 @@ def _as_single_lists(labels: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), labels.drop_null(), type=STRINGS, mask=pc.is_null(labels))
 
 
-def _prediction_rows(
-    refs: pa.RecordBatch, true_labels: pa.Array, probabilities: np.ndarray, prediction: Prediction
-) -> pa.RecordBatch:
+def _prediction_rows(refs: pa.RecordBatch, probabilities: np.ndarray, prediction: Prediction) -> pa.RecordBatch:
     """Makes rows of the table of what a network says.
 
     Args:
-        refs: Rows with the columns `uri`, `version` and `split`.
-        true_labels: list<string> [n].
+        refs: Rows with the columns `uri`, `version` and `split`, and with true labels if they are known.
         probabilities: float32 [n, outputs].
         prediction: The classifier and the run.
     """
@@ -180,7 +176,7 @@ def _prediction_rows(
         "score": pa.array(scores[np.arange(rows), best]),
         "labels": pa.ListArray.from_arrays(pa.array(offsets), said, type=STRINGS),
         "scores": as_lists(scores, FLOATS),
-        "true_labels": true_labels,
+        "true_labels": _true_labels(refs, prediction.label_column),
         "split": refs.column("split"),
         "model_id": pa.array([prediction.model_id] * rows),
         "run_id": pa.array([prediction.extraction.run_id] * rows),
