@@ -62,7 +62,7 @@ def data_text(data: TrainingData) -> str:
     how = "streamed" if data.rows.streamed else "in memory"
     lines = [
         f"{len(images.labels.classes)} classes ({images.labels.kind}), split by {images.split_by}: {counts}.",
-        f"{data.feature_bytes / 1e6:,.1f} MB of features, {how} ({data.memory_bytes / 1e6:,.0f} MB allowed).",
+        f"{_size(data.feature_bytes)} of features, {how} ({_size(data.memory_bytes)} allowed).",
     ]
     if images.unlabelled or images.unsplit:
         lines.append(f"Left out: {images.unlabelled:,} images without a label, {images.unsplit:,} without a split.")
@@ -82,7 +82,7 @@ def summary_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: 
     for part, metrics in evaluation.by_part.items():
         if metrics is not None:
             lines.append(f"  {part.word:<11} {metrics_text(metrics)}")
-    lines.append(f"  {seconds:.1f} s in all, peak memory {peak_memory() / 1e6:,.0f} MB")
+    lines.append(f"  {seconds:.1f} s in all, peak memory {_size(peak_memory())}")
     lines.append(f"  report {join(output, REPORT_FILE)}")
     lines.append(f"Use it: python -m pipelines.predict --model={output} --input=PHOTOS --output=PREDICTIONS")
     return "\n".join(lines)
@@ -94,3 +94,11 @@ def metrics_text(metrics: PartMetrics) -> str:
     return (
         f"accuracy {metrics.accuracy:.4f}   AUC {auc}   log loss {metrics.log_loss:.4f}   ({metrics.images:,} images)"
     )
+
+
+def _size(size: int) -> str:
+    """Returns bytes in a unit that leaves at least one digit before the point."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= factor:
+            return f"{size / factor:,.1f} {unit}"
+    return f"{size} bytes"

@@ -130,7 +130,8 @@ def _legend(names: Sequence[str], corner: str) -> list[str]:
     longest = max((len(name) for name in names), default=0)
     x = _WIDTH - _RIGHT - 6.4 * longest - 30
     y = _TOP + 16 if corner == "top" else _HEIGHT - _BOTTOM - 18 * len(names) + 6
-    parts = []
+    height = 18 * len(names) + 4
+    parts = [f'<rect class="backing" x="{x - 4:.0f}" y="{y - 16:.0f}" width="{_WIDTH - x:.0f}" height="{height}"/>']
     for number, name in enumerate(names):
         row = y + 18 * number
         parts.append(

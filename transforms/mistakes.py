@@ -29,13 +29,15 @@ class Mistake:
         uri: Where it is.
         true: Its classes.
         predicted: The classes that it is said to have.
-        score: The score of its true class; for multi-label of the class that is furthest off; 0 to 1.
+        decisive: Its true class; for multi-label the class whose score is furthest off.
+        score: The score of that class, 0 to 1.
         thumbnail: A JPEG in base64; None where the image can no longer be read.
     """
 
     uri: str
     true: tuple[str, ...]
     predicted: tuple[str, ...]
+    decisive: str
     score: float
     thumbnail: str | None
 
@@ -68,6 +70,7 @@ def worst_mistakes(
             uri=uri,
             true=_names(labels, true[row]),
             predicted=_names(labels, predicted[row]),
+            decisive=labels.classes[decisive[row]],
             score=float(scores[row, decisive[row]]),
             thumbnail=picture,
         )

@@ -210,7 +210,10 @@ def _mistake(mistake: Mistake) -> str:
         else '<div class="gone">cannot be read</div>'
     )
     true, predicted = (html.escape(", ".join(names) or "nothing") for names in (mistake.true, mistake.predicted))
-    caption = f"is <strong>{true}</strong>, said <strong>{predicted}</strong><br>score {mistake.score:.4f}<br>{name}"
+    caption = (
+        f"is <strong>{true}</strong>, said <strong>{predicted}</strong><br>"
+        f"score of {html.escape(mistake.decisive)} {mistake.score:.4f}<br>{name}"
+    )
     return f'<figure title="{html.escape(mistake.uri)}">{picture}<figcaption>{caption}</figcaption></figure>'
 
 
