@@ -44,7 +44,9 @@ class FeatureRows:
         shape = feature_shape(scan.schema.field(column))
         if shape is None:
             raise InvalidFeatures(f"The column '{column}' holds no features.")
-        return cls(column, shape, groups, np.cumsum([0, *(group.count_rows() for group in groups)]))
+        # Not `count_rows`, which counts the whole file of a row group (PyArrow 25).
+        counts = [sum(info.num_rows for info in group.row_groups) for group in groups]
+        return cls(column, shape, groups, np.cumsum([0, *counts]))
 
     @property
     def row_bytes(self) -> int:
@@ -205,7 +207,7 @@ def read_parts(
         features = rows.read(group)
         finite = np.isfinite(features).all(axis=tuple(range(1, features.ndim)))
         bad.append(start + np.flatnonzero(~finite & (group_parts != Part.LEFT_OUT)))
-        on_train(features[group_parts == Part.TRAIN])
+        on_train(features[(group_parts == Part.TRAIN) & finite])
         for part, target in held.items():
             found = features[group_parts == part]
             target[filled[part] : filled[part] + len(found)] = found
