@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from transforms.sweeping import Trial
 
 
-def trial_line(trial: Trial) -> str:
-    """Returns what is printed of a trial once it is done."""
+def trial_line(trial: Trial, swept: Sequence[str]) -> str:
+    """Returns what is printed of a trial once it is done, the swept fields first."""
+    recipe = trial.recipe.to_dict()
+    tried = ", ".join(f"{name} {_cell(recipe[name])}" for name in swept)
     return (
-        f"  tried: validation accuracy {trial.validation_accuracy:.4f}, loss {trial.validation_loss:.4f}, "
+        f"  {tried}: validation accuracy {trial.validation_accuracy:.4f}, loss {trial.validation_loss:.4f}, "
         f"{trial.epochs} epochs, {trial.seconds:.1f} s"
     )
 

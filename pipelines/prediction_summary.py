@@ -26,11 +26,11 @@ def summary_text(tables: PredictionTables, prediction: Prediction, file: LabelFi
         file: Labels by image; those of the predictions' own rows where it is None.
     """
     run_id, labels = prediction.extraction.run_id, prediction.labels
-    rows = tables.of_run(TableName.PREDICTIONS, run_id, ["uri", "label", "scores", "true_labels", "split"])
+    rows = tables.of_run(TableName.PREDICTIONS, run_id, ["uri", "labels", "scores", "true_labels", "split"])
     codes = Counter(tables.of_run(TableName.FAILURES, run_id, ["code"])["code"].to_pylist())
     lines = [f"Run {run_id}: {rows.num_rows:,} images predicted, {codes.total():,} failed."]
     lines += [f"  {code:<22} {count:>14,}" for code, count in codes.most_common()]
-    said = Counter(rows["label"].to_pylist())
+    said = Counter(pc.list_flatten(rows["labels"]).to_pylist())
     lines.append("  " + ", ".join(f"{name} {said[name]:,}" for name in labels.classes if said[name]))
     lines += _metrics_lines(rows, labels, file)
     lines.append(f"  classifier {prediction.model_id}, table {join(tables.uri, TableName.PREDICTIONS)}")

@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 the run failed; 2 the command cannot start as it was given
 """
 
 import argparse
+import functools
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -26,7 +27,7 @@ from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.recipes import Recipe, SweptField, combinations
 from schemas.storage import file_system
 from schemas.store import FeatureStore
-from transforms.classifiers import write_classifier
+from transforms.classifiers import make_folder, write_classifier
 from transforms.labelling import LabelledImages, SplitBy, read_label_file, read_labelled_images
 from transforms.memory import available_memory
 from transforms.quiet_tensorflow import import_tensorflow
@@ -56,16 +57,18 @@ def main(arguments: Sequence[str]) -> int:
     """
     started = time.perf_counter()
     given = parser().parse_args(list(arguments))
-    recipes = combinations(recipe_of(given), [SweptField.parse(text) for text in given.sweep])
+    swept = [SweptField.parse(text) for text in given.sweep]
+    recipes = combinations(recipe_of(given), swept)
     data = read_data(given, recipes)
     print(data_text(data), flush=True)
+    make_folder(given.output)
     import_tensorflow()
-    show = _print_trial if given.sweep else _say_nothing
-    fitted, trials = fit_all(recipes, data, show)
+    names = [field.name for field in swept]
+    fitted, trials = fit_all(recipes, data, functools.partial(_show_trial, names))
     card, evaluation = write_classifier(
         given.output, data, fitted, lambda evaluation: model_card(given, data, fitted, evaluation)
     )
-    if given.sweep:
+    if swept:
         fs, root = file_system(given.output)
         fs.pipe_file(f"{root}/{_LEADERBOARD_FILE}", leaderboard_csv(trials).encode())
         print(leaderboard_text(trials))
@@ -141,12 +144,9 @@ def labelled_images(given: argparse.Namespace, store: FeatureStore, version: int
     return images
 
 
-def _print_trial(trial: Trial) -> None:
-    print(trial_line(trial), flush=True)
-
-
-def _say_nothing(_: Trial) -> None:
-    pass
+def _show_trial(swept: Sequence[str], trial: Trial) -> None:
+    if swept:
+        print(trial_line(trial, swept), flush=True)
 
 
 if __name__ == "__main__":

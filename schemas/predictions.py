@@ -65,7 +65,8 @@ class PredictionTables:
                 options = delta_storage_options(self.uri)
                 DeltaTable.create(location, schema, "ignore", _PARTITIONED_BY, name=str(name), storage_options=options)
         except (OSError, DeltaError) as error:
-            raise StoreNotWritable(f"The predictions {self.uri} cannot be written: {error}") from error
+            reason = str(error).partition("\n")[0]
+            raise StoreNotWritable(f"The predictions {self.uri} cannot be written: {reason}") from error
 
     def table(self, name: TableName) -> DeltaTable:
         """Returns the newest snapshot of a table."""

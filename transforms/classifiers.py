@@ -48,6 +48,19 @@ def model_id(head: "keras.Model", labels: LabelSet, fingerprint: str, layer: str
     return digest.hexdigest()[:16]
 
 
+def make_folder(uri: str) -> None:
+    """Makes the folder of a classifier, so that it is known before the training whether it can be written.
+
+    Raises:
+        ModelNotWritable: If it cannot be made.
+    """
+    fs, root = file_system(uri)
+    try:
+        fs.makedirs(root, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(uri, error) from error
+
+
 def write_classifier(
     uri: str, data: TrainingData, fitted: Fitted, card_of: Callable[[Evaluation], ModelCard]
 ) -> tuple[ModelCard, Evaluation]:
@@ -89,7 +102,7 @@ def write_classifier(
             for file, text in texts.items():
                 fs.pipe_file(f"{root}/{file}", text.encode())
         except OSError as error:
-            raise ModelNotWritable(f"The classifier's folder {uri} cannot be written: {error}") from error
+            raise _not_writable(uri, error) from error
     return card, evaluation
 
 
@@ -100,3 +113,7 @@ def history_csv(history: Mapping[str, Sequence[float]]) -> str:
     writer.writerow(["epoch", *history])
     writer.writerows([epoch, *values] for epoch, values in enumerate(zip(*history.values(), strict=True), 1))
     return text.getvalue()
+
+
+def _not_writable(uri: str, error: OSError) -> ModelNotWritable:
+    return ModelNotWritable(f"The classifier's folder {uri} cannot be written: {error}")

@@ -3,6 +3,7 @@
 Pure of Beam and of TensorFlow: workers run the networks that training exported beside the classifier.
 """
 
+import collections
 import concurrent.futures
 import dataclasses
 import datetime
@@ -220,8 +221,12 @@ def commit_predictions(
             f"{expected} images went in, {predicted} were predicted and {failed} failed; nothing was committed."
         )
     if failed > max_failure_ratio * expected:
+        counts: collections.Counter[str] = collections.Counter()
+        for fragment in written:
+            counts.update(dict(fragment.failures_by_code))
+        codes = ", ".join(f"{count} {code}" for code, count in counts.most_common())
         raise RunFailed(
-            f"{failed} of {expected} images failed ({failed / expected:.1%}), more than "
+            f"{failed} of {expected} images failed ({failed / expected:.1%}; {codes}), more than "
             f"--max_failure_ratio={max_failure_ratio:g} allows; nothing was committed."
         )
     tables = PredictionTables(tables_uri)
