@@ -162,11 +162,10 @@ def clusters(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns features, float32 [n, features], of classes around points of a sphere, and their classes, int64 [n]."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(len(counts), features))
+    centres = rng.standard_normal((len(counts), features), np.float32)
     centres *= distance / np.linalg.norm(centres, axis=1, keepdims=True)
     classes = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    noise = rng.normal(size=(len(classes), features))
-    return (centres[classes] + noise).astype(np.float32), classes
+    return centres[classes] + rng.standard_normal((len(classes), features), np.float32), classes
 
 
 def train(*arguments: object) -> dict[str, Any]:
