@@ -17,19 +17,35 @@ from schemas.fragments import TableName
 from schemas.predictions import PredictionTables
 from schemas.scan import Scan
 from schemas.store import FeatureStore
-from tests.conftest import Run, clusters, extract, store_of_features, train, write_pictures
+from tests.conftest import SMALL_BASE, Run, clusters, extract, store_of_features, train, write_pictures
 from transforms import extraction
 
 SHAPES = ("discs", "squares", "stripes")
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory, small_store: FeatureStore) -> Path:
-    """A classifier of three classes on the conv base of the small store; do not change it."""
-    features, classes = clusters((60, 60, 60), features=256, distance=4.0)
+def early_store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    """A store of 12 pictures with an early layer of a random base, whose features differ; do not change it."""
+    folder = tmp_path_factory.mktemp("early")
+    for number, name in enumerate(SHAPES):
+        write_pictures(folder / "pictures" / "train" / name, 4, seed=number)
+    options = (f"--input={folder}/pictures", "--labels_from=parent", "--layers=conv_pw_3_relu")
+    extract(*options, f"--output={folder}/store", *SMALL_BASE)
+    return FeatureStore.open(f"{folder}/store")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory, early_store: FeatureStore) -> Path:
+    """A classifier of three classes on the conv base of the early store; do not change it.
+
+    It is trained on features of the scale of those of real pictures, so that it says something else of each of these.
+    """
+    features, classes = clusters((60, 60, 60), features=32, distance=4.0)
+    real = early_store.scan().to_numpy()
+    features = real.mean(axis=0) + features * real.std(axis=0)
     labels = [SHAPES[index] for index in classes]
     folder = tmp_path_factory.mktemp("predict")
-    store = store_of_features(folder / "store", features, small_store, label=labels)
+    store = store_of_features(folder / "store", features, early_store, label=labels)
     train(f"--features={store.uri}", f"--output={folder}/model", "--epochs=2", "--test_fraction=0")
     return folder / "model"
 
@@ -48,13 +64,14 @@ def pictures_of(store: FeatureStore) -> str:
 
 
 def test_images_and_features_get_the_probabilities_of_the_keras_models(
-    model: Path, small_store: FeatureStore, tmp_path: Path
+    model: Path, early_store: FeatureStore, tmp_path: Path
 ) -> None:
-    predict(model, f"--input={pictures_of(small_store)}", f"--output={tmp_path}/images", "--labels_from=parent")
-    predict(model, f"--features={small_store.uri}", f"--output={tmp_path}/features")
+    predict(model, f"--input={pictures_of(early_store)}", f"--output={tmp_path}/images", "--labels_from=parent")
+    predict(model, f"--features={early_store.uri}", f"--output={tmp_path}/features")
     images, features = rows(tmp_path / "images"), rows(tmp_path / "features")
-    assert [row["uri"] for row in images] == sorted(small_store.scan().to_numpy("uri"))
+    assert [row["uri"] for row in images] == sorted(early_store.scan().to_numpy("uri"))
     scores = [np.array([row["scores"] for row in found]) for found in (images, features)]
+    assert scores[0].std(axis=0).max() > 0.05
     np.testing.assert_allclose(*scores, atol=1e-5)
     pixels = np.stack(
         [
@@ -71,8 +88,8 @@ def test_images_and_features_get_the_probabilities_of_the_keras_models(
         assert [row[column] for row in images] == [row[column] for row in features], column
 
 
-def test_a_row_says_what_it_is(model: Path, small_store: FeatureStore, tmp_path: Path) -> None:
-    predict(model, f"--features={small_store.uri}", f"--output={tmp_path}/out", "--run_id=nightly")
+def test_a_row_says_what_it_is(model: Path, early_store: FeatureStore, tmp_path: Path) -> None:
+    predict(model, f"--features={early_store.uri}", f"--output={tmp_path}/out", "--run_id=nightly")
     found = rows(tmp_path / "out")
     classifier = Classifier.open(str(model))
     assert classifier.labels.classes == SHAPES
@@ -85,14 +102,14 @@ def test_a_row_says_what_it_is(model: Path, small_store: FeatureStore, tmp_path:
         assert (row["model_id"], row["run_id"], row["split"]) == (classifier.card.model_id, "nightly", "train")
 
 
-def test_the_tables_say_what_each_column_holds(model: Path, small_store: FeatureStore, tmp_path: Path) -> None:
-    predict(model, f"--features={small_store.uri}", f"--output={tmp_path}/out")
+def test_the_tables_say_what_each_column_holds(model: Path, early_store: FeatureStore, tmp_path: Path) -> None:
+    predict(model, f"--features={early_store.uri}", f"--output={tmp_path}/out")
     for field in Scan(PredictionTables(f"{tmp_path}/out").table(TableName.PREDICTIONS)).schema:
         assert field.metadata[b"comment"], field.name
 
 
-def test_no_image_is_read_for_features(model: Path, small_store: FeatureStore, tmp_path: Path) -> None:
-    store = store_of_features(tmp_path / "store", np.zeros((600, 256)), small_store)  # Their images never existed.
+def test_no_image_is_read_for_features(model: Path, early_store: FeatureStore, tmp_path: Path) -> None:
+    store = store_of_features(tmp_path / "store", np.zeros((600, 32)), early_store)  # Their images never existed.
     predict(model, f"--features={store.uri}", f"--output={tmp_path}/out")
     found = rows(tmp_path / "out")
     assert len(found) == 600
@@ -139,30 +156,30 @@ def test_too_little_memory_stops_the_run(model: Path, tmp_path: Path, monkeypatc
 
 
 def test_runs_add_up_and_each_commits_once(
-    model: Path, small_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, early_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predict_command, "find_runner", lambda _: FnApiRunner(bundle_repeat=2))
-    options = (f"--features={small_store.uri}", f"--output={tmp_path}/out")
+    options = (f"--features={early_store.uri}", f"--output={tmp_path}/out")
     for run_id in ("a", "a", "b"):
         predict(model, *options, f"--run_id={run_id}")
     assert [row["run_id"] for row in rows(tmp_path / "out")] == ["a"] * 12 + ["b"] * 12
 
 
 def test_images_that_get_lost_on_the_way_fail_the_run(
-    model: Path, small_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, early_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("transforms.prediction_steps.predict_shard", lambda *_: [])
     with pytest.raises(RunFailed, match="12 images went in, 0 were predicted and 0 failed; nothing was committed"):
-        predict(model, f"--input={pictures_of(small_store)}", f"--output={tmp_path}/out")
+        predict(model, f"--input={pictures_of(early_store)}", f"--output={tmp_path}/out")
 
 
 def test_metrics_are_printed_where_labels_are_known(
-    model: Path, small_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, early_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    uris = small_store.scan().to_numpy("uri")
+    uris = early_store.scan().to_numpy("uri")
     lines = [f"{uri},{SHAPES[number % 3]}" for number, uri in enumerate(uris[:9])]
     (tmp_path / "labels.csv").write_text("\n".join(["uri,label", *lines]))
-    options = (f"--features={small_store.uri}", f"--output={tmp_path}/out")
+    options = (f"--features={early_store.uri}", f"--output={tmp_path}/out")
     predict(model, *options)
     assert "train       accuracy 0." in capsys.readouterr().out
     predict(model, *options, f"--labels={tmp_path}/labels.csv", "--run_id=labelled")
@@ -171,17 +188,17 @@ def test_metrics_are_printed_where_labels_are_known(
     right = sum(said[uri] == SHAPES[number % 3] for number, uri in enumerate(uris[:9]))
     assert f"accuracy {right / 9:.4f}" in printed
     assert "(9 images)" in printed
-    predict(model, f"--input={pictures_of(small_store)}", f"--output={tmp_path}/out")
+    predict(model, f"--input={pictures_of(early_store)}", f"--output={tmp_path}/out")
     assert "accuracy" not in capsys.readouterr().out
 
 
 def test_several_labels_and_two_classes(
-    small_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    early_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    features, classes = clusters((60, 60, 60), features=256, distance=6.0)
+    features, classes = clusters((60, 60, 60), features=32, distance=6.0)
     tags = [(["x"], ["x", "y"], ["y"])[index] for index in classes]
     labels = [SHAPES[min(index, 1)] for index in classes]
-    store = store_of_features(tmp_path / "store", features, small_store, tags=tags, label=labels)
+    store = store_of_features(tmp_path / "store", features, early_store, tags=tags, label=labels)
     quick = ("--epochs=30", "--learning_rate=0.05", "--test_fraction=0")
     train(f"--features={store.uri}", f"--output={tmp_path}/tags", "--label_column=tags", *quick)
     train(f"--features={store.uri}", f"--output={tmp_path}/two", *quick)
@@ -228,10 +245,10 @@ def test_features_of_another_spec_are_refused(model: Path, tmp_path: Path) -> No
     ],
 )
 def test_refusals(
-    options: tuple[str, ...], sentence: str, model: Path, small_store: FeatureStore, tmp_path: Path
+    options: tuple[str, ...], sentence: str, model: Path, early_store: FeatureStore, tmp_path: Path
 ) -> None:
     given = [
-        option.replace("PICTURES", pictures_of(small_store)).replace("STORE", small_store.uri) for option in options
+        option.replace("PICTURES", pictures_of(early_store)).replace("STORE", early_store.uri) for option in options
     ]
     with pytest.raises(ConvbaseError, match=sentence) as caught:
         predict(model, f"--output={tmp_path}/out", *given)
@@ -241,13 +258,13 @@ def test_refusals(
 
 
 def test_workers_refuse_networks_that_were_tampered_with(
-    model: Path, small_store: FeatureStore, tmp_path: Path
+    model: Path, early_store: FeatureStore, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(model, tmp_path / "model"))
     weights = copy / "openvino" / "classifier.bin"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
     with pytest.raises(RunFailed, match="is not the file that was published"):
-        predict(copy, f"--features={small_store.uri}", f"--output={tmp_path}/out")
+        predict(copy, f"--features={early_store.uri}", f"--output={tmp_path}/out")
 
 
 def test_workers_need_no_tensorflow(run: Run, model: Path, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ import numpy as np
 # training part (a dead ReLU) would otherwise be blown up by whatever it does elsewhere.
 _LEAST_DEVIATION: Final = 0.01
 
+# Features that move by less than this do not move: a head keeps the square, which float32 would round to 0.
+_NO_DEVIATION: Final = 1e-18
+
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
@@ -59,7 +62,7 @@ class RunningMoments:
             raise ValueError("There are no features to learn the mean of.")
         variance = self._squares / self._count
         least = _LEAST_DEVIATION * np.sqrt(variance.mean())
-        deviation = np.maximum(np.sqrt(variance), least if least > 0 else 1.0)
+        deviation = np.maximum(np.sqrt(variance), least if least > _NO_DEVIATION else 1.0)
         return Moments(self._mean.astype(np.float32), deviation.astype(np.float32))
 
 

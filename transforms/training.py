@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from schemas.errors import InvalidRecipe
+from schemas.errors import InvalidRecipe, RunFailed
 from schemas.labels import LabelKind
 from schemas.recipes import Recipe
 from transforms.feature_rows import PartRows
@@ -66,6 +66,9 @@ def fit_head(recipe: Recipe, data: TrainingData) -> Fitted:
     Args:
         recipe: How.
         data: What it is trained on; held or streamed, batches come from shuffled windows.
+
+    Raises:
+        RunFailed: If the loss does not stay finite.
     """
     import keras
     import tensorflow as tf
@@ -93,6 +96,8 @@ def fit_head(recipe: Recipe, data: TrainingData) -> Fitted:
         verbose=0,
     )
     losses = fitted.history["val_loss"]
+    if not np.isfinite([*losses, *fitted.history["loss"]]).all():
+        raise RunFailed(f"The training diverged: the loss is not finite with the learning rate {learning_rate:g}.")
     best = int(np.argmin(losses)) + 1 if recipe.patience else len(losses)
     return Fitted(
         head=head,
