@@ -13,8 +13,9 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --req
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-demo: $(VENV)/runtime  ## install, and extract the features of sample pictures
+demo: $(VENV)/runtime  ## install, extract the features of sample pictures, train a classifier on them
 	$(BIN)/python -m pipelines.extract --runner=DirectRunner
+	$(BIN)/python -m pipelines.train --features=feature-store --output=model
 
 test: $(VENV)/dev  ## run the tests
 	$(BIN)/python -m pytest
@@ -41,7 +42,7 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --
 	--extra s3 --extra gcs --extra azure
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) feature-store sample-pictures
+	rm -rf $(VENV) feature-store sample-pictures model
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

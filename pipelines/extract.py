@@ -47,6 +47,7 @@ from pipelines.summary import planned_text, summary_text, write_summary
 from schemas.errors import RunFailed
 from schemas.runs import Run
 from schemas.store import FeatureStore
+from schemas.tables import check_carried
 from transforms.extraction import Extraction
 from transforms.planning import RetryFailures
 from transforms.publishing import prepare_conv_base
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str]) -> int:
     with quiet_import():
         options = beam_options(beam_arguments, command)
     sources, rules = find_images(given)
+    check_carried(given.layers or (), rules.carried)
     if given.dry_run:
         print(dry_run(given, sources, rules))
         return 0

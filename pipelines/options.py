@@ -47,8 +47,10 @@ def markdown_table(parser: argparse.ArgumentParser) -> str:
     return "\n".join(rows)
 
 
-def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say which images there are."""
+def add_source_options(
+    parser: argparse.ArgumentParser, without_input: str = "sample pictures, drawn into ./sample-pictures"
+) -> None:
+    """Adds the options that say which images there are, and in its help what is taken where no --input is given."""
     group = parser.add_argument_group("images")
     group.add_argument(
         "--input",
@@ -56,7 +58,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="a folder (recursive), a glob, an image, a .txt of URIs, or a .csv or .parquet manifest with a column "
         "`uri` and, if you like, `version`, `label`, `split` and further columns, which are carried along; local or "
-        "any fsspec URL; may be given several times (default: sample pictures, drawn into ./sample-pictures)",
+        "any fsspec URL; may be given several times "
+        f"(default: {without_input})",
     )
     group.add_argument(
         "--extensions",
@@ -141,14 +144,14 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max_pixels",
-        type=_positive,
+        type=positive,
         default=MAX_PIXELS,
         metavar="N",
         help=f"most pixels of a picture, checked before it is decoded (default: {MAX_PIXELS})",
     )
     group.add_argument(
         "--max_bytes",
-        type=_positive,
+        type=positive,
         default=MAX_BYTES,
         metavar="N",
         help=f"most bytes of a file, checked before it is read (default: {MAX_BYTES})",
@@ -162,14 +165,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="URI", help="the store: a local folder or s3://, gs://, abfs:// (default: ./feature-store)"
     )
     group.add_argument(
-        "--shard_size", type=_positive, default=1024, metavar="N", help="images a unit of work (default: 1024)"
+        "--shard_size", type=positive, default=1024, metavar="N", help="images a unit of work (default: 1024)"
     )
     group.add_argument(
-        "--batch_size", type=_positive, default=8, metavar="N", help="images a call of the base (default: 8)"
+        "--batch_size", type=positive, default=8, metavar="N", help="images a call of the base (default: 8)"
     )
     group.add_argument(
         "--max_failure_ratio",
-        type=_ratio,
+        type=ratio,
         default=0.1,
         metavar="R",
         help="greatest share of bad images, 0 to 1, with which the run is committed (default: 0.1)",
@@ -182,7 +185,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--max_pixels and --max_bytes (default: transient)",
     )
     group.add_argument(
-        "--run_id", type=_name, metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
+        "--run_id", type=run_name, metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
     )
     group.add_argument(
         "--ds", type=_date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
@@ -268,19 +271,22 @@ def _shape(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"'{text}' is not height,width,3") from None
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Reads a whole number above 0."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return int(text)
 
 
-def _name(text: str) -> str:
+def run_name(text: str) -> str:
+    """Reads the name of a run, of which file names are made."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
         raise argparse.ArgumentTypeError(f"'{text}' is not made of letters, digits, dots, dashes and underscores")
     return text
 
 
-def _ratio(text: str) -> float:
+def ratio(text: str) -> float:
+    """Reads a number from 0 to 1."""
     try:
         value = float(text)
     except ValueError:

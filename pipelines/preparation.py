@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from deltalake.exceptions import DeltaError
+
 from pipelines.options import spec_options
 from pipelines.samples import draw_samples
-from schemas.errors import InvalidInput, StoreNotWritable
+from schemas.errors import InvalidInput, StoreNotWritable, UsageError
 from schemas.runs import Run
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
 from schemas.storage import canonical_uri, file_system, without_credentials
 from schemas.store import FeatureStore
-from schemas.tables import check_carried
 from transforms.conv_bases import weights_file_sha256
 from transforms.engines import OpenVINOEngine
 from transforms.publishing import prepare_conv_base
@@ -58,7 +59,6 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
         stat_manifests=given.manifest_versions == "stat",
         carried=carried_columns(sources),
     )
-    check_carried(given.layers or (), rules.carried)
     if not has_image(sources, rules):
         raise InvalidInput(
             f"There is no image in {', '.join(inputs)}; a folder's images are the files ending in "
@@ -108,6 +108,19 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
     except OSError as error:
         raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
     return FeatureStore.create(uri, prepared.spec)
+
+
+def pinned_version(store: FeatureStore, asked: int | None) -> int:
+    """Returns the version of `features` that is read from here on.
+
+    Raises:
+        UsageError: If the table has no such version.
+    """
+    try:
+        return store.features(asked).version()
+    except (DeltaError, OverflowError) as error:
+        newest = store.features().version()
+        raise UsageError(f"The table has no version {asked}; its newest is {newest}.") from error
 
 
 def new_run(given: argparse.Namespace, runner: str, beam_options: Mapping[str, object]) -> Run:

@@ -1,5 +1,6 @@
 """The progress of a run on the terminal."""
 
+import functools
 import sys
 import threading
 import time
@@ -16,10 +17,10 @@ _SECONDS_BETWEEN_REFRESHES: Final = 0.2
 
 
 @contextmanager
-def shown_progress() -> Iterator[None]:
-    """Shows how far the extraction in this process is: a bar on a terminal, a plain line every 30 s elsewhere."""
+def shown_progress(doing: str = "extracting") -> Iterator[None]:
+    """Shows how far the run in this process is: a bar on a terminal, a plain line every 30 s elsewhere."""
     done = threading.Event()
-    show = _show_bar if sys.stderr.isatty() else _show_lines
+    show = functools.partial(_show_bar, doing) if sys.stderr.isatty() else _show_lines
     thread = threading.Thread(target=show, args=(done,), name="progress", daemon=True)
     thread.start()
     try:
@@ -29,8 +30,8 @@ def shown_progress() -> Iterator[None]:
         thread.join()
 
 
-def _show_bar(done: threading.Event) -> None:
-    with tqdm(total=0, unit=" images", desc="extracting", smoothing=0.1, dynamic_ncols=True) as bar:
+def _show_bar(doing: str, done: threading.Event) -> None:
+    with tqdm(total=0, unit=" images", desc=doing, smoothing=0.1, dynamic_ncols=True) as bar:
         while not done.wait(_SECONDS_BETWEEN_REFRESHES):
             _update(bar)
         _update(bar)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 DIRECT_RUNNER: Final = "DirectRunner"
 
-_LAST_LINE: Final = re.compile(r"^(?P<kind>[\w.]+)(?:: (?P<message>.*?))?(?: \[while running '(?P<step>.*)'\])?$", re.S)
+# Beam says where, at every level that an exception passes.
+_STEPS: Final = r"(?: \[while running '(?P<step>[^']*)'\])*$"
+_LAST_LINE: Final = re.compile(rf"^(?P<kind>[\w.]+)(?:: (?P<message>.*?))?{_STEPS}", re.S)
 _SECRET: Final = re.compile("secret|token|password|key|credential")
 
 
@@ -105,10 +107,13 @@ def explained_failures() -> Iterator[None]:
     """Turns what a runner raises for a failed pipeline into one sentence.
 
     Raises:
-        RunFailed: For an exception in a worker, which runners raise as a `RuntimeError` with the traceback as its text.
+        RunFailed: For an exception in a worker, which runners raise as a `RuntimeError` with the traceback as its text,
+            or as it was, with the step in its text.
     """
     try:
         yield
+    except RunFailed as error:
+        raise RunFailed(re.sub(_STEPS, "", str(error))) from error
     except RuntimeError as error:
         logging.getLogger(__name__).debug("The pipeline failed.", exc_info=True)
         raise RunFailed(_sentence(str(error))) from error

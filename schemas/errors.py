@@ -50,6 +50,26 @@ class WeightsUnavailable(UsageError):
     """The weights cannot be fetched, or do not fit the conv base."""
 
 
+class InvalidLabels(UsageError):
+    """The labels, or the parts into which they are split, are none that a classifier can be trained or judged on."""
+
+
+class InvalidFeatures(UsageError):
+    """The features are none that a classifier can be trained on."""
+
+
+class InvalidRecipe(UsageError):
+    """A recipe, or a sweep over one, has a value that no classifier takes."""
+
+
+class ModelNotFound(UsageError):
+    """There is no classifier where one was expected."""
+
+
+class ModelNotWritable(UsageError):
+    """The classifier's folder cannot be written."""
+
+
 class RunFailed(ConvbaseError):
     """The run could not be completed, and nothing of it is visible."""
 

@@ -21,6 +21,7 @@ class TableName(enum.StrEnum):
 
     FEATURES = "features"
     FAILURES = "failures"
+    PREDICTIONS = "predictions"
 
 
 @dataclasses.dataclass(frozen=True)

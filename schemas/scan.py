@@ -63,6 +63,10 @@ class Scan:
         scanner = self._dataset.scanner(columns=self._columns, filter=self._filter, batch_size=rows_per_batch)
         yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
+    def to_row_groups(self) -> list[ds.ParquetFileFragment]:
+        """Returns the row groups of the whole snapshot, none of them read yet, in the order of the other endings."""
+        return [group for file in self._dataset.get_fragments() for group in file.split_by_row_group()]
+
     def to_arrow(self) -> pa.Table:
         """Returns the rows as an Arrow table."""
         table: pa.Table = self._dataset.to_table(columns=self._columns, filter=self._filter)

@@ -17,27 +17,28 @@ _COMMENT: Final = b"comment"
 _SHAPE: Final = b"shape"
 
 
-def _field(name: str, kind: pa.DataType, comment: str, *, nullable: bool = False) -> pa.Field:
+def commented_field(name: str, kind: pa.DataType, comment: str, *, nullable: bool = False) -> pa.Field:
+    """Returns a field that says in its metadata what it holds."""
     return pa.field(name, kind, nullable=nullable, metadata={_COMMENT: comment})
 
 
-_URI: Final = _field("uri", pa.string(), "where the image is, in canonical form")
-_VERSION: Final = _field("version", pa.string(), "etag, generation, or size and mtime of the image")
-_RUN_ID: Final = _field("run_id", pa.string(), "the run that wrote this row")
-_DS: Final = _field("ds", pa.date32(), "partition date")
+_URI: Final = commented_field("uri", pa.string(), "where the image is, in canonical form")
+_VERSION: Final = commented_field("version", pa.string(), "etag, generation, or size and mtime of the image")
+_RUN_ID: Final = commented_field("run_id", pa.string(), "the run that wrote this row")
+_DS: Final = commented_field("ds", pa.date32(), "partition date")
 
 _FEATURES_HEAD: Final = (
     _URI,
     _VERSION,
-    _field("label", pa.string(), "class of the image", nullable=True),
-    _field("split", pa.string(), "train, validation or test", nullable=True),
-    _field("width", pa.int32(), "pixels of the picture as decoded and turned upright"),
-    _field("height", pa.int32(), "pixels of the picture as decoded and turned upright"),
-    _field("sha256", pa.string(), "SHA-256 of the image file's bytes, in hex"),
+    commented_field("label", pa.string(), "class of the image", nullable=True),
+    commented_field("split", pa.string(), "train, validation or test", nullable=True),
+    commented_field("width", pa.int32(), "pixels of the picture as decoded and turned upright"),
+    commented_field("height", pa.int32(), "pixels of the picture as decoded and turned upright"),
+    commented_field("sha256", pa.string(), "SHA-256 of the image file's bytes, in hex"),
 )
 _FEATURES_TAIL: Final = (
     _RUN_ID,
-    _field("extracted_at", TIMESTAMP, "when the shard of this row was finished"),
+    commented_field("extracted_at", TIMESTAMP, "when the shard of this row was finished"),
     _DS,
 )
 
@@ -45,12 +46,12 @@ FAILURES: Final = pa.schema(
     [
         _URI,
         _VERSION,
-        _field("stage", pa.string(), "fetch or decode"),
-        _field("code", pa.string(), "stable code of the error"),
-        _field("message", pa.string(), "what was wrong, in a sentence"),
-        _field("permanent", pa.bool_(), "whether only another version of the image can change the outcome"),
+        commented_field("stage", pa.string(), "fetch or decode"),
+        commented_field("code", pa.string(), "stable code of the error"),
+        commented_field("message", pa.string(), "what was wrong, in a sentence"),
+        commented_field("permanent", pa.bool_(), "whether only another version of the image can change the outcome"),
         _RUN_ID,
-        _field("failed_at", TIMESTAMP, "when the shard of this row was finished"),
+        commented_field("failed_at", TIMESTAMP, "when the shard of this row was finished"),
         _DS,
     ]
 )
@@ -58,28 +59,28 @@ FAILURES: Final = pa.schema(
 RUNS: Final = pa.schema(
     [
         _RUN_ID,
-        _field("ds", pa.date32(), "partition date of the rows that the run wrote"),
-        _field("state", pa.string(), "complete or failed"),
-        _field("message", pa.string(), "why the run failed", nullable=True),
-        _field("started_at", TIMESTAMP, "when the run began"),
-        _field("ended_at", TIMESTAMP, "when the run was committed or failed"),
-        _field("listed", pa.int64(), "images in the input, each (uri, version) once"),
-        _field("skipped", pa.int64(), "of these, images that the store knew already"),
-        _field("extracted", pa.int64(), "of these, images that got features"),
-        _field("failed", pa.int64(), "of these, images that could not be processed"),
-        _field("duplicates", pa.int64(), "further mentions of the same image in the input"),
-        _field("left_aside", pa.int64(), "files in the input's folders without an image's extension"),
-        _field("seconds", pa.float64(), "wall time of the run"),
-        _field("images_per_second", pa.float64(), "images processed a second of wall time"),
-        _field("failures_by_code", pa.string(), "JSON: failures of this run by code"),
-        _field("feature_bytes", pa.int64(), "bytes of the Parquet files that the run added to features"),
-        _field("table_version", pa.int64(), "version of features after the run", nullable=True),
-        _field("fingerprint", pa.string(), "fingerprint of the feature spec"),
-        _field("engine", pa.string(), "what ran the conv base"),
-        _field("runner", pa.string(), "the Beam runner"),
-        _field("spec", pa.string(), "JSON: the feature spec"),
-        _field("options", pa.string(), "JSON: the command's options, credentials taken out"),
-        _field("versions", pa.string(), "JSON: package versions"),
+        commented_field("ds", pa.date32(), "partition date of the rows that the run wrote"),
+        commented_field("state", pa.string(), "complete or failed"),
+        commented_field("message", pa.string(), "why the run failed", nullable=True),
+        commented_field("started_at", TIMESTAMP, "when the run began"),
+        commented_field("ended_at", TIMESTAMP, "when the run was committed or failed"),
+        commented_field("listed", pa.int64(), "images in the input, each (uri, version) once"),
+        commented_field("skipped", pa.int64(), "of these, images that the store knew already"),
+        commented_field("extracted", pa.int64(), "of these, images that got features"),
+        commented_field("failed", pa.int64(), "of these, images that could not be processed"),
+        commented_field("duplicates", pa.int64(), "further mentions of the same image in the input"),
+        commented_field("left_aside", pa.int64(), "files in the input's folders without an image's extension"),
+        commented_field("seconds", pa.float64(), "wall time of the run"),
+        commented_field("images_per_second", pa.float64(), "images processed a second of wall time"),
+        commented_field("failures_by_code", pa.string(), "JSON: failures of this run by code"),
+        commented_field("feature_bytes", pa.int64(), "bytes of the Parquet files that the run added to features"),
+        commented_field("table_version", pa.int64(), "version of features after the run", nullable=True),
+        commented_field("fingerprint", pa.string(), "fingerprint of the feature spec"),
+        commented_field("engine", pa.string(), "what ran the conv base"),
+        commented_field("runner", pa.string(), "the Beam runner"),
+        commented_field("spec", pa.string(), "JSON: the feature spec"),
+        commented_field("options", pa.string(), "JSON: the command's options, credentials taken out"),
+        commented_field("versions", pa.string(), "JSON: package versions"),
     ]
 )
 
@@ -105,7 +106,9 @@ def features_schema(spec: FeatureSpec, carried: Iterable[pa.Field] = ()) -> pa.S
 
 def carried_fields(carried: Iterable[pa.Field]) -> list[pa.Field]:
     """Returns the fields of carried columns as the table holds them: any row may lack them."""
-    return [_field(field.name, field.type, "carried along from the manifest", nullable=True) for field in carried]
+    return [
+        commented_field(field.name, field.type, "carried along from the manifest", nullable=True) for field in carried
+    ]
 
 
 def check_carried(layers: Iterable[str], carried: Iterable[pa.Field]) -> None:

@@ -1,23 +1,34 @@
 """What the tests share: the folder of real pictures and weights, small pictures, and ways to run the commands."""
 
+import datetime
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from pipelines import extract as extract_command
+from pipelines import train as train_command
+from schemas.fragments import FragmentWriter, TableName
+from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
+from transforms.extraction import as_lists
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
 SMALL_BASE = ("--conv_base=MobileNet", "--conv_base_arg=alpha=0.25", "--weights=none", "--input_shape=32,32,3")
+
+LABELLING = ("label", "split")
+ROWS_A_WRITE = 1024
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -80,3 +91,86 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
         write_pictures(folder / "pictures" / "train" / name, 4, seed=number)
     extract(f"--input={folder}/pictures", "--labels_from=parent", f"--output={folder}/store", *SMALL_BASE)
     return FeatureStore.open(f"{folder}/store")
+
+
+@pytest.fixture(scope="session")
+def dogs_vs_cats(shared: Path, mobilenet_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    """All of dogs_vs_cats through the real MobileNet 0.25."""
+    store = tmp_path_factory.mktemp("dogs") / "store"
+    summary = extract(
+        f"--input={shared}/images/dogs_vs_cats", "--labels_from=parent", "--conv_base=MobileNet",
+        "--conv_base_arg=alpha=0.25", f"--weights={mobilenet_weights}", f"--output={store}",
+    )  # fmt: skip
+    assert (summary["listed"], summary["extracted"], summary["failed"]) == (4000, 4000, 0)
+    return FeatureStore.open(str(store))
+
+
+def store_of_features(
+    folder: Path, features: np.ndarray, published: FeatureStore | None = None, **columns: Sequence[object]
+) -> FeatureStore:
+    """Makes a store of features that no conv base has computed, of the images `file:///image-0` and so on.
+
+    Args:
+        folder: The store's folder.
+        features: float32 [n, *shape], the only feature column.
+        published: A store of one layer of this shape; the new one gets its spec and its conv base.
+        columns: Further columns; `label` and `split` are null unless they are given.
+    """
+    spec = FeatureSpec(
+        conv_base="VGG16", weights="none", weights_sha256="ab" * 32, input_shape=(32, 32, 3), layers=("features",),
+        pooling="none", feature_shapes=(features.shape[1:],),
+    )  # fmt: skip
+    if published is not None:
+        spec = published.spec
+        shutil.copytree(published.uri.removeprefix("file://") + "/conv_bases", folder / "conv_bases")
+    store = FeatureStore.create(str(folder), spec)
+    store.carry([pa.field(name, pa.array(values).type) for name, values in columns.items() if name not in LABELLING])
+    schema = pa.schema(store.features().schema())
+    schema = schema.remove(schema.get_field_index("ds"))
+    count, now = len(features), datetime.datetime.now(datetime.UTC)
+    values: dict[str, Sequence[object]] = {
+        "uri": [f"file:///image-{number}" for number in range(count)],
+        "version": ["1"] * count,
+        "label": [None] * count,
+        "split": [None] * count,
+        "width": [1] * count,
+        "height": [1] * count,
+        "sha256": [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)],
+        "run_id": ["r"] * count,
+        "extracted_at": [now] * count,
+        **columns,
+    }
+    rows = pa.RecordBatch.from_arrays(
+        [
+            as_lists(features.reshape(count, -1).astype(np.float32), field.type)
+            if field.name == spec.layers[0]
+            else pa.array(values[field.name], field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
+    path = "ds=2026-01-31/features.parquet"
+    with FragmentWriter(f"{store.uri}/features", TableName.FEATURES, path, schema) as writer:
+        for start in range(0, count, ROWS_A_WRITE):
+            writer.write(rows.slice(start, ROWS_A_WRITE))
+    store.commit_fragments(TableName.FEATURES, "r", [writer.fragment()])
+    return store
+
+
+def clusters(
+    counts: Sequence[int], features: int = 16, distance: float = 2.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features, float32 [n, features], of classes around points of a sphere, and their classes, int64 [n]."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((len(counts), features), np.float32)
+    centres *= distance / np.linalg.norm(centres, axis=1, keepdims=True)
+    classes = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    return centres[classes] + rng.standard_normal((len(classes), features), np.float32), classes
+
+
+def train(*arguments: object) -> dict[str, Any]:
+    """Trains in this process and returns the metrics; the store and the rest are given as options."""
+    output = next(str(argument).partition("=")[2] for argument in arguments if str(argument).startswith("--output="))
+    assert train_command.main([*map(str, arguments)]) == 0
+    metrics: dict[str, Any] = json.loads(Path(output, "metrics.json").read_text())
+    return metrics

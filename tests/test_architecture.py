@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 LAYERS = ("schemas", "transforms", "pipelines")
 SLOW = ("apache_beam", "tensorflow", "keras", "openvino")
-BEAM_MODULES = {"transforms/steps.py", "transforms/arrow_coding.py"}
+BEAM_MODULES = {"transforms/steps.py", "transforms/prediction_steps.py", "transforms/arrow_coding.py"}
 MODULES = sorted(
     path.relative_to(REPOSITORY).as_posix() for layer in LAYERS for path in Path(REPOSITORY, layer).glob("*.py")
 )
@@ -61,6 +61,7 @@ def test_no_module_catches_every_exception(module: str) -> None:
 
 
 def test_the_commands_start_without_the_slow_packages() -> None:
-    code = f"import sys, pipelines.extract, pipelines.inspect; print([name for name in {SLOW} if name in sys.modules])"
+    commands = ", ".join(f"pipelines.{name}" for name in ("extract", "inspect", "predict", "train"))
+    code = f"import sys, {commands}; print([name for name in {SLOW} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipelines import extract
+from pipelines import extract, predict, train
 from pipelines.options import markdown_table
 from schemas.errors import FailureCode
+from schemas.predictions import PREDICTIONS
 from schemas.spec import FeatureSpec
 from schemas.tables import FAILURES, features_schema
 from tests.conftest import REPOSITORY, Run
@@ -41,6 +42,9 @@ def expected_tables() -> dict[str, str]:
         "columns": f"`features`:\n\n{_columns(features_schema(SPEC))}\n\n`failures`:\n\n{_columns(FAILURES)}",
         "codes": _table(("code", "stage", "permanent"), codes),
         "options": markdown_table(extract.parser()),
+        "train": markdown_table(train.parser()),
+        "predict": markdown_table(predict.parser()),
+        "predictions": _columns(PREDICTIONS),
     }
 
 
@@ -55,7 +59,7 @@ def write_tables() -> None:
     README.write_text(text)
 
 
-@pytest.mark.parametrize("name", ["columns", "codes", "options"])
+@pytest.mark.parametrize("name", expected_tables())
 def test_the_tables_are_those_of_the_code(name: str) -> None:
     assert expected_tables()[name] in README.read_text(), "run `make readme`"
 

@@ -20,18 +20,6 @@ from transforms.decoding import FORMATS
 LAYER = "conv_pw_13_relu"
 
 
-@pytest.fixture(scope="session")
-def dogs_vs_cats(shared: Path, mobilenet_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
-    """All of dogs_vs_cats through the real MobileNet 0.25."""
-    store = tmp_path_factory.mktemp("dogs") / "store"
-    summary = extract(
-        f"--input={shared}/images/dogs_vs_cats", "--labels_from=parent", "--conv_base=MobileNet",
-        "--conv_base_arg=alpha=0.25", f"--weights={mobilenet_weights}", f"--output={store}",
-    )  # fmt: skip
-    assert (summary["listed"], summary["extracted"], summary["failed"]) == (4000, 4000, 0)
-    return FeatureStore.open(str(store))
-
-
 def test_all_pictures_are_there_with_label_and_split(dogs_vs_cats: FeatureStore) -> None:
     rows = dogs_vs_cats.scan(["uri", "label", "split"]).to_pandas()
     assert rows.groupby(["split", "label"]).size().to_dict() == {

@@ -40,8 +40,13 @@ class OpenVINOEngine:
 
     name: Final = "openvino"
 
-    def __init__(self, conv_base_uri: str, batch_size: int) -> None:
+    def __init__(self, conv_base_uri: str, batch_size: int, files: tuple[str, str] = OPENVINO_FILES) -> None:
         """Loads the base and compiles it for one batch size.
+
+        Args:
+            conv_base_uri: The folder where it is published.
+            batch_size: Images a call.
+            files: The `.xml` and the `.bin`, where the folder holds other networks than a base.
 
         Raises:
             RunFailed: If the files are not the ones that were published.
@@ -50,9 +55,9 @@ class OpenVINOEngine:
 
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            fetch_published(conv_base_uri, OPENVINO_FILES, Path(folder))
+            fetch_published(conv_base_uri, files, Path(folder))
             core = openvino.Core()
-            network = core.read_model(Path(folder, OPENVINO_FILES[0]))
+            network = core.read_model(Path(folder, files[0]))
             pixels = network.input(0).get_partial_shape()
             pixels[0] = batch_size
             network.reshape(pixels)

@@ -30,7 +30,7 @@ from transforms.fetching import fetch_image
 from transforms.progress import PROGRESS
 
 # Pictures decoded ahead of the conv base, as a multiple of the batch size.
-_BATCHES_AHEAD: Final = 2
+BATCHES_AHEAD: Final = 2
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -122,14 +122,14 @@ def extract_shard(
     """
     failures: list[tuple[int, ImageError]] = []
     load = functools.partial(load_picture, rules=extraction.decoding_rules, max_bytes=extraction.max_bytes)
-    loaded = bounded_map(pool, load, image_refs(shard), _BATCHES_AHEAD * extraction.batch_size)
+    loaded = bounded_map(pool, load, image_refs(shard), BATCHES_AHEAD * extraction.batch_size)
     batches = batched_pictures(loaded, extraction, failures)
     fragments = []
     first = next(batches, None)
     if first is not None:
         fragments.append(_write_features(shard, itertools.chain([first], batches), engine, extraction))
     if failures:
-        fragments.append(_write_failures(shard, failures, extraction))
+        fragments.append(write_failures(shard, failures, extraction))
     return fragments
 
 
@@ -207,7 +207,7 @@ def _feature_rows(
         "extracted_at": _now(rows),
     }
     for layer, output in zip(extraction.spec.layers, outputs, strict=True):
-        computed[layer] = _as_lists(output[:rows], schema.field(layer).type)
+        computed[layer] = as_lists(output[:rows], schema.field(layer).type)
     columns = []
     for field in schema:
         if field.name in computed:
@@ -219,14 +219,15 @@ def _feature_rows(
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _as_lists(features: np.ndarray, kind: pa.DataType) -> pa.Array:
+def as_lists(features: np.ndarray, kind: pa.DataType) -> pa.Array:
     """Makes float32 [n, D] a list column without copying the floats."""
     rows, floats = features.shape
     offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * floats)
     return pa.ListArray.from_arrays(offsets, pa.array(features.reshape(-1)), type=kind)
 
 
-def _write_failures(shard: pa.RecordBatch, failures: list[tuple[int, ImageError]], extraction: Extraction) -> Fragment:
+def write_failures(shard: pa.RecordBatch, failures: list[tuple[int, ImageError]], extraction: Extraction) -> Fragment:
+    """Writes the rows of a shard that could not be processed, each with its error, as a fragment of `failures`."""
     schema = FAILURES.remove(FAILURES.get_field_index("ds"))
     refs = shard.take(pa.array([row for row, _ in failures]))
     codes = [error.code for _, error in failures]

@@ -22,7 +22,8 @@ import math
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
@@ -44,6 +45,7 @@ from transforms.conv_bases import (
 )
 
 if TYPE_CHECKING:
+    import keras
     import openvino
 
 KERAS_FILE: Final = "base.keras"
@@ -72,15 +74,21 @@ class PreparedConvBase:
         fs, root = file_system(uri)
         if fs.exists(f"{root}/{_MARKER}"):
             return uri
-        fs.makedirs(root, exist_ok=True)
-        sha256_by_file = {}
-        for name in (KERAS_FILE, *OPENVINO_FILES):
-            data = Path(self.folder, name).read_bytes()
-            sha256_by_file[name] = sha256_of(data)
-            fs.pipe_file(f"{root}/{name}", data)
-        marker = {"spec": self.spec.to_dict(), "sha256": sha256_by_file}
-        fs.pipe_file(f"{root}/{_MARKER}", json.dumps(marker, indent=2).encode())
+        publish_files(self.folder, (KERAS_FILE, *OPENVINO_FILES), uri, self.spec)
         return uri
+
+
+def publish_files(folder: Path, names: Sequence[str], uri: str, spec: FeatureSpec) -> None:
+    """Copies local files to a folder that `fetch_published` reads, the list of their SHA-256 last."""
+    fs, root = file_system(uri)
+    fs.makedirs(root, exist_ok=True)
+    sha256_by_file = {}
+    for name in names:
+        data = Path(folder, name).read_bytes()
+        sha256_by_file[name] = sha256_of(data)
+        fs.pipe_file(f"{root}/{name}", data)
+    marker = {"spec": spec.to_dict(), "sha256": sha256_by_file}
+    fs.pipe_file(f"{root}/{_MARKER}", json.dumps(marker, indent=2).encode())
 
 
 def prepare_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
@@ -91,7 +99,7 @@ def prepare_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
         WeightsUnavailable: If the weights cannot be had or do not fit.
         RunFailed: If the process that builds it is killed.
     """
-    return PreparedConvBase(_in_keras_process(_build_and_export, spec, folder), folder)
+    return PreparedConvBase(in_keras_process(_build_and_export, spec, folder), folder)
 
 
 def summarise_conv_base(spec: FeatureSpec) -> str:
@@ -100,7 +108,7 @@ def summarise_conv_base(spec: FeatureSpec) -> str:
     Raises:
         InvalidSpec: If Keras cannot build it.
     """
-    return _in_keras_process(_summarise, spec)
+    return in_keras_process(_summarise, spec)
 
 
 def fetch_published(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:
@@ -118,13 +126,18 @@ def fetch_published(conv_base_uri: str, names: tuple[str, ...], folder: Path) ->
         Path(folder, name).write_bytes(data)
 
 
-def _in_keras_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def in_keras_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Calls a function of a module in a process of its own, where Keras runs on its OpenVINO backend.
+
+    Raises:
+        RunFailed: If the process is killed.
+    """
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=_choose_keras_backend) as pool:
         try:
             return pool.submit(function, *args, **kwargs).result()
         except BrokenProcessPool as error:
-            raise RunFailed("The process that builds the conv base was killed; it may lack memory.") from error
+            raise RunFailed("The process that builds a Keras model was killed; it may lack memory.") from error
 
 
 class _WithoutTensorFlow(importlib.abc.MetaPathFinder):
@@ -141,8 +154,6 @@ def _choose_keras_backend() -> None:
 
 
 def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
-    import openvino
-
     shaped = with_input_shape(spec)
     application, weights_sha256 = load_application(shaped)
     named = dataclasses.replace(shaped, layers=shaped.layers or (default_layer(application),))
@@ -152,14 +163,26 @@ def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
         weights_sha256=weights_sha256,
         feature_shapes=tuple(tuple(output.shape[1:]) for output in model.outputs),
     )
-    with contextlib.redirect_stdout(io.StringIO()):
-        model.save(folder / KERAS_FILE)
+    model.save(folder / KERAS_FILE)
+    export_to_openvino(model, folder / OPENVINO_FILES[0])
+    return resolved
+
+
+def export_to_openvino(model: "keras.Model", path: Path) -> None:
+    """Writes a model as OpenVINO IR, weights in float32, for batches of any size; on Keras's OpenVINO backend only.
+
+    Args:
+        model: The model.
+        path: The `.xml`; the `.bin` is written beside it.
+    """
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         exported = str(Path(folder, "exported.xml"))
         model.export(exported, format="openvino", verbose=False)
-    network = openvino.Core().read_model(exported)
-    _free_batch_axis(network)
-    openvino.save_model(network, str(folder / OPENVINO_FILES[0]), compress_to_fp16=False)
-    return resolved
+        network = openvino.Core().read_model(exported)
+        _free_batch_axis(network)
+        openvino.save_model(network, str(path), compress_to_fp16=False)
 
 
 def _free_batch_axis(network: "openvino.Model") -> None:

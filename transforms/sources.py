@@ -300,7 +300,7 @@ def _to_refs(rows: pa.RecordBatch, source: Source, rules: ListingRules) -> pa.Re
     columns = []
     for field in rules.schema:
         if field.name == "uri":
-            columns.append(_canonical_uris(uris, source.uri))
+            columns.append(canonical_uris(uris, source.uri))
         elif field.name in rows.schema.names and (field.name in _REF_COLUMNS or field in source.carried):
             columns.append(rows.column(field.name).cast(field.type))
         else:
@@ -310,7 +310,7 @@ def _to_refs(rows: pa.RecordBatch, source: Source, rules: ListingRules) -> pa.Re
     return pa.RecordBatch.from_arrays(columns, schema=rules.schema)
 
 
-def _canonical_uris(uris: pa.Array, manifest_uri: str) -> pa.Array:
+def canonical_uris(uris: pa.Array, manifest_uri: str) -> pa.Array:
     """Makes URIs canonical; a relative path is one beside its manifest."""
     local = pc.and_not(pc.match_substring_regex(uris, _LOCAL), pc.match_substring_regex(uris, _UNTIDY))
     others = pc.invert(pc.or_(pc.match_substring_regex(uris, _CLOUD), local))

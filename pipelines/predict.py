@@ -1,0 +1,226 @@
+"""python -m pipelines.predict: what a classifier says of images, or of the features of a store, as a Delta table.
+
+    python -m pipelines.predict --model=model --input=photos/ --output=predictions
+    python -m pipelines.predict --model=model --features=store --output=predictions
+
+With --features no image is read. Given labels, the metrics are printed.
+Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command cannot start as it was given.
+"""
+
+import argparse
+import datetime
+import os
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from pipelines.options import Parser, add_decoding_options, add_source_options, positive, ratio, run_main, run_name
+from pipelines.prediction_summary import summary_text
+from pipelines.preparation import find_images, pinned_version
+from pipelines.progress import shown_progress
+from pipelines.runners import beam_options, explained_failures, find_runner, quiet_import, set_up_logging
+from pipelines.training_options import add_label_options
+from schemas.classifiers import Classifier
+from schemas.errors import SpecMismatch, UsageError, nearest_names
+from schemas.fragments import TableName
+from schemas.images import ref_schema
+from schemas.predictions import PREDICTIONS, PredictionTables
+from schemas.runs import InputCounts
+from schemas.spec import FeatureSpec
+from schemas.storage import canonical_uri, join
+from schemas.store import FeatureStore
+from transforms.extraction import Extraction
+from transforms.labelling import LABEL, read_label_file
+from transforms.planning import RetryFailures
+from transforms.predictions import FeatureFile, Prediction
+from transforms.progress import PROGRESS
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+_SHARD_SIZE: Final = 1024
+_IMAGES_A_BATCH: Final = 8
+_FEATURES_A_BATCH: Final = 256
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's parser."""
+    command = Parser("pipelines.predict", __doc__.partition("\n")[2].strip(), "Beam's own options pass through.")
+    command.add_argument("--model", metavar="URI", required=True, help="the folder that pipelines.train wrote")
+    command.add_argument("--output", metavar="URI", required=True, help="the folder of the predictions; runs add up")
+    add_source_options(command, "none; --features is taken")
+    add_decoding_options(command)
+    table = command.add_argument_group("features instead of images")
+    table.add_argument("--features", metavar="STORE", help="a store with the features that the classifier takes")
+    table.add_argument("--table_version", type=int, metavar="N", help="the version of its table (default: the newest)")
+    add_label_options(command)
+    run = command.add_argument_group("the run")
+    run.add_argument(
+        "--batch_size",
+        type=positive,
+        metavar="N",
+        help=f"images a call (default: {_IMAGES_A_BATCH}, or {_FEATURES_A_BATCH} with --features)",
+    )
+    run.add_argument(
+        "--max_failure_ratio",
+        type=ratio,
+        default=0.1,
+        metavar="R",
+        help="greatest share of bad images, 0 to 1, with which the run is committed (default: 0.1)",
+    )
+    run.add_argument(
+        "--run_id", type=run_name, metavar="NAME", help="name of the run; it commits once (default: time and chance)"
+    )
+    run.add_argument(
+        "--log_level", choices=("debug", "info", "warning"), default="warning", help="what is logged (default: warning)"
+    )
+    return command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or the run fails.
+    """
+    command = parser()
+    given, beam_arguments = command.parse_known_args(list(arguments))
+    if bool(given.input) == bool(given.features):
+        raise UsageError("Name either --input, to predict from images, or --features, to predict from a store.")
+    set_up_logging(given.log_level)
+    with quiet_import():
+        options = beam_options(beam_arguments, command)
+    classifier = Classifier.open(given.model)
+    file = read_label_file(given.labels, given.label_column) if given.labels else None
+    prediction = new_prediction(given, classifier)
+    tables = PredictionTables(given.output)
+    predict = predict_features if given.features else predict_images
+    predict(given, prediction, tables, options)
+    print(summary_text(tables, prediction, file))
+    return 0
+
+
+def new_prediction(given: argparse.Namespace, classifier: Classifier) -> Prediction:
+    """Returns a run that begins now."""
+    now = datetime.datetime.now(datetime.UTC)
+    return Prediction(
+        extraction=Extraction(
+            store_uri=canonical_uri(given.output),
+            spec=classifier.card.spec,
+            schema=PREDICTIONS,
+            run_id=given.run_id or f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
+            ds=now.date(),
+            batch_size=given.batch_size or (_FEATURES_A_BATCH if given.features else _IMAGES_A_BATCH),
+            formats=given.formats,
+            max_pixels=given.max_pixels,
+            max_bytes=given.max_bytes,
+            decode_threads=os.cpu_count() or 1,
+        ),
+        model_id=classifier.card.model_id,
+        networks_uri=classifier.networks_uri,
+        layer=classifier.card.layer,
+        labels=classifier.labels,
+        label_column=given.label_column,
+    )
+
+
+def predict_images(
+    given: argparse.Namespace, prediction: Prediction, tables: PredictionTables, options: "PipelineOptions"
+) -> None:
+    """Predicts from images, to the end of the run.
+
+    Raises:
+        InvalidInput: If there is no image.
+        UsageError: If no input has the column of labels that was named.
+        RunFailed: If the run cannot be completed.
+    """
+    import apache_beam as beam
+
+    from transforms.prediction_steps import CommitPredictions, PredictImages
+    from transforms.steps import ListImages, MakeShards, SkipExtracted
+
+    sources, rules = find_images(given)
+    refuse_missing_labels(given, ref_schema(rules.carried).names)
+    tables.create()
+    runner = find_runner(options)
+    with shown_progress("predicting"), explained_failures(), beam.Pipeline(runner=runner, options=options) as root:
+        listing = (
+            root
+            | ListImages(sources, rules)  # refs and counts
+            | "EachOnce" >> SkipExtracted(None, RetryFailures.TRANSIENT)  # without what is mentioned twice
+        )
+        fragments = (
+            listing
+            | MakeShards(_SHARD_SIZE)  # shards of refs
+            | beam.Reshuffle()
+            | PredictImages(prediction)  # fragments, already Parquet
+        )
+        fragments | CommitPredictions(prediction, given.max_failure_ratio, listing.counts)
+
+
+def predict_features(
+    given: argparse.Namespace, prediction: Prediction, tables: PredictionTables, options: "PipelineOptions"
+) -> None:
+    """Predicts from the features of a store, to the end of the run.
+
+    Raises:
+        StoreNotFound: If there is no store.
+        SpecMismatch: If it holds other features than the classifier takes.
+        UsageError: If the table lacks the version or the column of labels that was named.
+        RunFailed: If the run cannot be completed.
+    """
+    import apache_beam as beam
+
+    from transforms.prediction_steps import CommitPredictions, PredictFeatures
+
+    store = FeatureStore.open(given.features)
+    refuse_other_features(store, prediction.extraction.spec)
+    table = store.features(pinned_version(store, given.table_version))
+    refuse_missing_labels(given, pa.schema(table.schema()).names)
+    files = pa.table(table.get_add_actions(flatten=True))
+    found = [FeatureFile(join(store.uri, TableName.FEATURES), path) for path in files["path"].to_pylist()]
+    expected = InputCounts(listed=sum(files["num_records"].to_pylist()))
+    tables.create()
+    PROGRESS.add(planned=expected.listed)
+    runner = find_runner(options)
+    with shown_progress("predicting"), explained_failures(), beam.Pipeline(runner=runner, options=options) as root:
+        counts = root | "Counts" >> beam.Create([expected])
+        fragments = (
+            root
+            | "Files" >> beam.Create(found)  # files of features
+            | beam.Reshuffle()
+            | PredictFeatures(prediction)  # fragments, already Parquet
+        )
+        fragments | CommitPredictions(prediction, given.max_failure_ratio, counts)
+
+
+def refuse_missing_labels(given: argparse.Namespace, columns: Sequence[str]) -> None:
+    """Looks for the column of labels that was named; without --label_column there need be none.
+
+    Raises:
+        UsageError: If it is missing.
+    """
+    if given.labels is None and given.label_column not in {LABEL, *columns}:
+        near = nearest_names(given.label_column, columns) or f"; there are {', '.join(columns)}."
+        raise UsageError(f"There is no column '{given.label_column}' with labels{near}")
+
+
+def refuse_other_features(store: FeatureStore, spec: FeatureSpec) -> None:
+    """Compares the features of a store with the spec of those that a classifier takes.
+
+    Raises:
+        SpecMismatch: If their fingerprints differ.
+    """
+    if store.fingerprint != spec.fingerprint:
+        asked = {name: getattr(spec, name) for name in spec.to_dict() if name != "feature_shapes"}
+        differences = "; ".join(store.spec.differences(asked))
+        raise SpecMismatch(
+            f"The classifier takes features with the fingerprint {spec.fingerprint}, the store {store.uri} holds "
+            f"{store.fingerprint} ({differences})."
+        )
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,92 @@
+"""The tables of predictions: what a classifier says of images, and the images that could not be processed.
+
+<output>/predictions/    one row an image and run
+<output>/failures/       one row an image that could not be processed, and run
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, RemoveAction
+
+from schemas.commits import add_action
+from schemas.errors import StoreNotWritable
+from schemas.fragments import Fragment, TableName
+from schemas.scan import Scan
+from schemas.storage import canonical_uri, delta_location, delta_storage_options, join
+from schemas.tables import FAILURES, FLOATS, TIMESTAMP, commented_field
+
+STRINGS: Final = pa.list_(pa.field("element", pa.string(), nullable=False))
+
+PREDICTIONS: Final = pa.schema(
+    [
+        commented_field("uri", pa.string(), "where the image is, in canonical form"),
+        commented_field("version", pa.string(), "etag, generation, or size and mtime of the image"),
+        commented_field("label", pa.string(), "the most probable class"),
+        commented_field("score", pa.float32(), "its probability"),
+        commented_field("labels", STRINGS, "all classes that it is said to have: the label, or those from 0.5 on"),
+        commented_field("scores", FLOATS, "the probability of every class, in the order of the model's labels.json"),
+        commented_field("true_labels", STRINGS, "its classes by the input or the feature table", nullable=True),
+        commented_field("split", pa.string(), "train, validation or test, by the input or the table", nullable=True),
+        commented_field("model_id", pa.string(), "the classifier"),
+        commented_field("run_id", pa.string(), "the run that wrote this row"),
+        commented_field("predicted_at", TIMESTAMP, "when the batch of this row was predicted"),
+        commented_field("ds", pa.date32(), "partition date"),
+    ]
+)
+
+_SCHEMAS: Final = {TableName.PREDICTIONS: PREDICTIONS, TableName.FAILURES: FAILURES}
+_PARTITIONED_BY: Final = ["ds"]
+
+
+class PredictionTables:
+    """The two tables under the folder that `--output` names.
+
+    Attributes:
+        uri: The folder, in canonical form.
+    """
+
+    def __init__(self, uri: str) -> None:
+        """Names the folder; see `create`."""
+        self.uri = canonical_uri(uri)
+
+    def create(self) -> None:
+        """Makes the tables where they are not there yet.
+
+        Raises:
+            StoreNotWritable: If they cannot be made.
+        """
+        try:
+            for name, schema in _SCHEMAS.items():
+                location = delta_location(join(self.uri, name))
+                options = delta_storage_options(self.uri)
+                DeltaTable.create(location, schema, "ignore", _PARTITIONED_BY, name=str(name), storage_options=options)
+        except (OSError, DeltaError) as error:
+            reason = str(error).partition("\n")[0]
+            raise StoreNotWritable(f"The predictions {self.uri} cannot be written: {reason}") from error
+
+    def table(self, name: TableName) -> DeltaTable:
+        """Returns the newest snapshot of a table."""
+        uri = join(self.uri, name)
+        return DeltaTable(delta_location(uri), storage_options=delta_storage_options(uri))
+
+    def commit(self, name: TableName, run_id: str, fragments: Iterable[Fragment]) -> None:
+        """Makes the rows of fragments visible in one atomic commit, once a run, whatever is tried again.
+
+        Raises:
+            FileNotFoundError: If a fragment is missing.
+        """
+        table = self.table(name)
+        actions: list[AddAction | RemoveAction] = [add_action(join(self.uri, name), fragment) for fragment in fragments]
+        if actions and table.transaction_version(run_id) is None:
+            properties = CommitProperties(app_transactions=[Transaction(run_id, 1)], custom_metadata={"run_id": run_id})
+            table.create_write_transaction(
+                actions, "append", table.schema(), _PARTITIONED_BY, commit_properties=properties
+            )
+
+    def of_run(self, name: TableName, run_id: str, columns: list[str]) -> pa.Table:
+        """Returns the rows of one run."""
+        return Scan(self.table(name), columns, [("run_id", "=", run_id)]).to_arrow()

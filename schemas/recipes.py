@@ -1,0 +1,199 @@
+"""`Recipe`: how a classifier is built and trained, and the combinations that a sweep tries."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from schemas.errors import InvalidRecipe, nearest_names
+
+ACTIVATIONS: Final = ("relu", "gelu", "elu", "selu", "silu", "tanh", "sigmoid")
+OPTIMIZERS: Final = ("adam", "adamw", "sgd", "rmsprop", "nadam")
+MAP_REDUCTIONS: Final = ("flatten", "avg", "max")
+CLASS_WEIGHTS: Final = ("none", "balanced")
+
+_ADAM_FAMILY: Final = frozenset({"adam", "adamw", "nadam"})
+_LINEAR_LEARNING_RATE: Final = 0.08
+_UPDATES_AN_EPOCH: Final = 32
+_BATCH_SIZES: Final = (32, 64, 128, 256, 512, 1024)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a classifier is built and trained.
+
+    The defaults are a linear classifier on standardised features, with half of them dropped at each step: with features
+    of a pretrained base that is about as good as any hidden layer, is at its best after 10 to 30 epochs, and cannot
+    overfit much, be the table of a hundred rows or of millions.
+
+    Attributes:
+        hidden: The units of each hidden layer.
+        activation: The activation of the hidden layers.
+        dropout: The share, 0 to 1, that is dropped after each hidden layer; of the features where there is none.
+        l2: The weight of the L2 penalty on every kernel.
+        standardise: Whether features are brought to mean 0 and variance 1, as the training part has them.
+        map_reduction: What becomes of a feature map [H, W, C]: flattened to [H·W·C], or its average or maximum [C].
+        optimizer: The name of a Keras optimizer.
+        learning_rate: Its learning rate; chosen by `learning_rate_for` where it is None.
+        batch_size: Images an update; chosen by `batch_size_for` where it is None.
+        epochs: The most passes over the training part.
+        patience: Epochs without a lower validation loss after which training stops, with the weights of the best epoch
+            kept; 0 trains to the end and keeps the last weights.
+        class_weight: `balanced` weighs an image by n / (classes · n of its class) (King and Zeng, 2001), so that rare
+            classes count as much as frequent ones.
+        seed: The seed of the initial weights, of shuffling and of dropout.
+    """
+
+    hidden: tuple[int, ...] = ()
+    activation: str = "relu"
+    dropout: float = 0.5
+    l2: float = 1e-4
+    standardise: bool = True
+    map_reduction: str = "avg"
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    epochs: int = 100
+    patience: int = 8
+    class_weight: str = "none"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            InvalidRecipe: If a field has a value that no classifier takes.
+        """
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InvalidRecipe(f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
+        for name, holds, what in (
+            ("hidden", all(units >= 1 for units in self.hidden), "layers of one unit or more"),
+            ("dropout", 0 <= self.dropout < 1, "at least 0 and below 1"),
+            ("l2", self.l2 >= 0, "at least 0"),
+            ("learning_rate", self.learning_rate is None or self.learning_rate > 0, "above 0"),
+            ("batch_size", self.batch_size is None or self.batch_size >= 1, "1 or more"),
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("patience", self.patience >= 0, "0 or more"),
+            ("seed", 0 <= self.seed < 2**32, "between 0 and 2^32 - 1"),
+        ):
+            if not holds:
+                raise InvalidRecipe(f"{name} is {_text(getattr(self, name))}; it must be {what}.")
+
+    def batch_size_for(self, images: int) -> int:
+        """Returns the batch size for a training part of so many images.
+
+        Unless the recipe names one, it is the power of two from 32 to 1024 that gives at least 32 updates an epoch:
+        small tables need the updates, large ones the speed.
+        """
+        if self.batch_size is not None:
+            return self.batch_size
+        return max((size for size in _BATCH_SIZES if size * (_UPDATES_AN_EPOCH - 1) <= images), default=_BATCH_SIZES[0])
+
+    def learning_rate_for(self, features: int) -> float | None:
+        """Returns the learning rate for vectors of so many features, or None for the optimizer's own default.
+
+        An update of the Adam family moves every weight by about the learning rate, whatever its gradient, and so a
+        linear classifier's output by the sum over all features: the more there are, the smaller it has to be. The
+        factor gives 0.005 for 256 features and 0.002 for 1280, by the validation accuracy of MobileNet's.
+        """
+        if self.learning_rate is not None or self.hidden or self.optimizer not in _ADAM_FAMILY:
+            return self.learning_rate
+        return _LINEAR_LEARNING_RATE / math.sqrt(features)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON values."""
+        return {**dataclasses.asdict(self), "hidden": list(self.hidden)}
+
+
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "activation": ACTIVATIONS,
+    "optimizer": OPTIMIZERS,
+    "map_reduction": MAP_REDUCTIONS,
+    "class_weight": CLASS_WEIGHTS,
+}
+
+# Chollet, Deep Learning with Python, 5.3.
+BOOK: Final = Recipe(
+    hidden=(256,),
+    activation="relu",
+    dropout=0.5,
+    l2=0.0,
+    standardise=False,
+    map_reduction="flatten",
+    optimizer="rmsprop",
+    learning_rate=2e-5,
+    batch_size=20,
+    epochs=30,
+    patience=0,
+)
+RECIPES: Final[Mapping[str, Recipe]] = {"default": Recipe(), "book": BOOK}
+
+
+def parse_field(name: str, text: str) -> object:
+    """Returns the value of a recipe's field from its text; the hidden layers are joined by `+`, and 0 is none.
+
+    Raises:
+        InvalidRecipe: If there is no such field, or the text is no value of it.
+    """
+    kinds = {field.name: field.type for field in dataclasses.fields(Recipe)}
+    if name not in kinds:
+        raise InvalidRecipe(f"A recipe has no field '{name}'{nearest_names(name, kinds) or ': ' + ', '.join(kinds)}")
+    kind = kinds[name]
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if name == "hidden":
+            return tuple(int(units) for units in text.split("+") if int(units))
+        if name == "batch_size":
+            return int(text)
+        if name == "learning_rate":
+            return float(text)
+        return kind(text)  # type: ignore[operator]
+    except (ValueError, KeyError) as error:
+        raise InvalidRecipe(f"'{text}' is no value of {name}.") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class SweptField:
+    """The values of one field that a sweep tries.
+
+    Attributes:
+        name: The field of the recipe.
+        values: Its values.
+    """
+
+    name: str
+    values: tuple[object, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "SweptField":
+        """Reads `name=v1,v2`.
+
+        Raises:
+            InvalidRecipe: If it is none.
+        """
+        name, _, values = text.partition("=")
+        parsed = tuple(parse_field(name, value) for value in values.split(",") if value)
+        if not parsed:
+            raise InvalidRecipe(f"--sweep takes name=value,value; '{text}' has no value.")
+        return cls(name, parsed)
+
+
+def combinations(recipe: Recipe, swept: Sequence[SweptField]) -> list[Recipe]:
+    """Returns the recipe with every combination of the swept values; the recipe itself where nothing is swept.
+
+    Raises:
+        InvalidRecipe: If a field is swept twice, or a value is not allowed.
+    """
+    names = [field.name for field in swept]
+    if len(set(names)) != len(names):
+        raise InvalidRecipe(f"--sweep names a field twice: {', '.join(names)}.")
+    products = itertools.product(*(field.values for field in swept))
+    changes: list[dict[str, Any]] = [dict(zip(names, values, strict=True)) for values in products]
+    return [dataclasses.replace(recipe, **changed) for changed in changes]
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,211 @@
+"""Labelling: the target and the part of every image of a table, from its columns or from a file of labels.
+
+Only codes are kept, five bytes an image: nothing here grows with the length of a URI.
+"""
+
+import dataclasses
+import enum
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from schemas.errors import InvalidLabels, nearest_names
+from schemas.labels import UNLABELLED, LabelKind, LabelSet
+from schemas.scan import Scan
+from schemas.storage import canonical_uri, file_system
+from transforms.sources import canonical_uris
+from transforms.splitting import PARTS, Part, SplitFractions, parts_by_column, parts_by_hash
+
+LABEL: Final = "label"
+
+
+class SplitBy(enum.StrEnum):
+    """What decides the part of an image."""
+
+    AUTO = "auto"
+    COLUMN = "column"
+    HASH = "hash"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelFile:
+    """Labels by image, read from a file.
+
+    Attributes:
+        uri: The file.
+        uris: string [n], canonical, each once.
+        labels: string or list<string> [n].
+    """
+
+    uri: str
+    uris: pa.Array
+    labels: pa.Array
+
+    def labels_of(self, uris: pa.Array) -> pa.Array:
+        """Returns the labels of images, null for those that the file does not name."""
+        return self.labels.take(pc.index_in(uris, value_set=self.uris))
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledImages:
+    """The target and the part of every row of a snapshot, in the order of its scans.
+
+    Attributes:
+        labels: The classes.
+        targets: int32 [n], or int8 [n, classes] for multi-label; see `LabelSet.targets`.
+        parts: uint8 [n] of `Part`; `LEFT_OUT` for rows without a label or a part.
+        split_by: What decided the parts.
+        unlabelled: Rows without a label.
+        unsplit: Rows with a label and without a part.
+    """
+
+    labels: LabelSet
+    targets: np.ndarray
+    parts: np.ndarray
+    split_by: SplitBy
+    unlabelled: int
+    unsplit: int
+
+    def counts(self) -> dict[str, int]:
+        """Returns the images by part."""
+        return {part.word: int(np.count_nonzero(self.parts == part)) for part in PARTS}
+
+    def class_counts(self, part: Part) -> np.ndarray:
+        """Returns int64 [classes], the images of a part by class."""
+        targets = self.targets[self.parts == part]
+        if self.labels.kind == LabelKind.MULTI_LABEL:
+            counts: np.ndarray = targets.sum(axis=0, dtype=np.int64)
+            return counts
+        return np.bincount(targets, minlength=len(self.labels.classes))
+
+    def check(self, fractions: SplitFractions) -> None:
+        """Refuses what no classifier can be trained and judged on.
+
+        Raises:
+            InvalidLabels: If a part is empty, or the training or validation part lacks a class.
+        """
+        counts = self.counts()
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        for part in PARTS:
+            if not counts[part.word] and (part != Part.TEST or fractions.test > 0):
+                remedy = " or --test_fraction=0 to go without" if part == Part.TEST else ""
+                raise InvalidLabels(
+                    f"The {part.word} part is empty ({told}; split by {self.split_by}): fill it, take --split=hash"
+                    f"{remedy}."
+                )
+        for part in (Part.TRAIN, Part.VALIDATION):
+            missing = [self.labels.classes[index] for index in np.flatnonzero(self.class_counts(part) == 0)]
+            if missing:
+                raise InvalidLabels(
+                    f"The {part.word} part has no example of {_names(missing)} "
+                    f"(split by {self.split_by}): label more images, or change the split."
+                )
+
+
+def read_labelled_images(
+    scan: Scan, column: str | None, split_by: SplitBy, fractions: SplitFractions, file: LabelFile | None
+) -> LabelledImages:
+    """Reads the labels and parts of all images of a snapshot, a batch at a time.
+
+    Args:
+        scan: A scan of `uri`, `sha256`, `split` and, where there is no file, the labels' column.
+        column: The column of the labels, where there is no file.
+        split_by: What decides the part of an image; `AUTO` takes the column where any labelled image has a split.
+        fractions: The shares of a split by hash.
+        file: Labels by image.
+
+    Raises:
+        InvalidLabels: If no image has a label, there is one class only, or `split` holds an unknown word.
+    """
+    columns = _read_columns(scan, column, fractions, file)
+    several = pa.types.is_list(columns.labels.type)
+    names = columns.labels.combine_chunks()
+    labels = LabelSet.of(pc.list_flatten(names) if several else names, several=several)
+    targets = labels.targets(names)
+    labelled = (targets if targets.ndim == 1 else targets[:, 0]) != UNLABELLED
+    by_column = split_by == SplitBy.COLUMN or (
+        split_by == SplitBy.AUTO and bool((columns.by_column[labelled] != Part.LEFT_OUT).any())
+    )
+    parts = (columns.by_column if by_column else columns.by_hash).copy()
+    unsplit = int(np.count_nonzero(labelled & (parts == Part.LEFT_OUT)))
+    parts[~labelled] = Part.LEFT_OUT
+    return LabelledImages(
+        labels=labels,
+        targets=targets,
+        parts=parts,
+        split_by=SplitBy.COLUMN if by_column else SplitBy.HASH,
+        unlabelled=int(np.count_nonzero(~labelled)),
+        unsplit=unsplit,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Columns:
+    labels: pa.ChunkedArray
+    by_column: np.ndarray
+    by_hash: np.ndarray
+
+
+def _read_columns(scan: Scan, column: str | None, fractions: SplitFractions, file: LabelFile | None) -> _Columns:
+    labels, by_column, by_hash = [], [np.empty(0, np.uint8)], [np.empty(0, np.uint8)]
+    kind = file.labels.type if file else scan.schema.field(column).type
+    for batch in scan.to_batches():
+        values = file.labels_of(batch.column("uri")) if file else batch.column(column)
+        labels.append(values if pa.types.is_list(kind) else values.cast(pa.string()).dictionary_encode())
+        by_column.append(parts_by_column(batch.column("split")))
+        by_hash.append(parts_by_hash(batch.column("sha256"), fractions))
+    encoded = kind if pa.types.is_list(kind) else pa.dictionary(pa.int32(), pa.string())
+    chunks = pa.chunked_array(labels, encoded)
+    return _Columns(chunks, np.concatenate(by_column), np.concatenate(by_hash))
+
+
+def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
+    """Reads labels by image.
+
+    Args:
+        uri: A CSV or Parquet file with the columns `uri` and `column`; a relative URI is one beside the file. The
+            column holds strings (anything that casts to them), or list<string> in Parquet.
+        column: The column of the labels.
+
+    Raises:
+        InvalidLabels: If it cannot be read, lacks a column, or gives an image two labels.
+    """
+    table = _read_table(uri, column)
+    for name in ("uri", column):
+        if name not in table.column_names:
+            found = nearest_names(name, table.column_names) or f" (its columns: {', '.join(table.column_names)})."
+            raise InvalidLabels(f"The file of labels {uri} has no column '{name}'{found}")
+    uris = canonical_uris(table["uri"].cast(pa.string()).combine_chunks(), canonical_uri(uri))
+    labels = table[column].combine_chunks()
+    rows = pa.table({"uri": uris, "row": pa.array(np.arange(len(uris)))})
+    firsts = rows.group_by("uri").aggregate([("row", "min"), ("row", "count")])
+    twice = firsts.filter(pc.greater(firsts["row_count"], 1))["uri"]
+    if len(twice):
+        raise InvalidLabels(f"The file of labels {uri} names {len(twice)} images twice, such as {twice[0]}.")
+    kind = pa.list_(pa.string()) if pa.types.is_nested(labels.type) else pa.string()
+    return LabelFile(uri, uris, labels.cast(kind))
+
+
+def _read_table(uri: str, column: str) -> pa.Table:
+    try:
+        fs, path = file_system(uri)
+        with fs.open(path, "rb") as file:
+            if uri.lower().endswith(".parquet"):
+                return pq.read_table(file)
+            types = {"uri": pa.string(), column: pa.string()}
+            return pa_csv.read_csv(
+                file,
+                convert_options=pa_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
+            )
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InvalidLabels(f"The file of labels {uri} cannot be read: {reason}") from error
+
+
+def _names(names: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:3])
+    return shown + (f" and {len(names) - 3} further classes" if len(names) > 3 else "")

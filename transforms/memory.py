@@ -1,0 +1,46 @@
+"""How much memory this process may still take, and how much it has taken."""
+
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+_MEMINFO: Final = Path("/proc/meminfo")
+_STATUS: Final = Path("/proc/self/status")
+_CGROUP_FILES: Final = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+# Where the machine says nothing of its memory.
+_DEFAULT: Final = 4 * 2**30
+
+
+def available_memory() -> int:
+    """Returns the bytes that this process may still take: of the machine, its control group and its own limits."""
+    return min(_limits(), default=_DEFAULT)
+
+
+def _limits() -> Iterator[int]:
+    if _MEMINFO.exists():
+        lines = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
+        yield int(lines["MemAvailable"].split()[0]) * 1024
+    for most, taken in _CGROUP_FILES:
+        if Path(most).exists() and (text := Path(most).read_text().strip()).isdigit():
+            yield max(int(text) - int(Path(taken).read_text()), 0)
+    for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
+        soft, _ = resource.getrlimit(kind)
+        if soft != resource.RLIM_INFINITY:
+            yield max(soft - peak_memory(), 0)
+
+
+def peak_memory() -> int:
+    """Returns the most bytes that this process has had in memory at once so far.
+
+    Linux counts it in `VmHWM`; `ru_maxrss`, which stands in where there is no /proc, begins with the parent's there.
+    """
+    if _STATUS.exists():
+        lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,259 @@
+"""Metrics: how good a classifier is on one part of the table. Scores that are equal stay together in every curve.
+
+They agree with scikit-learn's to rounding, which the tests hold, and need no more than a sort: importing scikit-learn
+alone takes a second.
+"""
+
+import dataclasses
+from typing import Final
+
+import numpy as np
+
+from schemas.labels import THRESHOLD, LabelKind, LabelSet
+
+CALIBRATION_BINS: Final = 10
+# The most points of a curve that are kept: more than a report can show.
+_CURVE_POINTS: Final = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassMetrics:
+    """How well one class is told from the others.
+
+    Attributes:
+        name: The class.
+        images: Images that have it.
+        precision: Of the images said to have it, the share that does, 0 to 1; 0 where none is said to.
+        recall: Of the images that have it, the share that is said to, 0 to 1; 0 where none has it.
+        f1: The harmonic mean of both.
+        auc: The area under the ROC curve, this class against the rest; None where all images have it, or none.
+        average_precision: The area under the precision–recall curve; None likewise.
+    """
+
+    name: str
+    images: int
+    precision: float
+    recall: float
+    f1: float
+    auc: float | None
+    average_precision: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class PartMetrics:
+    """How good a classifier is on one part.
+
+    Attributes:
+        images: The images of the part.
+        accuracy: The share of images whose most probable class is theirs, 0 to 1. For multi-label the share of (image,
+            class) pairs that are right; `exact_match` is the share of images that are right in all classes.
+        exact_match: Images right in every class; the accuracy unless multi-label.
+        log_loss: The mean of -log p of the true class (natural logarithm); for multi-label the mean over images and
+            classes of the binary cross-entropy.
+        auc: The mean of the classes' areas under the ROC curve; None where no class has both kinds of images.
+        calibration_error: The expected calibration error (Naeini et al., 2015) over ten bins of equal width.
+        classes: A row a class.
+    """
+
+    images: int
+    accuracy: float
+    exact_match: float
+    log_loss: float
+    auc: float | None
+    calibration_error: float
+    classes: tuple[ClassMetrics, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A line in a diagram: x and y float64 [n], with its name and the area under it."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    area: float
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibrationBin:
+    """Predictions of about the same confidence.
+
+    Attributes:
+        predictions: How many.
+        confidence: Their mean score, 0 to 1.
+        frequency: The share of them that is right, 0 to 1.
+    """
+
+    predictions: int
+    confidence: float
+    frequency: float
+
+
+def predicted_indicators(labels: LabelSet, scores: np.ndarray) -> np.ndarray:
+    """Returns the predicted classes as int8 [n, classes] of 0 and 1: the most probable one, or those from a half on."""
+    if labels.kind == LabelKind.MULTI_LABEL:
+        return (scores >= THRESHOLD).astype(np.int8)
+    indicators: np.ndarray = np.eye(len(labels.classes), dtype=np.int8)[scores.argmax(axis=1)]
+    return indicators
+
+
+def part_metrics(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> PartMetrics | None:
+    """Computes the metrics of a part.
+
+    Args:
+        labels: The classes.
+        targets: int32 [n] or int8 [n, classes], every image labelled.
+        scores: float32 [n, classes] in 0 to 1.
+
+    Returns:
+        The metrics; None where there are no images.
+    """
+    if not len(targets):
+        return None
+    true, predicted = labels.indicators(targets), predicted_indicators(labels, scores)
+    exact = float((true == predicted).all(axis=1).mean())
+    rows = _class_metrics(labels, true, predicted, scores)
+    areas = [row.auc for row in rows if row.auc is not None]
+    bins = calibration_bins(labels, targets, scores)
+    return PartMetrics(
+        images=len(targets),
+        accuracy=float((true == predicted).mean()) if labels.kind == LabelKind.MULTI_LABEL else exact,
+        exact_match=exact,
+        log_loss=_log_loss(labels, true, scores),
+        auc=float(np.mean(areas)) if areas else None,
+        calibration_error=_calibration_error(bins),
+        classes=rows,
+    )
+
+
+def _class_metrics(
+    labels: LabelSet, true: np.ndarray, predicted: np.ndarray, scores: np.ndarray
+) -> tuple[ClassMetrics, ...]:
+    rows = []
+    for index, name in enumerate(labels.classes):
+        images, said = int(true[:, index].sum()), int(predicted[:, index].sum())
+        hits = int((true[:, index] & predicted[:, index]).sum())
+        auc = average = None
+        if 0 < images < len(true):
+            counts = _ranked_counts(true[:, index], scores[:, index])
+            auc, average = _area_under_roc(*counts), _average_precision(*counts)
+        rows.append(
+            ClassMetrics(
+                name=name,
+                images=images,
+                precision=hits / said if said else 0.0,
+                recall=hits / images if images else 0.0,
+                f1=2 * hits / (said + images) if hits else 0.0,
+                auc=auc,
+                average_precision=average,
+            )
+        )
+    return tuple(rows)
+
+
+def _ranked_counts(true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts true and false positives from each distinct score on, the highest first.
+
+    Args:
+        true: int8 [n] of 0 and 1, both there.
+        score: float32 [n].
+
+    Returns:
+        Two int64 [m], m the number of distinct scores.
+    """
+    order = np.argsort(-score, kind="stable")
+    last_of_score = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    hits = np.cumsum(true[order], dtype=np.int64)[last_of_score]
+    return hits, last_of_score + 1 - hits
+
+
+def _area_under_roc(hits: np.ndarray, false_alarms: np.ndarray) -> float:
+    """Returns the area under the ROC curve by trapezoids, 0 to 1."""
+    area = np.trapezoid(np.append(0, hits), np.append(0, false_alarms))
+    return float(area / (hits[-1] * false_alarms[-1]))
+
+
+def _average_precision(hits: np.ndarray, false_alarms: np.ndarray) -> float:
+    """Returns the sum of precisions, each weighted by the recall that its threshold adds, 0 to 1."""
+    return float((np.diff(hits, prepend=0) * (hits / (hits + false_alarms))).sum() / hits[-1])
+
+
+def _log_loss(labels: LabelSet, true: np.ndarray, scores: np.ndarray) -> float:
+    least = np.finfo(np.float32).eps
+    bounded = np.clip(scores.astype(np.float64), least, 1 - least)
+    if labels.kind == LabelKind.MULTI_LABEL:
+        return float(-np.where(true == 1, np.log(bounded), np.log1p(-bounded)).mean())
+    return float(-np.log(bounded[true == 1]).mean())
+
+
+def confusion_matrix(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Returns int64 [classes, classes], images by true class (rows) and predicted class (columns); not multi-label."""
+    classes = len(labels.classes)
+    pairs = targets.astype(np.int64) * classes + scores.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def roc_curves(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> list[Curve]:
+    """Returns true against false positive rates: of the second class where there are two, else of each class."""
+    curves = []
+    for name, true, score in _one_against_rest(labels, targets, scores):
+        hits, false_alarms = _ranked_counts(true, score)
+        x, y = np.append(0, false_alarms / false_alarms[-1]), np.append(0, hits / hits[-1])
+        curves.append(_thinned(name, x, y, _area_under_roc(hits, false_alarms)))
+    return curves
+
+
+def precision_recall_curves(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> list[Curve]:
+    """Returns precision against recall, of the classes of `roc_curves`; the area is the average precision.
+
+    A curve begins at recall 0 with precision 1, a point without a threshold.
+    """
+    curves = []
+    for name, true, score in _one_against_rest(labels, targets, scores):
+        hits, false_alarms = _ranked_counts(true, score)
+        x, y = np.append(0, hits / hits[-1]), np.append(1, hits / (hits + false_alarms))
+        curves.append(_thinned(name, x, y, _average_precision(hits, false_alarms)))
+    return curves
+
+
+def _one_against_rest(
+    labels: LabelSet, targets: np.ndarray, scores: np.ndarray
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    true = labels.indicators(targets)
+    indices = [1] if labels.kind == LabelKind.BINARY else range(len(labels.classes))
+    return [
+        (labels.classes[index], true[:, index], scores[:, index])
+        for index in indices
+        if 0 < true[:, index].sum() < len(true)
+    ]
+
+
+def _thinned(name: str, x: np.ndarray, y: np.ndarray, area: float) -> Curve:
+    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), _CURVE_POINTS)).astype(int))
+    return Curve(name, x[kept], y[kept], area)
+
+
+def calibration_bins(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> list[CalibrationBin]:
+    """Groups predictions by their score, in ten bins of equal width; empty bins are left out.
+
+    The predictions are those of the second class where there are two, of the most probable class where there are
+    more, and of every class for multi-label.
+    """
+    if labels.kind == LabelKind.MULTI_LABEL:
+        confidence, right = scores.ravel(), targets.ravel() == 1
+    elif labels.kind == LabelKind.BINARY:
+        confidence, right = scores[:, 1], targets == 1
+    else:
+        confidence, right = scores.max(axis=1), scores.argmax(axis=1) == targets
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    return [
+        CalibrationBin(
+            int((bins == number).sum()), float(confidence[bins == number].mean()), float(right[bins == number].mean())
+        )
+        for number in np.unique(bins)
+    ]
+
+
+def _calibration_error(bins: list[CalibrationBin]) -> float:
+    predictions = sum(found.predictions for found in bins)
+    return sum(found.predictions * abs(found.confidence - found.frequency) for found in bins) / predictions

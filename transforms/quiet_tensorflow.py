@@ -1,0 +1,41 @@
+"""Importing TensorFlow without its start-up notes, which no setting of its own silences (2.21)."""
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Final
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow, chooses it as the backend of Keras, and looks for devices.
+
+    What it writes to standard error meanwhile is logged at level debug. To be called before Keras is imported.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    with _logged_standard_error():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+        # The first dataset over a generator, too, has something to say.
+        next(iter(tf.data.Dataset.from_generator(lambda: iter([0]), output_signature=tf.TensorSpec((), tf.int32))))
+
+
+@contextlib.contextmanager
+def _logged_standard_error() -> Iterator[None]:
+    """Catches what native code writes to the file descriptor of standard error, past `sys.stderr`."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            notes.seek(0)
+            _LOGGER.debug("TensorFlow said: %s", notes.read().decode(errors="replace"))

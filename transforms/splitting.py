@@ -1,0 +1,98 @@
+"""Splitting: which images train, validate and test a classifier."""
+
+import dataclasses
+import enum
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.errors import InvalidLabels
+
+
+class Part(enum.IntEnum):
+    """The part of the table that an image is in, as it is held an image."""
+
+    TRAIN = 0
+    VALIDATION = 1
+    TEST = 2
+    LEFT_OUT = 255
+
+    @property
+    def word(self) -> str:
+        """Its name in the column `split`."""
+        return self.name.lower()
+
+
+PARTS: Final = (Part.TRAIN, Part.VALIDATION, Part.TEST)
+_HASH_DIGITS: Final = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitFractions:
+    """The shares of the images that validate and test; the rest trains.
+
+    Attributes:
+        validation: 0 to 1.
+        test: 0 to 1.
+    """
+
+    validation: float = 0.2
+    test: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Checks both.
+
+        Raises:
+            InvalidLabels: If one is below 0, or nothing is left to train on.
+        """
+        if min(self.validation, self.test) < 0:
+            raise InvalidLabels("--validation_fraction and --test_fraction are at least 0.")
+        if self.validation + self.test >= 1:
+            raise InvalidLabels(
+                f"--validation_fraction={self.validation:g} and --test_fraction={self.test:g} leave nothing to train."
+            )
+
+
+def parts_by_hash(sha256: pa.Array, fractions: SplitFractions) -> np.ndarray:
+    """Splits images by the hash of their bytes, whatever the table holds besides them.
+
+    An image stays in its part when the table grows, is compacted or is extracted again, and the same picture under two
+    names is in one part. SHA-256 is uniform: its first 32 bits are a place between 0 and 1, the test part lies at the
+    lower end, the validation part above it, so that another `validation` leaves the test part as it was.
+
+    Args:
+        sha256: string [n], the SHA-256 of each image's bytes in hex.
+        fractions: The shares.
+
+    Returns:
+        uint8 [n] of `Part`.
+    """
+    digits = "".join(pc.utf8_slice_codeunits(sha256, 0, _HASH_DIGITS).to_pylist())
+    places = np.frombuffer(bytes.fromhex(digits), ">u4") / 2.0**32
+    parts = np.full(len(sha256), Part.TRAIN, np.uint8)
+    parts[places < fractions.test + fractions.validation] = Part.VALIDATION
+    parts[places < fractions.test] = Part.TEST
+    return parts
+
+
+def parts_by_column(split: pa.Array) -> np.ndarray:
+    """Reads the column `split`.
+
+    Args:
+        split: string [n]: train, validation, test, or null.
+
+    Returns:
+        uint8 [n] of `Part`; `LEFT_OUT` where it is null.
+
+    Raises:
+        InvalidLabels: If it holds another word.
+    """
+    words = pa.array([part.word for part in PARTS])
+    found = pc.index_in(split, value_set=words)
+    unknown = pc.unique(split.filter(pc.and_(pc.is_valid(split), pc.is_null(found)))).to_pylist()
+    if unknown:
+        raise InvalidLabels(f"The column split holds '{unknown[0]}'; it takes train, validation and test.")
+    parts: np.ndarray = pc.fill_null(found, int(Part.LEFT_OUT)).to_numpy(zero_copy_only=False).astype(np.uint8)
+    return parts
