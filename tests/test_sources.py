@@ -9,6 +9,7 @@ import pytest
 
 from schemas.errors import InvalidInput
 from tests.conftest import write_pictures
+from transforms.manifests import ManifestKind
 from transforms.sources import (
     LeftAside,
     ListingRules,
@@ -223,5 +224,5 @@ def test_kinds(tmp_path: Path) -> None:
     (tmp_path / "a.TXT").write_text("")
     assert [source.kind for source in find_sources([str(tmp_path), str(tmp_path / "a.TXT")])] == [
         SourceKind.FOLDER,
-        SourceKind.TEXT,
+        ManifestKind.TEXT,
     ]

@@ -17,7 +17,7 @@ from schemas.errors import InvalidLabels, nearest_names
 from schemas.labels import UNLABELLED, LabelKind, LabelSet
 from schemas.scan import Scan
 from schemas.storage import canonical_uri, file_system
-from transforms.sources import canonical_uris
+from transforms.manifests import canonical_uris
 from transforms.splitting import PARTS, Part, SplitFractions, parts_by_column, parts_by_hash
 
 LABEL: Final = "label"

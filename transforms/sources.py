@@ -1,45 +1,43 @@
 """Sources: folders, globs and manifests in, Arrow batches of image refs out. Pure of Beam."""
 
 import concurrent.futures
-import csv
 import dataclasses
 import enum
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 from fsspec.core import has_magic
 
-from schemas.errors import InvalidInput, nearest_names
-from schemas.images import REFS_PER_BATCH, SIZE, image_version, ref_schema
-from schemas.storage import canonical_uri, file_system, join, protocol_of, uri_builder
+from schemas.errors import InvalidInput
+from schemas.images import SIZE, image_version, ref_schema
+from schemas.storage import canonical_uri, file_system, uri_builder
+from transforms.manifests import (
+    REF_COLUMNS,
+    ManifestKind,
+    batched,
+    canonical_uris,
+    carried_fields,
+    first_line,
+    manifest_kind,
+    manifest_rows,
+)
 
 EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 SPLITS: Final = ("train", "validation", "test")
 
-_REF_COLUMNS: Final = ("uri", "version", "label", "split")
 _STAT_THREADS: Final = 32
 
-# URIs of the first two forms are canonical as they are, unless they are of the third; the others are looked at singly.
-_CLOUD: Final = r"^(s3|gs|abfs|https?)://[^/]"
-_LOCAL: Final = r"^file:///[^/]"
-_UNTIDY: Final = r"^file:///.*(//|/\.\.?(/|$))"
 _PARENT: Final = r"(?:^|/)(?P<split>[^/]*)/(?P<label>[^/]+)/[^/]+$"
 
 
 class SourceKind(enum.StrEnum):
-    """What an `--input` is."""
+    """What an `--input` is, if it is no manifest."""
 
     FOLDER = "folder"
     FILES = "files"
-    TEXT = "txt"
-    CSV = "csv"
-    PARQUET = "parquet"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Source:
     """
 
     uri: str
-    kind: SourceKind
+    kind: SourceKind | ManifestKind
     carried: tuple[pa.Field, ...] = ()
 
 
@@ -106,71 +104,22 @@ def _find_sources(uri: str) -> list[Source]:
         if has_magic(path):
             return _glob_sources(uri, fs, path)
     except (OSError, ValueError, ImportError) as error:
-        raise InvalidInput(f"The input {uri} cannot be read: {_first_line(error)}") from error
+        raise InvalidInput(f"The input {uri} cannot be read: {first_line(error)}") from error
     raise InvalidInput(f"There is no input at {uri}.")
 
 
 def _glob_sources(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> list[Source]:
-    if _manifest_kind(uri) is None:
+    if manifest_kind(uri) is None:
         return [Source(canonical_uri(uri), SourceKind.FILES)]
     to_uri = uri_builder(uri, fs)
     return [_file_source(to_uri(found)) for found in sorted(fs.glob(path))]
 
 
 def _file_source(uri: str) -> Source:
-    kind = _manifest_kind(uri)
+    kind = manifest_kind(uri)
     if kind is None:
         return Source(canonical_uri(uri), SourceKind.FILES)
-    return Source(canonical_uri(uri), kind, _carried_fields(uri, kind))
-
-
-def _manifest_kind(uri: str) -> SourceKind | None:
-    extension = uri.rpartition(".")[2].lower()
-    return SourceKind(extension) if extension in {"txt", "csv", "parquet"} else None
-
-
-def _carried_fields(uri: str, kind: SourceKind) -> tuple[pa.Field, ...]:
-    if kind == SourceKind.TEXT:
-        return ()
-    with _open(uri) as file:
-        try:
-            schema = pq.read_schema(file) if kind == SourceKind.PARQUET else _csv_schema(file)
-        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-            raise InvalidInput(f"The manifest {uri} cannot be read: {_first_line(error)}") from error
-    if "uri" not in schema.names:
-        found = ", ".join(schema.names) or "none"
-        raise InvalidInput(f"The manifest {uri} has no column 'uri' (its columns: {found}){_nearest_uri(schema)}")
-    return tuple(pa.field(field.name, _storable(uri, field)) for field in schema if field.name not in _REF_COLUMNS)
-
-
-def _nearest_uri(schema: pa.Schema) -> str:
-    return nearest_names("uri", schema.names) or "."
-
-
-def _csv_schema(file: IO[bytes]) -> pa.Schema:
-    """A CSV file tells no types: everything is text, tonight and tomorrow night."""
-    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
-    header = next(csv.reader(text), [])
-    text.detach()  # It would close the file.
-    return pa.schema([(name, pa.string()) for name in header])
-
-
-def _storable(uri: str, field: pa.Field) -> pa.DataType:
-    """Returns the type that a Delta table gives to a manifest's column."""
-    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
-        return pa.string()
-    if pa.types.is_integer(kind):
-        return pa.int64()
-    if pa.types.is_floating(kind):
-        return pa.float64()
-    if pa.types.is_boolean(kind) or pa.types.is_date32(kind):
-        return kind
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", tz="UTC")
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.list_(pa.field("element", _storable(uri, kind.value_field)))
-    raise InvalidInput(f"The manifest {uri} has a column '{field.name}' of type {kind}, which the store cannot carry.")
+    return Source(canonical_uri(uri), kind, carried_fields(uri, kind))
 
 
 def carried_columns(sources: Iterable[Source]) -> tuple[pa.Field, ...]:
@@ -209,11 +158,11 @@ def list_source(source: Source, rules: ListingRules, left_aside: LeftAside) -> I
         OSError: If a folder cannot be listed: a listing with holes would pass for the whole.
     """
     if source.kind == SourceKind.FOLDER:
-        batches = _batched(_walk(source, rules, left_aside), rules.schema)
+        batches = batched(_walk(source, rules, left_aside), rules.schema)
     elif source.kind == SourceKind.FILES:
-        batches = _batched(_glob(source), rules.schema)
+        batches = batched(_glob(source), rules.schema)
     else:
-        batches = (_to_refs(rows, source, rules) for rows in _manifest_rows(source))
+        batches = (_to_refs(rows, source, rules) for rows in manifest_rows(source.uri, source.kind))
     yield from (_labels_from_parent(batch) for batch in batches) if rules.labels_from_parent else batches
 
 
@@ -241,57 +190,6 @@ def _ref(uri: str, info: Mapping[str, Any]) -> dict[str, Any]:
     return {"uri": uri, "version": image_version(info), SIZE: info.get("size")}
 
 
-def _batched(rows: Iterator[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    pending: list[dict[str, Any]] = []
-    for row in rows:
-        pending.append(row)
-        if len(pending) == REFS_PER_BATCH:
-            yield pa.RecordBatch.from_pylist(pending, schema)
-            pending.clear()
-    if pending:
-        yield pa.RecordBatch.from_pylist(pending, schema)
-
-
-def _open(uri: str) -> IO[bytes]:
-    fs, path = file_system(uri)
-    file: IO[bytes] = fs.open(path, "rb")
-    return file
-
-
-def _manifest_rows(source: Source) -> Iterator[pa.RecordBatch]:
-    with _open(source.uri) as file:
-        try:
-            if source.kind == SourceKind.PARQUET:
-                yield from pq.ParquetFile(file).iter_batches(REFS_PER_BATCH)
-            elif source.kind == SourceKind.CSV:
-                yield from _csv_batches(file)
-            else:
-                yield from _text_batches(file)
-        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-            raise InvalidInput(f"The manifest {source.uri} cannot be read: {_first_line(error)}") from error
-
-
-def _csv_batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
-    names = _csv_schema(file).names
-    file.seek(0)
-    texts = pa_csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    lines = pa_csv.ParseOptions(newlines_in_values=True)
-    with pa_csv.open_csv(file, parse_options=lines, convert_options=texts) as reader:
-        for batch in reader:
-            for start in range(0, batch.num_rows, REFS_PER_BATCH):
-                yield batch.slice(start, REFS_PER_BATCH)
-
-
-def _text_batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
-    lines = (line.rstrip("\r\n") for line in io.TextIOWrapper(file, "utf-8-sig", newline="\n"))
-    yield from _batched(({"uri": line} for line in lines if line.strip()), pa.schema([("uri", pa.string())]))
-
-
 def _to_refs(rows: pa.RecordBatch, source: Source, rules: ListingRules) -> pa.RecordBatch:
     """Brings rows of a manifest into the schema of refs; what a manifest lacks is null."""
     uris = rows.column("uri").cast(pa.string())
@@ -301,30 +199,13 @@ def _to_refs(rows: pa.RecordBatch, source: Source, rules: ListingRules) -> pa.Re
     for field in rules.schema:
         if field.name == "uri":
             columns.append(canonical_uris(uris, source.uri))
-        elif field.name in rows.schema.names and (field.name in _REF_COLUMNS or field in source.carried):
+        elif field.name in rows.schema.names and (field.name in REF_COLUMNS or field in source.carried):
             columns.append(rows.column(field.name).cast(field.type))
         else:
             columns.append(pa.nulls(rows.num_rows, field.type))
     if "version" not in rows.schema.names and not rules.stat_manifests:
         columns[rules.schema.get_field_index("version")] = pa.array([""] * rows.num_rows, pa.string())
     return pa.RecordBatch.from_arrays(columns, schema=rules.schema)
-
-
-def canonical_uris(uris: pa.Array, manifest_uri: str) -> pa.Array:
-    """Makes URIs canonical; a relative path is one beside its manifest."""
-    local = pc.and_not(pc.match_substring_regex(uris, _LOCAL), pc.match_substring_regex(uris, _UNTIDY))
-    others = pc.invert(pc.or_(pc.match_substring_regex(uris, _CLOUD), local))
-    if not pc.any(others).as_py():
-        return uris
-    folder = manifest_uri.rpartition("/")[0]
-    absolute = [_absolute(uri, folder) for uri in pc.filter(uris, others).to_pylist()]
-    return pc.replace_with_mask(uris, others, pa.array(absolute, pa.string()))
-
-
-def _absolute(uri: str, folder: str) -> str:
-    if protocol_of(uri) != "file" or uri.startswith(("/", "file:", "local:")):
-        return canonical_uri(uri)
-    return canonical_uri(join(folder, uri))
 
 
 def _labels_from_parent(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -369,7 +250,3 @@ def _info(uri: str) -> Mapping[str, Any]:
     except (FileNotFoundError, PermissionError, NotADirectoryError):
         return {}
     return info
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
