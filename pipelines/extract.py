@@ -34,15 +34,7 @@ from pipelines.preparation import (
     open_or_create_store,
 )
 from pipelines.progress import shown_progress
-from pipelines.runners import (
-    beam_options,
-    explained_failures,
-    find_runner,
-    quiet_import,
-    recorded_options,
-    runner_name,
-    set_up_logging,
-)
+from pipelines.runners import explained_failures, find_runner, parse_command, recorded_options, runner_name
 from pipelines.summary import planned_text, summary_text, write_summary
 from schemas.errors import RunFailed
 from schemas.runs import Run
@@ -73,11 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ConvbaseError: If it cannot start, or the run fails.
     """
-    command = parser()
-    given, beam_arguments = command.parse_known_args(list(arguments))
-    set_up_logging(given.log_level)
-    with quiet_import():
-        options = beam_options(beam_arguments, command)
+    given, options = parse_command(parser(), arguments)
     sources, rules = find_images(given)
     check_carried(given.layers or (), rules.carried)
     if given.dry_run:

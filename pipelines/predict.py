@@ -20,7 +20,7 @@ from pipelines.options import Parser, add_decoding_options, add_source_options, 
 from pipelines.prediction_summary import summary_text
 from pipelines.preparation import find_images, pinned_version
 from pipelines.progress import shown_progress
-from pipelines.runners import beam_options, explained_failures, find_runner, quiet_import, set_up_logging
+from pipelines.runners import explained_failures, find_runner, parse_command
 from pipelines.training_options import add_label_options
 from schemas.classifiers import Classifier
 from schemas.errors import SpecMismatch, UsageError, nearest_names
@@ -85,13 +85,9 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ConvbaseError: If it cannot start, or the run fails.
     """
-    command = parser()
-    given, beam_arguments = command.parse_known_args(list(arguments))
+    given, options = parse_command(parser(), arguments)
     if bool(given.input) == bool(given.features):
         raise UsageError("Name either --input, to predict from images, or --features, to predict from a store.")
-    set_up_logging(given.log_level)
-    with quiet_import():
-        options = beam_options(beam_arguments, command)
     classifier = Classifier.open(given.model)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
     prediction = new_prediction(given, classifier)

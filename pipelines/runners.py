@@ -45,6 +45,20 @@ def quiet_import() -> Iterator[None]:
         root.setLevel(level)
 
 
+def parse_command(
+    command: argparse.ArgumentParser, arguments: Sequence[str]
+) -> tuple[argparse.Namespace, "PipelineOptions"]:
+    """Parses the arguments of a command that runs a pipeline: its own options, and Beam's.
+
+    Raises:
+        UsageError: If an argument is wrong, or nobody's.
+    """
+    given, rest = command.parse_known_args(list(arguments))
+    set_up_logging(given.log_level)
+    with quiet_import():
+        return given, beam_options(rest, command)
+
+
 def beam_options(arguments: Sequence[str], own: argparse.ArgumentParser) -> "PipelineOptions":
     """Makes Beam's options of the arguments that are not ours.
 

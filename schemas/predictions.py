@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from typing import Final
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.commits import add_action
+from schemas.delta import commit_actions, committed, create_table, open_table
 from schemas.errors import StoreNotWritable
 from schemas.fragments import Fragment, TableName
 from schemas.scan import Scan
-from schemas.storage import canonical_uri, delta_location, delta_storage_options, join
+from schemas.storage import canonical_uri, join
 from schemas.tables import FAILURES, FLOATS, TIMESTAMP, commented_field
 
 STRINGS: Final = pa.list_(pa.field("element", pa.string(), nullable=False))
@@ -39,7 +39,7 @@ PREDICTIONS: Final = pa.schema(
 )
 
 _SCHEMAS: Final = {TableName.PREDICTIONS: PREDICTIONS, TableName.FAILURES: FAILURES}
-_PARTITIONED_BY: Final = ["ds"]
+_PARTITIONED_BY: Final = ("ds",)
 
 
 class PredictionTables:
@@ -61,17 +61,14 @@ class PredictionTables:
         """
         try:
             for name, schema in _SCHEMAS.items():
-                location = delta_location(join(self.uri, name))
-                options = delta_storage_options(self.uri)
-                DeltaTable.create(location, schema, "ignore", _PARTITIONED_BY, name=str(name), storage_options=options)
+                create_table(join(self.uri, name), name, schema, _PARTITIONED_BY)
         except (OSError, DeltaError) as error:
             reason = str(error).partition("\n")[0]
             raise StoreNotWritable(f"The predictions {self.uri} cannot be written: {reason}") from error
 
     def table(self, name: TableName) -> DeltaTable:
         """Returns the newest snapshot of a table."""
-        uri = join(self.uri, name)
-        return DeltaTable(delta_location(uri), storage_options=delta_storage_options(uri))
+        return open_table(join(self.uri, name))
 
     def commit(self, name: TableName, run_id: str, fragments: Iterable[Fragment]) -> None:
         """Makes the rows of fragments visible in one atomic commit, once a run, whatever is tried again.
@@ -80,12 +77,9 @@ class PredictionTables:
             FileNotFoundError: If a fragment is missing.
         """
         table = self.table(name)
-        actions: list[AddAction | RemoveAction] = [add_action(join(self.uri, name), fragment) for fragment in fragments]
-        if actions and table.transaction_version(run_id) is None:
-            properties = CommitProperties(app_transactions=[Transaction(run_id, 1)], custom_metadata={"run_id": run_id})
-            table.create_write_transaction(
-                actions, "append", table.schema(), _PARTITIONED_BY, commit_properties=properties
-            )
+        actions = [add_action(join(self.uri, name), fragment) for fragment in fragments]
+        if actions and not committed(table, run_id):
+            commit_actions(table, run_id, actions, _PARTITIONED_BY)
 
     def of_run(self, name: TableName, run_id: str, columns: list[str]) -> pa.Table:
         """Returns the rows of one run."""

@@ -13,24 +13,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import Field
-from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.commits import add_action
+from schemas.delta import TableAction, commit_actions, commit_properties, committed, create_table, open_table
 from schemas.errors import InvalidInput, SpecMismatch, StoreNotFound, StoreNotWritable
 from schemas.fragments import Fragment, TableName
 from schemas.runs import Run, RunOutcome, run_row
 from schemas.scan import Scan, Where
 from schemas.spec import FeatureSpec
-from schemas.storage import canonical_uri, delta_location, delta_storage_options, join
+from schemas.storage import canonical_uri, join
 from schemas.supersession import superseding_actions
 from schemas.tables import FAILURES, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
 _RUNS: Final = "runs"
-_PARTITIONED_BY: Final[Mapping[str, list[str]]] = {TableName.FEATURES: ["ds"], TableName.FAILURES: ["ds"], _RUNS: []}
+_PARTITIONED_BY: Final = ("ds",)
 
 
 class FeatureStore:
@@ -63,7 +63,7 @@ class FeatureStore:
         """Opens a store, or returns None if there is none."""
         canonical = canonical_uri(uri)
         try:
-            features = _open_table(join(canonical, TableName.FEATURES))
+            features = open_table(join(canonical, TableName.FEATURES))
         except TableNotFoundError:
             return None
         spec = features.metadata().configuration.get(_SPEC_PROPERTY)
@@ -85,10 +85,11 @@ class FeatureStore:
         """
         canonical = canonical_uri(uri)
         try:
-            for name, schema in ((TableName.FAILURES, FAILURES), (_RUNS, RUNS)):
-                _create_table(canonical, name, schema, "ignore")
-            configuration = {_SPEC_PROPERTY: spec.to_json()}
-            _create_table(canonical, TableName.FEATURES, features_schema(spec), "ignore", configuration)
+            create_table(join(canonical, TableName.FAILURES), TableName.FAILURES, FAILURES, _PARTITIONED_BY)
+            create_table(join(canonical, _RUNS), _RUNS, RUNS)
+            properties = {_SPEC_PROPERTY: spec.to_json()}
+            schema = features_schema(spec)
+            create_table(join(canonical, TableName.FEATURES), TableName.FEATURES, schema, _PARTITIONED_BY, properties)
         except (OSError, DeltaError) as error:
             raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
         store = cls.open(canonical)
@@ -121,15 +122,15 @@ class FeatureStore:
 
     def features(self, version: int | None = None) -> DeltaTable:
         """Returns a snapshot of `features`."""
-        return _open_table(join(self.uri, TableName.FEATURES), version)
+        return open_table(join(self.uri, TableName.FEATURES), version)
 
     def failures(self, version: int | None = None) -> DeltaTable:
         """Returns a snapshot of `failures`."""
-        return _open_table(join(self.uri, TableName.FAILURES), version)
+        return open_table(join(self.uri, TableName.FAILURES), version)
 
     def runs(self) -> DeltaTable:
         """Returns the newest snapshot of `runs`."""
-        return _open_table(join(self.uri, _RUNS))
+        return open_table(join(self.uri, _RUNS))
 
     def scan(
         self, columns: Sequence[str] | None = None, where: Where | None = None, *, table_version: int | None = None
@@ -175,50 +176,24 @@ class FeatureStore:
         Raises:
             FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
         """
-        table = _open_table(join(self.uri, name))
+        table = open_table(join(self.uri, name))
         new = list(fragments)
-        if table.transaction_version(run_id) is not None or not new:
+        if committed(table, run_id) or not new:
             return table.version()
         table_uri = join(self.uri, name)
-        actions: list[AddAction | RemoveAction] = [add_action(table_uri, fragment) for fragment in new]
+        actions: list[TableAction] = [add_action(table_uri, fragment) for fragment in new]
         actions += superseding_actions(table_uri, table, [fragment.path for fragment in new if fragment.supersedes])
-        table.create_write_transaction(
-            actions, "append", table.schema(), _PARTITIONED_BY[name], commit_properties=_commit_properties(run_id)
-        )
-        return _open_table(table_uri).version()
+        commit_actions(table, run_id, actions, _PARTITIONED_BY)
+        return open_table(table_uri).version()
 
     def record_run(self, run: Run, outcome: RunOutcome) -> None:
         """Writes the row of a run, once a run, whatever is tried again."""
         table = self.runs()
-        if table.transaction_version(run.run_id) is None:
+        if not committed(table, run.run_id):
             row = run_row(run, outcome, self.spec)
-            write_deltalake(table, row, mode="append", commit_properties=_commit_properties(run.run_id))
+            write_deltalake(table, row, mode="append", commit_properties=commit_properties(run.run_id))
 
     def find_run(self, run_id: str) -> dict[str, Any] | None:
         """Returns the row of a run by column, or None if it has not ended."""
         rows = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().to_pylist()
         return rows[0] if rows else None
-
-
-def _commit_properties(run_id: str) -> CommitProperties:
-    return CommitProperties(app_transactions=[Transaction(run_id, 1)], custom_metadata={"run_id": run_id})
-
-
-def _open_table(uri: str, version: int | None = None) -> DeltaTable:
-    return DeltaTable(delta_location(uri), version=version, storage_options=delta_storage_options(uri))
-
-
-def _create_table(
-    store_uri: str, name: str, schema: pa.Schema, mode: Any, configuration: Mapping[str, str] | None = None
-) -> None:
-    uri = join(store_uri, name)
-    DeltaTable.create(
-        delta_location(uri),
-        schema,
-        mode=mode,
-        partition_by=_PARTITIONED_BY[name],
-        name=name,
-        configuration=configuration,
-        storage_options=delta_storage_options(uri),
-        raise_if_key_not_exists=False,
-    )
