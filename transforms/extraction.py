@@ -30,7 +30,7 @@ from transforms.fetching import fetch_image
 from transforms.progress import PROGRESS
 
 # Pictures decoded ahead of the conv base, as a multiple of the batch size.
-BATCHES_AHEAD: Final = 2
+_BATCHES_AHEAD: Final = 2
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -121,9 +121,7 @@ def extract_shard(
         MemoryError: If there is too little memory.
     """
     failures: list[tuple[int, ImageError]] = []
-    load = functools.partial(load_picture, rules=extraction.decoding_rules, max_bytes=extraction.max_bytes)
-    loaded = bounded_map(pool, load, image_refs(shard), BATCHES_AHEAD * extraction.batch_size)
-    batches = batched_pictures(loaded, extraction, failures)
+    batches = decoded_batches(shard, extraction, pool, failures)
     fragments = []
     first = next(batches, None)
     if first is not None:
@@ -131,6 +129,28 @@ def extract_shard(
     if failures:
         fragments.append(write_failures(shard, failures, extraction))
     return fragments
+
+
+def decoded_batches(
+    shard: pa.RecordBatch,
+    extraction: Extraction,
+    pool: concurrent.futures.Executor,
+    failures: list[tuple[int, ImageError]],
+) -> Iterator[Batch]:
+    """Fetches and decodes the images of a shard, ahead of whoever takes the batches.
+
+    Args:
+        shard: Refs.
+        extraction: How images are read.
+        pool: Where they are fetched and decoded.
+        failures: Where the row and the error of each image that is no picture are put.
+
+    Yields:
+        Batches in the order of the shard.
+    """
+    load = functools.partial(load_picture, rules=extraction.decoding_rules, max_bytes=extraction.max_bytes)
+    loaded = bounded_map(pool, load, image_refs(shard), _BATCHES_AHEAD * extraction.batch_size)
+    yield from batched_pictures(loaded, extraction, failures)
 
 
 def load_picture(ref: ImageRef, rules: DecodingRules, max_bytes: int) -> Picture | ImageError:

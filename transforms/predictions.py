@@ -7,7 +7,6 @@ import collections
 import concurrent.futures
 import dataclasses
 import datetime
-import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -19,21 +18,12 @@ import pyarrow.parquet as pq
 
 from schemas.errors import ImageError, RunFailed
 from schemas.fragments import Fragment, FragmentWriter, TableName
-from schemas.images import image_refs
 from schemas.labels import LabelSet
 from schemas.predictions import PREDICTIONS, STRINGS, PredictionTables
 from schemas.storage import file_system, join
 from schemas.tables import FLOATS, TIMESTAMP
 from transforms.engines import Engine
-from transforms.extraction import (
-    BATCHES_AHEAD,
-    Extraction,
-    as_lists,
-    batched_pictures,
-    bounded_map,
-    load_picture,
-    write_failures,
-)
+from transforms.extraction import Extraction, as_lists, decoded_batches, write_failures
 from transforms.metrics import predicted_indicators
 from transforms.progress import PROGRESS
 
@@ -93,11 +83,9 @@ def predict_shard(
     """
     extraction = prediction.extraction
     failures: list[tuple[int, ImageError]] = []
-    load = functools.partial(load_picture, rules=extraction.decoding_rules, max_bytes=extraction.max_bytes)
-    loaded = bounded_map(pool, load, image_refs(shard), BATCHES_AHEAD * extraction.batch_size)
 
     def predicted() -> Iterator[pa.RecordBatch]:
-        for batch in batched_pictures(loaded, extraction, failures):
+        for batch in decoded_batches(shard, extraction, pool, failures):
             refs = shard.take(pa.array(batch.rows))
             probabilities = engine(batch.pixels)[0][: len(batch.rows)]
             yield _prediction_rows(refs, probabilities, prediction)
