@@ -2,7 +2,6 @@
 
 import argparse
 import datetime
-import importlib.metadata
 import json
 import tempfile
 import uuid
@@ -14,6 +13,7 @@ from deltalake.exceptions import DeltaError
 
 from pipelines.options import spec_options
 from pipelines.samples import draw_samples
+from pipelines.versions import package_versions
 from schemas.errors import InvalidInput, StoreNotWritable, UsageError
 from schemas.runs import Run
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
@@ -142,12 +142,5 @@ def new_run(given: argparse.Namespace, runner: str, beam_options: Mapping[str, o
         runner=runner,
         engine=OpenVINOEngine.name,
         options=json.loads(without_credentials(recorded)),
-        versions={name: _version(name) for name in _PACKAGES},
+        versions=package_versions(_PACKAGES),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"  # A checkout of this project runs without being installed.

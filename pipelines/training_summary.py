@@ -2,10 +2,10 @@
 
 import argparse
 import datetime
-import importlib.metadata
 import json
 from typing import Final
 
+from pipelines.versions import package_versions
 from schemas.classifiers import ModelCard
 from schemas.storage import join, without_credentials
 from transforms.classifiers import REPORT_FILE, model_id
@@ -51,7 +51,7 @@ def model_card(given: argparse.Namespace, data: TrainingData, fitted: Fitted, ev
         seconds=fitted.seconds,
         metrics=evaluation.summary(),
         options=json.loads(without_credentials(json.dumps(options, default=str))),
-        versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+        versions=package_versions(_PACKAGES),
     )
 
 
