@@ -17,7 +17,7 @@ from pipelines.versions import package_versions
 from schemas.errors import InvalidInput, StoreNotWritable, UsageError
 from schemas.runs import Run
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
-from schemas.storage import canonical_uri, file_system, without_credentials
+from schemas.storage import canonical_uri, check_writable, without_credentials
 from schemas.store import FeatureStore
 from transforms.conv_bases import weights_file_sha256
 from transforms.engines import OpenVINOEngine
@@ -100,8 +100,7 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
         return store
     spec = new_spec(given)
     try:
-        fs, root = file_system(uri)
-        fs.makedirs(root, exist_ok=True)
+        check_writable(uri)
         with tempfile.TemporaryDirectory() as folder:
             prepared = prepare_conv_base(spec, Path(folder))
             prepared.publish(canonical_uri(uri))

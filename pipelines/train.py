@@ -27,7 +27,7 @@ from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.recipes import Recipe, SweptField, combinations
 from schemas.storage import file_system
 from schemas.store import FeatureStore
-from transforms.classifiers import make_folder, write_classifier
+from transforms.classifiers import check_folder, write_classifier
 from transforms.labelling import LabelledImages, SplitBy, read_label_file, read_labelled_images
 from transforms.memory import available_memory
 from transforms.quiet_tensorflow import import_tensorflow
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     recipes = combinations(recipe_of(given), swept)
     data = read_data(given, recipes)
     print(data_text(data), flush=True)
-    make_folder(given.output)
+    check_folder(given.output)
     import_tensorflow()
     names = [field.name for field in swept]
     fitted, trials = fit_all(recipes, data, functools.partial(_show_trial, names))

@@ -4,11 +4,13 @@ Paths are kept as they are named (never percent-encoded): a `#`, `?`, `%2F`, a s
 comes back exactly.
 """
 
+import errno
 import functools
 import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import fsspec
@@ -115,6 +117,22 @@ def delta_location(uri: str) -> str:
     if protocol_of(uri) not in {"file", "local"}:
         return canonical_uri(uri)
     return str(file_system(uri)[1])
+
+
+def check_writable(uri: str) -> None:
+    """Checks that a folder can be made or written, without making it; of cloud storage only the first write can tell.
+
+    Raises:
+        OSError: If it cannot.
+    """
+    fs, path = file_system(uri)
+    if not isinstance(fs, LocalFileSystem):
+        return
+    existing = next(folder for folder in (Path(path), *Path(path).parents) if folder.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
 def without_credentials(text: str) -> str:

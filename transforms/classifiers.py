@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from schemas.classifiers import CARD_FILE, LABELS_FILE, NETWORKS_FOLDER, ModelCard
 from schemas.errors import ModelNotWritable
 from schemas.labels import LabelSet
-from schemas.storage import canonical_uri, file_system, join
+from schemas.storage import canonical_uri, check_writable, file_system, join
 from transforms.composing import (
     CLASSIFIER_FILE,
     CLASSIFIER_NETWORK,
@@ -48,15 +48,14 @@ def model_id(head: "keras.Model", labels: LabelSet, fingerprint: str, layer: str
     return digest.hexdigest()[:16]
 
 
-def make_folder(uri: str) -> None:
-    """Makes the folder of a classifier, so that it is known before the training whether it can be written.
+def check_folder(uri: str) -> None:
+    """Checks before the training that the folder of a classifier can be written.
 
     Raises:
-        ModelNotWritable: If it cannot be made.
+        ModelNotWritable: If it cannot.
     """
-    fs, root = file_system(uri)
     try:
-        fs.makedirs(root, exist_ok=True)
+        check_writable(uri)
     except OSError as error:
         raise _not_writable(uri, error) from error
 

@@ -81,7 +81,6 @@ class PreparedConvBase:
 def publish_files(folder: Path, names: Sequence[str], uri: str, spec: FeatureSpec) -> None:
     """Copies local files to a folder that `fetch_published` reads, the list of their SHA-256 last."""
     fs, root = file_system(uri)
-    fs.makedirs(root, exist_ok=True)
     sha256_by_file = {}
     for name in names:
         data = Path(folder, name).read_bytes()
