@@ -125,6 +125,11 @@ class ImageError(Exception):
         return type(self), (self.code, self.message)
 
 
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message."""
+    return str(error).strip().partition("\n")[0]
+
+
 def nearest_names(name: str, known: Iterable[str]) -> str:
     """Returns `"; did you mean 'a' or 'b'?"` for the known names that look like `name`, or an empty string."""
     by_folded = {candidate.casefold(): candidate for candidate in known}

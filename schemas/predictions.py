@@ -13,7 +13,7 @@ from deltalake.exceptions import DeltaError
 
 from schemas.commits import add_action
 from schemas.delta import commit_actions, committed, create_table, open_table
-from schemas.errors import StoreNotWritable
+from schemas.errors import StoreNotWritable, first_line
 from schemas.fragments import Fragment, TableName
 from schemas.scan import Scan
 from schemas.storage import canonical_uri, join
@@ -63,8 +63,7 @@ class PredictionTables:
             for name, schema in _SCHEMAS.items():
                 create_table(join(self.uri, name), name, schema, _PARTITIONED_BY)
         except (OSError, DeltaError) as error:
-            reason = str(error).partition("\n")[0]
-            raise StoreNotWritable(f"The predictions {self.uri} cannot be written: {reason}") from error
+            raise StoreNotWritable(f"The predictions {self.uri} cannot be written: {first_line(error)}") from error
 
     def table(self, name: TableName) -> DeltaTable:
         """Returns the newest snapshot of a table."""

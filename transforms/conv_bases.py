@@ -17,7 +17,7 @@ from unittest import mock
 
 import numpy as np
 
-from schemas.errors import InvalidSpec, WeightsUnavailable, nearest_names
+from schemas.errors import InvalidSpec, WeightsUnavailable, first_line, nearest_names
 from schemas.spec import IMAGENET, NO_WEIGHTS, ConvBaseArg, FeatureSpec, Shape
 from schemas.storage import file_system
 
@@ -159,7 +159,7 @@ def load_application(spec: FeatureSpec) -> tuple["keras.Model", str]:
                 include_top=spec.include_top, weights=weights, input_shape=spec.input_shape, **spec.conv_base_args
             )
         except (ValueError, TypeError) as error:
-            raise InvalidSpec(f"{spec.conv_base} cannot be built so: {_first_line(error)}") from error
+            raise InvalidSpec(f"{spec.conv_base} cannot be built so: {first_line(error)}") from error
 
     if spec.weights == NO_WEIGHTS:
         keras.utils.set_random_seed(RANDOM_WEIGHTS_SEED)
@@ -272,7 +272,7 @@ def _read_weights(uri: str) -> bytes:
         return bytes(fs.cat_file(path))
     except (OSError, ValueError, ImportError) as error:
         raise WeightsUnavailable(
-            f"The weights file {uri} cannot be read ({_first_line(error) or type(error).__name__}); "
+            f"The weights file {uri} cannot be read ({first_line(error) or type(error).__name__}); "
             "--weights takes none, imagenet or the URI of a weights file."
         ) from error
 
@@ -289,7 +289,7 @@ def _load_weights_file(model: "keras.Model", spec: FeatureSpec) -> str:
         except (ValueError, OSError, KeyError) as error:
             raise WeightsUnavailable(
                 f"The weights file {spec.weights} does not fit {spec.conv_base} "
-                f"with include_top={spec.include_top}: {_first_line(error)}"
+                f"with include_top={spec.include_top}: {first_line(error)}"
             ) from error
     return sha256_of(data)
 
@@ -327,14 +327,10 @@ def _recorded_downloads() -> Iterator[list[str]]:
             if not isinstance(error, OSError) and not isinstance(error.__context__, urllib.error.URLError):
                 raise
             raise WeightsUnavailable(
-                f"The imagenet weights cannot be downloaded ({_first_line(error)}); "
+                f"The imagenet weights cannot be downloaded ({first_line(error)}); "
                 "download the file elsewhere and name it with --weights=FILE."
             ) from error
         return paths[-1]
 
     with mock.patch.object(file_utils, "get_file", recorded):
         yield paths
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from schemas.errors import InvalidLabels, nearest_names
+from schemas.errors import InvalidLabels, first_line, nearest_names
 from schemas.labels import UNLABELLED, LabelKind, LabelSet
 from schemas.scan import Scan
 from schemas.storage import canonical_uri, file_system
@@ -202,8 +202,7 @@ def _read_table(uri: str, column: str) -> pa.Table:
                 convert_options=pa_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
             )
     except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InvalidLabels(f"The file of labels {uri} cannot be read: {reason}") from error
+        raise InvalidLabels(f"The file of labels {uri} cannot be read: {first_line(error)}") from error
 
 
 def _names(names: list[str]) -> str:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from schemas.errors import InvalidInput, nearest_names
+from schemas.errors import InvalidInput, first_line, nearest_names
 from schemas.images import REFS_PER_BATCH
 from schemas.storage import canonical_uri, file_system, join, protocol_of
 
@@ -159,8 +159,3 @@ def _absolute(uri: str, folder: str) -> str:
     if protocol_of(uri) != "file" or uri.startswith(("/", "file:", "local:")):
         return canonical_uri(uri)
     return canonical_uri(join(folder, uri))
-
-
-def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message."""
-    return str(error).strip().partition("\n")[0]

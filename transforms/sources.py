@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec.core import has_magic
 
-from schemas.errors import InvalidInput
+from schemas.errors import InvalidInput, first_line
 from schemas.images import SIZE, image_version, ref_schema
 from schemas.storage import canonical_uri, file_system, uri_builder
 from transforms.manifests import (
@@ -20,7 +20,6 @@ from transforms.manifests import (
     batched,
     canonical_uris,
     carried_fields,
-    first_line,
     manifest_kind,
     manifest_rows,
 )
