@@ -9,7 +9,6 @@ Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command ca
 
 import argparse
 import dataclasses
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow as pa
 from pipelines.options import (
     Parser,
     add_decoding_options,
+    add_engine_options,
     add_run_options,
     add_source_options,
     add_spec_options,
@@ -34,13 +34,21 @@ from pipelines.preparation import (
     open_or_create_store,
 )
 from pipelines.progress import shown_progress
-from pipelines.runners import explained_failures, find_runner, parse_command, recorded_options, runner_name
+from pipelines.runners import (
+    explained_failures,
+    find_runner,
+    parse_command,
+    recorded_options,
+    runner_name,
+    threads_a_process,
+)
 from pipelines.summary import planned_text, summary_text, write_summary
 from schemas.errors import RunFailed
 from schemas.runs import Run
 from schemas.store import FeatureStore
 from schemas.tables import check_carried
-from transforms.extraction import Extraction
+from transforms.engines import choose_engine
+from transforms.extraction import Extraction, Reuse
 from transforms.planning import RetryFailures
 from transforms.publishing import prepare_conv_base
 from transforms.sources import ListingRules, Source
@@ -55,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add_source_options(command)
     add_spec_options(command)
     add_decoding_options(command)
+    add_engine_options(command)
     add_run_options(command)
     return command
 
@@ -73,7 +82,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     store = open_or_create_store(given)
     store.carry(rules.carried)
-    run = new_run(given, runner_name(options), recorded_options(options))
+    engine = choose_engine(given.engine)
+    run = new_run(given, engine, runner_name(options), recorded_options(options))
     job = Job(
         sources=sources,
         rules=rules,
@@ -87,11 +97,13 @@ def main(arguments: Sequence[str]) -> int:
             schema=pa.schema(store.features().schema()),
             run_id=run.run_id,
             ds=run.ds,
+            engine=engine,
             batch_size=given.batch_size,
             formats=given.formats,
             max_pixels=given.max_pixels,
             max_bytes=given.max_bytes,
-            decode_threads=os.cpu_count() or 1,
+            reuse=Reuse(given.reuse),
+            threads=given.threads or threads_a_process(options),
         ),
     )
     try:

@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 from schemas.errors import ConvbaseError, UsageError
 from schemas.spec import EXIF_ORIENTATIONS, INTERPOLATIONS, POOLINGS, PRECISIONS, ConvBaseArg
 from transforms.decoding import FORMATS, MAX_BYTES, MAX_PIXELS
+from transforms.engines import AUTO, EngineName
+from transforms.extraction import Reuse
 from transforms.sources import EXTENSIONS
 
 
@@ -129,7 +131,12 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         choices=EXIF_ORIENTATIONS,
         help="apply turns pictures upright; ignore is what Keras does (default: apply)",
     )
-    group.add_argument("--precision", choices=PRECISIONS, help="arithmetic of the base (default: float32)")
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="arithmetic of the base; bfloat16 is about twice as fast on CPUs that have it, and moves the features of "
+        "a real MobileNet by 0.8 percent and a probe's accuracy by 0.1 point (default: float32)",
+    )
 
 
 def add_decoding_options(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +178,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--batch_size", type=positive, default=8, metavar="N", help="images a call of the base (default: 8)"
     )
     group.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="threads of a worker process that run the base, and as many that decode (default: its cores, shared out "
+        "among the processes of --direct_running_mode=multi_processing)",
+    )
+    group.add_argument(
         "--max_failure_ratio",
         type=ratio,
         default=0.1,
@@ -198,6 +212,25 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default="warning",
         help="what is logged on standard error; info shows each load of a conv base, debug tracebacks "
         "(default: warning)",
+    )
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say how features are computed, and do not change what they are."""
+    group = parser.add_argument_group("how features are computed")
+    group.add_argument(
+        "--engine",
+        choices=(AUTO, *EngineName),
+        default=AUTO,
+        help="openvino runs the base on the CPU; keras on Keras's own backend, which KERAS_BACKEND names and which may "
+        "use a GPU; auto is keras where this machine has an NVIDIA GPU (default: auto)",
+    )
+    group.add_argument(
+        "--reuse",
+        choices=tuple(Reuse),
+        default=Reuse.STORE,
+        help="images with the same bytes are computed once: store looks among all features of the store, run only "
+        "among those of the same run and process, none computes every image (default: store)",
     )
 
 

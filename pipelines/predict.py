@@ -9,7 +9,6 @@ Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command ca
 
 import argparse
 import datetime
-import os
 import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -20,7 +19,7 @@ from pipelines.options import Parser, add_decoding_options, add_source_options, 
 from pipelines.prediction_summary import summary_text
 from pipelines.preparation import find_images, pinned_version
 from pipelines.progress import shown_progress
-from pipelines.runners import explained_failures, find_runner, parse_command
+from pipelines.runners import explained_failures, find_runner, parse_command, threads_a_process
 from pipelines.training_options import add_label_options
 from schemas.classifiers import Classifier
 from schemas.errors import SpecMismatch, UsageError, nearest_names
@@ -31,6 +30,7 @@ from schemas.runs import InputCounts
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
 from schemas.store import FeatureStore
+from transforms.engines import EngineName
 from transforms.extraction import Extraction
 from transforms.labelling import LABEL, read_label_file
 from transforms.planning import RetryFailures
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("Name either --input, to predict from images, or --features, to predict from a store.")
     classifier = Classifier.open(given.model)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
-    prediction = new_prediction(given, classifier)
+    prediction = new_prediction(given, classifier, threads_a_process(options))
     tables = PredictionTables(given.output)
     predict = predict_features if given.features else predict_images
     predict(given, prediction, tables, options)
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def new_prediction(given: argparse.Namespace, classifier: Classifier) -> Prediction:
+def new_prediction(given: argparse.Namespace, classifier: Classifier, threads: int | None) -> Prediction:
     """Returns a run that begins now."""
     now = datetime.datetime.now(datetime.UTC)
     return Prediction(
@@ -108,11 +108,12 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier) -> Predict
             schema=PREDICTIONS,
             run_id=given.run_id or f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
             ds=now.date(),
+            engine=EngineName.OPENVINO,
             batch_size=given.batch_size or (_FEATURES_A_BATCH if given.features else _IMAGES_A_BATCH),
             formats=given.formats,
             max_pixels=given.max_pixels,
             max_bytes=given.max_bytes,
-            decode_threads=os.cpu_count() or 1,
+            threads=threads,
         ),
         model_id=classifier.card.model_id,
         networks_uri=classifier.networks_uri,

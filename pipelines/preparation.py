@@ -20,7 +20,7 @@ from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
 from schemas.storage import canonical_uri, check_writable, without_credentials
 from schemas.store import FeatureStore
 from transforms.conv_bases import weights_file_sha256
-from transforms.engines import OpenVINOEngine
+from transforms.engines import EngineName
 from transforms.publishing import prepare_conv_base
 from transforms.sources import ListingRules, Source, carried_columns, find_sources, has_image
 
@@ -122,11 +122,12 @@ def pinned_version(store: FeatureStore, asked: int | None) -> int:
         raise UsageError(f"The table has no version {asked}; its newest is {newest}.") from error
 
 
-def new_run(given: argparse.Namespace, runner: str, beam_options: Mapping[str, object]) -> Run:
+def new_run(given: argparse.Namespace, engine: EngineName, runner: str, beam_options: Mapping[str, object]) -> Run:
     """Returns a run that begins now.
 
     Args:
         given: The command's options.
+        engine: What runs the conv base.
         runner: The Beam runner.
         beam_options: Beam's own options, for the record.
     """
@@ -139,7 +140,7 @@ def new_run(given: argparse.Namespace, runner: str, beam_options: Mapping[str, o
         started_at=now,
         max_failure_ratio=given.max_failure_ratio,
         runner=runner,
-        engine=OpenVINOEngine.name,
+        engine=engine,
         options=json.loads(without_credentials(recorded)),
         versions=package_versions(_PACKAGES),
     )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from schemas.errors import RunFailed, UsageError
+from transforms.cores import available_cores
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -114,6 +115,16 @@ def runner_name(options: "PipelineOptions") -> str:
     from apache_beam.options.pipeline_options import StandardOptions
 
     return str(options.view_as(StandardOptions).runner or DIRECT_RUNNER)
+
+
+def threads_a_process(options: "PipelineOptions") -> int | None:
+    """Returns the threads of each kind that a worker process may have, or None where it has a machine to itself."""
+    from apache_beam.options.pipeline_options import DirectOptions
+
+    direct = options.view_as(DirectOptions)
+    if runner_name(options) != DIRECT_RUNNER or direct.direct_running_mode != "multi_processing":
+        return None
+    return max(1, available_cores() // (direct.direct_num_workers or available_cores()))
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class Fragment:
         size: Its bytes.
         statistics: JSON: the statistics by which readers skip files.
         supersedes: Whether some of its images have older rows in the table, which go when it is committed.
+        reused: For `features`, how many rows hold features that were computed for another image of the same bytes.
         failures_by_code: For `failures`, how many rows it holds of each code.
     """
 
@@ -44,6 +45,7 @@ class Fragment:
     size: int
     statistics: str
     supersedes: bool = False
+    reused: int = 0
     failures_by_code: tuple[tuple[FailureCode, int], ...] = ()
 
 
@@ -75,6 +77,7 @@ class FragmentWriter:
             self._file, schema, compression="zstd", compression_level=1, use_dictionary=texts, write_statistics=texts
         )
         self._pending: list[pa.RecordBatch] = []
+        self._pending_bytes = 0
         self._statistics = FileStatistics(schema)
 
     def __enter__(self) -> Self:
@@ -92,7 +95,8 @@ class FragmentWriter:
             return
         self._statistics.add(batch)
         self._pending.append(batch)
-        if sum(pending.nbytes for pending in self._pending) >= ROW_GROUP_BYTES:
+        self._pending_bytes += batch.nbytes
+        if self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
     def fragment(self, *, supersedes: bool = False) -> Fragment:
@@ -105,3 +109,4 @@ class FragmentWriter:
         if self._pending:
             self._parquet.write_table(pa.Table.from_batches(self._pending, self._schema))
             self._pending.clear()
+            self._pending_bytes = 0

@@ -87,6 +87,7 @@ class RunOutcome:
         ended_at: When it was committed or failed (UTC).
         counts: What planning made of the input.
         extracted: Images that got features.
+        reused: Of these, images that took the features of another image of the same bytes.
         failed: Images that could not be processed.
         failures_by_code: How many failures there were of each code.
         feature_bytes: Bytes of the Parquet files added to `features`.
@@ -98,6 +99,7 @@ class RunOutcome:
     ended_at: datetime.datetime
     counts: InputCounts
     extracted: int
+    reused: int
     failed: int
     failures_by_code: Mapping[str, int]
     feature_bytes: int
@@ -119,9 +121,10 @@ def outcome_of(
     """Adds up what a run's fragments hold, as of now."""
     rows: Counter[TableName] = Counter()
     codes: Counter[str] = Counter()
-    feature_bytes = 0
+    feature_bytes = reused = 0
     for fragment in fragments:
         rows[fragment.table] += fragment.rows
+        reused += fragment.reused
         codes.update({str(code): count for code, count in fragment.failures_by_code})
         if fragment.table == TableName.FEATURES:
             feature_bytes += fragment.size
@@ -131,6 +134,7 @@ def outcome_of(
         ended_at=datetime.datetime.now(datetime.UTC),
         counts=counts,
         extracted=rows[TableName.FEATURES],
+        reused=reused,
         failed=rows[TableName.FAILURES],
         failures_by_code=dict(codes.most_common()),
         feature_bytes=feature_bytes,
@@ -150,6 +154,7 @@ def run_row(run: Run, outcome: RunOutcome, spec: FeatureSpec) -> pa.Table:
         "ended_at": outcome.ended_at,
         **dataclasses.asdict(outcome.counts),
         "extracted": outcome.extracted,
+        "reused": outcome.reused,
         "failed": outcome.failed,
         "seconds": seconds,
         "images_per_second": (outcome.extracted + outcome.failed) / seconds if seconds > 0 else 0.0,

@@ -67,6 +67,7 @@ RUNS: Final = pa.schema(
         commented_field("listed", pa.int64(), "images in the input, each (uri, version) once"),
         commented_field("skipped", pa.int64(), "of these, images that the store knew already"),
         commented_field("extracted", pa.int64(), "of these, images that got features"),
+        commented_field("reused", pa.int64(), "of the extracted, images that took the features of the same bytes"),
         commented_field("failed", pa.int64(), "of these, images that could not be processed"),
         commented_field("duplicates", pa.int64(), "further mentions of the same image in the input"),
         commented_field("left_aside", pa.int64(), "files in the input's folders without an image's extension"),

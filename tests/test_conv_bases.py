@@ -73,7 +73,7 @@ def published(spec: FeatureSpec, folder: Path) -> list[np.ndarray]:
     prepared = prepare_conv_base(spec, folder)
     engine = OpenVINOEngine(prepared.publish(str(folder / "store")), batch_size=4)
     assert spec.input_shape is not None
-    return engine(pictures(spec.input_shape[0]))
+    return engine.submit(pictures(spec.input_shape[0])).result()
 
 
 POOLINGS = {
@@ -162,7 +162,7 @@ def test_include_top_gives_the_probabilities_of_the_real_classifier(shared: Path
     picture = keras.utils.load_img(
         shared / "images/dogs_vs_cats/test/cats/cat.1500.jpg", target_size=(224, 224), interpolation="bilinear"
     )
-    probabilities = engine(np.asarray(picture)[None])[0]
+    probabilities = engine.submit(np.asarray(picture)[None]).result()[0]
     np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-5)
     classes = json.loads((shared / "weights" / "imagenet_class_index.json").read_text())
     first_five = [classes[str(index)][1] for index in np.argsort(probabilities[0])[-5:]]

@@ -28,7 +28,7 @@ from schemas.fragments import FragmentWriter
 from schemas.scan import Scan
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY, SMALL_BASE, Run, extract, write_pictures
-from transforms import extraction, steps
+from transforms import loading, steps
 
 FIGURES = ("listed", "skipped", "extracted", "failed")
 
@@ -232,7 +232,7 @@ def test_too_little_memory_stops_the_run(tmp_path: Path, monkeypatch: pytest.Mon
         raise MemoryError
 
     write_pictures(tmp_path / "pictures", 3)
-    monkeypatch.setattr(extraction, "decode_image", exhausted)
+    monkeypatch.setattr(loading, "decode_image", exhausted)
     with pytest.raises(RunFailed, match="MemoryError"):
         extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", *SMALL_BASE)
     assert features(tmp_path / "store") == {}
@@ -330,7 +330,7 @@ def test_workers_refuse_a_base_that_was_tampered_with(tmp_path: Path) -> None:
     (weights,) = (tmp_path / "store").glob("conv_bases/*/base.bin")
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
     write_pictures(tmp_path / "pictures", 2)
-    steps._SHARED_ENGINE.acquire(lambda: np.zeros(1), "another base")  # Nothing loaded before may serve.
+    steps._SHARED_WORKER.acquire(lambda: np.zeros(1), "another base")  # Nothing loaded before may serve.
     with pytest.raises(RunFailed, match="is not the file that was published"):
         extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store")
 

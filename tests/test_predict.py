@@ -18,7 +18,7 @@ from schemas.predictions import PredictionTables
 from schemas.scan import Scan
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, Run, clusters, extract, store_of_features, train, write_pictures
-from transforms import extraction
+from transforms import loading
 
 SHAPES = ("discs", "squares", "stripes")
 
@@ -149,7 +149,7 @@ def test_too_little_memory_stops_the_run(model: Path, tmp_path: Path, monkeypatc
         raise MemoryError
 
     write_pictures(tmp_path / "pictures", 3)
-    monkeypatch.setattr(extraction, "decode_image", exhausted)
+    monkeypatch.setattr(loading, "decode_image", exhausted)
     with pytest.raises(RunFailed, match="MemoryError"):
         predict(model, f"--input={tmp_path}/pictures", f"--output={tmp_path}/out")
     assert rows(tmp_path / "out") == []

@@ -6,7 +6,6 @@ greys are scaled to 8 bits, where Pillow clips them to white.
 """
 
 import dataclasses
-import hashlib
 import io
 import struct
 import zlib
@@ -74,13 +73,11 @@ class Picture:
         pixels: uint8 [height, width, 3] in 0 to 255, resized.
         width: Pixels before resizing, upright.
         height: Pixels before resizing, upright.
-        sha256: SHA-256 of the file's bytes, in hex.
     """
 
     pixels: np.ndarray
     width: int
     height: int
-    sha256: str
 
 
 def decode_image(data: bytes, rules: DecodingRules) -> Picture:
@@ -105,7 +102,7 @@ def decode_image(data: bytes, rules: DecodingRules) -> Picture:
             raise _decoder_error(error) from error
         size = (rules.width, rules.height)
         resized = rgb if rgb.size == size else rgb.resize(size, _RESAMPLINGS[rules.interpolation])
-        return Picture(np.asarray(resized), rgb.width, rgb.height, hashlib.sha256(data).hexdigest())
+        return Picture(np.asarray(resized), rgb.width, rgb.height)
 
 
 def _open(data: bytes, rules: DecodingRules) -> Image.Image:

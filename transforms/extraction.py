@@ -1,39 +1,46 @@
 """Extraction: a shard of image refs in, Parquet fragments of features and failures out. Pure of Beam.
 
-A shard is a chain of iterators: images are fetched and decoded in a bounded pool of threads while the conv base runs on
-the batch before. Memory is bounded by the pool's window, one batch and one row group, whatever the shard's size.
+A shard is a chain of iterators: pictures are loaded while the conv base runs on the batches before, and features are
+written while it runs on the batches after.
 """
 
 import collections
 import concurrent.futures
 import dataclasses
 import datetime
-import functools
+import enum
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import ImageError
+from schemas.contents import KnownContents, read_known_contents
 from schemas.fragments import Fragment, FragmentWriter, TableName
-from schemas.images import SUPERSEDES, ImageRef, image_refs
+from schemas.images import SUPERSEDES
 from schemas.spec import FeatureSpec
 from schemas.storage import join
+from schemas.store import FeatureStore
 from schemas.tables import FAILURES
-from transforms.decoding import DecodingRules, Picture, decode_image
-from transforms.engines import Engine
-from transforms.fetching import fetch_image
+from transforms.copies import Copies, Copy, read_copies
+from transforms.decoding import DecodingRules
+from transforms.engines import Engine, EngineName, Features
+from transforms.loading import BadImage, Batch, LoadedPicture, LoadingRules, load_batches
 from transforms.progress import PROGRESS
+from transforms.workers import Worker
 
-# Pictures decoded ahead of the conv base, as a multiple of the batch size.
-_BATCHES_AHEAD: Final = 2
+_GATHERED_BYTES: Final = 2**20
 
-A = TypeVar("A")
-B = TypeVar("B")
+
+class Reuse(enum.StrEnum):
+    """Whose features are taken for an image with the same bytes, instead of computing them again."""
+
+    STORE = "store"
+    RUN = "run"
+    NONE = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +53,15 @@ class Extraction:
         schema: The schema of `features`, further columns included.
         run_id: The run.
         ds: The partition date of the rows.
+        engine: What runs the conv base.
         batch_size: Images a call of the conv base. The last batch of a shard is padded to it, so that a feature does
             not depend on which images shared its batch.
         formats: The names of the Pillow formats that are taken.
         max_pixels: The most pixels that are decoded.
         max_bytes: The most bytes of a file that are read.
-        decode_threads: Threads that fetch and decode.
+        reuse: Whether features of the same bytes are taken from the store, from what this run has computed in the same
+            process, or not at all.
+        threads: Threads that run the base, and as many that decode; every core of the worker where it is None.
     """
 
     store_uri: str
@@ -59,17 +69,19 @@ class Extraction:
     schema: pa.Schema
     run_id: str
     ds: datetime.date
+    engine: EngineName
     batch_size: int
     formats: tuple[str, ...]
     max_pixels: int
     max_bytes: int
-    decode_threads: int
+    reuse: Reuse = Reuse.STORE
+    threads: int | None = None
 
     @property
-    def decoding_rules(self) -> DecodingRules:
-        """How bytes become pixels."""
+    def loading_rules(self) -> LoadingRules:
+        """How images are loaded."""
         height, width, _ = self.spec.resolved_input_shape
-        return DecodingRules(
+        decoding = DecodingRules(
             height=height,
             width=width,
             interpolation=self.spec.interpolation,
@@ -77,6 +89,12 @@ class Extraction:
             formats=self.formats,
             max_pixels=self.max_pixels,
         )
+        return LoadingRules(decoding, self.max_bytes, self.batch_size)
+
+    @property
+    def file_schema(self) -> pa.Schema:
+        """The schema of a file of `features`: without the partition column, which is in its path."""
+        return self.schema.remove(self.schema.get_field_index("ds"))
 
     def table_uri(self, table: TableName) -> str:
         """The folder of a table."""
@@ -87,156 +105,153 @@ class Extraction:
         return f"ds={self.ds.isoformat()}/{self.run_id}-{uuid.uuid4()}.parquet"
 
 
-@dataclasses.dataclass
-class Batch:
-    """Pictures that go through the conv base together.
+def known_contents(extraction: Extraction, worker: Worker) -> KnownContents | None:
+    """Returns the contents whose features are known to a run in this process, or None if they are not to be reused."""
+    if extraction.reuse == Reuse.NONE:
+        return None
 
-    Attributes:
-        pixels: uint8 [batch_size, H, W, 3]; rows beyond `len(rows)` are padding.
-        rows: The rows of the shard that they are.
-        pictures: What was decoded, without the pixels' resized form mattering any more.
-    """
+    def read() -> KnownContents:
+        if extraction.reuse == Reuse.RUN:
+            return KnownContents()
+        features = FeatureStore(extraction.store_uri, extraction.spec).features()
+        return read_known_contents(features, extraction.table_uri(TableName.FEATURES))
 
-    pixels: np.ndarray
-    rows: list[int]
-    pictures: list[Picture]
+    return worker.known_contents(extraction.run_id, read)
 
 
 def extract_shard(
-    shard: pa.RecordBatch, engine: Engine, extraction: Extraction, pool: concurrent.futures.Executor
+    shard: pa.RecordBatch, worker: Worker, extraction: Extraction, known: KnownContents | None
 ) -> list[Fragment]:
     """Computes the features of a shard and writes them.
 
     Args:
         shard: Refs.
-        engine: Runs the conv base on batches of `extraction.batch_size`.
+        worker: Loads pictures and runs the conv base.
         extraction: What to do.
-        pool: Where images are fetched and decoded.
+        known: The contents whose features need not be computed again, to which those of this shard are added; None
+            computes every image.
 
     Returns:
-        At most one fragment of `features` and one of `failures`, complete on storage, every ref a row in one of them.
+        At most one fragment of `features` with what was computed, one with what was known already, and one of
+        `failures`, complete on storage, every ref a row in one of them.
 
     Raises:
         OSError: If the store cannot be written, or the machine is at its limit.
         MemoryError: If there is too little memory.
     """
-    failures: list[tuple[int, ImageError]] = []
-    batches = decoded_batches(shard, extraction, pool, failures)
+    bad: list[BadImage] = []
+    copies = Copies(known)
+    batches = load_batches(shard, extraction.loading_rules, worker.pools, bad, copies.is_new)
     fragments = []
-    first = next(batches, None)
+    inferred = infer_batches(batches, worker.engine)
+    first = next(inferred, None)
     if first is not None:
-        fragments.append(_write_features(shard, itertools.chain([first], batches), engine, extraction))
-    if failures:
-        fragments.append(write_failures(shard, failures, extraction))
+        fragments.append(_write_computed(shard, itertools.chain([first], inferred), extraction, known))
+    copied, bad_copies = copies.settle(bad)
+    if known is not None and copied:
+        fragments.append(_write_copied(shard, copied, extraction, known))
+    if bad:
+        fragments.append(write_failures(shard, [*bad, *bad_copies], extraction))
     return fragments
 
 
-def decoded_batches(
-    shard: pa.RecordBatch,
-    extraction: Extraction,
-    pool: concurrent.futures.Executor,
-    failures: list[tuple[int, ImageError]],
-) -> Iterator[Batch]:
-    """Fetches and decodes the images of a shard, ahead of whoever takes the batches.
-
-    Args:
-        shard: Refs.
-        extraction: How images are read.
-        pool: Where they are fetched and decoded.
-        failures: Where the row and the error of each image that is no picture are put.
+def infer_batches(batches: Iterable[Batch], engine: Engine) -> Iterator[tuple[Batch, Features]]:
+    """Runs batches through an engine, several of them at once.
 
     Yields:
-        Batches in the order of the shard.
+        Each batch with its features, in order.
     """
-    load = functools.partial(load_picture, rules=extraction.decoding_rules, max_bytes=extraction.max_bytes)
-    loaded = bounded_map(pool, load, image_refs(shard), _BATCHES_AHEAD * extraction.batch_size)
-    yield from batched_pictures(loaded, extraction, failures)
+    running: collections.deque[tuple[Batch, concurrent.futures.Future[Features]]] = collections.deque()
+    for batch in batches:
+        running.append((batch, engine.submit(batch.pixels)))
+        while running and (len(running) >= engine.batches_in_flight or running[0][1].done()):
+            oldest, future = running.popleft()
+            yield oldest, future.result()
+    for oldest, future in running:
+        yield oldest, future.result()
 
 
-def load_picture(ref: ImageRef, rules: DecodingRules, max_bytes: int) -> Picture | ImageError:
-    """Fetches and decodes an image; what is wrong with it comes back as a value."""
-    try:
-        return decode_image(fetch_image(ref, max_bytes), rules)
-    except ImageError as error:
-        return error
-
-
-def bounded_map(
-    pool: concurrent.futures.Executor, function: Callable[[A], B], items: Iterable[A], ahead: int
-) -> Iterator[B]:
-    """Maps in a pool, in order, with at most `ahead` results computed or waiting (Python 3.14: `map(buffersize=)`)."""
-    waiting: collections.deque[concurrent.futures.Future[B]] = collections.deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def batched_pictures(
-    loaded: Iterable[Picture | ImageError], extraction: Extraction, failures: list[tuple[int, ImageError]]
-) -> Iterator[Batch]:
-    """Fills batches with the pictures, and `failures` with the row and error of each image that is none."""
-    shape = (extraction.batch_size, *extraction.spec.resolved_input_shape)
-    batch = Batch(np.zeros(shape, np.uint8), [], [])
-    for row, outcome in enumerate(loaded):
-        if isinstance(outcome, ImageError):
-            failures.append((row, outcome))
-            PROGRESS.add(failed=1)
-            continue
-        batch.pixels[len(batch.rows)] = outcome.pixels
-        batch.rows.append(row)
-        batch.pictures.append(outcome)
-        if len(batch.rows) == extraction.batch_size:
-            yield batch
-            batch = Batch(np.zeros(shape, np.uint8), [], [])
-    if batch.rows:
-        yield batch
-
-
-def _write_features(
-    shard: pa.RecordBatch, batches: Iterator[Batch], engine: Engine, extraction: Extraction
+def _write_computed(
+    shard: pa.RecordBatch,
+    inferred: Iterable[tuple[Batch, Features]],
+    extraction: Extraction,
+    known: KnownContents | None,
 ) -> Fragment:
-    partitioned = extraction.schema.get_field_index("ds")
-    schema = extraction.schema.remove(partitioned)
+    path = extraction.new_path()
+    sha256s: list[str] = []
+    with _features_writer(path, extraction) as writer:
+        for pictures, features in _gathered(inferred):
+            columns = {
+                "width": pa.array([loaded.picture.width for loaded in pictures], pa.int32()),
+                "height": pa.array([loaded.picture.height for loaded in pictures], pa.int32()),
+                "sha256": pa.array([loaded.sha256 for loaded in pictures]),
+                **{
+                    layer: as_lists(floats, extraction.file_schema.field(layer).type)
+                    for layer, floats in zip(extraction.spec.layers, features, strict=True)
+                },
+            }
+            writer.write(_feature_rows(shard, [loaded.row for loaded in pictures], columns, extraction))
+            sha256s += [loaded.sha256 for loaded in pictures]
+            PROGRESS.add(extracted=len(pictures))
+    if known is not None:
+        known.add(join(extraction.table_uri(TableName.FEATURES), path), sha256s)
+    return writer.fragment(supersedes=_supersedes(shard))
+
+
+def _gathered(inferred: Iterable[tuple[Batch, Features]]) -> Iterator[tuple[list[LoadedPicture], Features]]:
+    """Puts small batches together, so that rows are written by the megabyte."""
+    pictures: list[LoadedPicture] = []
+    parts: list[Features] = []
+    gathered = 0
+    for batch, features in inferred:
+        pictures += batch.pictures
+        parts.append([floats[: len(batch.pictures)] for floats in features])
+        gathered += sum(floats.nbytes for floats in features)
+        if gathered >= _GATHERED_BYTES:
+            yield pictures, [np.concatenate(layer) for layer in zip(*parts, strict=True)]
+            pictures, parts, gathered = [], [], 0
+    if pictures:
+        yield pictures, [np.concatenate(layer) for layer in zip(*parts, strict=True)]
+
+
+def _write_copied(
+    shard: pa.RecordBatch, copied: Sequence[Copy], extraction: Extraction, known: KnownContents
+) -> Fragment:
+    sha256_by_row = {copy.row: copy.sha256 for copy in copied}
+    names = ["width", "height", *extraction.spec.layers]
+    with _features_writer(extraction.new_path(), extraction) as writer:
+        for rows, table in read_copies(copied, known, names):
+            columns = {name: table[name].combine_chunks() for name in names}
+            columns["sha256"] = pa.array([sha256_by_row[row] for row in rows])
+            writer.write(_feature_rows(shard, rows, columns, extraction))
+            PROGRESS.add(extracted=len(rows))
+    return dataclasses.replace(writer.fragment(supersedes=_supersedes(shard)), reused=len(copied))
+
+
+def _features_writer(path: str, extraction: Extraction) -> FragmentWriter:
     uri = extraction.table_uri(TableName.FEATURES)
-    with FragmentWriter(uri, TableName.FEATURES, extraction.new_path(), schema) as writer:
-        for batch in batches:
-            writer.write(
-                _feature_rows(shard.take(pa.array(batch.rows)), batch, engine(batch.pixels), extraction, schema)
-            )
-            PROGRESS.add(extracted=len(batch.rows))
-    return writer.fragment(supersedes=bool(pc.any(shard.column(SUPERSEDES)).as_py()))
+    return FragmentWriter(uri, TableName.FEATURES, path, extraction.file_schema)
+
+
+def _supersedes(shard: pa.RecordBatch) -> bool:
+    return bool(pc.any(shard.column(SUPERSEDES)).as_py())
 
 
 def _feature_rows(
-    refs: pa.RecordBatch, batch: Batch, outputs: list[np.ndarray], extraction: Extraction, schema: pa.Schema
+    shard: pa.RecordBatch, rows: list[int], columns: Mapping[str, pa.Array], extraction: Extraction
 ) -> pa.RecordBatch:
-    pictures = batch.pictures
-    rows = len(pictures)
-    computed: dict[str, pa.Array] = {
-        "width": pa.array([picture.width for picture in pictures], pa.int32()),
-        "height": pa.array([picture.height for picture in pictures], pa.int32()),
-        "sha256": pa.array([picture.sha256 for picture in pictures]),
-        "run_id": pa.array([extraction.run_id] * rows),
-        "extracted_at": _now(rows),
+    """Puts rows of `features` together, of the refs of a shard and of what was computed or read of them."""
+    refs = shard.take(pa.array(rows))
+    found = {
+        **dict(zip(refs.schema.names, refs.columns, strict=True)),
+        **columns,
+        "run_id": pa.array([extraction.run_id] * len(rows)),
+        "extracted_at": _now(len(rows)),
     }
-    for layer, output in zip(extraction.spec.layers, outputs, strict=True):
-        computed[layer] = as_lists(output[:rows], schema.field(layer).type)
-    columns = []
-    for field in schema:
-        if field.name in computed:
-            columns.append(computed[field.name])
-        elif field.name in refs.schema.names:
-            columns.append(refs.column(field.name))
-        else:
-            columns.append(pa.nulls(rows, field.type))
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    schema = extraction.file_schema
+    return pa.RecordBatch.from_arrays(
+        [found.get(field.name, pa.nulls(len(rows), field.type)) for field in schema], schema=schema
+    )
 
 
 def as_lists(features: np.ndarray, kind: pa.DataType) -> pa.Array:
@@ -246,17 +261,17 @@ def as_lists(features: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.array(features.reshape(-1)), type=kind)
 
 
-def write_failures(shard: pa.RecordBatch, failures: list[tuple[int, ImageError]], extraction: Extraction) -> Fragment:
+def write_failures(shard: pa.RecordBatch, bad: Sequence[BadImage], extraction: Extraction) -> Fragment:
     """Writes the rows of a shard that could not be processed, each with its error, as a fragment of `failures`."""
     schema = FAILURES.remove(FAILURES.get_field_index("ds"))
-    refs = shard.take(pa.array([row for row, _ in failures]))
-    codes = [error.code for _, error in failures]
+    refs = shard.take(pa.array([image.row for image in bad]))
+    codes = [image.error.code for image in bad]
     columns = [
         refs.column("uri"),
         refs.column("version"),
         pa.array([code.stage for code in codes]),
         pa.array([str(code) for code in codes]),
-        pa.array([error.message for _, error in failures]),
+        pa.array([image.error.message for image in bad]),
         pa.array([code.permanent for code in codes]),
         pa.array([extraction.run_id] * len(codes)),
         _now(len(codes)),
@@ -264,6 +279,7 @@ def write_failures(shard: pa.RecordBatch, failures: list[tuple[int, ImageError]]
     uri = extraction.table_uri(TableName.FAILURES)
     with FragmentWriter(uri, TableName.FAILURES, extraction.new_path(), schema) as writer:
         writer.write(pa.RecordBatch.from_arrays(columns, schema=schema))
+    PROGRESS.add(failed=len(bad))
     return dataclasses.replace(writer.fragment(), failures_by_code=tuple(collections.Counter(codes).items()))
 
 

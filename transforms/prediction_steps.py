@@ -1,6 +1,5 @@
 """The Beam transforms of predictions. They only carry: the work is in `transforms.predictions`."""
 
-import concurrent.futures
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -13,14 +12,16 @@ from apache_beam.utils.shared import Shared
 
 from schemas.fragments import Fragment
 from schemas.runs import InputCounts
+from schemas.spec import FLOAT32
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
 from transforms.composing import CLASSIFIER_NETWORK, END_TO_END_NETWORK
-from transforms.engines import Engine, OpenVINOEngine
+from transforms.engines import OpenVINOEngine
 from transforms.predictions import FeatureFile, Prediction, commit_predictions, predict_file, predict_shard
 from transforms.steps import METRICS
+from transforms.workers import Worker
 
 # One handle for the whole process: a second one would load a second network.
-_SHARED_ENGINE: Final = Shared()
+_SHARED_WORKER: Final = Shared()
 
 
 class PredictImages(beam.PTransform):
@@ -47,15 +48,16 @@ class PredictFeatures(beam.PTransform):
         return files | "Predict" >> beam.ParDo(_PredictFile(self._prediction)).with_output_types(Fragment)
 
 
-def _engine(prediction: Prediction, network: tuple[str, str]) -> Engine:
-    batch_size = prediction.extraction.batch_size
+def _worker(prediction: Prediction, network: tuple[str, str]) -> Worker:
+    batch_size, threads = prediction.extraction.batch_size, prediction.extraction.threads
 
-    def load() -> Engine:
-        engine = OpenVINOEngine(prediction.networks_uri, batch_size, network)
+    def load() -> Worker:
+        precision = prediction.extraction.spec.precision if network == END_TO_END_NETWORK else FLOAT32
+        engine = OpenVINOEngine(prediction.networks_uri, batch_size, precision, threads, network)
         Metrics.counter(METRICS, "classifier_loads").inc()
-        return engine
+        return Worker(engine, threads)
 
-    return _SHARED_ENGINE.acquire(load, f"{prediction.networks_uri} {prediction.model_id} {network[0]} {batch_size}")
+    return _SHARED_WORKER.acquire(load, f"{prediction.networks_uri} {prediction.model_id} {network[0]} {batch_size}")
 
 
 class _PredictShard(beam.DoFn):
@@ -65,14 +67,9 @@ class _PredictShard(beam.DoFn):
     def setup(self) -> None:
         # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        self._pool = concurrent.futures.ThreadPoolExecutor(self._prediction.extraction.decode_threads, "decode")
 
     def process(self, shard: pa.RecordBatch) -> Iterator[Fragment]:
-        engine = _engine(self._prediction, END_TO_END_NETWORK)
-        yield from _counted(predict_shard(shard, engine, self._prediction, self._pool))
-
-    def teardown(self) -> None:
-        self._pool.shutdown()
+        yield from _counted(predict_shard(shard, _worker(self._prediction, END_TO_END_NETWORK), self._prediction))
 
 
 class _PredictFile(beam.DoFn):
@@ -80,7 +77,7 @@ class _PredictFile(beam.DoFn):
         self._prediction = prediction
 
     def process(self, file: FeatureFile) -> Iterator[Fragment]:
-        engine = _engine(self._prediction, CLASSIFIER_NETWORK)
+        engine = _worker(self._prediction, CLASSIFIER_NETWORK).engine
         yield from _counted(predict_file(file, engine, self._prediction))
 
 

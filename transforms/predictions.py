@@ -4,7 +4,6 @@ Pure of Beam and of TensorFlow: workers run the networks that training exported 
 """
 
 import collections
-import concurrent.futures
 import dataclasses
 import datetime
 import itertools
@@ -16,16 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.errors import ImageError, RunFailed
+from schemas.errors import RunFailed
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.labels import LabelSet
 from schemas.predictions import PREDICTIONS, STRINGS, PredictionTables
 from schemas.storage import file_system, join
 from schemas.tables import FLOATS, TIMESTAMP
 from transforms.engines import Engine
-from transforms.extraction import Extraction, as_lists, decoded_batches, write_failures
+from transforms.extraction import Extraction, as_lists, infer_batches, write_failures
+from transforms.loading import BadImage, load_batches
 from transforms.metrics import predicted_indicators
 from transforms.progress import PROGRESS
+from transforms.workers import Worker
 
 _SCHEMA: Final = PREDICTIONS.remove(PREDICTIONS.get_field_index("ds"))
 
@@ -64,16 +65,13 @@ class FeatureFile:
     path: str
 
 
-def predict_shard(
-    shard: pa.RecordBatch, engine: Engine, prediction: Prediction, pool: concurrent.futures.Executor
-) -> list[Fragment]:
+def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction) -> list[Fragment]:
     """Predicts the classes of a shard of images and writes them.
 
     Args:
         shard: Refs.
-        engine: Runs pixels to probabilities on batches of `extraction.batch_size`.
+        worker: Loads pictures, and runs pixels to probabilities on batches of `extraction.batch_size`.
         prediction: What to do.
-        pool: Where images are fetched and decoded.
 
     Returns:
         At most one fragment of `predictions` and one of `failures`, every ref a row in one of them.
@@ -82,17 +80,17 @@ def predict_shard(
         OSError: If the tables cannot be written, or the machine is at its limit.
     """
     extraction = prediction.extraction
-    failures: list[tuple[int, ImageError]] = []
+    bad: list[BadImage] = []
 
     def predicted() -> Iterator[pa.RecordBatch]:
-        for batch in decoded_batches(shard, extraction, pool, failures):
+        batches = load_batches(shard, extraction.loading_rules, worker.pools, bad)
+        for batch, outputs in infer_batches(batches, worker.engine):
             refs = shard.take(pa.array(batch.rows))
-            probabilities = engine(batch.pixels)[0][: len(batch.rows)]
-            yield _prediction_rows(refs, probabilities, prediction)
+            yield _prediction_rows(refs, outputs[0][: len(batch.rows)], prediction)
 
     fragments = _write_predictions(predicted(), prediction)
-    if failures:
-        fragments.append(write_failures(shard, failures, extraction))
+    if bad:
+        fragments.append(write_failures(shard, bad, extraction))
     return fragments
 
 
@@ -115,7 +113,7 @@ def predict_file(file: FeatureFile, engine: Engine, prediction: Prediction) -> l
             features = rows.column(prediction.layer).flatten().to_numpy(zero_copy_only=False)
             padded = np.zeros((batch_size, *shape), np.float32)
             padded[: rows.num_rows] = features.reshape(-1, *shape)
-            yield _prediction_rows(rows, engine(padded)[0][: rows.num_rows], prediction)
+            yield _prediction_rows(rows, engine.submit(padded).result()[0][: rows.num_rows], prediction)
 
     return _write_predictions(predicted(), prediction)
 

@@ -4,7 +4,6 @@ They only carry: the work is in the pure functions of the modules beside this on
 fragments as small descriptors; pixels and features never cross a shuffle.
 """
 
-import concurrent.futures
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,18 +21,19 @@ from schemas.runs import InputCounts, Run
 from schemas.store import FeatureStore
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
 from transforms.commit import check_committed, commit_run
-from transforms.engines import Engine, OpenVINOEngine
-from transforms.extraction import Extraction, extract_shard
+from transforms.engines import load_engine
+from transforms.extraction import Extraction, extract_shard, known_contents
 from transforms.planning import RetryFailures, Snapshot, full_shards, known_images, new_images, one_batch, partitioned
 from transforms.progress import PROGRESS
 from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
+from transforms.workers import Worker
 
 METRICS: Final = "convbase"
 _COUNTS: Final = "counts"
 _REST: Final = "rest"
 
 # One handle for the whole process: a second one would load a second conv base.
-_SHARED_ENGINE: Final = Shared()
+_SHARED_WORKER: Final = Shared()
 
 
 class Listing(NamedTuple):
@@ -212,29 +212,29 @@ class _ExtractShard(beam.DoFn):
     def setup(self) -> None:
         # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        self._pool = concurrent.futures.ThreadPoolExecutor(self._extraction.decode_threads, "decode")
 
-    def _load_engine(self) -> Engine:
-        engine = OpenVINOEngine(self._conv_base_uri, self._extraction.batch_size)
+    def _load_worker(self) -> Worker:
+        given = self._extraction
+        engine = load_engine(given.engine, self._conv_base_uri, given.batch_size, given.spec.precision, given.threads)
         Metrics.counter(METRICS, "conv_base_loads").inc()
         Metrics.distribution(METRICS, "conv_base_load_milliseconds").update(int(1000 * engine.load_seconds))
-        return engine
+        return Worker(engine, given.threads)
 
     def process(self, shard: pa.RecordBatch) -> Iterator[Fragment]:
         started = time.perf_counter()
+        given = self._extraction
         # Here and not in `setup`: a worker without a shard needs no conv base.
-        engine = _SHARED_ENGINE.acquire(self._load_engine, f"{self._conv_base_uri} {self._extraction.batch_size}")
-        for fragment in extract_shard(shard, engine, self._extraction, self._pool):
+        tag = f"{self._conv_base_uri} {given.engine} {given.batch_size} {given.threads}"
+        worker = _SHARED_WORKER.acquire(self._load_worker, tag)
+        for fragment in extract_shard(shard, worker, given, known_contents(given, worker)):
             Metrics.counter(METRICS, "fragment_bytes").inc(fragment.size)
             if fragment.table == TableName.FEATURES:
                 Metrics.counter(METRICS, "images_extracted").inc(fragment.rows)
+                Metrics.counter(METRICS, "images_reused").inc(fragment.reused)
             for code, rows in fragment.failures_by_code:
                 Metrics.counter(METRICS, f"images_failed_{code}").inc(rows)
             yield fragment
         Metrics.distribution(METRICS, "shard_milliseconds").update(int(1000 * (time.perf_counter() - started)))
-
-    def teardown(self) -> None:
-        self._pool.shutdown()
 
 
 class CommitRun(beam.PTransform):

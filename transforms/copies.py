@@ -1,0 +1,76 @@
+"""Copies: images of a shard whose bytes are those of another image, so that the conv base need not see them."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+
+from schemas.contents import KnownContents, read_places
+from transforms.loading import BadImage, ImageFile
+
+
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """An image whose bytes are those of another.
+
+    Attributes:
+        row: The row of the shard that it is.
+        sha256: SHA-256 of the bytes, in hex.
+    """
+
+    row: int
+    sha256: str
+
+
+class Copies:
+    """Finds the copies among the images of a shard, as their files come in."""
+
+    def __init__(self, known: KnownContents | None) -> None:
+        """Starts without copies.
+
+        Args:
+            known: The contents whose features are known; None finds no copies.
+        """
+        self._known = known
+        self._seen: set[str] = set()
+        self._found: list[Copy] = []
+
+    def is_new(self, file: ImageFile) -> bool:
+        """Whether the bytes of a file are new; if not, it is put among the copies."""
+        if self._known is None:
+            return True
+        if file.sha256 in self._seen or self._known.find(file.sha256):
+            self._found.append(Copy(file.row, file.sha256))
+            return False
+        self._seen.add(file.sha256)
+        return True
+
+    def settle(self, bad: Iterable[BadImage]) -> tuple[list[Copy], list[BadImage]]:
+        """Tells copies of pictures, whose features are known by now, from copies of what is no picture.
+
+        Args:
+            bad: The bad images of the shard.
+        """
+        errors = {image.sha256: image.error for image in bad}
+        pictures = [copy for copy in self._found if copy.sha256 not in errors]
+        return pictures, [
+            BadImage(copy.row, errors[copy.sha256], copy.sha256) for copy in self._found if copy.sha256 in errors
+        ]
+
+
+def read_copies(
+    copies: Sequence[Copy], known: KnownContents, columns: Sequence[str]
+) -> Iterator[tuple[list[int], pa.Table]]:
+    """Reads what is known of copies, a row group at a time.
+
+    Args:
+        copies: Copies of pictures.
+        known: Where their features are.
+        columns: The columns to read.
+
+    Yields:
+        The rows of the shard that they are, and a table of the columns, in the same order.
+    """
+    places = [place for copy in copies if (place := known.find(copy.sha256))]
+    for indices, table in read_places(places, [copy.sha256 for copy in copies], columns):
+        yield [copies[index].row for index in indices], table
