@@ -18,7 +18,8 @@ def available_cores() -> int:
     """
     # macOS and Windows know no affinity.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, _quota() or cores))
+    quota = _quota()
+    return cores if quota is None else max(1, min(cores, quota))
 
 
 def _quota() -> int | None:
