@@ -69,7 +69,7 @@ def test_a_file_that_was_only_touched_keeps_its_features(
     submitted.clear()
     summary = extract(
         f"--input={tmp_path}/pictures", f"--input={tmp_path}/more/000.jpg", f"--output={tmp_path}/store",
-        f"--reuse={reuse}", "--max_failure_ratio=1",
+        f"--reuse={reuse}",
     )  # fmt: skip
     assert (summary["extracted"], summary["reused"], sum(submitted)) == (5, 5 - computed, computed)
     store = FeatureStore.open(f"{tmp_path}/store")
