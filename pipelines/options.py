@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from schemas.errors import ConvbaseError, UsageError
-from schemas.spec import EXIF_ORIENTATIONS, INTERPOLATIONS, POOLINGS, PRECISIONS, ConvBaseArg
+from schemas.spec import DECODINGS, EXIF_ORIENTATIONS, INTERPOLATIONS, POOLINGS, PRECISIONS, ConvBaseArg
 from transforms.decoding import FORMATS, MAX_BYTES, MAX_PIXELS
 from transforms.sources import EXTENSIONS
 
@@ -129,6 +129,13 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         choices=EXIF_ORIENTATIONS,
         help="apply turns pictures upright; ignore is what Keras does (default: apply)",
     )
+    group.add_argument(
+        "--decode",
+        choices=DECODINGS,
+        help="exact decodes every pixel, as Keras does; scaled has JPEGs of four times the input shape or more scaled "
+        "down while they are decoded: a picture of 12 megapixels takes a quarter of the time, its features change by "
+        "about 1 % (cosine .9999) (default: exact)",
+    )
     group.add_argument("--precision", choices=PRECISIONS, help="arithmetic of the base (default: float32)")
 
 
@@ -214,6 +221,7 @@ def spec_options(given: argparse.Namespace) -> dict[str, Any]:
             "pooling",
             "interpolation",
             "exif_orientation",
+            "decode",
             "precision",
         )
     }
