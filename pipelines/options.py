@@ -133,8 +133,8 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--decode",
         choices=DECODINGS,
         help="exact decodes every pixel, as Keras does; scaled has JPEGs of four times the input shape or more scaled "
-        "down while they are decoded: a picture of 12 megapixels takes a quarter of the time, its features barely change "
-        "(a cosine of .9999 with the exact ones) (default: exact)",
+        "down while they are decoded: a picture of 12 megapixels takes a quarter of the time, and its features have a "
+        "cosine of .9999 with the exact ones (default: exact)",
     )
     group.add_argument("--precision", choices=PRECISIONS, help="arithmetic of the base (default: float32)")
 
