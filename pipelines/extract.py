@@ -8,14 +8,9 @@ Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command ca
 """
 
 import argparse
-import dataclasses
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
+from pipelines.job import new_job, run_job
 from pipelines.options import (
     Parser,
     add_decoding_options,
@@ -25,36 +20,14 @@ from pipelines.options import (
     add_spec_options,
     run_main,
 )
-from pipelines.preparation import (
-    DEFAULT_STORE,
-    asked_spec,
-    find_images,
-    new_run,
-    new_spec,
-    open_or_create_store,
-)
-from pipelines.progress import shown_progress
-from pipelines.runners import (
-    explained_failures,
-    find_runner,
-    parse_command,
-    recorded_options,
-    runner_name,
-    threads_a_process,
-)
+from pipelines.preparation import find_images, find_store, open_or_create_store, resolved_spec
+from pipelines.runners import parse_command
 from pipelines.summary import planned_text, summary_text, write_summary
-from schemas.errors import RunFailed
-from schemas.runs import Run
-from schemas.store import FeatureStore
+from schemas.errors import RunFailed, first_line
 from schemas.tables import check_carried
-from transforms.engines import choose_engine
-from transforms.extraction import Extraction, Reuse
+from transforms.dry_run import plan_run
 from transforms.planning import RetryFailures
-from transforms.publishing import prepare_conv_base
 from transforms.sources import ListingRules, Source
-
-if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,124 +47,37 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ConvbaseError: If it cannot start, or the run fails.
     """
-    given, options = parse_command(parser(), arguments)
+    given, beam_arguments = parse_command(parser(), arguments)
     sources, rules = find_images(given)
     check_carried(given.layers or (), rules.carried)
     if given.dry_run:
         print(dry_run(given, sources, rules))
         return 0
     store = open_or_create_store(given)
-    store.carry(rules.carried)
-    engine = choose_engine(given.engine)
-    run = new_run(given, engine, runner_name(options), recorded_options(options))
-    job = Job(
-        sources=sources,
-        rules=rules,
-        store=store,
-        run=run,
-        retry=RetryFailures(given.retry_failures),
-        shard_size=given.shard_size,
-        extraction=Extraction(
-            store_uri=store.uri,
-            spec=store.spec,
-            schema=pa.schema(store.features().schema()),
-            run_id=run.run_id,
-            ds=run.ds,
-            engine=engine,
-            batch_size=given.batch_size,
-            formats=given.formats,
-            max_pixels=given.max_pixels,
-            max_bytes=given.max_bytes,
-            reuse=Reuse(given.reuse),
-            threads=given.threads or threads_a_process(options),
-        ),
-    )
+    job = new_job(given, sources, rules, store, beam_arguments)
     try:
-        with shown_progress(), explained_failures():
-            extract(job, options)
+        row = run_job(job)
     finally:
-        row = store.find_run(run.run_id)
-        if row and given.summary:
-            write_summary(given.summary, row)
-    if row is None:
-        raise RunFailed(f"The pipeline ended, but {store.uri}/runs has no row for the run {run.run_id}.")
+        ended = store.find_run(job.run.run_id) if given.summary else None
+        if ended is not None:
+            write_summary(given.summary, ended)
     print(summary_text(row, store))
     return 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """Everything that an extraction needs to know.
-
-    Attributes:
-        sources: Where the images are.
-        rules: How the sources are read.
-        store: Where the features go.
-        run: The run.
-        retry: Which known failures are tried again.
-        shard_size: Images a shard.
-        extraction: What workers need to know.
-    """
-
-    sources: Sequence[Source]
-    rules: ListingRules
-    store: FeatureStore
-    run: Run
-    retry: RetryFailures
-    shard_size: int
-    extraction: Extraction
-
-
-def extract(job: Job, options: "PipelineOptions") -> None:
-    """Runs an extraction to its end.
-
-    Args:
-        job: What to do.
-        options: Beam's options.
+def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: ListingRules) -> str:
+    """Plans without doing anything, and returns what would be done.
 
     Raises:
-        RuntimeError: If a worker fails for good.
+        RunFailed: If an input cannot be listed.
     """
-    import apache_beam as beam
-
-    from transforms.steps import CommitRun, ExtractFeatures, ListImages, MakeShards, SkipExtracted
-
-    with beam.Pipeline(runner=find_runner(options), options=options) as root:
-        listing = (
-            root
-            | ListImages(job.sources, job.rules)  # refs and counts
-            | SkipExtracted(job.store, job.retry)  # those not in the table yet
-        )
-        fragments = (
-            listing
-            | MakeShards(job.shard_size)  # shards of refs
-            | beam.Reshuffle()
-            | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
-        )
-        fragments | CommitRun(job.store, job.run, listing.counts)
-
-
-def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: ListingRules) -> str:
-    """Plans without doing anything, and returns what would be done."""
-    import apache_beam as beam
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
-    from transforms.steps import METRICS, ListImages, MakeShards, SkipExtracted
-
-    store = FeatureStore.find(given.output or DEFAULT_STORE)
-    if store is not None:
-        store.refuse_other_spec(asked_spec(given))
-        spec = store.spec
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            spec = prepare_conv_base(new_spec(given), Path(folder)).spec
-    root = beam.Pipeline(runner=FnApiRunner())
-    retry = RetryFailures(given.retry_failures)
-    root | ListImages(sources, rules) | SkipExtracted(store, retry) | MakeShards(given.shard_size)
-    with explained_failures():
-        metrics = root.run().metrics().query()["counters"]
-    counts = {metric.key.metric.name: metric.committed for metric in metrics if metric.key.metric.namespace == METRICS}
-    return planned_text(counts, spec)
+    store = find_store(given)
+    spec = resolved_spec(given) if store is None else store.spec
+    try:
+        plan = plan_run(sources, rules, store, RetryFailures(given.retry_failures), given.shard_size)
+    except OSError as error:
+        raise RunFailed(f"The input cannot be listed: {first_line(error)}") from error
+    return planned_text(plan, spec)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import argparse
 import datetime
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from pipelines.options import Parser, add_decoding_options, add_source_options, 
 from pipelines.prediction_summary import summary_text
 from pipelines.preparation import find_images, pinned_version
 from pipelines.progress import shown_progress
-from pipelines.runners import explained_failures, find_runner, parse_command, threads_a_process
+from pipelines.runners import beam_options, explained_failures, find_runner, parse_command, threads_a_process
 from pipelines.training_options import add_label_options
 from schemas.classifiers import Classifier
 from schemas.errors import SpecMismatch, UsageError, nearest_names
@@ -36,9 +36,6 @@ from transforms.labelling import LABEL, read_label_file
 from transforms.planning import RetryFailures
 from transforms.predictions import FeatureFile, Prediction
 from transforms.progress import PROGRESS
-
-if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
 
 _SHARD_SIZE: Final = 1024
 _IMAGES_A_BATCH: Final = 8
@@ -85,15 +82,15 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ConvbaseError: If it cannot start, or the run fails.
     """
-    given, options = parse_command(parser(), arguments)
+    given, beam_arguments = parse_command(parser(), arguments)
     if bool(given.input) == bool(given.features):
         raise UsageError("Name either --input, to predict from images, or --features, to predict from a store.")
     classifier = Classifier.open(given.model)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
-    prediction = new_prediction(given, classifier, threads_a_process(options))
+    prediction = new_prediction(given, classifier, threads_a_process(beam_options(beam_arguments)))
     tables = PredictionTables(given.output)
     predict = predict_features if given.features else predict_images
-    predict(given, prediction, tables, options)
+    predict(given, prediction, tables, beam_arguments)
     print(summary_text(tables, prediction, file))
     return 0
 
@@ -124,7 +121,7 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, threads: i
 
 
 def predict_images(
-    given: argparse.Namespace, prediction: Prediction, tables: PredictionTables, options: "PipelineOptions"
+    given: argparse.Namespace, prediction: Prediction, tables: PredictionTables, beam_arguments: Sequence[str]
 ) -> None:
     """Predicts from images, to the end of the run.
 
@@ -133,13 +130,14 @@ def predict_images(
         UsageError: If no input has the column of labels that was named.
         RunFailed: If the run cannot be completed.
     """
+    sources, rules = find_images(given)
+    refuse_missing_labels(given, ref_schema(rules.carried).names)
+    options = beam_options(beam_arguments)
     import apache_beam as beam
 
     from transforms.prediction_steps import CommitPredictions, PredictImages
     from transforms.steps import ListImages, MakeShards, SkipExtracted
 
-    sources, rules = find_images(given)
-    refuse_missing_labels(given, ref_schema(rules.carried).names)
     tables.create()
     runner = find_runner(options)
     with shown_progress("predicting"), explained_failures(), beam.Pipeline(runner=runner, options=options) as root:
@@ -158,7 +156,7 @@ def predict_images(
 
 
 def predict_features(
-    given: argparse.Namespace, prediction: Prediction, tables: PredictionTables, options: "PipelineOptions"
+    given: argparse.Namespace, prediction: Prediction, tables: PredictionTables, beam_arguments: Sequence[str]
 ) -> None:
     """Predicts from the features of a store, to the end of the run.
 
@@ -168,10 +166,6 @@ def predict_features(
         UsageError: If the table lacks the version or the column of labels that was named.
         RunFailed: If the run cannot be completed.
     """
-    import apache_beam as beam
-
-    from transforms.prediction_steps import CommitPredictions, PredictFeatures
-
     store = FeatureStore.open(given.features)
     refuse_other_features(store, prediction.extraction.spec)
     table = store.features(pinned_version(store, given.table_version))
@@ -179,6 +173,11 @@ def predict_features(
     files = pa.table(table.get_add_actions(flatten=True))
     found = [FeatureFile(join(store.uri, TableName.FEATURES), path) for path in files["path"].to_pylist()]
     expected = InputCounts(listed=sum(files["num_records"].to_pylist()))
+    options = beam_options(beam_arguments)
+    import apache_beam as beam
+
+    from transforms.prediction_steps import CommitPredictions, PredictFeatures
+
     tables.create()
     PROGRESS.add(planned=expected.listed)
     runner = find_runner(options)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from deltalake.exceptions import DeltaError
 
 from pipelines.options import spec_options
+from pipelines.runners import beam_imported_meanwhile
 from pipelines.samples import draw_samples
 from pipelines.versions import package_versions
 from schemas.errors import InvalidInput, StoreNotWritable, UsageError
@@ -19,9 +20,9 @@ from schemas.runs import Run
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
 from schemas.storage import canonical_uri, check_writable, without_credentials
 from schemas.store import FeatureStore
+from transforms.conv_base_cache import cached_conv_base
 from transforms.conv_bases import weights_file_sha256
 from transforms.engines import EngineName
-from transforms.publishing import prepare_conv_base
 from transforms.sources import ListingRules, Source, carried_columns, find_sources, has_image
 
 DEFAULT_STORE: Final = "./feature-store"
@@ -84,6 +85,29 @@ def new_spec(given: argparse.Namespace) -> FeatureSpec:
     return FeatureSpec(**{**({"weights": NO_WEIGHTS} if "conv_base" in asked else _SAMPLE_SPEC), **asked})
 
 
+def find_store(given: argparse.Namespace) -> FeatureStore | None:
+    """Opens the store, or returns None if there is none yet.
+
+    Raises:
+        SpecMismatch: If it holds features of another spec than the one asked.
+    """
+    store = FeatureStore.find(given.output or DEFAULT_STORE)
+    if store is not None:
+        store.refuse_other_spec(asked_spec(given))
+    return store
+
+
+def resolved_spec(given: argparse.Namespace) -> FeatureSpec:
+    """Returns the spec that a store would have which is to be made.
+
+    Raises:
+        InvalidSpec: If there is no such conv base.
+        WeightsUnavailable: If the weights cannot be had or do not fit.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return cached_conv_base(new_spec(given), Path(folder)).spec
+
+
 def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
     """Opens the store, or publishes the conv base and creates it.
 
@@ -93,16 +117,15 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
         WeightsUnavailable: If the weights cannot be had or do not fit.
         StoreNotWritable: If the store cannot be written.
     """
-    uri = given.output or DEFAULT_STORE
-    store = FeatureStore.find(uri)
+    store = find_store(given)
     if store is not None:
-        store.refuse_other_spec(asked_spec(given))
         return store
+    uri = given.output or DEFAULT_STORE
     spec = new_spec(given)
     try:
         check_writable(uri)
-        with tempfile.TemporaryDirectory() as folder:
-            prepared = prepare_conv_base(spec, Path(folder))
+        with tempfile.TemporaryDirectory() as folder, beam_imported_meanwhile():
+            prepared = cached_conv_base(spec, Path(folder))
             prepared.publish(canonical_uri(uri))
     except OSError as error:
         raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error

@@ -2,8 +2,12 @@
 
 import argparse
 import difflib
+import gc
+import importlib
 import logging
 import re
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from apache_beam.runners.runner import PipelineRunner
 
 DIRECT_RUNNER: Final = "DirectRunner"
+
+_KNOWN_WITHOUT_BEAM: Final = ([], [f"--runner={DIRECT_RUNNER}"], ["--runner", DIRECT_RUNNER])
 
 # Beam says where, at every level that an exception passes.
 _STEPS: Final = r"(?: \[while running '(?P<step>[^']*)'\])*$"
@@ -46,31 +52,63 @@ def quiet_import() -> Iterator[None]:
         root.setLevel(level)
 
 
+@contextmanager
+def beam_imported_meanwhile() -> Iterator[None]:
+    """Imports Beam while something else is waited for; done at the end, unless that failed."""
+    importing = threading.Thread(target=import_beam, name="import beam", daemon=True)
+    importing.start()
+    yield
+    importing.join()
+
+
+def import_beam() -> None:
+    """Imports Beam, unless it is there.
+
+    What it makes lives to the end of the process, and is kept from the garbage collector, which would look through it
+    again and again: half a second of the two that a run with nothing to do takes.
+    """
+    if "apache_beam" in sys.modules:
+        return
+    gc.disable()
+    try:
+        with quiet_import():
+            importlib.import_module("apache_beam")
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
 def parse_command(
     command: argparse.ArgumentParser, arguments: Sequence[str]
-) -> tuple[argparse.Namespace, "PipelineOptions"]:
-    """Parses the arguments of a command that runs a pipeline: its own options, and Beam's.
+) -> tuple[argparse.Namespace, Sequence[str]]:
+    """Parses the arguments of a command that runs a pipeline.
+
+    Beam takes seconds to import and is asked only of arguments that need it: an error in one of ours comes at once, an
+    error in one of Beam's before any work.
+
+    Returns:
+        Its own options, and the arguments that are Beam's.
 
     Raises:
         UsageError: If an argument is wrong, or nobody's.
     """
     given, rest = command.parse_known_args(list(arguments))
     set_up_logging(given.log_level)
-    with quiet_import():
-        return given, beam_options(rest, command)
+    if rest not in _KNOWN_WITHOUT_BEAM:
+        refuse_unknown(rest, command)
+    return given, rest
 
 
-def beam_options(arguments: Sequence[str], own: argparse.ArgumentParser) -> "PipelineOptions":
-    """Makes Beam's options of the arguments that are not ours.
+def refuse_unknown(arguments: Sequence[str], own: argparse.ArgumentParser) -> None:
+    """Refuses arguments that are neither ours nor Beam's. Beam itself would go on without them.
 
     Raises:
-        UsageError: If Beam does not know one either. Beam itself would go on without it.
+        UsageError: If there is one.
     """
-    from apache_beam.options.pipeline_options import PipelineOptions
-
+    import_beam()
     # Runners that are not imported yet have not registered their options.
-    with quiet_import():
-        import apache_beam.runners.dataflow  # noqa: F401
+    import apache_beam.runners.dataflow  # noqa: F401
+    from apache_beam.options.pipeline_options import PipelineOptions
 
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for options in PipelineOptions.__subclasses__():
@@ -85,6 +123,13 @@ def beam_options(arguments: Sequence[str], own: argparse.ArgumentParser) -> "Pip
         near = difflib.get_close_matches(unknown[0].partition("=")[0], names, n=2, cutoff=0.7)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; see --help."
         raise UsageError(f"Neither this command nor Beam knows the argument '{unknown[0]}'{hint}")
+
+
+def beam_options(arguments: Sequence[str]) -> "PipelineOptions":
+    """Makes Beam's options of its arguments."""
+    import_beam()
+    from apache_beam.options.pipeline_options import PipelineOptions
+
     return PipelineOptions(list(arguments))
 
 

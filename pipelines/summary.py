@@ -8,6 +8,7 @@ import fsspec
 
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
+from transforms.dry_run import Plan
 
 _FIGURES: Final = (
     "listed",
@@ -65,22 +66,22 @@ def summary_text(row: Mapping[str, Any], store: FeatureStore) -> str:
     return "\n".join(lines)
 
 
-def planned_text(counts: Mapping[str, int], spec: FeatureSpec) -> str:
+def planned_text(plan: Plan, spec: FeatureSpec) -> str:
     """Returns what a dry run prints.
 
     Args:
-        counts: The counters of the planning steps.
+        plan: What the run would do.
         spec: The spec of the features.
     """
-    planned = counts.get("images_listed", 0) - counts.get("images_skipped", 0)
+    counts = plan.counts
     lines = [
         "Dry run; nothing is written.",
         *_figures(
-            ("images in the input", counts.get("images_listed", 0)),
-            ("already in the store", counts.get("images_skipped", 0)),
-            ("to extract", planned),
-            ("shards", counts.get("shards", 0)),
-            ("bytes of features", planned * spec.bytes_per_image),
+            ("images in the input", counts.listed),
+            ("already in the store", counts.skipped),
+            ("to extract", counts.planned),
+            ("shards", plan.shards),
+            ("bytes of features", counts.planned * spec.bytes_per_image),
         ),
         f"  fingerprint {spec.fingerprint}",
     ]

@@ -21,14 +21,18 @@ BFLOAT16: Final = "bfloat16"
 PRECISIONS: Final = (FLOAT32, BFLOAT16)
 INTERPOLATIONS: Final = ("bilinear", "nearest", "bicubic", "hamming", "box", "lanczos")
 EXIF_ORIENTATIONS: Final = ("apply", "ignore")
+DECODINGS: Final = ("exact", "scaled")
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "pooling": POOLINGS,
     "precision": PRECISIONS,
     "interpolation": INTERPOLATIONS,
     "exif_orientation": EXIF_ORIENTATIONS,
+    "decode": DECODINGS,
 }
 _NOT_IN_FINGERPRINT: Final = frozenset({"weights", "feature_shapes"})
+# Fields that came after stores had been made: with these values a spec has the fingerprint that it had without them.
+_ADDED_LATER: Final[Mapping[str, object]] = {"decode": "exact"}
 
 ConvBaseArg: TypeAlias = bool | int | float | str
 Shape: TypeAlias = tuple[int, ...]
@@ -58,6 +62,8 @@ class FeatureSpec:
         interpolation: How pictures are resized, by the names of `keras.utils.load_img`. `"bilinear"`, where Keras says
             `"nearest"`: on 1000 ImageNet pictures it is 1.8 points of top-1 accuracy better.
         exif_orientation: `"apply"` turns a picture upright as its EXIF tag says; `"ignore"` is what Keras does.
+        decode: `"exact"` decodes every pixel, as Keras does; `"scaled"` lets the JPEG decoder itself scale large JPEGs
+            down, and takes all other pictures as `"exact"` does.
         feature_shapes: The shape of one feature of each layer, in the order of `layers`.
     """
 
@@ -72,6 +78,7 @@ class FeatureSpec:
     precision: str = FLOAT32
     interpolation: str = "bilinear"
     exif_orientation: str = "apply"
+    decode: str = "exact"
     feature_shapes: tuple[Shape, ...] = ()
 
     def __post_init__(self) -> None:
@@ -103,7 +110,11 @@ class FeatureSpec:
         """
         if not self.is_resolved:
             raise ValueError("Only a resolved spec has a fingerprint; publish its conv base first.")
-        fields = {name: value for name, value in self.to_dict().items() if name not in _NOT_IN_FINGERPRINT}
+        fields = {
+            name: value
+            for name, value in self.to_dict().items()
+            if name not in _NOT_IN_FINGERPRINT and (name, value) not in _ADDED_LATER.items()
+        }
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pipelines import train as train_command
 from schemas.fragments import FragmentWriter, TableName
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
+from transforms.conv_base_cache import CACHE_VARIABLE
 from transforms.extraction import as_lists
 
 REPOSITORY = Path(__file__).parents[1]
@@ -31,6 +32,15 @@ LABELLING = ("label", "split")
 ROWS_A_WRITE = 1024
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def conv_base_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of conv bases for this session alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv(CACHE_VARIABLE, str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from PIL import Image
 from sklearn.linear_model import RidgeClassifier
 
-from pipelines import extract as extract_command
+from pipelines import job as job_module
 from schemas.errors import RunFailed
 from schemas.fragments import FragmentWriter
 from schemas.scan import Scan
@@ -307,7 +307,7 @@ def test_a_run_id_commits_once(tmp_path: Path) -> None:
 
 def test_bundles_that_run_twice_commit_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pictures(tmp_path / "pictures", 7)
-    monkeypatch.setattr(extract_command, "find_runner", lambda _: FnApiRunner(bundle_repeat=2))
+    monkeypatch.setattr(job_module, "find_runner", lambda _: FnApiRunner(bundle_repeat=2))
     summary = extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--shard_size=3", *SMALL_BASE)
     assert figures(summary) == (7, 0, 7, 0)
     assert len(features(tmp_path / "store")) == 7

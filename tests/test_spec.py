@@ -1,6 +1,7 @@
 """Facts of the feature spec."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -27,6 +28,7 @@ OTHER_VALUES = {
     "pooling": "max",
     "interpolation": "nearest",
     "exif_orientation": "ignore",
+    "decode": "scaled",
 }
 SAME_FEATURES = {"weights": "file:///copy-of-vgg16.h5"}
 
@@ -37,6 +39,12 @@ def test_a_spec_survives_json() -> None:
 
 def test_the_fingerprint_is_stable_over_releases() -> None:
     assert RESOLVED.fingerprint == "4130898fc1e7cb9b"
+
+
+def test_a_spec_from_before_there_was_decode_is_read_with_its_fingerprint() -> None:
+    fields = RESOLVED.to_dict()
+    assert fields.pop("decode") == "exact"
+    assert FeatureSpec.from_json(json.dumps(fields)).fingerprint == "4130898fc1e7cb9b"
 
 
 @pytest.mark.parametrize("field", OTHER_VALUES)
@@ -66,6 +74,7 @@ def test_an_open_spec_has_no_fingerprint() -> None:
         ("pooling", "mean", "pooling 'mean' is not one of none, avg, max."),
         ("precision", "float16", "precision 'float16' is not one of float32."),
         ("interpolation", "cubic", "interpolation 'cubic' is not one of"),
+        ("decode", "fast", "decode 'fast' is not one of exact, scaled."),
         ("exif_orientation", "yes", "exif_orientation 'yes' is not one of apply, ignore."),
         ("input_shape", (32, 32, 1), "input_shape 32,32,1 must be height,width,3"),
         ("input_shape", (32, 32), "input_shape 32,32 must be height,width,3"),

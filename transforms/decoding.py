@@ -3,6 +3,9 @@
 On upright 8-bit pictures this equals `keras.utils.load_img(path, target_size=..., interpolation=...)` bit for bit. It
 differs where Keras would be wrong without saying so: pictures are turned upright as their EXIF tag says, and 16-bit
 greys are scaled to 8 bits, where Pillow clips them to white.
+
+With `decode="scaled"` libjpeg makes large JPEGs smaller by 2, 4 or 8 while it decodes them, and only the rest is
+resized. A picture of 12 megapixels then takes 16 to 35 ms instead of 110 to 130.
 """
 
 import dataclasses
@@ -13,6 +16,7 @@ from typing import Final
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from schemas.errors import FailureCode, ImageError
 
@@ -20,7 +24,13 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS: Final = 100_000_000
 MAX_BYTES: Final = 100_000_000
 
+# How many times larger than the target the JPEG decoder leaves a picture at the least, in both sides. Features of 32
+# pictures of 12 megapixels (MobileNet 0.25, 224 pixels) then have a cosine of .99993 with the exact ones, .99989 at the
+# least; with a margin of 1 it was .9994, and .9988 at the least.
+SCALED_MARGIN: Final = 2
+
 _ORIENTATION_TAG: Final = 0x0112
+_ON_THEIR_SIDE: Final = range(5, 9)
 _SIXTEEN_BIT_MODES: Final = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 _RESAMPLINGS: Final = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 
@@ -53,6 +63,7 @@ class DecodingRules:
         width: Pixels of the result.
         interpolation: The name of a Pillow resampling filter.
         apply_exif_orientation: Whether pictures are turned upright.
+        decode: `"exact"`, or `"scaled"`: the JPEG decoder may scale, to `SCALED_MARGIN` times the result or more.
         formats: The names of the Pillow formats that are taken.
         max_pixels: The most pixels (width × height) that are decoded; checked before decoding.
     """
@@ -61,6 +72,7 @@ class DecodingRules:
     width: int
     interpolation: str = "bilinear"
     apply_exif_orientation: bool = True
+    decode: str = "exact"
     formats: tuple[str, ...] = FORMATS
     max_pixels: int = MAX_PIXELS
 
@@ -96,13 +108,15 @@ def decode_image(data: bytes, rules: DecodingRules) -> Picture:
     with _open(data, rules) as image:
         _check_pixels(image, rules)
         try:
+            full_size = _scale_in_decoder(image, rules) if rules.decode == "scaled" else None
             upright = _to_upright(image) if rules.apply_exif_orientation else image
             rgb = _to_rgb(upright)
         except _DECODER_ERRORS as error:
             raise _decoder_error(error) from error
         size = (rules.width, rules.height)
         resized = rgb if rgb.size == size else rgb.resize(size, _RESAMPLINGS[rules.interpolation])
-        return Picture(np.asarray(resized), rgb.width, rgb.height)
+        width, height = full_size or rgb.size
+        return Picture(np.asarray(resized), width, height)
 
 
 def _open(data: bytes, rules: DecodingRules) -> Image.Image:
@@ -139,13 +153,32 @@ def _check_pixels(image: Image.Image, rules: DecodingRules) -> None:
         )
 
 
+def _scale_in_decoder(image: Image.Image, rules: DecodingRules) -> tuple[int, int] | None:
+    """Tells a JPEG's decoder to scale; its mode stays, so that colours are made as they are without it.
+
+    Returns:
+        Width and height of a whole JPEG, upright; None for other formats, which are left alone.
+    """
+    if not isinstance(image, JpegImageFile):
+        return None
+    lies_on_its_side = rules.apply_exif_orientation and _orientation(image) in _ON_THEIR_SIDE
+    width, height = image.size
+    least = (SCALED_MARGIN * rules.width, SCALED_MARGIN * rules.height)
+    image.draft(None, least[::-1] if lies_on_its_side else least)
+    return (height, width) if lies_on_its_side else (width, height)
+
+
 def _to_upright(image: Image.Image) -> Image.Image:
     image.load()
+    return ImageOps.exif_transpose(image) if _orientation(image) in range(2, 9) else image
+
+
+def _orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation; of formats other than JPEG only a loaded image may know it."""
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except _DECODER_ERRORS:
-        return image  # A broken EXIF block says nothing of the picture beside it.
-    return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
+        return 1  # A broken EXIF block says nothing of the picture beside it.
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

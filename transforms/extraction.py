@@ -86,6 +86,7 @@ class Extraction:
             width=width,
             interpolation=self.spec.interpolation,
             apply_exif_orientation=self.spec.exif_orientation == "apply",
+            decode=self.spec.decode,
             formats=self.formats,
             max_pixels=self.max_pixels,
         )

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 KERAS_FILE: Final = "base.keras"
 OPENVINO_FILES: Final = ("base.xml", "base.bin")
+CONV_BASE_FILES: Final = (KERAS_FILE, *OPENVINO_FILES)
 _MARKER: Final = "published.json"
 
 P = ParamSpec("P")
@@ -74,7 +75,7 @@ class PreparedConvBase:
         fs, root = file_system(uri)
         if fs.exists(f"{root}/{_MARKER}"):
             return uri
-        publish_files(self.folder, (KERAS_FILE, *OPENVINO_FILES), uri, self.spec)
+        publish_files(self.folder, CONV_BASE_FILES, uri, self.spec)
         return uri
 
 
@@ -108,6 +109,13 @@ def summarise_conv_base(spec: FeatureSpec) -> str:
         InvalidSpec: If Keras cannot build it.
     """
     return in_keras_process(_summarise, spec)
+
+
+def published_spec(conv_base_uri: str) -> FeatureSpec:
+    """Returns the spec of a published conv base."""
+    fs, root = file_system(conv_base_uri)
+    marker = json.loads(fs.cat_file(f"{root}/{_MARKER}"))
+    return FeatureSpec.from_json(json.dumps(marker["spec"]))
 
 
 def fetch_published(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:

@@ -1,0 +1,142 @@
+"""An extraction as a job: made of a command's options, then run to its row in `runs`."""
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipelines.preparation import new_run
+from pipelines.progress import shown_progress
+from pipelines.runners import (
+    beam_options,
+    explained_failures,
+    find_runner,
+    recorded_options,
+    runner_name,
+    threads_a_process,
+)
+from schemas.errors import RunFailed
+from schemas.runs import Run
+from schemas.store import FeatureStore
+from transforms.engines import choose_engine
+from transforms.extraction import Extraction, Reuse
+from transforms.planning import RetryFailures
+from transforms.sources import ListingRules, Source
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Everything that an extraction needs to know.
+
+    Attributes:
+        sources: Where the images are.
+        rules: How the sources are read.
+        store: Where the features go.
+        run: The run.
+        retry: Which known failures are tried again.
+        shard_size: Images a shard.
+        extraction: What workers need to know.
+        options: Beam's options.
+    """
+
+    sources: Sequence[Source]
+    rules: ListingRules
+    store: FeatureStore
+    run: Run
+    retry: RetryFailures
+    shard_size: int
+    extraction: Extraction
+    options: "PipelineOptions"
+
+
+def new_job(
+    given: argparse.Namespace,
+    sources: Sequence[Source],
+    rules: ListingRules,
+    store: FeatureStore,
+    beam_arguments: Sequence[str],
+) -> Job:
+    """Returns a job that begins now, and sees to it that the store has the columns that it carries along.
+
+    Args:
+        given: The command's options.
+        sources: Where the images are.
+        rules: How the sources are read.
+        store: Where the features go.
+        beam_arguments: Beam's own arguments, checked.
+
+    Raises:
+        InvalidInput: If a carried column is in the store with another type.
+        InvalidSpec: If a carried column has a name that is taken.
+    """
+    store.carry(rules.carried)
+    options = beam_options(beam_arguments)
+    engine = choose_engine(given.engine)
+    run = new_run(given, engine, runner_name(options), recorded_options(options))
+    return Job(
+        sources=sources,
+        rules=rules,
+        store=store,
+        run=run,
+        retry=RetryFailures(given.retry_failures),
+        shard_size=given.shard_size,
+        extraction=Extraction(
+            store_uri=store.uri,
+            spec=store.spec,
+            schema=pa.schema(store.features().schema()),
+            run_id=run.run_id,
+            ds=run.ds,
+            engine=engine,
+            batch_size=given.batch_size,
+            formats=given.formats,
+            max_pixels=given.max_pixels,
+            max_bytes=given.max_bytes,
+            reuse=Reuse(given.reuse),
+            threads=given.threads or threads_a_process(options),
+        ),
+        options=options,
+    )
+
+
+def run_job(job: Job) -> Mapping[str, Any]:
+    """Runs a job to its end, and returns its row in `runs`.
+
+    Raises:
+        RunFailed: If it cannot be completed.
+    """
+    with shown_progress(), explained_failures():
+        extract(job)
+    row = job.store.find_run(job.run.run_id)
+    if row is None:
+        raise RunFailed(f"The pipeline ended, but {job.store.uri}/runs has no row for the run {job.run.run_id}.")
+    return row
+
+
+def extract(job: Job) -> None:
+    """Runs the pipeline of an extraction.
+
+    Raises:
+        RuntimeError: If a worker fails for good.
+    """
+    import apache_beam as beam
+
+    from transforms.steps import CommitRun, ExtractFeatures, ListImages, MakeShards, SkipExtracted
+
+    with beam.Pipeline(runner=find_runner(job.options), options=job.options) as root:
+        listing = (
+            root
+            | ListImages(job.sources, job.rules)  # refs and counts
+            | SkipExtracted(job.store, job.retry)  # those not in the table yet
+        )
+        fragments = (
+            listing
+            | MakeShards(job.shard_size)  # shards of refs
+            | beam.Reshuffle()
+            | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
+        )
+        fragments | CommitRun(job.store, job.run, listing.counts)
