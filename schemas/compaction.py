@@ -1,8 +1,8 @@
 """Compaction: small files together, the rows and their bytes untouched.
 
-`DeltaTable.optimize.compact` does the same, but holds far more (1 GB of feature maps, one task, target 1 GB: 2.5 GB at
-its peak, 1.0 GB with row groups of 16 MiB; this module 0.5 GB, in half the time), dictionary-encodes the floats of a
-list whatever its properties say, and writes statistics of the first 32 columns only (deltalake 1.6.6).
+`DeltaTable.optimize.compact` does the same, but commits once at its end, so that any other commit meanwhile costs all of
+its work, and holds more: of 2 GB of feature maps in 41 files, 2.5 GB at its peak as it comes, and 1.1 GB with one task, row
+groups of 16 MiB and no dictionaries, in 12 s; this module 0.35 GB, in 24 s on the same two cores (deltalake 1.6.6).
 """
 
 import dataclasses

@@ -31,7 +31,7 @@ RECEIPTS: Final = "receipts"
 
 _TABLES: Final = (TableName.FEATURES, TableName.FAILURES, TableName.RUNS, TableName.TAKEDOWNS)
 _OF_RUNS: Final = (TableName.FEATURES, TableName.FAILURES)
-_FRAGMENT: Final = re.compile(r"(?P<run_id>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.parquet")
+_FRAGMENT: Final = re.compile(r"(?P<run_id>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-[a-z0-9-]+)?\.parquet")
 _OF_NO_RUN: Final = frozenset({COMPACTED, TAKEDOWN, "superseded"})
 
 
