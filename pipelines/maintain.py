@@ -158,7 +158,7 @@ def _vacuum(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
     if given.dry_run:
         yield from waste.uris
     else:
-        remove_waste(waste)
+        remove_waste(store.uri, waste)
     yield (
         f"{'Would remove' if given.dry_run else 'Removed'} {len(waste.old)} files of older versions, "
         f"{len(waste.uncommitted)} uncommitted fragments and {len(waste.receipts)} receipts, {_megabytes(waste.size)}."

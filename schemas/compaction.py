@@ -1,8 +1,9 @@
 """Compaction: small files together, the rows and their bytes untouched.
 
-`DeltaTable.optimize.compact` does the same, but commits once at its end, so that any other commit meanwhile costs all of
-its work, and holds more: of 2 GB of feature maps in 41 files, 2.5 GB at its peak as it comes, and 1.1 GB with one task, row
-groups of 16 MiB and no dictionaries, in 12 s; this module 0.35 GB, in 24 s on the same two cores (deltalake 1.6.6).
+`DeltaTable.optimize.compact` does the same, but commits once at its end, so that any other commit meanwhile costs all
+of its work, and holds more: of 2 GB of feature maps in 41 files, 2.5 GB at its peak as it comes, and 1.1 GB with one
+task, row groups of 16 MiB and no dictionaries, in 12 s; this module 0.35 GB, in 24 s on the same two cores (deltalake
+1.6.6).
 """
 
 import dataclasses

@@ -18,7 +18,7 @@ from typing import Any, Final
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from schemas.delta import open_table
+from schemas.delta import open_table, paths_of
 from schemas.fragments import TableName
 from schemas.merging import COMPACTED, TAKEDOWN
 from schemas.storage import file_system, join, modified_at
@@ -102,9 +102,16 @@ def find_waste(store_uri: str, retention: datetime.timedelta, now: datetime.date
     )
 
 
-def remove_waste(waste: Waste) -> None:
-    """Removes the files; those that another vacuum has removed meanwhile are no matter."""
+def remove_waste(store_uri: str, waste: Waste) -> None:
+    """Removes the files, but none that a run has adopted or a restoration has brought back since they were found.
+
+    Files that another vacuum has removed meanwhile are no matter.
+    """
+    tables = {name: _open(store_uri, name) for name in _TABLES}
+    needed = {join(store_uri, name, path) for name, table in tables.items() if table for path in paths_of(table)}
     for uri in waste.uris:
+        if uri in needed:
+            continue
         fs, path = file_system(uri)
         try:
             fs.rm_file(path)
@@ -156,5 +163,7 @@ def _file(folder: str, path: str, info: Mapping[str, Any], owner: str) -> _File:
 def _find(folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     fs, root = file_system(folder)
     root = root.rstrip("/")
+    # What is live is judged by what was written last: a listing of this process from before will not do.
+    fs.invalidate_cache()
     for path, info in fs.find(root, detail=True).items():
         yield path.removeprefix(f"{root}/"), info

@@ -70,7 +70,7 @@ def test_no_version_after_a_takedown_shows_the_image(store: FeatureStore) -> Non
 
 
 def test_a_version_that_was_vacuumed_cannot_be_restored(store: FeatureStore) -> None:
-    remove_waste(find_waste(store.uri, datetime.timedelta(0), datetime.datetime.now(datetime.UTC)))
+    remove_waste(store.uri, find_waste(store.uri, datetime.timedelta(0), datetime.datetime.now(datetime.UTC)))
     for attempt in (plan_restoration, restore):
         with pytest.raises(UsageError, match="Version 1 cannot be restored: 1 of its files were vacuumed"):
             attempt(store.uri, 1)

@@ -133,7 +133,7 @@ def test_after_a_vacuum_the_bytes_are_gone(store: FeatureStore) -> None:
     assert len(holding) == 2
     take_down(store.uri, uris("b"), None)
     assert all(path.exists() for path in holding)
-    remove_waste(find_waste(store.uri, datetime.timedelta(0), datetime.datetime.now(datetime.UTC)))
+    remove_waste(store.uri, find_waste(store.uri, datetime.timedelta(0), datetime.datetime.now(datetime.UTC)))
     assert not [path for path in folder.rglob("*.parquet") if SECRET.tobytes() in _floats(path)]
     assert sorted(contents(store)) == [("a", "1"), ("c", "1"), ("e", "1")]
     assert failed(store) == ["d"]

@@ -10,6 +10,7 @@ import pytest
 from schemas.compaction import compact
 from schemas.delta import paths_of
 from schemas.fragments import TableName
+from schemas.restoration import restore
 from schemas.store import FeatureStore
 from schemas.vacuum import RETENTION, Waste, find_waste, remove_waste
 from tests.test_store import SPEC, commit, contents, fragment
@@ -69,10 +70,10 @@ def test_files_of_older_versions_go_after_the_retention(store: FeatureStore) -> 
     assert names(found.old) == {path.rpartition("/")[2] for path in old}
     assert found.size > 0
     assert contents(store) == before
-    remove_waste(found)
+    remove_waste(store.uri, found)
     assert contents(store) == before
     assert len(list(folder(store).rglob("features/ds=*/*.parquet"))) == 1
-    remove_waste(found)
+    remove_waste(store.uri, found)
 
 
 def test_fragments_and_receipts_of_runs_that_died_long_ago_go(store: FeatureStore) -> None:
@@ -80,7 +81,7 @@ def test_fragments_and_receipts_of_runs_that_died_long_ago_go(store: FeatureStor
     found = waste(store)
     assert (names(found.uncommitted), names(found.receipts), found.live_runs) == ({dead.name}, {receipt.name}, ())
     assert found.uris[0].endswith(".json"), "a receipt goes before the fragment that it describes"
-    remove_waste(found)
+    remove_waste(store.uri, found)
     assert not dead.exists()
     assert not receipt.exists()
     assert sorted(contents(store)) == [("a", "1"), ("b", "1")]
@@ -88,14 +89,14 @@ def test_fragments_and_receipts_of_runs_that_died_long_ago_go(store: FeatureStor
 
 def test_all_files_of_a_live_run_stay_however_old(store: FeatureStore) -> None:
     kept = [leave(store, "long", 20), leave_receipt(store, "long", 20), leave(store, "long", 0.1)]
-    remove_waste(found := waste(store))
+    remove_waste(store.uri, found := waste(store))
     assert found.live_runs == ("long",)
     assert all(path.exists() for path in kept)
 
 
 def test_a_receipt_that_may_be_adopted_keeps_its_fragment(store: FeatureStore) -> None:
     kept = [leave(store, "killed", 8), leave_receipt(store, "killed", 6)]
-    remove_waste(waste(store))
+    remove_waste(store.uri, waste(store))
     assert all(path.exists() for path in kept)
 
 
@@ -103,7 +104,7 @@ def test_runs_of_the_last_day_are_live_whatever_the_retention(store: FeatureStor
     running, dead = leave(store, "running", 0.5), leave(store, "dead", 1.5)
     found = waste(store, datetime.timedelta(0))
     assert (names(found.uncommitted), found.live_runs) == ({dead.name}, ("running",))
-    remove_waste(found)
+    remove_waste(store.uri, found)
     assert running.exists()
 
 
@@ -117,3 +118,12 @@ def test_a_committed_fragment_never_goes(store: FeatureStore) -> None:
     for path in paths_of(store.features()):
         aged(folder(store) / "features" / path, 1000)
     assert waste(store, datetime.timedelta(0)).uris == ()
+
+
+def test_files_that_came_back_since_they_were_found_stay(store: FeatureStore) -> None:
+    before = contents(store)
+    compact(store.uri, TableName.FEATURES)
+    found = waste(store, datetime.timedelta(0))
+    restore(store.uri, 1)
+    remove_waste(store.uri, found)
+    assert contents(store) == before
