@@ -126,7 +126,7 @@ def test_airflow_takes_the_dag(tmp_path: Path) -> None:
     shutil.copy(DAG, tmp_path)
     code = (
         "from airflow.models import DagBag; "
-        f"bag = DagBag({str(tmp_path)!r}, include_examples=False); "
+        f"bag = DagBag({str(tmp_path)!r}); "
         "assert not bag.import_errors, bag.import_errors; "
         "dag = bag.dags['convbase_nightly_backfill']; "
         "print(sorted(dag.task_ids), dag.max_active_runs, dag.catchup)"
