@@ -28,7 +28,7 @@ SECRET = np.float32(1234.5678)
 def store(tmp_path: Path) -> FeatureStore:
     store = FeatureStore.create(str(tmp_path / "a store #1"), SPEC)
     commit(store, "r1", fragment(store, {"a": 1, "b": float(SECRET)}), fragment(store, {"c": 3}))
-    store.commit_fragments(TableName.FAILURES, "r1", [failure_fragment(store, "b", "d")])
+    store.commit_fragments(TableName.FAILURES, "r1", [failure_fragment(store, "d", "e")])
     return store
 
 
@@ -57,20 +57,20 @@ def recorded(store: FeatureStore) -> list[tuple[str, str | None]]:
 
 def test_the_rows_go_in_one_commit_a_table(store: FeatureStore) -> None:
     versions = store.features().version(), store.failures().version()
-    done = take_down(store.uri, uris("b", "c", "nobody"), "asked for")
-    assert done == Takedown(uris=3, recorded=3, absent=1, rows={TableName.FEATURES: 2, TableName.FAILURES: 1})
+    done = take_down(store.uri, uris("b", "c", "d", "nobody"), "asked for")
+    assert done == Takedown(uris=4, recorded=4, absent=1, rows={TableName.FEATURES: 2, TableName.FAILURES: 1})
     assert contents(store) == {("a", "1"): 1}
-    assert failed(store) == ["d"]
+    assert failed(store) == ["e"]
     assert (store.features().version(), store.failures().version()) == (versions[0] + 1, versions[1] + 1)
-    assert recorded(store) == [("b", "asked for"), ("c", "asked for"), ("nobody", "asked for")]
+    assert recorded(store) == [(uri, "asked for") for uri in ("b", "c", "d", "nobody")]
 
 
 def test_a_plan_says_the_same_and_changes_nothing(store: FeatureStore) -> None:
     before = contents(store)
-    planned = plan_takedown(store.uri, uris("b", "c", "nobody"))
+    planned = plan_takedown(store.uri, uris("b", "d", "nobody"))
     assert contents(store) == before
     assert open_takedowns(store.uri) is None
-    assert take_down(store.uri, uris("b", "c", "nobody"), None) == planned
+    assert take_down(store.uri, uris("b", "d", "nobody"), None) == planned
 
 
 def test_taking_down_again_records_nothing_twice(store: FeatureStore) -> None:
@@ -131,12 +131,12 @@ def test_after_a_vacuum_the_bytes_are_gone(store: FeatureStore) -> None:
     folder = Path(store.uri.removeprefix("file://"))
     holding = [path for path in folder.rglob("*.parquet") if SECRET.tobytes() in _floats(path)]
     assert len(holding) == 2
-    take_down(store.uri, uris("b"), None)
+    take_down(store.uri, uris("b", "d"), None)
     assert all(path.exists() for path in holding)
     remove_waste(store.uri, find_waste(store.uri, datetime.timedelta(0), datetime.datetime.now(datetime.UTC)))
     assert not [path for path in folder.rglob("*.parquet") if SECRET.tobytes() in _floats(path)]
     assert sorted(contents(store)) == [("a", "1"), ("c", "1"), ("e", "1")]
-    assert failed(store) == ["d"]
+    assert failed(store) == ["e"]
     with pytest.raises(FileNotFoundError):
         store.scan(table_version=1).to_arrow()
 
