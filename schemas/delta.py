@@ -20,6 +20,11 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     return DeltaTable(delta_location(uri), version=version, storage_options=delta_storage_options(uri))
 
 
+def paths_of(table: DeltaTable) -> set[str]:
+    """Returns the paths of a snapshot's files, under the table's folder."""
+    return set(pa.table(table.get_add_actions(flatten=True))["path"].to_pylist())
+
+
 def create_table(
     uri: str,
     name: str,

@@ -17,11 +17,13 @@ ROW_GROUP_BYTES: Final = 16 * 2**20
 
 
 class TableName(enum.StrEnum):
-    """The tables to which workers write."""
+    """The tables whose files are written here; workers write to the first three."""
 
     FEATURES = "features"
     FAILURES = "failures"
     PREDICTIONS = "predictions"
+    RUNS = "runs"
+    TAKEDOWNS = "takedowns"
 
 
 @dataclasses.dataclass(frozen=True)

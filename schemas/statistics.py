@@ -6,6 +6,7 @@ a PyArrow dataset) and skip the file.
 
 import datetime
 import json
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import pyarrow as pa
@@ -40,14 +41,21 @@ class FileStatistics:
 
     def to_json(self) -> str:
         """Returns the statistics as the Delta log wants them; bounds of long texts are cut, the upper one upwards."""
-        return json.dumps(
-            {
-                "numRecords": self.rows,
-                "minValues": {name: _json_bound(bound) for name, bound in self._least.items()},
-                "maxValues": {name: _json_bound(bound, upper=True) for name, bound in self._greatest.items()},
-                "nullCount": self._nulls,
-            }
-        )
+        return statistics_json(self.rows, self._least, self._greatest, self._nulls)
+
+
+def statistics_json(
+    rows: int, least: Mapping[str, Bound], greatest: Mapping[str, Bound], nulls: Mapping[str, int]
+) -> str:
+    """Returns statistics as the Delta log wants them: rows, and bounds and nulls by column."""
+    return json.dumps(
+        {
+            "numRecords": rows,
+            "minValues": {name: _json_bound(bound) for name, bound in least.items()},
+            "maxValues": {name: _json_bound(bound, upper=True) for name, bound in greatest.items()},
+            "nullCount": dict(nulls),
+        }
+    )
 
 
 def _json_bound(bound: Bound, *, upper: bool = False) -> str | int | float:

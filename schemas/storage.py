@@ -4,6 +4,7 @@ Paths are kept as they are named (never percent-encoded): a `#`, `?`, `%2F`, a s
 comes back exactly.
 """
 
+import datetime
 import errno
 import functools
 import os
@@ -117,6 +118,25 @@ def delta_location(uri: str) -> str:
     if protocol_of(uri) not in {"file", "local"}:
         return canonical_uri(uri)
     return str(file_system(uri)[1])
+
+
+def modified_at(info: Mapping[str, Any]) -> datetime.datetime:
+    """Returns when a file was last written, from what its file system says of it.
+
+    Args:
+        info: One entry of `fsspec`'s `ls(detail=True)` or `info`.
+
+    Raises:
+        KeyError: If it says nothing of it.
+    """
+    names = ("mtime", "LastModified", "last_modified", "updated", "created")
+    told = next((info[name] for name in names if info.get(name) is not None), None)
+    if told is None:
+        raise KeyError(f"The storage does not say when {info.get('name')} was written.")
+    if isinstance(told, int | float):
+        return datetime.datetime.fromtimestamp(told, datetime.UTC)
+    moment = datetime.datetime.fromisoformat(told) if isinstance(told, str) else told
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
 
 
 def check_writable(uri: str) -> None:

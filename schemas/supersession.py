@@ -30,10 +30,10 @@ def superseding_actions(
     """
     if not superseding_paths:
         return
-    changed = pa.chunked_array([_read_uris(join(table_uri, path)) for path in superseding_paths]).combine_chunks()
-    for path in _files_that_may_hold(table, changed):
+    changed = pa.chunked_array([read_uris(join(table_uri, path)) for path in superseding_paths]).combine_chunks()
+    for path in files_that_may_hold(table, changed):
         file_uri = join(table_uri, path)
-        stale = pc.is_in(_read_uris(file_uri), value_set=changed)
+        stale = pc.is_in(read_uris(file_uri), value_set=changed)
         if not pc.any(stale).as_py():
             continue
         yield RemoveAction(path, True, int(time.time() * 1000), partition_values=partition_values(path))
@@ -41,13 +41,14 @@ def superseding_actions(
             yield add_action(table_uri, _write_without(table_uri, path, changed))
 
 
-def _read_uris(file_uri: str) -> pa.Array:
+def read_uris(file_uri: str) -> pa.Array:
+    """Returns the URIs of a file's rows, in their order."""
     fs, path = file_system(file_uri)
     with fs.open(path, "rb") as file:
         return pq.read_table(file, columns=["uri"]).column(0).combine_chunks()
 
 
-def _files_that_may_hold(table: DeltaTable, uris: pa.Array) -> list[str]:
+def files_that_may_hold(table: DeltaTable, uris: pa.Array) -> list[str]:
     """Returns the files whose range of URIs holds at least one of `uris`; files without statistics always may."""
     files = pa.table(table.get_add_actions(flatten=True))
     if "min.uri" not in files.column_names:

@@ -85,6 +85,14 @@ RUNS: Final = pa.schema(
     ]
 )
 
+TAKEDOWNS: Final = pa.schema(
+    [
+        _URI,
+        commented_field("taken_down_at", TIMESTAMP, "when the image was taken down"),
+        commented_field("reason", pa.string(), "why, in the words of whoever took it down", nullable=True),
+    ]
+)
+
 _RESERVED: Final = frozenset(field.name for field in (*_FEATURES_HEAD, *_FEATURES_TAIL)) | set(REF_SCHEMA.names)
 
 

@@ -17,6 +17,7 @@ from schemas.images import SUPERSEDES
 from schemas.runs import InputCounts
 from schemas.scan import Scan
 from schemas.store import FeatureStore
+from schemas.takedowns import open_takedowns
 
 PARTITIONS: Final = 32
 
@@ -47,34 +48,55 @@ class Snapshot:
         store: The store.
         features_version: The version of `features`.
         failures_version: The version of `failures`.
+        takedowns_version: The version of `takedowns`, or None if nothing was ever taken down.
     """
 
     store: FeatureStore
     features_version: int
     failures_version: int
+    takedowns_version: int | None = None
 
     @classmethod
     def newest(cls, store: FeatureStore) -> "Snapshot":
         """Returns the newest state of a store."""
-        return cls(store, store.features().version(), store.failures().version())
+        takedowns = open_takedowns(store.uri)
+        return cls(
+            store,
+            store.features().version(),
+            store.failures().version(),
+            takedowns.version() if takedowns else None,
+        )
 
 
 def known_images(snapshot: Snapshot, retry: RetryFailures) -> Iterator[pa.RecordBatch]:
-    """Yields the images that need not be looked at again: those with features, and the failures not tried again.
+    """Yields the images that need not be looked at again.
+
+    They are those with features, those that were taken down (in every version), and the failures not tried again.
 
     Args:
         snapshot: The state of the store.
         retry: Which failures are tried again.
 
     Yields:
-        Batches with the columns `uri`, `version` and `has_features`.
+        Batches with the columns `uri`, `version` and `has_features`; a version that is null means every version.
     """
     key = ["uri", "version"]
+    yield from _taken_down(snapshot)
     yield from _marked(Scan(snapshot.store.features(snapshot.features_version), key), has_features=True)
     if retry == RetryFailures.ALL:
         return
     permanent = [("permanent", "=", True)] if retry == RetryFailures.TRANSIENT else None
     yield from _marked(Scan(snapshot.store.failures(snapshot.failures_version), key, permanent), has_features=False)
+
+
+def _taken_down(snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
+    pinned = snapshot.takedowns_version
+    takedowns = open_takedowns(snapshot.store.uri, pinned) if pinned is not None else None
+    if takedowns is None:
+        return
+    for batch in Scan(takedowns, ["uri"]).to_batches():
+        columns = [batch.column("uri"), pa.nulls(batch.num_rows, pa.string()), pa.array([False] * batch.num_rows)]
+        yield pa.RecordBatch.from_arrays(columns, ["uri", "version", _HAS_FEATURES])
 
 
 def _marked(scan: Scan, *, has_features: bool) -> Iterator[pa.RecordBatch]:
@@ -122,6 +144,15 @@ def _first_mentions(uris: pa.ChunkedArray) -> pa.Array:
 
 
 def _is_known(refs: pa.Table, known: pa.Table) -> pa.Array:
+    return pc.or_(_is_known_in_every_version(refs, known), _is_known_in_its_version(refs, known))
+
+
+def _is_known_in_every_version(refs: pa.Table, known: pa.Table) -> pa.Array:
+    in_every_version = known.filter(pc.is_null(known["version"]))["uri"].combine_chunks()
+    return pc.is_in(refs["uri"], value_set=in_every_version)
+
+
+def _is_known_in_its_version(refs: pa.Table, known: pa.Table) -> pa.Array:
     key = ["uri", "version"]
     rows = refs.select(key).append_column("row", pa.array(np.arange(refs.num_rows)))
     found = rows.join(known.select(key), key, join_type="left semi")["row"].to_numpy()

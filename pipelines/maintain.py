@@ -1,0 +1,228 @@
+"""python -m pipelines.maintain: upkeep of a store, while others read it and write to it.
+
+    python -m pipelines.maintain feature-store compact
+    python -m pipelines.maintain feature-store vacuum --retention=7d --dry_run
+    python -m pipelines.maintain feature-store takedown --uris=gone.txt --reason="withdrawn by the owner"
+    python -m pipelines.maintain feature-store history
+    python -m pipelines.maintain feature-store restore --table_version=12
+
+Exit codes: 0 done; 1 it could not be completed; 2 the command cannot start as it was given.
+"""
+
+import argparse
+import datetime
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from deltalake.exceptions import DeltaError
+
+from pipelines.options import Parser, positive, run_main
+from pipelines.preparation import pinned_version
+from schemas.compaction import TARGET_BYTES, Compaction, compact, plan_compaction, planned
+from schemas.delta import open_table
+from schemas.errors import RunFailed, UsageError, first_line
+from schemas.fragments import TableName
+from schemas.history import table_history
+from schemas.restoration import plan_restoration, restore
+from schemas.storage import join
+from schemas.store import FeatureStore
+from schemas.takedowns import open_takedowns, plan_takedown, take_down
+from schemas.vacuum import LEAST_RETENTION, RETENTION, find_waste, remove_waste
+from transforms.takedown_lists import listed_uris
+
+Command = Callable[[FeatureStore, argparse.Namespace], Iterator[str]]
+
+_VERSIONS_SHOWN: Final = 20
+_MB: Final = 10**6
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's parser."""
+    command = Parser("pipelines.maintain", __doc__.partition("\n")[2].strip())
+    command.add_argument("store", help="the store")
+    commands = command.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    for build in (_compact_parser, _vacuum_parser, _takedown_parser, _history_parser, _restore_parser):
+        build(commands)
+    return command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or cannot be completed.
+    """
+    given = parser().parse_args(list(arguments))
+    run: Command = given.run
+    store = FeatureStore.open(given.store)
+    try:
+        for line in run(store, given):
+            print(line)
+    except (OSError, DeltaError) as error:
+        raise RunFailed(f"{given.command} of {store.uri} could not be completed: {first_line(error)}") from error
+    return 0
+
+
+def _subparser(commands: "argparse._SubParsersAction[Parser]", name: str, run: Command, what: str) -> Parser:
+    command = commands.add_parser(name, prog=f"pipelines.maintain STORE {name}", description=what, help=what)
+    command.set_defaults(run=run)
+    command.add_argument("--dry_run", action="store_true", help="say what would be done, and stop")
+    return command
+
+
+def _compact_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
+    command = _subparser(commands, "compact", _compact, "merge small files; readers and runs go on meanwhile")
+    command.add_argument(
+        "--target_mb",
+        type=positive,
+        default=TARGET_BYTES // _MB,
+        metavar="N",
+        help=f"about the largest file that is written, in megabytes (default: {TARGET_BYTES // _MB})",
+    )
+
+
+def _vacuum_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
+    command = _subparser(
+        commands, "vacuum", _vacuum, "remove files of older versions, and what runs that died have left"
+    )
+    command.add_argument(
+        "--retention",
+        type=_duration,
+        default=RETENTION,
+        metavar="7d|36h",
+        help="how old a file has to be; versions older than this can no longer be read or restored (default: 7d)",
+    )
+    command.add_argument(
+        "--allow_short_retention",
+        action="store_true",
+        help="take a --retention of less than 24h: readers of older versions fail from then on",
+    )
+
+
+def _takedown_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
+    command = _subparser(
+        commands, "takedown", _takedown, "remove the rows of images, and keep them from ever coming back"
+    )
+    command.add_argument(
+        "--uris", required=True, metavar="FILE", help="a .txt of URIs, or a .csv or .parquet with a column `uri`"
+    )
+    command.add_argument("--reason", metavar="TEXT", help="why; stands in the table `takedowns`")
+
+
+def _history_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
+    command = _subparser(commands, "history", _history, "list the versions of `features`")
+    command.add_argument(
+        "--limit",
+        type=positive,
+        default=_VERSIONS_SHOWN,
+        metavar="N",
+        help=f"how many versions (default: {_VERSIONS_SHOWN})",
+    )
+
+
+def _restore_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
+    command = _subparser(
+        commands, "restore", _restore, "make an older version of `features` the newest, as a new version"
+    )
+    command.add_argument(
+        "--table_version", type=_version, required=True, metavar="N", help="the version; `history` lists them"
+    )
+
+
+def _compact(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+    target = given.target_mb * _MB
+    names = [TableName.FEATURES, TableName.FAILURES, TableName.RUNS]
+    if open_takedowns(store.uri) is not None:
+        names.append(TableName.TAKEDOWNS)
+    for name in names:
+        if given.dry_run:
+            table = open_table(join(store.uri, name))
+            yield _compaction_text(name, planned(table, plan_compaction(table, target)), "would become")
+        else:
+            yield _compaction_text(name, compact(store.uri, name, target), "became")
+
+
+def _compaction_text(name: TableName, done: Compaction, became: str) -> str:
+    text = f"{name}: {done.merged} of {done.files} files, {_megabytes(done.size)}, {became} {done.written}"
+    return f"{text}; {done.lost} more were left, for others changed their files meanwhile." if done.lost else f"{text}."
+
+
+def _vacuum(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+    if given.retention < LEAST_RETENTION and not given.allow_short_retention:
+        raise UsageError(
+            "A --retention of less than 24h takes files away from readers and runs of today; "
+            "say --allow_short_retention if that is meant."
+        )
+    waste = find_waste(store.uri, given.retention, datetime.datetime.now(datetime.UTC))
+    if given.dry_run:
+        yield from waste.uris
+    else:
+        remove_waste(store.uri, waste)
+    yield (
+        f"{'Would remove' if given.dry_run else 'Removed'} {len(waste.old)} files of older versions, "
+        f"{len(waste.uncommitted)} uncommitted fragments and {len(waste.receipts)} receipts, {_megabytes(waste.size)}."
+    )
+    if waste.live_runs:
+        yield f"Uncommitted files of live runs stay: {', '.join(waste.live_runs)}."
+
+
+def _takedown(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+    uris = listed_uris(given.uris)
+    done = plan_takedown(store.uri, uris) if given.dry_run else take_down(store.uri, uris, given.reason)
+    rows = ", ".join(f"{count} of {name}" for name, count in done.rows.items())
+    yield (
+        f"{done.uris} images {'would be' if given.dry_run else 'are'} taken down, {done.recorded} of them newly; "
+        f"rows removed: {rows}."
+    )
+    if done.absent:
+        yield f"{done.absent} of them have no row in the store; should they come later, they are not extracted."
+    if not given.dry_run:
+        yield "Their bytes are in older versions until `vacuum` removes these; published predictions are not touched."
+
+
+def _history(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+    if given.dry_run:
+        yield "Would list the versions; nothing is ever changed by it."
+        return
+    yield f"{'version':>7}  {'committed (UTC)':<19}  {'operation':<14}  {'run':<26}{'rows':>12}{'change':>12}"
+    for entry in table_history(join(store.uri, TableName.FEATURES), given.limit):
+        rows = "" if entry.rows is None else f"{entry.rows:,}"
+        change = "" if entry.change is None else f"{entry.change:+,}"
+        yield (
+            f"{entry.version:>7}  {entry.committed_at:%Y-%m-%d %H:%M:%S}  {entry.operation:<14}  "
+            f"{entry.run_id or '':<26}{rows:>12}{change:>12}"
+        )
+
+
+def _restore(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+    version = pinned_version(store, given.table_version)
+    done = plan_restoration(store.uri, version) if given.dry_run else restore(store.uri, version)
+    yield (
+        f"{'Would restore' if given.dry_run else 'Restored'} version {version} of features over version "
+        f"{done.version}: {done.gone} rows leave, {done.back - done.kept_down} come back."
+    )
+    if done.kept_down:
+        yield f"{done.kept_down} rows of images that were taken down do not come back."
+    yield "`failures` and `runs` stay as they are; the next extraction computes again what is missing."
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / _MB:,.1f} MB"
+
+
+def _version(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a version, which is a whole number")
+    return int(text)
+
+
+def _duration(text: str) -> datetime.timedelta:
+    match = re.fullmatch(r"(\d+)([dh])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of days or hours as 7d or 36h")
+    return datetime.timedelta(**{{"d": "days", "h": "hours"}[match[2]]: int(match[1])})
+
+
+if __name__ == "__main__":
+    run_main(main)

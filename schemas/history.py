@@ -1,0 +1,81 @@
+"""The versions of a table: when, what, by which run.
+
+`DeltaTable.history` finds nothing where the table's path holds a space or a `#` (deltalake 1.6.6), so the log is read
+here.
+"""
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deltalake.exceptions import DeltaError
+
+from schemas.delta import open_table
+from schemas.storage import file_system, join
+from schemas.turns import UPKEEP
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """A version of a table.
+
+    Attributes:
+        version: Its number.
+        committed_at: When it was committed (UTC).
+        operation: What was done: an upkeep command, or else Delta's word for it.
+        run_id: The run that committed, if it was one.
+        rows: Rows of the table after it; None where the log that tells it has expired.
+        change: By how many rows there are more or less than in the version before; None where that is not known.
+    """
+
+    version: int
+    committed_at: datetime.datetime
+    operation: str
+    run_id: str | None
+    rows: int | None
+    change: int | None
+
+
+def table_history(table_uri: str, limit: int) -> Iterator[Version]:
+    """Yields the last versions of a table, the newest first.
+
+    Args:
+        table_uri: The table's folder.
+        limit: How many at most.
+    """
+    newest = open_table(table_uri).version()
+    rows = _rows(table_uri, newest)
+    for version in range(newest, max(-1, newest - limit), -1):
+        info = _commit_info(table_uri, version)
+        if info is None:
+            return
+        before = _rows(table_uri, version - 1) if version else 0
+        yield Version(
+            version=version,
+            committed_at=datetime.datetime.fromtimestamp(info["timestamp"] / 1000, datetime.UTC),
+            operation=info.get(UPKEEP) or info["operation"].lower(),
+            run_id=info.get("run_id"),
+            rows=rows,
+            change=None if rows is None or before is None else rows - before,
+        )
+        rows = before
+
+
+def _rows(table_uri: str, version: int) -> int | None:
+    try:
+        return int(open_table(table_uri, version).count())
+    except DeltaError:
+        return None
+
+
+def _commit_info(table_uri: str, version: int) -> Mapping[str, Any] | None:
+    """Returns what a commit says of itself, or None if the log has expired there."""
+    fs, path = file_system(join(table_uri, "_delta_log", f"{version:020}.json"))
+    try:
+        with fs.open(path, "rb") as log:
+            actions = (json.loads(line) for line in log)
+            return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    except FileNotFoundError:
+        return None

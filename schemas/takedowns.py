@@ -1,0 +1,172 @@
+"""Takedowns: images whose rows leave the store and never come back, under whatever version.
+
+The `takedowns` table is made at the first one. A takedown is recorded there first, and only then leaves the other
+tables, in a commit that takes a turn (`schemas/turns.py`) even if it removes nothing: a run that looked into
+`takedowns` before it was recorded then has to look again before it commits.
+"""
+
+import dataclasses
+import datetime
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+from deltalake.transaction import RemoveAction
+
+from schemas.commits import add_action, partition_values
+from schemas.delta import TableAction, create_table, open_table
+from schemas.fragments import TableName
+from schemas.merging import TAKEDOWN, Keep, merge_files
+from schemas.scan import Scan
+from schemas.storage import join
+from schemas.supersession import files_that_may_hold, read_uris
+from schemas.tables import TAKEDOWNS, TIMESTAMP
+from schemas.turns import commit_in_turn
+
+TAKEN_FROM: Final = (TableName.FEATURES, TableName.FAILURES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Takedown:
+    """What a takedown did, or would do.
+
+    Attributes:
+        uris: Images asked for.
+        recorded: Of these, images that had not been taken down before.
+        absent: Of these, images of which neither table had a row.
+        rows: Rows that left, by table.
+    """
+
+    uris: int
+    recorded: int
+    absent: int
+    rows: dict[TableName, int]
+
+
+def open_takedowns(store_uri: str, version: int | None = None) -> DeltaTable | None:
+    """Opens the `takedowns` table, or returns None if nothing was ever taken down."""
+    try:
+        return open_table(join(store_uri, TableName.TAKEDOWNS), version)
+    except TableNotFoundError:
+        return None
+
+
+def taken_down(store_uri: str, uris: pa.Array) -> pa.Array:
+    """Says which images were taken down, as of now.
+
+    Whoever commits rows asks this after having opened the snapshot on which the commit builds, and leaves out the rows
+    for which it is true. Holds one batch of the table in memory.
+
+    Args:
+        store_uri: The store.
+        uris: string [n], in canonical form.
+
+    Returns:
+        bool [n].
+    """
+    table = open_takedowns(store_uri)
+    mask = pa.array(np.zeros(len(uris), bool))
+    if table is None:
+        return mask
+    for batch in Scan(table, ["uri"]).to_batches():
+        mask = pc.or_(mask, pc.is_in(uris, value_set=batch.column("uri")))
+    return mask
+
+
+def plan_takedown(store_uri: str, uris: pa.Array) -> Takedown:
+    """Returns what `take_down` would do; reads the files that may hold the images, and changes nothing."""
+    gone = {}
+    for name in TAKEN_FROM:
+        table_uri = join(store_uri, name)
+        gone[name] = _together(held.gone for held in _holding(table_uri, open_table(table_uri), uris))
+    return _outcome(uris, taken_down(store_uri, uris), gone)
+
+
+def take_down(store_uri: str, uris: pa.Array, reason: str | None) -> Takedown:
+    """Takes images down: records them, then removes their rows in one commit a table. Doing it again changes nothing.
+
+    The bytes are in the files of older versions until these are vacuumed.
+
+    Args:
+        store_uri: The store.
+        uris: string [n], in canonical form, each once. Images that the store has never seen are taken down all the
+            same: they may come later.
+        reason: Why, for the record.
+
+    Raises:
+        RunFailed: If others commit faster than this can.
+    """
+    before = taken_down(store_uri, uris)
+    _record(store_uri, uris.filter(pc.invert(before)), reason)
+    return _outcome(uris, before, {name: _remove(join(store_uri, name), name, uris) for name in TAKEN_FROM})
+
+
+def _record(store_uri: str, uris: pa.Array, reason: str | None) -> None:
+    if not len(uris):
+        return
+    table_uri = join(store_uri, TableName.TAKEDOWNS)
+    create_table(table_uri, TableName.TAKEDOWNS, TAKEDOWNS)
+    now = pa.scalar(datetime.datetime.now(datetime.UTC), TIMESTAMP)
+    columns = [uris, pa.repeat(now, len(uris)), pa.repeat(pa.scalar(reason, pa.string()), len(uris))]
+    write_deltalake(open_table(table_uri), pa.Table.from_arrays(columns, schema=TAKEDOWNS), mode="append")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Holding:
+    """A file with rows that are to go: its path, the URIs of these rows, and whether they are all of its rows."""
+
+    path: str
+    gone: pa.Array
+    whole: bool
+
+
+def _holding(table_uri: str, table: DeltaTable, uris: pa.Array) -> Iterator[_Holding]:
+    for path in files_that_may_hold(table, uris):
+        stored = read_uris(join(table_uri, path))
+        gone = stored.filter(pc.is_in(stored, value_set=uris))
+        if len(gone):
+            yield _Holding(path, gone, len(gone) == len(stored))
+
+
+def _remove(table_uri: str, name: TableName, uris: pa.Array) -> pa.Array:
+    """Removes the rows of images from a table in one commit; returns the URIs of these rows."""
+    gone: list[pa.Array] = []
+
+    def actions_on(table: DeltaTable) -> list[TableAction]:
+        gone.clear()
+        actions: list[TableAction] = []
+        for held in _holding(table_uri, table, uris):
+            gone.append(held.gone)
+            now = int(time.time() * 1000)
+            actions.append(RemoveAction(held.path, True, now, partition_values=partition_values(held.path)))
+            if not held.whole:
+                rest = merge_files(table_uri, name, table, [held.path], why=TAKEDOWN, keep=without(uris))
+                actions.append(add_action(table_uri, rest))
+        return actions
+
+    commit_in_turn(table_uri, "takedown", actions_on)
+    return _together(gone)
+
+
+def without(uris: pa.Array) -> Keep:
+    """Returns what keeps the rows of all images but these."""
+    return lambda rows: pc.invert(pc.is_in(rows.column("uri"), value_set=uris))
+
+
+def _together(arrays: Iterable[pa.Array]) -> pa.Array:
+    return pa.chunked_array(arrays, pa.string()).combine_chunks()
+
+
+def _outcome(uris: pa.Array, before: pa.Array, gone: Mapping[TableName, pa.Array]) -> Takedown:
+    seen = _together(gone.values())
+    return Takedown(
+        uris=len(uris),
+        recorded=pc.sum(pc.invert(before)).as_py() or 0,
+        absent=pc.sum(pc.invert(pc.is_in(uris, value_set=seen))).as_py() or 0,
+        rows={name: len(rows) for name, rows in gone.items()},
+    )
