@@ -17,15 +17,14 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import Field
 
-from schemas.commits import add_action
-from schemas.delta import TableAction, commit_actions, commit_properties, committed, create_table, open_table
+from schemas.delta import commit_once, commit_properties, create_table, open_table
 from schemas.errors import InvalidInput, SpecMismatch, StoreNotFound, StoreNotWritable
+from schemas.fragment_commits import Commit, FragmentCommit
 from schemas.fragments import Fragment, TableName
 from schemas.runs import Run, RunOutcome, run_row
 from schemas.scan import Scan, Where
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
-from schemas.supersession import superseding_actions
 from schemas.tables import FAILURES, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
@@ -159,41 +158,47 @@ class FeatureStore:
         if missing:
             table.alter.add_columns([Field.from_arrow(field) for field in missing])
 
-    def commit_fragments(self, name: TableName, run_id: str, fragments: Iterable[Fragment]) -> int:
-        """Makes the rows of fragments visible in one atomic commit, once a run, whatever is tried again.
+    def commit_fragments(
+        self,
+        name: TableName,
+        commit_id: str,
+        fragments: Iterable[Fragment],
+        planned_on: Mapping[TableName, int] | None = None,
+    ) -> Commit:
+        """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
 
-        Older rows of images in superseding fragments go in the same commit, so that no reader ever sees an image twice
-        or not at all.
+        Rows that others have committed since are left out, and older rows of images in superseding fragments go in the
+        same commit, so that no reader ever sees an image twice or not at all.
 
         Args:
             name: The table.
-            run_id: The run; a second commit under the same name does nothing.
+            commit_id: The commit; a second one under the same name does nothing.
             fragments: Fragments of that table, complete on storage.
+            planned_on: The versions of the tables that were looked at when the fragments were planned; what has been
+                committed since is looked at now, which is everything where nothing is told.
 
         Returns:
-            The version of the table after the commit.
+            What was committed.
 
         Raises:
             FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
+            RunFailed: If it could not be committed.
         """
-        table = open_table(join(self.uri, name))
-        new = list(fragments)
-        if committed(table, run_id) or not new:
-            return table.version()
-        table_uri = join(self.uri, name)
-        actions: list[TableAction] = [add_action(table_uri, fragment) for fragment in new]
-        actions += superseding_actions(table_uri, table, [fragment.path for fragment in new if fragment.supersedes])
-        commit_actions(table, run_id, actions, _PARTITIONED_BY)
-        return open_table(table_uri).version()
+        committing = FragmentCommit(self.uri, name, commit_id, list(fragments), planned_on or {})
+        return committing.commit(_PARTITIONED_BY)
 
     def record_run(self, run: Run, outcome: RunOutcome) -> None:
-        """Writes the row of a run, once a run, whatever is tried again."""
-        table = self.runs()
-        if not committed(table, run.run_id):
-            row = run_row(run, outcome, self.spec)
-            write_deltalake(table, row, mode="append", commit_properties=commit_properties(run.run_id))
+        """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added."""
+        row = run_row(run, outcome, self.spec)
+
+        def write(table: DeltaTable) -> bool:
+            properties = commit_properties(run.commit_id)
+            write_deltalake(table, row, mode="append", schema_mode="merge", commit_properties=properties)
+            return True
+
+        commit_once(join(self.uri, _RUNS), run.commit_id, write)
 
     def find_run(self, run_id: str) -> dict[str, Any] | None:
-        """Returns the row of a run by column, or None if it has not ended."""
-        rows = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().to_pylist()
-        return rows[0] if rows else None
+        """Returns the row of a run by column, the last one if it was begun several times, or None if it has not ended."""
+        rows = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().sort_by("ended_at").to_pylist()
+        return rows[-1] if rows else None

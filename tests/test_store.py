@@ -55,7 +55,7 @@ def fragment(store: FeatureStore, rows: dict[str, float], version: str = "1", *,
 
 
 def commit(store: FeatureStore, run_id: str, *fragments: Fragment) -> int:
-    return store.commit_fragments(TableName.FEATURES, run_id, fragments)
+    return store.commit_fragments(TableName.FEATURES, run_id, fragments).version
 
 
 def contents(store: FeatureStore) -> dict[tuple[str, str], float]:
