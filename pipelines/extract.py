@@ -4,7 +4,8 @@
     python -m pipelines.extract --input=photos/ --labels_from=parent --conv_base=VGG16 --output=store
 
 Without --input it draws sample pictures and computes their features with random weights, offline.
-Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command cannot start as it was given.
+Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command cannot start as it was given; 3 its
+--time_budget was used up, nothing of it is visible, and the next run goes on from there.
 """
 
 import argparse
@@ -36,12 +37,13 @@ from pipelines.preparation import (
 from pipelines.progress import shown_progress
 from pipelines.runners import explained_failures, find_runner, parse_command, recorded_options, runner_name
 from pipelines.summary import planned_text, summary_text, write_summary
-from schemas.errors import RunFailed
-from schemas.runs import Run
+from schemas.errors import RunFailed, RunStopped
+from schemas.receipts import remove_receipts
+from schemas.runs import Run, RunState
 from schemas.store import FeatureStore
 from schemas.tables import check_carried
 from transforms.extraction import Extraction
-from transforms.planning import RetryFailures
+from transforms.planning import RetryFailures, Snapshot
 from transforms.publishing import prepare_conv_base
 from transforms.sources import ListingRules, Source
 
@@ -92,6 +94,7 @@ def main(arguments: Sequence[str]) -> int:
             max_pixels=given.max_pixels,
             max_bytes=given.max_bytes,
             decode_threads=os.cpu_count() or 1,
+            deadline=run.started_at + given.time_budget if given.time_budget else None,
         ),
     )
     try:
@@ -103,6 +106,9 @@ def main(arguments: Sequence[str]) -> int:
             write_summary(given.summary, row)
     if row is None:
         raise RunFailed(f"The pipeline ended, but {store.uri}/runs has no row for the run {run.run_id}.")
+    if row["state"] == RunState.STOPPED:
+        raise RunStopped(row["message"])
+    remove_receipts(store.uri, run.run_id, store.features_paths())
     print(summary_text(row, store))
     return 0
 
@@ -142,21 +148,33 @@ def extract(job: Job, options: "PipelineOptions") -> None:
     """
     import apache_beam as beam
 
-    from transforms.steps import CommitRun, ExtractFeatures, ListImages, MakeShards, SkipExtracted
+    from transforms.steps import (
+        AdoptFinished,
+        BeginInTime,
+        CommitRun,
+        ExtractFeatures,
+        ListImages,
+        MakeShards,
+        SkipExtracted,
+    )
 
+    snapshot = Snapshot.newest(job.store)
     with beam.Pipeline(runner=find_runner(options), options=options) as root:
-        listing = (
+        plan = (
             root
             | ListImages(job.sources, job.rules)  # refs and counts
-            | SkipExtracted(job.store, job.retry)  # those not in the table yet
+            | SkipExtracted(snapshot, job.retry)  # those not in the table yet
         )
-        fragments = (
-            listing
+        begun = (
+            plan
             | MakeShards(job.shard_size)  # shards of refs
             | beam.Reshuffle()
-            | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
+            | BeginInTime(job.extraction.deadline)
         )
-        fragments | CommitRun(job.store, job.run, listing.counts)
+        computed = begun.refs | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
+        adopted = plan.finished | AdoptFinished(job.store.uri, job.run.run_id)  # those of runs that were killed
+        counts = (plan.counts, begun.counts) | "Counts" >> beam.Flatten()
+        (computed, adopted) | "Fragments" >> beam.Flatten() | CommitRun(snapshot, job.run, counts)
 
 
 def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: ListingRules) -> str:
@@ -175,7 +193,8 @@ def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: Listing
             spec = prepare_conv_base(new_spec(given), Path(folder)).spec
     root = beam.Pipeline(runner=FnApiRunner())
     retry = RetryFailures(given.retry_failures)
-    root | ListImages(sources, rules) | SkipExtracted(store, retry) | MakeShards(given.shard_size)
+    snapshot = Snapshot.newest(store) if store else None
+    root | ListImages(sources, rules) | SkipExtracted(snapshot, retry) | MakeShards(given.shard_size)
     with explained_failures():
         metrics = root.run().metrics().query()["counters"]
     counts = {metric.key.metric.name: metric.committed for metric in metrics if metric.key.metric.namespace == METRICS}

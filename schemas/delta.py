@@ -87,7 +87,9 @@ def committed(table: DeltaTable, commit_id: str) -> bool:
     return table.transaction_version(commit_id) is not None
 
 
-def commit_properties(commit_id: str, turn: int | None = None, **told: str) -> CommitProperties:
+def commit_properties(
+    commit_id: str, turn: int | None = None, told: Mapping[str, str] | None = None
+) -> CommitProperties:
     """Returns what a commit carries, so that a second one can be told to be one.
 
     Args:
@@ -99,8 +101,8 @@ def commit_properties(commit_id: str, turn: int | None = None, **told: str) -> C
     transactions = [Transaction(commit_id, 1)]
     if turn is not None:
         transactions.append(Transaction(_TURN, turn + 1))
-    told = {**told, "run_id": commit_id.partition("/")[0], _COMMIT_ID: commit_id}
-    return CommitProperties(app_transactions=transactions, custom_metadata=told)
+    metadata = {**(told or {}), "run_id": commit_id.partition("/")[0], _COMMIT_ID: commit_id}
+    return CommitProperties(app_transactions=transactions, custom_metadata=metadata)
 
 
 def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[str, Any]]:

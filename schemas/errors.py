@@ -4,7 +4,7 @@ Four families, told apart by what happens next:
 
 - `UsageError`: the command line, the input or the spec is wrong. Nothing has been done; exit code 2.
 - `RunFailed`: the run began and could not be completed. Nothing half is visible; exit code 1.
-- `RunStopped`: the run's time was up. Nothing of it is visible, and what it computed is adopted by the next; exit code 3.
+- `RunStopped`: the run's time was up. Nothing of it is visible yet, and the next run goes on from it; exit code 3.
 - `ImageError`: one image is bad. It becomes a row in `failures`; the run goes on.
 
 Everything else (`MemoryError`, a full disk, a bug) is not caught: the runner retries it or the run fails.
@@ -76,7 +76,7 @@ class RunFailed(ConvbaseError):
 
 
 class RunStopped(ConvbaseError):
-    """The run stopped between shards because its time was up; nothing of it is visible, the next one goes on from it."""
+    """The run stopped between shards because its time was up; nothing of it is visible, the next goes on from it."""
 
     exit_code = 3
 
@@ -100,6 +100,15 @@ class FailureCode(enum.StrEnum):
         member.stage = stage
         member.permanent = permanent
         return member
+
+    @classmethod
+    def from_code(cls, code: str) -> "FailureCode":
+        """Returns the member of a code, as it stands in a table.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        return cls[code.upper()]
 
     NOT_FOUND = "not_found", "fetch", True
     PERMISSION_DENIED = "permission_denied", "fetch", False

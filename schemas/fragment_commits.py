@@ -13,8 +13,8 @@ from schemas.delta import (
     commit_once,
     commit_properties,
     committed,
-    open_table,
     find_commit,
+    open_table,
     write_actions,
 )
 from schemas.fragments import Fragment, TableName
@@ -98,7 +98,8 @@ class FragmentCommit:
         if self._name == TableName.FEATURES:
             superseding = [fragment.path for fragment in self._fragments if fragment.supersedes]
             actions += superseding_actions(table_uri, table, superseding)
-        properties = commit_properties(self._commit_id, table.version(), **{_TOTALS: Totals.of(self._fragments).to_json()})
+        told = {_TOTALS: Totals.of(self._fragments).to_json()}
+        properties = commit_properties(self._commit_id, table.version(), told)
         write_actions(table, actions, partition_by, properties)
         return True
 

@@ -69,7 +69,7 @@ class Fragment:
         fields = json.loads(text)
         if not isinstance(fields, dict) or fields.keys() != {field.name for field in dataclasses.fields(cls)}:
             raise ValueError("This is no description of a fragment.")
-        by_code = tuple((FailureCode(code), count) for code, count in fields["failures_by_code"])
+        by_code = tuple((FailureCode.from_code(code), count) for code, count in fields["failures_by_code"])
         return cls(**{**fields, "table": TableName(fields["table"]), "failures_by_code": by_code})
 
 

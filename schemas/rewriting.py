@@ -36,5 +36,5 @@ def write_again(table_uri: str, name: TableName, path: str, new_path: str, keep:
                 if name == TableName.FAILURES:
                     codes.update(kept.column("code").to_pylist())
                 writer.write(kept)
-    by_code = tuple((FailureCode(code), count) for code, count in codes.items())
+    by_code = tuple((FailureCode.from_code(code), count) for code, count in codes.items())
     return writer.fragment(failures_by_code=by_code)

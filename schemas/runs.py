@@ -98,7 +98,7 @@ class Totals:
         extracted: Rows of `features`.
         adopted: Of these, rows that a run that was killed had computed.
         failed: Rows of `failures`.
-        failures_by_code: Rows of `failures` by code.
+        failures_by_code: Rows of `failures` by code, the most frequent first.
         feature_bytes: Bytes of the files of `features`.
     """
 
@@ -125,7 +125,7 @@ class Totals:
             self.extracted + other.extracted,
             self.adopted + other.adopted,
             self.failed + other.failed,
-            dict(Counter(self.failures_by_code) + Counter(other.failures_by_code)),
+            dict((Counter(self.failures_by_code) + Counter(other.failures_by_code)).most_common()),
             self.feature_bytes + other.feature_bytes,
         )
 
@@ -172,11 +172,6 @@ class RunOutcome:
     feature_bytes: int
     table_version: int | None
 
-    @property
-    def failure_ratio(self) -> float:
-        """The share of failures among the images processed, 0 to 1."""
-        return self.failed / max(1, self.extracted + self.failed)
-
 
 def outcome_of(
     totals: Totals,
@@ -194,7 +189,7 @@ def outcome_of(
         extracted=totals.extracted,
         adopted=totals.adopted,
         failed=totals.failed,
-        failures_by_code=dict(Counter(totals.failures_by_code).most_common()),
+        failures_by_code=totals.failures_by_code,
         feature_bytes=totals.feature_bytes,
         table_version=table_version,
     )

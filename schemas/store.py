@@ -123,6 +123,11 @@ class FeatureStore:
         """Returns a snapshot of `features`."""
         return open_table(join(self.uri, TableName.FEATURES), version)
 
+    def features_paths(self, version: int | None = None) -> list[str]:
+        """Returns the paths of the files of `features`, under its folder."""
+        paths: list[str] = pa.table(self.features(version).get_add_actions())["path"].to_pylist()
+        return paths
+
     def failures(self, version: int | None = None) -> DeltaTable:
         """Returns a snapshot of `failures`."""
         return open_table(join(self.uri, TableName.FAILURES), version)
@@ -199,6 +204,6 @@ class FeatureStore:
         commit_once(join(self.uri, _RUNS), run.commit_id, write)
 
     def find_run(self, run_id: str) -> dict[str, Any] | None:
-        """Returns the row of a run by column, the last one if it was begun several times, or None if it has not ended."""
+        """Returns the row of a run by column, the last if it was begun several times, or None if it has not ended."""
         rows = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().sort_by("ended_at").to_pylist()
         return rows[-1] if rows else None

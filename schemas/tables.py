@@ -68,7 +68,7 @@ RUNS: Final = pa.schema(
         commented_field("skipped", pa.int64(), "of these, images that the store knew already"),
         commented_field("extracted", pa.int64(), "of these, images that got features"),
         commented_field("failed", pa.int64(), "of these, images that could not be processed"),
-        commented_field("adopted", pa.int64(), "of the extracted, images that a killed run had computed", nullable=True),
+        commented_field("adopted", pa.int64(), "of these, images that a killed run had computed", nullable=True),
         commented_field("remaining", pa.int64(), "of these, images left because the time was up", nullable=True),
         commented_field("duplicates", pa.int64(), "further mentions of the same image in the input"),
         commented_field("left_aside", pa.int64(), "files in the input's folders without an image's extension"),

@@ -52,6 +52,7 @@ class Extraction:
         max_pixels: The most pixels that are decoded.
         max_bytes: The most bytes of a file that are read.
         decode_threads: Threads that fetch and decode.
+        deadline: The moment after which no shard begins, if there is one.
     """
 
     store_uri: str
@@ -64,6 +65,7 @@ class Extraction:
     max_pixels: int
     max_bytes: int
     decode_threads: int
+    deadline: datetime.datetime | None = None
 
     @property
     def decoding_rules(self) -> DecodingRules:
