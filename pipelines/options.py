@@ -165,6 +165,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="URI", help="the store: a local folder or s3://, gs://, abfs:// (default: ./feature-store)"
     )
     group.add_argument(
+        "--single_writer",
+        action="store_true",
+        help="promise, for a store that is to be made on storage that lets a file be created twice, that no two "
+        "commands ever write to it at once",
+    )
+    group.add_argument(
         "--shard_size", type=positive, default=1024, metavar="N", help="images a unit of work (default: 1024)"
     )
     group.add_argument(

@@ -9,6 +9,7 @@ A store holds the features of one spec, which is written into the `features` tab
 its spec is one atomic commit, so that two commands that create a store at the same moment cannot disagree.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from schemas.storage import canonical_uri, join
 from schemas.tables import FAILURES, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
+_SINGLE_WRITER_PROPERTY: Final = "convbase.single_writer"
 _RUNS: Final = "runs"
 _PARTITIONED_BY: Final = ("ds",)
 
@@ -71,12 +73,14 @@ class FeatureStore:
         return cls(canonical, FeatureSpec.from_json(spec))
 
     @classmethod
-    def create(cls, uri: str, spec: FeatureSpec) -> "FeatureStore":
+    def create(cls, uri: str, spec: FeatureSpec, *, single_writer: bool = False) -> "FeatureStore":
         """Creates a store, or opens it if it is there already with the same spec.
 
         Args:
             uri: The folder; it is made.
             spec: A resolved spec whose conv base is published under the folder.
+            single_writer: The promise that no two commands ever write to it at once; it stands in the table. Without
+                it, see `check_created_once`.
 
         Raises:
             SpecMismatch: If there is a store with another spec.
@@ -86,7 +90,7 @@ class FeatureStore:
         try:
             create_table(join(canonical, TableName.FAILURES), TableName.FAILURES, FAILURES, _PARTITIONED_BY)
             create_table(join(canonical, _RUNS), _RUNS, RUNS)
-            properties = {_SPEC_PROPERTY: spec.to_json()}
+            properties = {_SPEC_PROPERTY: spec.to_json(), _SINGLE_WRITER_PROPERTY: json.dumps(single_writer)}
             schema = features_schema(spec)
             create_table(join(canonical, TableName.FEATURES), TableName.FEATURES, schema, _PARTITIONED_BY, properties)
         except (OSError, DeltaError) as error:
