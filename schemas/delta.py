@@ -76,9 +76,11 @@ def create_table(
             configuration=configuration,
             storage_options=delta_storage_options(uri),
             raise_if_key_not_exists=False,
+            commit_properties=CommitProperties(app_transactions=[Transaction(_TURN, 0)]),
         )
     except CommitFailedError:
-        # "ignore" looks first and then writes: whoever is second at the write is told of a conflict.
+        # "ignore" looks first and then writes. Whoever is second at the write may only be told so: without the
+        # transaction, `deltalake` may put a second creation behind the first, with a spec of its own.
         open_table(uri)
 
 
