@@ -18,7 +18,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pipelines.extract", "transforms.steps", "openvino", "keras"])
+CONTEXT.set_forkserver_preload(["pipelines.extract", "transforms.steps", "openvino"])
 
 
 @dataclasses.dataclass(frozen=True)

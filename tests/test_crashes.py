@@ -237,3 +237,23 @@ def test_a_shard_that_fails_and_is_tried_again_is_there_once(folder: Path, monke
     assert len(shards) == 5
     assert (summary["extracted"], summary["adopted"], summary["failed"]) == (IMAGES, 0, 1)
     assert len(set(uris(folder))) == len(uris(folder)) == IMAGES
+
+
+ODD_NAMES = (
+    "a b.jpg", "a%20b.jpg", "a%2Fb.jpg", "c#d?.jpg", "two\nlines.jpg", "e\u0301.jpg", "\u00e9.jpg", "[0]*.jpg",
+    "x::y.jpg",
+)  # fmt: skip
+
+
+def test_odd_names_come_back_exactly_through_a_crash_and_an_adoption(empty_store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd #1 e\u0301"
+    shutil.copytree(empty_store, folder / "store")
+    for path, name in zip(write_pictures(folder / "new", len(ODD_NAMES)), ODD_NAMES, strict=True):
+        (folder / "pictures").mkdir(exist_ok=True)
+        path.rename(folder / "pictures" / name)
+    kill_one(folder, Kill("transforms.steps:leave_receipt", call=2, done=True))
+    summary = extract(*arguments(folder), f"--input={folder}/pictures/a b.jpg")
+    assert (summary["extracted"], summary["duplicates"]) == (len(ODD_NAMES), 1)
+    assert 0 < summary["adopted"] < len(ODD_NAMES)
+    assert uris(folder) == sorted(f"file://{folder}/pictures/{name}" for name in ODD_NAMES)
+    assert extract(*arguments(folder))["skipped"] == len(ODD_NAMES)
