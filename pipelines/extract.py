@@ -4,7 +4,8 @@
     python -m pipelines.extract --input=photos/ --labels_from=parent --conv_base=VGG16 --output=store
 
 Without --input it draws sample pictures and computes their features with random weights, offline.
-Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command cannot start as it was given.
+Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command cannot start as it was given; 3 its
+--time_budget was used up, nothing of it is visible, and the next run goes on from there.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from pipelines.options import (
 from pipelines.preparation import find_images, find_store, open_or_create_store, resolved_spec
 from pipelines.runners import parse_command
 from pipelines.summary import planned_text, summary_text, write_summary
-from schemas.errors import RunFailed, first_line
+from schemas.errors import RunFailed, RunStopped, first_line
+from schemas.runs import RunState
 from schemas.tables import check_carried
 from transforms.dry_run import plan_run
 from transforms.planning import RetryFailures
@@ -61,6 +63,8 @@ def main(arguments: Sequence[str]) -> int:
         ended = store.find_run(job.run.run_id) if given.summary else None
         if ended is not None:
             write_summary(given.summary, ended)
+    if row["state"] == RunState.STOPPED:
+        raise RunStopped(row["message"])
     print(summary_text(row, store))
     return 0
 

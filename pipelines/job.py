@@ -18,11 +18,12 @@ from pipelines.runners import (
     threads_a_process,
 )
 from schemas.errors import RunFailed
-from schemas.runs import Run
+from schemas.receipts import remove_receipts
+from schemas.runs import Run, RunState
 from schemas.store import FeatureStore
 from transforms.engines import choose_engine
 from transforms.extraction import Extraction, Reuse
-from transforms.planning import RetryFailures
+from transforms.planning import RetryFailures, Snapshot
 from transforms.sources import ListingRules, Source
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def new_job(
             max_bytes=given.max_bytes,
             reuse=Reuse(given.reuse),
             threads=given.threads or threads_a_process(options),
+            deadline=run.started_at + given.time_budget if given.time_budget else None,
         ),
         options=options,
     )
@@ -114,6 +116,8 @@ def run_job(job: Job) -> Mapping[str, Any]:
     row = job.store.find_run(job.run.run_id)
     if row is None:
         raise RunFailed(f"The pipeline ended, but {job.store.uri}/runs has no row for the run {job.run.run_id}.")
+    if row["state"] == RunState.COMPLETE:
+        remove_receipts(job.store.uri, job.run.run_id, job.store.features_paths())
     return row
 
 
@@ -125,18 +129,30 @@ def extract(job: Job) -> None:
     """
     import apache_beam as beam
 
-    from transforms.steps import CommitRun, ExtractFeatures, ListImages, MakeShards, SkipExtracted
+    from transforms.steps import (
+        AdoptFinished,
+        BeginInTime,
+        CommitRun,
+        ExtractFeatures,
+        ListImages,
+        MakeShards,
+        SkipExtracted,
+    )
 
+    snapshot = Snapshot.newest(job.store)
     with beam.Pipeline(runner=find_runner(job.options), options=job.options) as root:
-        listing = (
+        plan = (
             root
             | ListImages(job.sources, job.rules)  # refs and counts
-            | SkipExtracted(job.store, job.retry)  # those not in the table yet
+            | SkipExtracted(snapshot, job.retry)  # those not in the table yet
         )
-        fragments = (
-            listing
+        begun = (
+            plan
             | MakeShards(job.shard_size)  # shards of refs
             | beam.Reshuffle()
-            | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
+            | BeginInTime(job.extraction.deadline)
         )
-        fragments | CommitRun(job.store, job.run, listing.counts)
+        computed = begun.refs | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
+        adopted = plan.finished | AdoptFinished(job.store.uri, job.run.run_id)  # those of runs that were killed
+        counts = (plan.counts, begun.counts) | "Counts" >> beam.Flatten()
+        (computed, adopted) | "Fragments" >> beam.Flatten() | CommitRun(snapshot, job.run, counts)

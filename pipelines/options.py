@@ -180,6 +180,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="URI", help="the store: a local folder or s3://, gs://, abfs:// (default: ./feature-store)"
     )
     group.add_argument(
+        "--single_writer",
+        action="store_true",
+        help="promise, for a store that is to be made on storage that lets a file be created twice, that no two "
+        "commands ever write to it at once",
+    )
+    group.add_argument(
         "--shard_size", type=positive, default=1024, metavar="N", help="images a unit of work (default: 1024)"
     )
     group.add_argument(
@@ -211,6 +217,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--ds", type=_date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
+    )
+    group.add_argument(
+        "--time_budget",
+        type=duration,
+        metavar="2h",
+        help="begin no shard after this time (90s, 30m, 2h); a run with images left is not committed, and the next one "
+        "goes on from what it computed (default: no limit)",
     )
     group.add_argument("--dry_run", action="store_true", help="say what would be done, and stop")
     group.add_argument("--summary", metavar="FILE", help="write the closing figures there as JSON")
@@ -337,6 +350,15 @@ def ratio(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not between 0 and 1")
     return value
+
+
+def duration(text: str) -> datetime.timedelta:
+    """Reads a time span above 0, such as 90s, 30m or 2h."""
+    found = re.fullmatch(r"([1-9][0-9]*)([smh])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a time span as 90s, 30m or 2h")
+    unit = {"s": "seconds", "m": "minutes", "h": "hours"}[found[2]]
+    return datetime.timedelta(**{unit: int(found[1])})
 
 
 def _date(text: str) -> datetime.date:

@@ -16,6 +16,7 @@ from pipelines.runners import beam_imported_meanwhile
 from pipelines.samples import draw_samples
 from pipelines.versions import package_versions
 from schemas.errors import InvalidInput, StoreNotWritable, UsageError
+from schemas.exclusive_creation import check_created_once
 from schemas.runs import Run
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
 from schemas.storage import canonical_uri, check_writable, without_credentials
@@ -115,7 +116,7 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
         SpecMismatch: If the store holds features of another spec than the one asked.
         InvalidSpec: If there is no such conv base.
         WeightsUnavailable: If the weights cannot be had or do not fit.
-        StoreNotWritable: If the store cannot be written.
+        StoreNotWritable: If the store cannot be written, or is no place for several writers.
     """
     store = find_store(given)
     if store is not None:
@@ -126,10 +127,12 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
         check_writable(uri)
         with tempfile.TemporaryDirectory() as folder, beam_imported_meanwhile():
             prepared = cached_conv_base(spec, Path(folder))
+            if not given.single_writer:
+                check_created_once(canonical_uri(uri))
             prepared.publish(canonical_uri(uri))
     except OSError as error:
         raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
-    return FeatureStore.create(uri, prepared.spec)
+    return FeatureStore.create(uri, prepared.spec, single_writer=given.single_writer)
 
 
 def pinned_version(store: FeatureStore, asked: int | None) -> int:

@@ -187,6 +187,10 @@ def explained_failures() -> Iterator[None]:
     except RuntimeError as error:
         logging.getLogger(__name__).debug("The pipeline failed.", exc_info=True)
         raise RunFailed(_sentence(str(error))) from error
+    except (OSError, MemoryError) as error:
+        # What a worker in this process raises with a single argument, Beam raises again as it was.
+        logging.getLogger(__name__).debug("The pipeline failed.", exc_info=True)
+        raise RunFailed(_sentence(f"{type(error).__name__}: {error}")) from error
 
 
 def _sentence(traceback: str) -> str:

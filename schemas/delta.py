@@ -1,14 +1,41 @@
-"""Delta tables: opening, creating, and committing once."""
+"""Delta tables: opening, creating, and committing once.
 
-from collections.abc import Mapping, Sequence
+A commit is tried again until the log holds it. The log alone decides: an answer that was lost, an error after the fact
+and a worker that did the same before all look alike, and the next look at the log tells them apart.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import (
+    CommitFailedError,
+    DeltaError,
+    DeltaProtocolError,
+    SchemaMismatchError,
+    TableNotFoundError,
+)
 from deltalake.transaction import AddAction, RemoveAction
 
-from schemas.storage import delta_location, delta_storage_options
+from schemas.errors import RunFailed
+from schemas.storage import delta_location, delta_storage_options, file_system, join
 
 TableAction = AddAction | RemoveAction
+
+# Two commits from one snapshot that both carry this application transaction are a conflict, even if both only append.
+TURN: Final = "convbase"
+_COMMIT_ID: Final = "commit_id"
+
+# Each lost turn is another writer's commit: far more than writers that are likely to meet.
+_LOST_TURNS: Final = 64
+# `deltalake` tries a request ten times by itself before it says that the storage is at fault.
+_FAULTS: Final = 3
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 5.0
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
@@ -32,7 +59,7 @@ def create_table(
     partition_by: Sequence[str] = (),
     configuration: Mapping[str, str] | None = None,
 ) -> None:
-    """Creates a table in one atomic commit, unless it is there.
+    """Creates a table in one atomic commit, unless it is there, or somebody else makes it at the same moment.
 
     Args:
         uri: The table's folder.
@@ -44,26 +71,65 @@ def create_table(
     Raises:
         DeltaError: If it cannot be written.
     """
-    DeltaTable.create(
-        delta_location(uri),
-        schema,
-        mode="ignore",
-        partition_by=list(partition_by),
-        name=name,
-        configuration=configuration,
-        storage_options=delta_storage_options(uri),
-        raise_if_key_not_exists=False,
-    )
+    try:
+        DeltaTable.create(
+            delta_location(uri),
+            schema,
+            mode="ignore",
+            partition_by=list(partition_by),
+            name=name,
+            configuration=configuration,
+            storage_options=delta_storage_options(uri),
+            raise_if_key_not_exists=False,
+            commit_properties=CommitProperties(app_transactions=[Transaction(TURN, 0)]),
+        )
+    except CommitFailedError:
+        # "ignore" looks first and then writes. Whoever is second at the write may only be told so: without the
+        # transaction, `deltalake` may put a second creation behind the first, with a spec of its own.
+        open_table(uri)
 
 
-def committed(table: DeltaTable, run_id: str) -> bool:
-    """Whether a run has committed to a table, by the application transaction that its commit carried."""
-    return table.transaction_version(run_id) is not None
+def committed(table: DeltaTable, commit_id: str) -> bool:
+    """Whether a commit is in a table, by the application transaction that it carried."""
+    return table.transaction_version(commit_id) is not None
 
 
-def commit_properties(run_id: str) -> CommitProperties:
-    """Returns what the commit of a run carries, so that a second one can be told to be one."""
-    return CommitProperties(app_transactions=[Transaction(run_id, 1)], custom_metadata={"run_id": run_id})
+def commit_properties(
+    commit_id: str, turn: int | None = None, told: Mapping[str, str] | None = None
+) -> CommitProperties:
+    """Returns what a commit carries, so that a second one can be told to be one.
+
+    Args:
+        commit_id: Its name: the run's, and what tells attempts at it apart behind a slash.
+        turn: The version of the snapshot that was looked at, if the commit has to fail where anybody else has taken a
+            turn since. Without it, `deltalake` puts appends behind whatever was committed in between.
+        told: What stands beside it in the log.
+    """
+    transactions = [Transaction(commit_id, 1)]
+    if turn is not None:
+        transactions.append(Transaction(TURN, turn + 1))
+    metadata = {**(told or {}), "run_id": commit_id.partition("/")[0], _COMMIT_ID: commit_id}
+    return CommitProperties(app_transactions=transactions, custom_metadata=metadata)
+
+
+def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[str, Any]]:
+    """Returns the version of a commit that is in a table, and what stands beside it in the log.
+
+    `DeltaTable.history` finds no log in a folder with a `#` or a space in its name (1.6.6).
+
+    Raises:
+        LookupError: If its entry is not in the log any more.
+    """
+    fs, log = file_system(join(uri, "_delta_log"))
+    for version in range(table.version(), -1, -1):
+        path = f"{log}/{version:020}.json"
+        if not fs.exists(path):
+            break
+        for line in fs.cat_file(path).splitlines():
+            told = json.loads(line).get("commitInfo", {})
+            if told.get(_COMMIT_ID) == commit_id:
+                return version, told
+    raise LookupError(f"The log of {uri} has no entry of the commit {commit_id} any more.")
 
 
 def commit_actions(table: DeltaTable, run_id: str, actions: Sequence[TableAction], partition_by: Sequence[str]) -> None:
@@ -72,6 +138,61 @@ def commit_actions(table: DeltaTable, run_id: str, actions: Sequence[TableAction
     Raises:
         CommitFailedError: If another commit changed the same files in between.
     """
+    write_actions(table, actions, partition_by, commit_properties(run_id))
+
+
+def write_actions(
+    table: DeltaTable, actions: Sequence[TableAction], partition_by: Sequence[str], properties: CommitProperties
+) -> None:
+    """Commits file actions in one transaction.
+
+    Raises:
+        CommitFailedError: If it lost its turn, or another commit changed the same files in between.
+    """
     table.create_write_transaction(
-        list(actions), "append", table.schema(), list(partition_by), commit_properties=commit_properties(run_id)
+        list(actions), "append", table.schema(), list(partition_by), commit_properties=properties
     )
+
+
+def commit_once(uri: str, commit_id: str, write: Callable[[DeltaTable], bool]) -> DeltaTable:
+    """Commits to a table until its log holds the commit, once.
+
+    Args:
+        uri: The table's folder.
+        commit_id: The name of the commit; it carries the application transaction of this name.
+        write: Is given the newest snapshot, looks at it, and writes the commit on it; False if there is nothing to
+            write. It is called again, with a newer snapshot, where it raises `CommitFailedError` or where the storage
+            is at fault.
+
+    Returns:
+        A snapshot that holds the commit, or one on which there was nothing to write.
+
+    Raises:
+        FileNotFoundError: If a file that is to be committed is missing.
+        RunFailed: If others were faster too often, or the storage stays at fault.
+    """
+    lost_turns = faults = 0
+    while True:
+        try:
+            table = open_table(uri)
+            if committed(table, commit_id) or not write(table):
+                return table
+        except CommitFailedError as error:
+            lost_turns += 1
+            problem: Exception = error
+        except (FileNotFoundError, TableNotFoundError, SchemaMismatchError, DeltaProtocolError):
+            raise
+        except (DeltaError, OSError) as error:
+            faults += 1
+            problem = error
+        else:
+            continue
+        if lost_turns > _LOST_TURNS or faults > _FAULTS:
+            raise RunFailed(f"The commit to {uri} failed, and was not seen to succeed: {problem}") from problem
+        _pause(lost_turns + faults)
+
+
+def _pause(attempt: int) -> None:
+    """Waits at random, longer each time, so that those who met do not meet again."""
+    longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10))
+    time.sleep(random.uniform(0, longest))  # noqa: S311 (no secret)

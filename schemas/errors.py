@@ -1,9 +1,10 @@
 """What can go wrong, one class a kind of error, one sentence each.
 
-Three families, told apart by what happens next:
+Four families, told apart by what happens next:
 
 - `UsageError`: the command line, the input or the spec is wrong. Nothing has been done; exit code 2.
 - `RunFailed`: the run began and could not be completed. Nothing half is visible; exit code 1.
+- `RunStopped`: the run's time was up. Nothing of it is visible yet, and the next run goes on from it; exit code 3.
 - `ImageError`: one image is bad. It becomes a row in `failures`; the run goes on.
 
 Everything else (`MemoryError`, a full disk, a bug) is not caught: the runner retries it or the run fails.
@@ -74,6 +75,12 @@ class RunFailed(ConvbaseError):
     """The run could not be completed, and nothing of it is visible."""
 
 
+class RunStopped(ConvbaseError):
+    """The run stopped between shards because its time was up; nothing of it is visible, the next goes on from it."""
+
+    exit_code = 3
+
+
 class FailureCode(enum.StrEnum):
     """Why an image has no features. The codes are stable: alerts and queries may rely on them.
 
@@ -93,6 +100,15 @@ class FailureCode(enum.StrEnum):
         member.stage = stage
         member.permanent = permanent
         return member
+
+    @classmethod
+    def from_code(cls, code: str) -> "FailureCode":
+        """Returns the member of a code, as it stands in a table.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        return cls[code.upper()]
 
     NOT_FOUND = "not_found", "fetch", True
     PERMISSION_DENIED = "permission_denied", "fetch", False

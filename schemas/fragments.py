@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import json
 from types import TracebackType
 from typing import Final, Self
 
@@ -37,8 +38,9 @@ class Fragment:
         size: Its bytes.
         statistics: JSON: the statistics by which readers skip files.
         supersedes: Whether some of its images have older rows in the table, which go when it is committed.
-        reused: For `features`, how many rows hold features that were computed for another image of the same bytes.
         failures_by_code: For `failures`, how many rows it holds of each code.
+        adopted: Whether a run that was killed had computed its rows.
+        reused: Whether its rows hold features that were computed for other images of the same bytes.
     """
 
     table: TableName
@@ -47,8 +49,32 @@ class Fragment:
     size: int
     statistics: str
     supersedes: bool = False
-    reused: int = 0
     failures_by_code: tuple[tuple[FailureCode, int], ...] = ()
+    adopted: bool = False
+    reused: bool = False
+
+    @property
+    def uri_range(self) -> tuple[str, str]:
+        """Bounds of the URIs of its rows; both may be wider than the rows."""
+        statistics = json.loads(self.statistics)
+        return statistics["minValues"]["uri"], statistics["maxValues"]["uri"]
+
+    def to_json(self) -> str:
+        """Returns the description as JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Fragment":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: If the text is cut off or no description.
+        """
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or fields.keys() != {field.name for field in dataclasses.fields(cls)}:
+            raise ValueError("This is no description of a fragment.")
+        by_code = tuple((FailureCode.from_code(code), count) for code, count in fields["failures_by_code"])
+        return cls(**{**fields, "table": TableName(fields["table"]), "failures_by_code": by_code})
 
 
 class FragmentWriter:
@@ -101,11 +127,13 @@ class FragmentWriter:
         if self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
-    def fragment(self, *, supersedes: bool = False) -> Fragment:
+    def fragment(
+        self, *, supersedes: bool = False, failures_by_code: tuple[tuple[FailureCode, int], ...] = ()
+    ) -> Fragment:
         """Describes the fragment, once the writer is closed."""
         size = self._fs.size(self._target)
         rows, statistics = self._statistics.rows, self._statistics.to_json()
-        return Fragment(self._table, self._path, rows, size, statistics, supersedes)
+        return Fragment(self._table, self._path, rows, size, statistics, supersedes, failures_by_code)
 
     def _flush(self) -> None:
         if self._pending:

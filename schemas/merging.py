@@ -44,6 +44,13 @@ def merge_files(
     return writer.fragment()
 
 
+def read_schema(file_uri: str) -> pa.Schema:
+    """Reads the schema of a file."""
+    fs, path = file_system(file_uri)
+    with fs.open(path, "rb") as file:
+        return pq.read_schema(file)
+
+
 def read_batches(file_uri: str) -> Iterator[pa.RecordBatch]:
     """Yields the rows of a file in batches of about `ROW_GROUP_BYTES`.
 

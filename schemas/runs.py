@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import enum
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ class RunState(enum.StrEnum):
 
     COMPLETE = "complete"
     FAILED = "failed"
+    STOPPED = "stopped"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +33,14 @@ class InputCounts:
         skipped: Of these, images that the store knew already.
         duplicates: Further mentions of the same image.
         left_aside: Files in folders without an image's extension.
+        remaining: Of the planned, images left for the next run because the time was up.
     """
 
     listed: int = 0
     skipped: int = 0
     duplicates: int = 0
     left_aside: int = 0
+    remaining: int = 0
 
     def __add__(self, other: "InputCounts") -> "InputCounts":
         return InputCounts(
@@ -44,6 +48,7 @@ class InputCounts:
             self.skipped + other.skipped,
             self.duplicates + other.duplicates,
             self.left_aside + other.left_aside,
+            self.remaining + other.remaining,
         )
 
     @property
@@ -65,6 +70,8 @@ class Run:
         engine: What runs the conv base.
         options: The command's options, credentials taken out.
         versions: Versions by package.
+        attempt: Tells this execution from others of the same name: what a worker does twice is committed once, and
+            what is started twice at once is not mistaken for it.
     """
 
     run_id: str
@@ -75,6 +82,70 @@ class Run:
     engine: str
     options: Mapping[str, Any]
     versions: Mapping[str, str]
+    attempt: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex[:8])
+
+    @property
+    def commit_id(self) -> str:
+        """The name of its commits."""
+        return f"{self.run_id}/{self.attempt}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """What fragments hold; sums with `+`.
+
+    Attributes:
+        extracted: Rows of `features`.
+        reused: Of these, rows that took the features of another image of the same bytes.
+        adopted: Of these, rows that a run that was killed had computed.
+        failed: Rows of `failures`.
+        failures_by_code: Rows of `failures` by code, the most frequent first.
+        feature_bytes: Bytes of the files of `features`.
+    """
+
+    extracted: int = 0
+    reused: int = 0
+    adopted: int = 0
+    failed: int = 0
+    failures_by_code: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    feature_bytes: int = 0
+
+    @classmethod
+    def of(cls, fragments: Iterable[Fragment]) -> "Totals":
+        """Adds up what fragments hold."""
+        return sum((cls._of_one(fragment) for fragment in fragments), cls())
+
+    @classmethod
+    def _of_one(cls, fragment: Fragment) -> "Totals":
+        if fragment.table == TableName.FEATURES:
+            adopted = fragment.rows if fragment.adopted else 0
+            reused = fragment.rows if fragment.reused else 0
+            return cls(fragment.rows, reused, adopted, feature_bytes=fragment.size)
+        return cls(failed=fragment.rows, failures_by_code={str(code): n for code, n in fragment.failures_by_code})
+
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals(
+            self.extracted + other.extracted,
+            self.reused + other.reused,
+            self.adopted + other.adopted,
+            self.failed + other.failed,
+            dict((Counter(self.failures_by_code) + Counter(other.failures_by_code)).most_common()),
+            self.feature_bytes + other.feature_bytes,
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows of both tables."""
+        return self.extracted + self.failed
+
+    def to_json(self) -> str:
+        """Returns the totals as JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Totals":
+        """Reads what `to_json` wrote."""
+        return cls(**json.loads(text))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,15 +154,16 @@ class RunOutcome:
 
     Attributes:
         state: How it ended.
-        message: Why it failed, if it did.
-        ended_at: When it was committed or failed (UTC).
+        message: Why it failed or stopped, if it did.
+        ended_at: When it was committed, failed or stopped (UTC).
         counts: What planning made of the input.
         extracted: Images that got features.
         reused: Of these, images that took the features of another image of the same bytes.
+        adopted: Of these, images whose features a run that was killed had computed.
         failed: Images that could not be processed.
         failures_by_code: How many failures there were of each code.
         feature_bytes: Bytes of the Parquet files added to `features`.
-        table_version: The version of `features` after the run; None if it failed.
+        table_version: The version of `features` after the run; None if it was not committed.
     """
 
     state: RunState
@@ -100,44 +172,32 @@ class RunOutcome:
     counts: InputCounts
     extracted: int
     reused: int
+    adopted: int
     failed: int
     failures_by_code: Mapping[str, int]
     feature_bytes: int
     table_version: int | None
 
-    @property
-    def failure_ratio(self) -> float:
-        """The share of failures among the images processed, 0 to 1."""
-        return self.failed / max(1, self.extracted + self.failed)
-
 
 def outcome_of(
-    fragments: Iterable[Fragment],
+    totals: Totals,
     counts: InputCounts,
     state: RunState = RunState.COMPLETE,
     message: str | None = None,
     table_version: int | None = None,
 ) -> RunOutcome:
-    """Adds up what a run's fragments hold, as of now."""
-    rows: Counter[TableName] = Counter()
-    codes: Counter[str] = Counter()
-    feature_bytes = reused = 0
-    for fragment in fragments:
-        rows[fragment.table] += fragment.rows
-        reused += fragment.reused
-        codes.update({str(code): count for code, count in fragment.failures_by_code})
-        if fragment.table == TableName.FEATURES:
-            feature_bytes += fragment.size
+    """Returns what became of a run, as of now, from what its fragments hold."""
     return RunOutcome(
         state=state,
         message=message,
         ended_at=datetime.datetime.now(datetime.UTC),
         counts=counts,
-        extracted=rows[TableName.FEATURES],
-        reused=reused,
-        failed=rows[TableName.FAILURES],
-        failures_by_code=dict(codes.most_common()),
-        feature_bytes=feature_bytes,
+        extracted=totals.extracted,
+        reused=totals.reused,
+        adopted=totals.adopted,
+        failed=totals.failed,
+        failures_by_code=totals.failures_by_code,
+        feature_bytes=totals.feature_bytes,
         table_version=table_version,
     )
 
@@ -155,6 +215,7 @@ def run_row(run: Run, outcome: RunOutcome, spec: FeatureSpec) -> pa.Table:
         **dataclasses.asdict(outcome.counts),
         "extracted": outcome.extracted,
         "reused": outcome.reused,
+        "adopted": outcome.adopted,
         "failed": outcome.failed,
         "seconds": seconds,
         "images_per_second": (outcome.extracted + outcome.failed) / seconds if seconds > 0 else 0.0,

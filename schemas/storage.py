@@ -10,6 +10,7 @@ import functools
 import os
 import posixpath
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -78,6 +79,21 @@ def _file_system_options(protocol: str) -> dict[str, Any]:
     if protocol in _GCS_PROTOCOLS:
         return {"timeout": READ_TIMEOUT_SECONDS}
     return {}
+
+
+def http_errors() -> tuple[type[Exception], ...]:
+    """Returns the exceptions that are no `OSError` by which file systems pass on what a server said.
+
+    They belong to packages that are imported with their file systems; those that are not loaded have raised nothing.
+    """
+    named = (("aiohttp", "ClientError"), ("gcsfs.retry", "HttpError"))
+    return tuple(getattr(sys.modules[module], name) for module, name in named if module in sys.modules)
+
+
+def http_status(error: Exception) -> int | None:
+    """Returns the status that the server gave, where one of `http_errors` holds it."""
+    status = getattr(error, "status", None) or getattr(error, "code", None)
+    return int(status) if status is not None else None
 
 
 def canonical_uri(uri: str) -> str:

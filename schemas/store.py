@@ -9,6 +9,7 @@ A store holds the features of one spec, which is written into the `features` tab
 its spec is one atomic commit, so that two commands that create a store at the same moment cannot disagree.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,18 +18,18 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import Field
 
-from schemas.commits import add_action
-from schemas.delta import TableAction, commit_actions, commit_properties, committed, create_table, open_table
+from schemas.delta import commit_once, commit_properties, create_table, open_table
 from schemas.errors import InvalidInput, SpecMismatch, StoreNotFound, StoreNotWritable
+from schemas.fragment_commits import Commit, FragmentCommit
 from schemas.fragments import Fragment, TableName
 from schemas.runs import Run, RunOutcome, run_row
 from schemas.scan import Scan, Where
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
-from schemas.supersession import superseding_actions
 from schemas.tables import FAILURES, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
+_SINGLE_WRITER_PROPERTY: Final = "convbase.single_writer"
 _RUNS: Final = "runs"
 _PARTITIONED_BY: Final = ("ds",)
 
@@ -72,12 +73,14 @@ class FeatureStore:
         return cls(canonical, FeatureSpec.from_json(spec))
 
     @classmethod
-    def create(cls, uri: str, spec: FeatureSpec) -> "FeatureStore":
+    def create(cls, uri: str, spec: FeatureSpec, *, single_writer: bool = False) -> "FeatureStore":
         """Creates a store, or opens it if it is there already with the same spec.
 
         Args:
             uri: The folder; it is made.
             spec: A resolved spec whose conv base is published under the folder.
+            single_writer: The promise that no two commands ever write to it at once; it stands in the table. Without
+                it, see `check_created_once`.
 
         Raises:
             SpecMismatch: If there is a store with another spec.
@@ -87,7 +90,7 @@ class FeatureStore:
         try:
             create_table(join(canonical, TableName.FAILURES), TableName.FAILURES, FAILURES, _PARTITIONED_BY)
             create_table(join(canonical, _RUNS), _RUNS, RUNS)
-            properties = {_SPEC_PROPERTY: spec.to_json()}
+            properties = {_SPEC_PROPERTY: spec.to_json(), _SINGLE_WRITER_PROPERTY: json.dumps(single_writer)}
             schema = features_schema(spec)
             create_table(join(canonical, TableName.FEATURES), TableName.FEATURES, schema, _PARTITIONED_BY, properties)
         except (OSError, DeltaError) as error:
@@ -124,6 +127,11 @@ class FeatureStore:
         """Returns a snapshot of `features`."""
         return open_table(join(self.uri, TableName.FEATURES), version)
 
+    def features_paths(self, version: int | None = None) -> list[str]:
+        """Returns the paths of the files of `features`, under its folder."""
+        paths: list[str] = pa.table(self.features(version).get_add_actions())["path"].to_pylist()
+        return paths
+
     def failures(self, version: int | None = None) -> DeltaTable:
         """Returns a snapshot of `failures`."""
         return open_table(join(self.uri, TableName.FAILURES), version)
@@ -159,41 +167,47 @@ class FeatureStore:
         if missing:
             table.alter.add_columns([Field.from_arrow(field) for field in missing])
 
-    def commit_fragments(self, name: TableName, run_id: str, fragments: Iterable[Fragment]) -> int:
-        """Makes the rows of fragments visible in one atomic commit, once a run, whatever is tried again.
+    def commit_fragments(
+        self,
+        name: TableName,
+        commit_id: str,
+        fragments: Iterable[Fragment],
+        planned_on: Mapping[TableName, int] | None = None,
+    ) -> Commit:
+        """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
 
-        Older rows of images in superseding fragments go in the same commit, so that no reader ever sees an image twice
-        or not at all.
+        Rows that others have committed since are left out, and older rows of images in superseding fragments go in the
+        same commit, so that no reader ever sees an image twice or not at all.
 
         Args:
             name: The table.
-            run_id: The run; a second commit under the same name does nothing.
+            commit_id: The commit; a second one under the same name does nothing.
             fragments: Fragments of that table, complete on storage.
+            planned_on: The versions of the tables that were looked at when the fragments were planned; what has been
+                committed since is looked at now, which is everything where nothing is told.
 
         Returns:
-            The version of the table after the commit.
+            What was committed.
 
         Raises:
             FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
+            RunFailed: If it could not be committed.
         """
-        table = open_table(join(self.uri, name))
-        new = list(fragments)
-        if committed(table, run_id) or not new:
-            return table.version()
-        table_uri = join(self.uri, name)
-        actions: list[TableAction] = [add_action(table_uri, fragment) for fragment in new]
-        actions += superseding_actions(table_uri, table, [fragment.path for fragment in new if fragment.supersedes])
-        commit_actions(table, run_id, actions, _PARTITIONED_BY)
-        return open_table(table_uri).version()
+        committing = FragmentCommit(self.uri, name, commit_id, list(fragments), planned_on or {})
+        return committing.commit(_PARTITIONED_BY)
 
     def record_run(self, run: Run, outcome: RunOutcome) -> None:
-        """Writes the row of a run, once a run, whatever is tried again."""
-        table = self.runs()
-        if not committed(table, run.run_id):
-            row = run_row(run, outcome, self.spec)
-            write_deltalake(table, row, mode="append", commit_properties=commit_properties(run.run_id))
+        """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added."""
+        row = run_row(run, outcome, self.spec)
+
+        def write(table: DeltaTable) -> bool:
+            properties = commit_properties(run.commit_id)
+            write_deltalake(table, row, mode="append", schema_mode="merge", commit_properties=properties)
+            return True
+
+        commit_once(join(self.uri, _RUNS), run.commit_id, write)
 
     def find_run(self, run_id: str) -> dict[str, Any] | None:
-        """Returns the row of a run by column, or None if it has not ended."""
-        rows = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().to_pylist()
-        return rows[0] if rows else None
+        """Returns the row of a run by column, the last if it was begun several times, or None if it has not ended."""
+        rows = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().sort_by("ended_at").to_pylist()
+        return rows[-1] if rows else None

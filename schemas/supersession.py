@@ -14,7 +14,8 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.commits import add_action, partition_values
-from schemas.fragments import Fragment, FragmentWriter, TableName
+from schemas.fragments import Fragment, TableName
+from schemas.rewriting import write_again
 from schemas.storage import file_system, join
 
 
@@ -67,12 +68,11 @@ def _any_between(ordered: "pa.Array", least: str, greatest: str) -> bool:
 
 
 def _write_without(table_uri: str, path: str, uris: pa.Array) -> Fragment:
-    """Writes a file again without the rows of `uris`, a row group at a time."""
     new_path = join(path.rpartition("/")[0], f"superseded-{uuid.uuid4()}.parquet")
-    fs, source_path = file_system(join(table_uri, path))
-    with fs.open(source_path, "rb") as file:
-        source = pq.ParquetFile(file)
-        with FragmentWriter(table_uri, TableName.FEATURES, new_path, source.schema_arrow) as writer:
-            for batch in source.iter_batches():
-                writer.write(batch.filter(pc.invert(pc.is_in(batch.column("uri"), value_set=uris))))
-    return writer.fragment()
+    return write_again(
+        table_uri,
+        TableName.FEATURES,
+        path,
+        new_path,
+        lambda rows: pc.invert(pc.is_in(rows.column("uri"), value_set=uris)),
+    )

@@ -20,8 +20,9 @@ from deltalake.transaction import RemoveAction
 
 from schemas.commits import add_action, partition_values
 from schemas.delta import TableAction, create_table, open_table
-from schemas.fragments import TableName
+from schemas.fragments import Fragment, TableName
 from schemas.merging import TAKEDOWN, Keep, merge_files
+from schemas.rewriting import write_again
 from schemas.scan import Scan
 from schemas.storage import join
 from schemas.supersession import files_that_may_hold, read_uris
@@ -76,6 +77,25 @@ def taken_down(store_uri: str, uris: pa.Array) -> pa.Array:
     for batch in Scan(table, ["uri"]).to_batches():
         mask = pc.or_(mask, pc.is_in(uris, value_set=batch.column("uri")))
     return mask
+
+
+def without_taken_down(store_uri: str, fragments: Iterable[Fragment]) -> Iterator[Fragment]:
+    """Yields fragments without the rows of images that were taken down; the others are handed on as they are."""
+    if open_takedowns(store_uri) is None:
+        yield from fragments
+        return
+    for fragment in fragments:
+        table_uri = join(store_uri, fragment.table)
+        uris = read_uris(join(table_uri, fragment.path))
+        gone = uris.filter(taken_down(store_uri, uris))
+        if not len(gone):
+            yield fragment
+        elif len(gone) < fragment.rows:
+            new_path = fragment.path.removesuffix(".parquet") + f"-without-{len(gone)}.parquet"
+            rest = write_again(table_uri, fragment.table, fragment.path, new_path, without(gone))
+            yield dataclasses.replace(
+                rest, supersedes=fragment.supersedes, adopted=fragment.adopted, reused=fragment.reused
+            )
 
 
 def plan_takedown(store_uri: str, uris: pa.Array) -> Takedown:

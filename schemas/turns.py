@@ -14,10 +14,9 @@ from typing import Final
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 
-from schemas.delta import TableAction, open_table
+from schemas.delta import TURN, TableAction, open_table
 from schemas.errors import RunFailed
 
-TURN: Final = "convbase"
 UPKEEP: Final = "upkeep"
 
 _ATTEMPTS: Final = 64

@@ -37,6 +37,7 @@ OPTIONS = {
     "shard size of nothing": (("--shard_size=0",), "'0' is not a whole number above 0"),
     "ratio above one": (("--max_failure_ratio=2",), "'2' is not between 0 and 1"),
     "a run's name with a slash": (("--run_id=a/b",), "'a/b' is not made of letters, digits"),
+    "no time span": (("--time_budget=2 hours",), "'2 hours' is not a time span as 90s, 30m or 2h"),
     "no date": (("--ds=yesterday",), "'yesterday' is not a date"),
 }
 

@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from schemas import compaction, merging
+from schemas import compaction, fragment_commits, merging
 from schemas.compaction import Compaction, compact, plan_compaction
 from schemas.delta import paths_of
 from schemas.fragments import Fragment, TableName
@@ -165,3 +165,22 @@ def test_a_commit_whose_answer_was_lost_has_landed(store: FeatureStore, monkeypa
 def test_runs_and_failures_are_compacted_too(store: FeatureStore) -> None:
     assert compact(store.uri, TableName.RUNS) == Compaction(files=0)
     assert compact(store.uri, TableName.FAILURES) == Compaction(files=0)
+
+
+def test_images_that_change_while_a_compaction_commits_supersede_once(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """deltalake sees no conflict between a removal and a compaction of the same file: the turn has to."""
+    before = contents(store)
+    superseding_actions = fragment_commits.superseding_actions
+
+    def supersede_and_let_a_compaction_commit(*arguments: object) -> list[object]:
+        monkeypatch.setattr(fragment_commits, "superseding_actions", superseding_actions)
+        actions = list(superseding_actions(*arguments))
+        assert compact(store.uri, TableName.FEATURES).written == 1
+        return actions
+
+    monkeypatch.setattr(fragment_commits, "superseding_actions", supersede_and_let_a_compaction_commit)
+    commit(store, "meanwhile", fragment(store, {"1-1": 100}, version="2", supersedes=True))
+    del before["1-1", "1"]
+    assert contents(store) == {**before, ("1-1", "2"): 100}

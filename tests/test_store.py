@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import uuid
 from pathlib import Path
 
 import duckdb
@@ -14,21 +13,10 @@ import pytest
 from deltalake import DeltaTable
 
 from schemas.errors import InvalidInput, InvalidSpec, SpecMismatch, StoreNotFound, StoreNotWritable, UsageError
-from schemas.fragments import Fragment, FragmentWriter, TableName
-from schemas.spec import FeatureSpec
+from schemas.fragments import Fragment, TableName
 from schemas.store import FeatureStore
 from schemas.tables import features_schema
-
-SPEC = FeatureSpec(
-    conv_base="VGG16",
-    weights="none",
-    weights_sha256="ab" * 32,
-    input_shape=(32, 32, 3),
-    layers=("pooled", "map"),
-    pooling="none",
-    feature_shapes=((3,), (2, 2, 1)),
-)
-DS = "2026-01-31"
+from tests.fragments import SPEC, contents, fragment
 
 
 @pytest.fixture
@@ -36,32 +24,8 @@ def store(tmp_path: Path) -> FeatureStore:
     return FeatureStore.create(str(tmp_path / "a store #1"), SPEC)
 
 
-def fragment(store: FeatureStore, rows: dict[str, float], version: str = "1", *, supersedes: bool = False) -> Fragment:
-    """Writes a fragment: features of `rows`, all their floats the same."""
-    schema = pa.schema(store.features().schema())
-    schema = schema.remove(schema.get_field_index("ds"))
-    now = datetime.datetime.now(datetime.UTC)
-    values = [
-        {
-            "uri": uri, "version": version, "label": None, "split": "train", "width": 1, "height": 1, "sha256": uri,
-            "pooled": [value] * 3, "map": [value, value + 1, value + 2, value + 3], "run_id": "r", "extracted_at": now,
-        }
-        for uri, value in rows.items()
-    ]  # fmt: skip
-    path = f"ds={DS}/{uuid.uuid4()}.parquet"
-    with FragmentWriter(f"{store.uri}/features", TableName.FEATURES, path, schema) as writer:
-        writer.write(pa.RecordBatch.from_pylist(values, schema))
-    return writer.fragment(supersedes=supersedes)
-
-
 def commit(store: FeatureStore, run_id: str, *fragments: Fragment) -> int:
-    return store.commit_fragments(TableName.FEATURES, run_id, fragments)
-
-
-def contents(store: FeatureStore) -> dict[tuple[str, str], float]:
-    rows = store.scan(["uri", "version", "pooled"]).to_arrow().to_pylist()
-    assert len({row["uri"] for row in rows}) == len(rows)
-    return {(row["uri"], row["version"]): row["pooled"][0] for row in rows}
+    return store.commit_fragments(TableName.FEATURES, run_id, fragments).version
 
 
 def test_a_store_remembers_its_spec(store: FeatureStore) -> None:

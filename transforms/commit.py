@@ -5,65 +5,84 @@ so that a run that has one is complete.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from schemas.errors import RunFailed
 from schemas.fragments import Fragment, TableName
-from schemas.runs import InputCounts, Run, RunOutcome, RunState, outcome_of
-from schemas.store import FeatureStore
+from schemas.runs import InputCounts, Run, RunOutcome, RunState, Totals, outcome_of
+from transforms.planning import Snapshot
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-def commit_run(store: FeatureStore, run: Run, fragments: Iterable[Fragment], counts: InputCounts) -> RunOutcome:
+def commit_run(snapshot: Snapshot, run: Run, fragments: Iterable[Fragment], counts: InputCounts) -> RunOutcome:
     """Makes a run visible, or records why not. Doing it again, after a crash anywhere in it, changes nothing.
 
+    Images that others have committed since the run planned count as skipped.
+
     Args:
-        store: The store.
+        snapshot: The store, and the state of it on which the run planned.
         run: The run.
         fragments: All fragments of the run, complete on storage.
         counts: What planning made of the input.
 
     Returns:
-        What became of it. A run that is not committed has the state `failed`, a message, and its row in `runs`.
+        What became of it. A run that is not committed has the state `failed` or `stopped`, a message, and its row in
+        `runs`.
 
     Raises:
         FileNotFoundError: If a fragment is missing.
+        RunFailed: If the storage stays at fault.
     """
     written = list(fragments)
-    outcome = outcome_of(written, counts)
-    problem = _problem(outcome, run.max_failure_ratio)
-    if problem is not None:
-        outcome = outcome_of(written, counts, RunState.FAILED, problem)
+    totals = Totals.of(written)
+    state, message = _verdict(totals, counts, run.max_failure_ratio)
+    if state == RunState.COMPLETE:
+        outcome = _commit(snapshot, run, written, counts)
     else:
-        by_table = {name: [fragment for fragment in written if fragment.table == name] for name in TableName}
-        store.commit_fragments(TableName.FAILURES, run.run_id, by_table[TableName.FAILURES])
-        version = store.commit_fragments(TableName.FEATURES, run.run_id, by_table[TableName.FEATURES])
-        outcome = outcome_of(written, counts, table_version=version)
-    store.record_run(run, outcome)
+        outcome = outcome_of(totals, counts, state, message)
+    snapshot.store.record_run(run, outcome)
     _LOGGER.info("Run %s is %s.", run.run_id, outcome.state)
     return outcome
 
 
-def _problem(outcome: RunOutcome, max_failure_ratio: float) -> str | None:
-    planned = outcome.counts.planned
-    if outcome.extracted + outcome.failed != planned:
-        return (
-            f"{planned} images were to be processed, {outcome.extracted} were extracted and {outcome.failed} failed; "
-            "nothing was committed."
+def _commit(snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts) -> RunOutcome:
+    committed = {
+        name: snapshot.store.commit_fragments(
+            name, run.commit_id, [fragment for fragment in written if fragment.table == name], snapshot.versions
         )
-    if outcome.failed and outcome.failure_ratio > max_failure_ratio:
-        codes = ", ".join(f"{count} {code}" for code, count in outcome.failures_by_code.items())
-        return (
-            f"{outcome.failed} of {planned} images failed ({outcome.failure_ratio:.1%}; {codes}), more than "
+        for name in (TableName.FAILURES, TableName.FEATURES)
+    }
+    totals = sum((commit.totals for commit in committed.values()), Totals())
+    counts += InputCounts(skipped=counts.planned - totals.rows)
+    return outcome_of(totals, counts, table_version=committed[TableName.FEATURES].version)
+
+
+def _verdict(totals: Totals, counts: InputCounts, max_failure_ratio: float) -> tuple[RunState, str | None]:
+    """Says what is to become of a run, and why it is not committed if it is not."""
+    planned, remaining = counts.planned, counts.remaining
+    if totals.rows + remaining != planned:
+        return RunState.FAILED, (
+            f"{planned} images were to be processed, {totals.extracted} were extracted, {totals.failed} failed and "
+            f"{remaining} were left; nothing was committed."
+        )
+    if remaining:
+        return RunState.STOPPED, (
+            f"The time was up with {remaining:,} of {planned:,} images left; nothing is committed yet, and the next "
+            "run goes on from there."
+        )
+    if totals.failed > max_failure_ratio * totals.rows:
+        codes = ", ".join(f"{count} {code}" for code, count in totals.failures_by_code.items())
+        return RunState.FAILED, (
+            f"{totals.failed} of {planned} images failed ({totals.failed / totals.rows:.1%}; {codes}), more than "
             f"--max_failure_ratio={max_failure_ratio:g} allows; nothing was committed."
         )
-    return None
+    return RunState.COMPLETE, None
 
 
 def check_committed(outcome: RunOutcome) -> None:
-    """Raises if a run was not committed.
+    """Raises if a run could not be committed. One that stopped in time has done what it was asked to.
 
     Raises:
         RunFailed: With the reason.

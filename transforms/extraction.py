@@ -62,6 +62,7 @@ class Extraction:
         reuse: Whether features of the same bytes are taken from the store, from what this run has computed in the same
             process, or not at all.
         threads: Threads that run the base, and as many that decode; every core of the worker where it is None.
+        deadline: The moment after which no shard begins, if there is one.
     """
 
     store_uri: str
@@ -76,6 +77,7 @@ class Extraction:
     max_bytes: int
     reuse: Reuse = Reuse.STORE
     threads: int | None = None
+    deadline: datetime.datetime | None = None
 
     @property
     def loading_rules(self) -> LoadingRules:
@@ -226,7 +228,7 @@ def _write_copied(
             columns["sha256"] = pa.array([sha256_by_row[row] for row in rows])
             writer.write(_feature_rows(shard, rows, columns, extraction))
             PROGRESS.add(extracted=len(rows))
-    return dataclasses.replace(writer.fragment(supersedes=_supersedes(shard)), reused=len(copied))
+    return dataclasses.replace(writer.fragment(supersedes=_supersedes(shard)), reused=True)
 
 
 def _features_writer(path: str, extraction: Extraction) -> FragmentWriter:

@@ -4,6 +4,7 @@ Images are told apart within hash partitions of their URIs, so that no step ever
 """
 
 import dataclasses
+import datetime
 import enum
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -13,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.fragments import TableName
 from schemas.images import SUPERSEDES
 from schemas.runs import InputCounts
 from schemas.scan import Scan
@@ -66,6 +68,11 @@ class Snapshot:
             store.failures().version(),
             takedowns.version() if takedowns else None,
         )
+
+    @property
+    def versions(self) -> dict[TableName, int]:
+        """The versions by table."""
+        return {TableName.FEATURES: self.features_version, TableName.FAILURES: self.failures_version}
 
 
 def known_images(snapshot: Snapshot, retry: RetryFailures) -> Iterator[pa.RecordBatch]:
@@ -122,12 +129,12 @@ def new_images(
     if not mentioned:
         return None, InputCounts()
     table = pa.Table.from_batches(mentioned)
-    unique = table.take(_first_mentions(table["uri"]))
+    unique = table.take(first_mentions(table["uri"]))
     counts = InputCounts(listed=unique.num_rows, duplicates=table.num_rows - unique.num_rows)
     known_batches = list(known)
     if known_batches:
         known_table = pa.Table.from_batches(known_batches)
-        unique = unique.filter(pc.invert(_is_known(unique, known_table)))
+        unique = unique.filter(pc.invert(_are_known(unique, known_table)))
         extracted = known_table.filter(known_table[_HAS_FEATURES])
         supersedes = pc.is_in(unique["uri"], value_set=extracted["uri"].combine_chunks())
     else:
@@ -137,22 +144,23 @@ def new_images(
     return (one_batch(new) if new.num_rows else None), counts
 
 
-def _first_mentions(uris: pa.ChunkedArray) -> pa.Array:
+def first_mentions(uris: pa.ChunkedArray) -> pa.Array:
     """Returns the row of the first mention of each URI, ordered by URI."""
     rows = pa.table({"uri": uris, "row": pa.array(np.arange(len(uris)))})
     return rows.group_by("uri").aggregate([("row", "min")]).sort_by("uri")["row_min"].combine_chunks()
 
 
-def _is_known(refs: pa.Table, known: pa.Table) -> pa.Array:
-    return pc.or_(_is_known_in_every_version(refs, known), _is_known_in_its_version(refs, known))
+def _are_known(refs: pa.Table, known: pa.Table) -> pa.Array:
+    return pc.or_(_are_known_in_every_version(refs, known), have_keys_of(refs, known))
 
 
-def _is_known_in_every_version(refs: pa.Table, known: pa.Table) -> pa.Array:
+def _are_known_in_every_version(refs: pa.Table, known: pa.Table) -> pa.Array:
     in_every_version = known.filter(pc.is_null(known["version"]))["uri"].combine_chunks()
     return pc.is_in(refs["uri"], value_set=in_every_version)
 
 
-def _is_known_in_its_version(refs: pa.Table, known: pa.Table) -> pa.Array:
+def have_keys_of(refs: pa.Table, known: pa.Table) -> pa.Array:
+    """Returns of each row of `refs` whether `known` has its (uri, version)."""
     key = ["uri", "version"]
     rows = refs.select(key).append_column("row", pa.array(np.arange(refs.num_rows)))
     found = rows.join(known.select(key), key, join_type="left semi")["row"].to_numpy()
@@ -167,6 +175,11 @@ def full_shards(refs: pa.RecordBatch, shard_size: int) -> tuple[list[pa.RecordBa
     if shards and shards[-1].num_rows < shard_size:
         return shards[:-1], shards[-1]
     return shards, None
+
+
+def begins_in_time(deadline: datetime.datetime | None) -> bool:
+    """Whether a shard that begins now begins before the deadline, if there is one."""
+    return deadline is None or datetime.datetime.now(datetime.UTC) < deadline
 
 
 def one_batch(table: pa.Table) -> pa.RecordBatch:

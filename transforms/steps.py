@@ -1,9 +1,10 @@
-"""The five Beam transforms of which an extraction is made.
+"""The Beam transforms of which an extraction is made.
 
 They only carry: the work is in the pure functions of the modules beside this one. Image refs travel as Arrow batches,
 fragments as small descriptors; pixels and features never cross a shuffle.
 """
 
+import datetime
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,19 +18,30 @@ from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.shared import Shared
 
 from schemas.fragments import Fragment, TableName
+from schemas.receipts import leave_receipt
 from schemas.runs import InputCounts, Run
-from schemas.store import FeatureStore
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
+from transforms.adoption import adopt, finished_images, without_finished
 from transforms.commit import check_committed, commit_run
 from transforms.engines import load_engine
 from transforms.extraction import Extraction, extract_shard, known_contents
-from transforms.planning import RetryFailures, Snapshot, full_shards, known_images, new_images, one_batch, partitioned
+from transforms.planning import (
+    RetryFailures,
+    Snapshot,
+    begins_in_time,
+    full_shards,
+    known_images,
+    new_images,
+    one_batch,
+    partitioned,
+)
 from transforms.progress import PROGRESS
 from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
 from transforms.workers import Worker
 
 METRICS: Final = "convbase"
 _COUNTS: Final = "counts"
+_FINISHED: Final = "finished"
 _REST: Final = "rest"
 
 # One handle for the whole process: a second one would load a second conv base.
@@ -46,6 +58,20 @@ class Listing(NamedTuple):
 
     refs: PCollection[pa.RecordBatch]
     counts: PCollection[InputCounts]
+
+
+class Plan(NamedTuple):
+    """The work of a run.
+
+    Attributes:
+        refs: Batches of the refs that have to be processed.
+        counts: `InputCounts`, to be summed.
+        finished: By description of a fragment that a run that was killed has left, the refs that are taken from it.
+    """
+
+    refs: PCollection[pa.RecordBatch]
+    counts: PCollection[InputCounts]
+    finished: PCollection[tuple[str, pa.RecordBatch]]
 
 
 class ListImages(beam.PTransform):
@@ -85,37 +111,43 @@ class _ListSource(beam.DoFn):
 
 
 class SkipExtracted(beam.PTransform):
-    """Takes out the images that the store knows already, and those that the input mentions twice."""
+    """Takes out the images that the store knows, those that are finished, and those that the input mentions twice."""
 
-    def __init__(self, store: FeatureStore | None, retry: RetryFailures) -> None:
-        """Pins the snapshots on which the run plans, so that a step that is tried again plans the same.
+    def __init__(self, snapshot: Snapshot | None, retry: RetryFailures) -> None:
+        """Takes what is known already.
 
         Args:
-            store: The store, or None where there is none yet.
+            snapshot: The state of the store, pinned, so that a step that is tried again plans the same; None where
+                there is no store yet.
             retry: Which known failures are tried again.
         """
         super().__init__()
-        self._snapshots = [Snapshot.newest(store)] if store else []
+        self._snapshots = [snapshot] if snapshot else []
         self._retry = retry
 
     @no_annotations
-    def expand(self, listing: Listing) -> Listing:
-        """Returns the images that have to be processed."""
+    def expand(self, listing: Listing) -> Plan:
+        """Returns the images that have to be processed, and those whose features are only to be adopted."""
+        store = listing.refs.pipeline | "Store" >> beam.Create(self._snapshots)
         known = (
-            listing.refs.pipeline
-            | "Store" >> beam.Create(self._snapshots)
+            store
             | "ReadKnown" >> beam.FlatMap(known_images, self._retry).with_output_types(pa.RecordBatch)
             | "PartitionKnown" >> _partition()
         )
+        finished = (
+            store
+            | "ReadFinished" >> beam.FlatMap(finished_images).with_output_types(pa.RecordBatch)
+            | "PartitionFinished" >> _partition()
+        )
         refs = listing.refs | "PartitionRefs" >> _partition()
         new = (
-            {"refs": refs, "known": known}
+            {"refs": refs, "known": known, "finished": finished}
             | "ByPartition" >> beam.CoGroupByKey()
             | "NewImages"
-            >> beam.ParDo(_NewImages()).with_output_types(pa.RecordBatch).with_outputs(_COUNTS, main="refs")
+            >> beam.ParDo(_NewImages()).with_output_types(pa.RecordBatch).with_outputs(_COUNTS, _FINISHED, main="refs")
         )
         counts = (listing.counts, new[_COUNTS]) | "AllCounts" >> beam.Flatten()
-        return Listing(new.refs, counts)
+        return Plan(new.refs, counts, new[_FINISHED])
 
 
 def _partition() -> beam.PTransform:
@@ -125,15 +157,24 @@ def _partition() -> beam.PTransform:
 class _NewImages(beam.DoFn):
     def process(
         self, partition: tuple[int, dict[str, Iterable[pa.RecordBatch]]]
-    ) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
+    ) -> Iterator[
+        pa.RecordBatch
+        | TaggedOutput[Literal["counts"], InputCounts]
+        | TaggedOutput[Literal["finished"], tuple[str, pa.RecordBatch]]
+    ]:
         _, grouped = partition
         new, counts = new_images(grouped["refs"], grouped["known"])
         PROGRESS.add(planned=counts.planned, skipped=counts.skipped)
         for name in ("listed", "skipped", "duplicates"):
             Metrics.counter(METRICS, f"images_{name}").inc(getattr(counts, name))
-        if new is not None:
-            yield new
         yield TaggedOutput(_COUNTS, counts)
+        if new is None:
+            return
+        left, finished = without_finished(new, grouped["finished"])
+        if left is not None:
+            yield left
+        for of_fragment in finished:
+            yield TaggedOutput(_FINISHED, of_fragment)
 
 
 class MakeShards(beam.PTransform):
@@ -144,9 +185,9 @@ class MakeShards(beam.PTransform):
         self._shard_size = shard_size
 
     @no_annotations
-    def expand(self, listing: Listing) -> PCollection[pa.RecordBatch]:
+    def expand(self, plan: Plan) -> PCollection[pa.RecordBatch]:
         """Returns the shards."""
-        cut = listing.refs | "Cut" >> beam.ParDo(_CutShards(self._shard_size)).with_output_types(
+        cut = plan.refs | "Cut" >> beam.ParDo(_CutShards(self._shard_size)).with_output_types(
             pa.RecordBatch
         ).with_outputs(_REST, main="full")
         rest = (
@@ -190,6 +231,34 @@ class _CountShards(beam.DoFn):
         yield shard
 
 
+class BeginInTime(beam.PTransform):
+    """Lets shards through until a deadline, each when it is about to begin, and counts the images of the rest."""
+
+    def __init__(self, deadline: datetime.datetime | None) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    @no_annotations
+    def expand(self, shards: PCollection[pa.RecordBatch]) -> Listing:
+        """Returns the shards that begin in time, and the count of images that are left."""
+        begun = shards | "BeginInTime" >> beam.ParDo(_BeginInTime(self._deadline)).with_output_types(
+            pa.RecordBatch
+        ).with_outputs(_COUNTS, main="shards")
+        return Listing(begun.shards, begun[_COUNTS])
+
+
+class _BeginInTime(beam.DoFn):
+    def __init__(self, deadline: datetime.datetime | None) -> None:
+        self._deadline = deadline
+
+    def process(self, shard: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
+        # Runners fuse this with the extraction: the next shard comes when the one before is written.
+        if begins_in_time(self._deadline):
+            yield shard
+        else:
+            yield TaggedOutput(_COUNTS, InputCounts(remaining=shard.num_rows))
+
+
 class ExtractFeatures(beam.PTransform):
     """Computes the features of shards, with one conv base a process, and writes them as fragments."""
 
@@ -229,20 +298,45 @@ class _ExtractShard(beam.DoFn):
         for fragment in extract_shard(shard, worker, given, known_contents(given, worker)):
             Metrics.counter(METRICS, "fragment_bytes").inc(fragment.size)
             if fragment.table == TableName.FEATURES:
+                leave_receipt(self._extraction.store_uri, self._extraction.run_id, fragment)
                 Metrics.counter(METRICS, "images_extracted").inc(fragment.rows)
-                Metrics.counter(METRICS, "images_reused").inc(fragment.reused)
+                Metrics.counter(METRICS, "images_reused").inc(fragment.rows if fragment.reused else 0)
             for code, rows in fragment.failures_by_code:
                 Metrics.counter(METRICS, f"images_failed_{code}").inc(rows)
             yield fragment
         Metrics.distribution(METRICS, "shard_milliseconds").update(int(1000 * (time.perf_counter() - started)))
 
 
+class AdoptFinished(beam.PTransform):
+    """Makes fragments that a run that was killed has left fragments of this run."""
+
+    def __init__(self, store_uri: str, run_id: str) -> None:
+        super().__init__()
+        self._store_uri = store_uri
+        self._run_id = run_id
+
+    @no_annotations
+    def expand(self, finished: PCollection[tuple[str, pa.RecordBatch]]) -> PCollection[Fragment]:
+        """Returns the fragments."""
+        return (
+            finished
+            | "ByFragment" >> beam.GroupByKey()
+            | "Adopt" >> beam.MapTuple(self._adopt).with_output_types(Fragment)
+        )
+
+    def _adopt(self, described: str, wanted: Iterable[pa.RecordBatch]) -> Fragment:
+        fragment = adopt(self._store_uri, self._run_id, described, wanted)
+        PROGRESS.add(extracted=fragment.rows)
+        Metrics.counter(METRICS, "images_adopted").inc(fragment.rows)
+        return fragment
+
+
 class CommitRun(beam.PTransform):
     """Commits the fragments of a run once all of them are written, or fails the run."""
 
-    def __init__(self, store: FeatureStore, run: Run, counts: PCollection[InputCounts]) -> None:
+    def __init__(self, snapshot: Snapshot, run: Run, counts: PCollection[InputCounts]) -> None:
         super().__init__()
-        self._store = store
+        self._snapshot = snapshot
         self._run = run
         self._counts = counts
 
@@ -252,9 +346,9 @@ class CommitRun(beam.PTransform):
             fragments.pipeline
             | "Run" >> beam.Create([self._run])
             | "Commit"
-            >> beam.Map(_commit, self._store, beam.pvalue.AsIter(fragments), beam.pvalue.AsIter(self._counts))
+            >> beam.Map(_commit, self._snapshot, beam.pvalue.AsIter(fragments), beam.pvalue.AsIter(self._counts))
         )
 
 
-def _commit(run: Run, store: FeatureStore, fragments: Iterable[Fragment], counts: Iterable[InputCounts]) -> None:
-    check_committed(commit_run(store, run, fragments, sum(counts, InputCounts())))
+def _commit(run: Run, snapshot: Snapshot, fragments: Iterable[Fragment], counts: Iterable[InputCounts]) -> None:
+    check_committed(commit_run(snapshot, run, fragments, sum(counts, InputCounts())))

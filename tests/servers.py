@@ -1,0 +1,81 @@
+"""An S3 server on loopback that can be told to answer wrongly."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+Environ = dict[str, Any]
+Fault = Callable[[Environ], str | None]
+
+LOST, REFUSED = "lost", "refused"
+
+
+class Faults:
+    """Stands before a WSGI application and spoils some of its answers.
+
+    Attributes:
+        fault: Given a request, says whether its answer is `LOST` after all was done, the request `REFUSED` before
+            anything was, or neither.
+        told: What it said, in order, without the requests that it let pass.
+        bucket: The name of a bucket of its own: all of moto's servers in a process share what they hold.
+    """
+
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self._application = application
+        self.fault: Fault = lambda _: None
+        self.told: list[str] = []
+        self.bucket = f"bucket-{uuid.uuid4()}"
+
+    def __call__(self, environ: Environ, start_response: Callable[..., object]) -> Iterable[bytes]:
+        fault = self.fault(environ)
+        if fault is None:
+            return self._application(environ, start_response)
+        self.told.append(fault)
+        if fault == LOST:
+            list(self._application(environ, lambda *_: None))
+        else:
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        start_response("503 Slow Down", [("Content-Type", "application/xml"), ("Content-Length", "0")])
+        return [b""]
+
+
+class _Silent(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 (werkzeug's name)
+        pass
+
+
+@contextmanager
+def s3_server() -> Iterator[Faults]:
+    """Runs moto with an empty bucket, and points fsspec, deltalake and children to it by environment variables."""
+    import boto3
+    import s3fs
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    faults = Faults(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, faults, threaded=True, request_handler=_Silent)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        boto3.client("s3").create_bucket(Bucket=faults.bucket)
+        try:
+            yield faults
+        finally:
+            s3fs.S3FileSystem.clear_instance_cache()
+            server.shutdown()
+            thread.join()

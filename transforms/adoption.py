@@ -1,0 +1,117 @@
+"""Adoption: what a run that was killed had finished is taken over by the next one. Pure of Beam.
+
+A fragment with a receipt is complete. Where its run has not committed it, those of its rows that a later run is about
+to compute are taken from it. Its run may even be alive: whoever commits second leaves out what is there.
+"""
+
+import dataclasses
+import logging
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schemas.fragments import Fragment, TableName
+from schemas.images import SUPERSEDES
+from schemas.receipts import read_receipts
+from schemas.rewriting import write_again
+from schemas.storage import file_system, join
+from transforms.planning import Snapshot, first_mentions, have_keys_of, one_batch
+
+_FRAGMENT: Final = "fragment"
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+def finished_images(snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
+    """Yields the images of fragments that are complete and not in the table.
+
+    Args:
+        snapshot: The state of the store on which the run plans.
+
+    Yields:
+        Batches with the columns `uri`, `version` and `fragment` (the description of the fragment as JSON).
+    """
+    committed = set(snapshot.store.features_paths(snapshot.features_version))
+    for fragment in read_receipts(snapshot.store.uri):
+        if fragment.table == TableName.FEATURES and fragment.path not in committed:
+            yield from _images_of(snapshot.store.uri, fragment)
+
+
+def _images_of(store_uri: str, fragment: Fragment) -> Iterator[pa.RecordBatch]:
+    fs, path = file_system(join(store_uri, fragment.table, fragment.path))
+    try:
+        if fs.info(path)["size"] != fragment.size:
+            raise FileNotFoundError(path)
+        with fs.open(path, "rb") as file:
+            for batch in pq.ParquetFile(file).iter_batches(columns=["uri", "version"]):
+                described = pa.array([fragment.to_json()]).dictionary_encode().take(pa.array([0] * batch.num_rows))
+                yield pa.RecordBatch.from_arrays([*batch.columns, described], [*batch.schema.names, _FRAGMENT])
+    except FileNotFoundError:
+        _LOGGER.info("The fragment %s is gone, its receipt is not.", fragment.path)
+
+
+def without_finished(
+    refs: pa.RecordBatch, finished: Iterable[pa.RecordBatch]
+) -> tuple[pa.RecordBatch | None, list[tuple[str, pa.RecordBatch]]]:
+    """Takes the images out of the work whose features are computed already.
+
+    Args:
+        refs: The refs of one hash partition that have to be processed, each URI once.
+        finished: Images of the same partition that are finished, as `finished_images` yields them.
+
+    Returns:
+        The refs that are left, or None if there are none; and by description of a fragment the refs whose features are
+        to be taken from it, each ref in one of them.
+    """
+    batches = list(finished)
+    if not batches:
+        return refs, []
+    table = pa.Table.from_batches([refs])
+    rows = pa.Table.from_batches(batches).unify_dictionaries()
+    rows = rows.filter(have_keys_of(rows, table))
+    rows = rows.take(first_mentions(rows["uri"]))
+    fragments = rows[_FRAGMENT].cast(pa.string())
+    taken = []
+    for described in fragments.unique().to_pylist():
+        uris = rows["uri"].filter(pc.equal(fragments, described))
+        taken.append((described, one_batch(table.filter(_have_uris(table, uris)))))
+    left = table.filter(pc.invert(_have_uris(table, rows["uri"])))
+    return (one_batch(left) if left.num_rows else None), taken
+
+
+def _have_uris(refs: pa.Table, uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.is_in(refs["uri"], value_set=uris.combine_chunks())
+
+
+def adopt(store_uri: str, run_id: str, described: str, wanted: Iterable[pa.RecordBatch]) -> Fragment:
+    """Makes a fragment of a run that was killed one of this run.
+
+    Args:
+        store_uri: The store.
+        run_id: The run that adopts.
+        described: The description of the fragment as JSON.
+        wanted: The refs whose rows are taken from it.
+
+    Returns:
+        The fragment as it is if all of its rows are wanted, else another one of those that are. The partition stays
+        that of the fragment: its rows were computed on that date.
+
+    Raises:
+        OSError: If the store cannot be read or written.
+    """
+    fragment = Fragment.from_json(described)
+    refs = pa.Table.from_batches([batch.select(["uri", SUPERSEDES]) for batch in wanted])
+    supersedes = bool(pc.any(refs[SUPERSEDES]).as_py())
+    if refs.num_rows < fragment.rows:
+        uris = refs["uri"].combine_chunks()
+        fragment = write_again(
+            join(store_uri, fragment.table),
+            fragment.table,
+            fragment.path,
+            join(fragment.path.rpartition("/")[0], f"{run_id}-{uuid.uuid4()}.parquet"),
+            lambda rows: pc.is_in(rows.column("uri"), value_set=uris),
+        )
+    return dataclasses.replace(fragment, supersedes=supersedes, adopted=True)
