@@ -44,7 +44,9 @@ class Faults:
         return [b""]
 
 
-class _Silent(WSGIRequestHandler):
+class SilentHandler(WSGIRequestHandler):
+    """Writes no line a request."""
+
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 (werkzeug's name)
         pass
 
@@ -57,7 +59,7 @@ def s3_server() -> Iterator[Faults]:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     faults = Faults(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, faults, threaded=True, request_handler=_Silent)
+    server = make_server("127.0.0.1", 0, faults, threaded=True, request_handler=SilentHandler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     environment = {

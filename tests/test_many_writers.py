@@ -3,17 +3,19 @@
 All of them plan on the same snapshot and meet before they commit.
 """
 
-import shutil
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from schemas.exclusive_creation import check_created_once
 from schemas.scan import Scan
 from schemas.storage import file_system
 from schemas.store import FeatureStore
 from tests.children import CONTEXT, start_extraction
 from tests.conftest import SMALL_BASE, extract, write_pictures
+from tests.gcs_server import gcs_server
 from tests.servers import s3_server
 
 IMAGES = 20
@@ -32,17 +34,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["disk", "S3"])
+@pytest.fixture(params=["disk", "S3", "GCS"])
 def store_uri(request: pytest.FixtureRequest, made: Path, tmp_path: Path) -> Iterator[str]:
-    """A store with a conv base and one row, on the local disk or on S3."""
-    if request.param == "disk":
-        shutil.copytree(made / "store", tmp_path / "store")
-        yield f"file://{tmp_path}/store"
-        return
-    with s3_server() as server:
-        fs, _ = file_system(f"s3://{server.bucket}")
-        fs.put(f"{made}/store", f"{server.bucket}/store", recursive=True)
-        yield f"s3://{server.bucket}/store"
+    """A store with a conv base and one row, on the local disk, on S3 or on GCS."""
+    with contextlib.ExitStack() as running:
+        if request.param == "disk":
+            uri = f"file://{tmp_path}/store"
+        elif request.param == "S3":
+            uri = f"s3://{running.enter_context(s3_server()).bucket}/store"
+        else:
+            pytest.importorskip("gcsfs", reason="needs gcsfs (the extra gcs), which is absent")
+            uri = f"gs://{running.enter_context(gcs_server(tmp_path))}/store"
+        check_created_once(uri)
+        fs, path = file_system(uri)
+        fs.put(f"{made}/store/", path, recursive=True)
+        yield uri
 
 
 def run_at_once(inputs: Sequence[Sequence[Path]], store_uri: str, folder: Path) -> None:
