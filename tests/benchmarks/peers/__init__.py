@@ -1,4 +1,4 @@
-"""The same work as `pipelines.extract`, done with other tools the way their documentation does it; one script each.
+r"""The same work as `pipelines.extract`, done with other tools the way their documentation does it; one script each.
 
     python -m tests.benchmarks.peers.tf_data --pictures=list.txt --conv_base=MobileNet --side=224 --weights=FILE \
         --precision=float32 --output=features.parquet
