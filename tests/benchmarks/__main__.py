@@ -3,11 +3,13 @@
     make bench IMAGES=photos
     make bench IMAGES=photos BENCH_OPTIONS="--bases=ResNet50 --precisions=float32 --only=race"
 
+With its defaults it takes about three hours on two cores; --quick takes ten minutes and proves nothing but that it works.
 Results are written after every process, so that an interruption loses nothing: benchmarks.md, .json and .svg.
 """
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -68,6 +70,13 @@ def parser() -> argparse.ArgumentParser:
         "--memory_base", choices=tuple(SIDES), default="VGG16", help="base of the memory benchmark (default: VGG16)"
     )
     command.add_argument(
+        "--our_options",
+        type=lambda text: tuple(shlex.split(text)),
+        default=(),
+        metavar="OPTIONS",
+        help="further options of our command, such as --our_options='--engine=keras --batch_size=32'",
+    )
+    command.add_argument(
         "--timeout", type=float, default=1800.0, metavar="S", help="seconds a process may take (default: 1800)"
     )
     command.add_argument(
@@ -82,9 +91,10 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Runs the benchmarks and returns the exit code: 0, whoever failed in them."""
     command = parser()
-    if "--quick" in sys.argv:
-        command.set_defaults(**_QUICK)
     given = command.parse_args()
+    if given.quick:
+        command.set_defaults(**_QUICK)
+        given = command.parse_args()
     pictures = find_pictures(given.images)
     if len(pictures) < 2 * given.count and "race" in given.only:
         command.error(f"{given.images} has {len(pictures)} JPEGs; --count={given.count} needs twice as many.")
@@ -143,13 +153,24 @@ class Benchmarks:
                 for precision in given.precisions:
                     weights = self._workshop.weights(conv_base)
                     everybody = (*peers, WARM, WARM_TWICE, COLD)
-                    yield Case("pictures", self._pictures, given.count, conv_base, precision, weights, everybody)
+                    yield Case(
+                        "pictures",
+                        self._pictures,
+                        given.count,
+                        conv_base,
+                        precision,
+                        weights,
+                        everybody,
+                        given.our_options,
+                    )
         if "megapixels" in given.only:
             count = given.megapixel_count
             paths = megapixel_pictures(self._pictures, 2 * count, self._workshop.kept("megapixels"))
             weights = self._workshop.weights(_LIGHT_BASE)
             everybody = (*peers, WARM, WARM_TWICE, SCALED)
-            yield Case("12-megapixel pictures", paths, count, _LIGHT_BASE, PRECISIONS[0], weights, everybody)
+            yield Case(
+                "12-megapixel pictures", paths, count, _LIGHT_BASE, PRECISIONS[0], weights, everybody, given.our_options
+            )
 
     def _others(self) -> Iterator[tuple[str, Callable[[], list[Figure]]]]:
         given = self._given
@@ -165,8 +186,9 @@ class Benchmarks:
 
     def _plain(self, conv_base: str, count: int) -> Case:
         enough = min(count, len(self._pictures))
+        weights = self._workshop.weights(conv_base)
         return Case(
-            "pictures", self._pictures, enough, conv_base, PRECISIONS[0], self._workshop.weights(conv_base), (WARM,)
+            "pictures", self._pictures, enough, conv_base, PRECISIONS[0], weights, (WARM,), self._given.our_options
         )
 
     def _write(self) -> None:

@@ -33,6 +33,7 @@ class Case:
         precision: float32 or bfloat16.
         weights: The file of the base's weights, the same for everybody.
         contestants: Their names.
+        our_options: Further options of our command, such as `--engine=keras`.
     """
 
     pictures: str
@@ -42,6 +43,7 @@ class Case:
     precision: str
     weights: str
     contestants: tuple[str, ...]
+    our_options: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,5 +76,6 @@ def our_command(case: Case, store: Path, *inputs: Path | str, scaled: bool = Fal
         f"--input_shape={case.side},{case.side},3", "--pooling=avg", f"--weights={case.weights}",
         *([f"--precision={case.precision}"] if case.precision != "float32" else []),
         *(["--decode=scaled"] if scaled else []),
+        *case.our_options,
         *(f"--input={path}" for path in inputs), f"--output={store}",
     ]  # fmt: skip

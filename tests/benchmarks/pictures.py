@@ -11,7 +11,7 @@ from PIL import Image
 MEGAPIXEL_SIZE: Final = (4000, 3000)
 _TILES_A_SIDE: Final = 8
 _TILES: Final = 256
-_QUALITY: Final = 90
+_QUALITY: Final = 92
 _JPEG_START: Final = b"\xff\xd8"
 
 

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.benchmarks.cases import PEERS, WARM
+from tests.benchmarks.cases import COLD, PEERS, SCALED, WARM
 from tests.benchmarks.machine import cores, cpu_model
 from tests.benchmarks.results import CaseResult, Figure, share_of_limit
 
@@ -57,7 +57,7 @@ class Report:
             "medians of the rounds. Cosine is the least of a picture's features to those of Keras in float32.",
         ]
         for result in self.cases:
-            lines += ["", f"## {result.case.name}", "", *case_table(result), "", limit_text(result)]
+            lines += ["", f"## {result.case.name}", "", *case_table(result), "", *peer_text(result), limit_text(result)]
         for name, figures in self.figures.items():
             lines += ["", f"## {name}", "", *figure_table(figures)]
         return "\n".join(lines) + "\n"
@@ -88,6 +88,17 @@ def case_table(result: CaseResult) -> list[str]:
         memory = (result.peak_bytes(name) or 0.0) / 1e6
         lines.append(f"| {name} | {speed:.1f} | {rounds} | {memory:,.0f} MB | {factor} | {cosine} |")
     return lines
+
+
+def peer_text(result: CaseResult) -> list[str]:
+    """Returns a line that holds each of ours against the best peer, or none if no peer has a figure."""
+    best = result.best_peer
+    if best is None:
+        return []
+    speed = result.images_per_second(best) or 0.0
+    ours = {name: result.images_per_second(name) for name in (WARM, COLD, SCALED)}
+    factors = (f"{name} {value / speed:.2f}×" for name, value in ours.items() if value is not None)
+    return ["; ".join((f"Best peer: {best} with {speed:.1f} images/s", *factors)) + ".", ""]
 
 
 def limit_text(result: CaseResult) -> str:

@@ -3,6 +3,7 @@
 After https://keras.io/api/utils/python_utils/#pydataset-class.
 """
 
+import math
 import os
 
 import keras
@@ -20,7 +21,7 @@ class Pictures(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         """Returns the number of batches."""
-        return -(-len(self._task.pictures) // BATCH_SIZE)
+        return math.ceil(len(self._task.pictures) / BATCH_SIZE)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray]:
         """Returns a batch."""
