@@ -3,7 +3,7 @@
     make bench IMAGES=photos
     make bench IMAGES=photos BENCH_OPTIONS="--bases=ResNet50 --precisions=float32 --only=race"
 
-With its defaults it takes about three hours on two cores; --quick takes ten minutes and proves nothing but that it works.
+With its defaults it takes about three hours on two cores; --quick, ten minutes, proves only that everything runs.
 Results are written after every process, so that an interruption loses nothing: benchmarks.md, .json and .svg.
 """
 

@@ -52,4 +52,4 @@ def _draw_race(result: CaseResult, panel: Axes) -> None:
     panel.tick_params(labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)
     if panel.get_legend_handles_labels()[0]:
-        panel.legend(fontsize=7, loc="lower right")
+        panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
