@@ -11,6 +11,7 @@ import argparse
 import json
 import shlex
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -98,6 +99,8 @@ def main() -> int:
     pictures = find_pictures(given.images)
     if len(pictures) < 2 * given.count and "race" in given.only:
         command.error(f"{given.images} has {len(pictures)} JPEGs; --count={given.count} needs twice as many.")
+    # So that `finally` holds, and no process that is being measured outlives this one.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     workshop = Workshop(given.output, given.timeout)
     try:
         Benchmarks(given, workshop, pictures).run()

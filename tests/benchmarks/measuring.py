@@ -1,7 +1,9 @@
 """Runs a command as a process of its own and measures it: wall time, start-up included, and peak memory."""
 
+import contextlib
 import dataclasses
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 SAMPLE_SECONDS: Final = 0.25
+KILL_SECONDS: Final = 10.0
 MESSAGE_CHARACTERS: Final = 300
 
 # Notes of libraries that say nothing of why a process failed.
@@ -62,17 +65,19 @@ def measure(
         )
         memory = _TreeMemory(process.pid)
         late = False
-        while True:
-            try:
-                process.wait(SAMPLE_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                memory.sample()
-            if time.perf_counter() - started > timeout:
-                late = True
-                process.kill()
-        seconds = time.perf_counter() - started
-        memory.kill_rest()
+        try:
+            while True:
+                try:
+                    process.wait(SAMPLE_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    memory.sample()
+                if time.perf_counter() - started > timeout:
+                    late = True
+                    process.kill()
+            seconds = time.perf_counter() - started
+        finally:
+            memory.kill_rest()  # All of them, if it is we who are interrupted.
         errors.seek(0)
         message = f"killed after {timeout:.0f} s" if late else last_line(errors.read())
     code = process.returncode
@@ -105,12 +110,15 @@ class _TreeMemory:
         self.peak_bytes = max(self.peak_bytes, 1024 * together, 1024 * greatest)
 
     def kill_rest(self) -> None:
-        """Ends what the process has left behind."""
+        """Ends what the process has left behind, and waits for its end, so that the next one has the machine alone."""
         for pid in self._known & _parents().keys():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            with contextlib.suppress(ProcessLookupError):
+                process = os.pidfd_open(pid)
+                try:
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+                    select.select([process], [], [], KILL_SECONDS)
+                finally:
+                    os.close(process)
 
 
 def _parents() -> dict[int, int]:
