@@ -141,11 +141,13 @@ class Benchmarks:
         race = Race(self._workshop, _QUICK_LIMIT_SECONDS if self._given.quick else SECONDS_A_SIZE)
         for case in self._cases():
             self._say(case.name)
+            said = 0
             for number, result in enumerate(race.run(case, self._given.rounds)):
                 if not number:
                     self._report.cases.append(result)
-                last = result.outcomes[-1]
-                self._say(f"  round {last.round}, {last.contestant}: {last.failure or f'{last.seconds:.1f} s'}")
+                if len(result.outcomes) > said:  # Else it is the limit that was measured.
+                    last, said = result.outcomes[-1], len(result.outcomes)
+                    self._say(f"  round {last.round}, {last.contestant}: {last.failure or f'{last.seconds:.1f} s'}")
                 self._write()
 
     def _cases(self) -> Iterator[Case]:
