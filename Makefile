@@ -5,10 +5,11 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+BENCH  := .venv-bench
+PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format readme lock clean
+.PHONY: help demo test bench lint types format readme lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,6 +20,9 @@ demo: $(VENV)/runtime  ## install, extract the features of sample pictures, trai
 
 test: $(VENV)/dev  ## run the tests
 	$(BIN)/python -m pytest
+
+bench: $(BENCH)/bench  ## measure against peers, over IMAGES=FOLDER of JPEGs; further options in BENCH_OPTIONS (see tests/benchmarks)
+	$(BENCH)/bin/python -m tests.benchmarks $(if $(IMAGES),--images=$(IMAGES)) $(BENCH_OPTIONS)
 
 lint: $(VENV)/dev  ## check the style
 	$(BIN)/ruff check .
@@ -37,20 +41,29 @@ readme: $(VENV)/dev  ## bring the README's tables up to date with the code
 lock:  ## compile the lock files anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml $(LOCK) -o requirements.lock
 	uv pip compile pyproject.toml $(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
+	uv pip compile pyproject.toml $(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	--extra s3 --extra gcs --extra azure
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) feature-store sample-pictures model
+	rm -rf $(VENV) $(BENCH) feature-store sample-pictures model
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/runtime: requirements.lock | $(VENV)/bin/python
-	$(PIP) -r requirements.lock
+	$(BIN)/python $(PIP) -r requirements.lock
 	@touch $@
 
 $(VENV)/dev: requirements-dev.lock | $(VENV)/bin/python
-	$(PIP) -r requirements-dev.lock
+	$(BIN)/python $(PIP) -r requirements-dev.lock
+	@touch $@
+
+# The peers stay out of .venv: they are large, and nothing but the benchmarks needs them.
+$(BENCH)/bin/python:
+	$(PYTHON) -m venv $(BENCH)
+
+$(BENCH)/bench: requirements-bench.lock | $(BENCH)/bin/python
+	$(BENCH)/bin/python $(PIP) -r requirements-bench.lock
 	@touch $@

@@ -1,0 +1,137 @@
+"""What was measured, and what follows from it: medians, speeds, the steady state."""
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+
+from tests.benchmarks.cases import PEERS, WARM, WARM_TWICE, Case
+from tests.benchmarks.machine import Limit
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """One run of one contestant.
+
+    Attributes:
+        contestant: Its name.
+        round: The number of the round, from 1.
+        pictures: How many pictures it processed.
+        seconds: Wall time, start-up included.
+        peak_bytes: The most memory of all its processes at one time.
+        failure: Why it does not count; empty if it does.
+        cosine: The least cosine of a picture's features to those of Keras in float32; None where there are none.
+    """
+
+    contestant: str
+    round: int
+    pictures: int
+    seconds: float
+    peak_bytes: int
+    failure: str = ""
+    cosine: float | None = None
+
+
+@dataclasses.dataclass
+class CaseResult:
+    """All that was measured of a case.
+
+    Attributes:
+        case: The case.
+        outcomes: One a contestant and round.
+        limits: What the machine allowed, one a round.
+    """
+
+    case: Case
+    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+    limits: list[Limit] = dataclasses.field(default_factory=list)
+
+    def of(self, contestant: str) -> list[Outcome]:
+        """Returns the outcomes of a contestant."""
+        return [outcome for outcome in self.outcomes if outcome.contestant == contestant]
+
+    def failure(self, contestant: str) -> str:
+        """Returns why a contestant has no figure; empty if it has one. One failed round takes it out."""
+        outcomes = self.of(contestant)
+        return next((outcome.failure for outcome in outcomes if outcome.failure), "" if outcomes else "not run")
+
+    def seconds(self, contestant: str) -> float | None:
+        """Returns the median wall time of a contestant, or None if it failed."""
+        return None if self.failure(contestant) else statistics.median(row.seconds for row in self.of(contestant))
+
+    def images_per_second(self, contestant: str) -> float | None:
+        """Returns the images a second of a contestant's whole process, or None if it failed."""
+        seconds = self.seconds(contestant)
+        return None if seconds is None else self.case.count_of(contestant) / seconds
+
+    def peak_bytes(self, contestant: str) -> float | None:
+        """Returns the median of a contestant's peak memory, or None if it failed."""
+        return None if self.failure(contestant) else statistics.median(row.peak_bytes for row in self.of(contestant))
+
+    @property
+    def best_peer(self) -> str | None:
+        """The fastest peer, or None if there is none."""
+        speeds = {name: self.images_per_second(name) or 0.0 for name in self.case.contestants if name in PEERS}
+        best = max(speeds, key=speeds.__getitem__, default=None)
+        return best if best is not None and speeds[best] else None
+
+    @property
+    def limit(self) -> Limit | None:
+        """The medians of what the machine allowed, or None if it was not measured."""
+        return median_limit(self.limits)
+
+    @property
+    def steady_state(self) -> float | None:
+        """Images a second beyond the start: N / (seconds for 2N − seconds for N), the store written in both."""
+        once, twice = self.seconds(WARM), self.seconds(WARM_TWICE)
+        if once is None or twice is None or twice <= once:
+            return None
+        return self.case.count / (twice - once)
+
+
+def median_limit(limits: Sequence[Limit]) -> Limit | None:
+    """Returns the medians of the parts of several limits, or None if there is none."""
+    if not limits:
+        return None
+    return Limit(
+        bare=statistics.median(limit.bare for limit in limits),
+        batch_size=statistics.mode(limit.batch_size for limit in limits),
+        decode_seconds=statistics.median(limit.decode_seconds for limit in limits),
+        cores=limits[0].cores,
+    )
+
+
+def share_of_limit(result: CaseResult) -> float | None:
+    """Returns the steady state as a share of the composite limit, or None if one of them is missing."""
+    limit, steady = result.limit, result.steady_state
+    if limit is None or steady is None:
+        return None
+    return steady / limit.images_per_second
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One figure of a benchmark that is no race.
+
+    Attributes:
+        name: What was measured.
+        values: One a round.
+        unit: Their unit.
+        failure: Why there are none; empty if there are.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    unit: str
+    failure: str = ""
+
+    @property
+    def median(self) -> float | None:
+        """The median of the rounds, or None if it failed."""
+        return statistics.median(self.values) if self.values and not self.failure else None
+
+
+def ratio(name: str, above: Figure, below: Figure) -> Figure:
+    """Returns the ratio of the medians of two figures."""
+    if above.median is None or not below.median:
+        return Figure(name, (), "×", above.failure or below.failure or "not run")
+    return Figure(name, (above.median / below.median,), "×")
