@@ -206,7 +206,6 @@ def test_large_jpegs_are_scaled_by_their_decoder(mode: str, options: dict[str, o
     exact, scaled = both_ways(data, DecodingRules(height=96, width=160))
     assert 0 < difference(exact, scaled) < 1
     assert (scaled.width, scaled.height) == (exact.width, exact.height) == (3000, 1500)
-    assert scaled.sha256 == exact.sha256
 
 
 def test_the_decoder_leaves_twice_the_pixels_that_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
