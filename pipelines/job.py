@@ -21,7 +21,7 @@ from schemas.errors import RunFailed
 from schemas.receipts import remove_receipts
 from schemas.runs import Run, RunState
 from schemas.store import FeatureStore
-from transforms.engines import choose_engine
+from transforms.engines import BATCH_SIZES, choose_engine
 from transforms.extraction import Extraction, Reuse
 from transforms.planning import RetryFailures, Snapshot
 from transforms.sources import ListingRules, Source
@@ -93,7 +93,7 @@ def new_job(
             run_id=run.run_id,
             ds=run.ds,
             engine=engine,
-            batch_size=given.batch_size,
+            batch_size=given.batch_size or BATCH_SIZES[engine],
             formats=given.formats,
             max_pixels=given.max_pixels,
             max_bytes=given.max_bytes,

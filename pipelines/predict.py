@@ -30,7 +30,7 @@ from schemas.runs import InputCounts
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
 from schemas.store import FeatureStore
-from transforms.engines import EngineName
+from transforms.engines import BATCH_SIZES, EngineName
 from transforms.extraction import Extraction
 from transforms.labelling import LABEL, read_label_file
 from transforms.planning import RetryFailures
@@ -38,7 +38,6 @@ from transforms.predictions import FeatureFile, Prediction
 from transforms.progress import PROGRESS
 
 _SHARD_SIZE: Final = 1024
-_IMAGES_A_BATCH: Final = 8
 _FEATURES_A_BATCH: Final = 256
 
 
@@ -58,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "--batch_size",
         type=positive,
         metavar="N",
-        help=f"images a call (default: {_IMAGES_A_BATCH}, or {_FEATURES_A_BATCH} with --features)",
+        help=f"images a call (default: {BATCH_SIZES[EngineName.OPENVINO]}, or {_FEATURES_A_BATCH} with --features)",
     )
     run.add_argument(
         "--max_failure_ratio",
@@ -106,7 +105,7 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, threads: i
             run_id=given.run_id or f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
             ds=now.date(),
             engine=EngineName.OPENVINO,
-            batch_size=given.batch_size or (_FEATURES_A_BATCH if given.features else _IMAGES_A_BATCH),
+            batch_size=given.batch_size or (_FEATURES_A_BATCH if given.features else BATCH_SIZES[EngineName.OPENVINO]),
             formats=given.formats,
             max_pixels=given.max_pixels,
             max_bytes=given.max_bytes,
