@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 ROWS_PER_BATCH: Final = 8192
 
+# Row groups that are read ahead of the one that is put into place.
+_BATCHES_AHEAD: Final = 4
+
 Where: TypeAlias = pc.Expression | Sequence[tuple[str, str, object]]
 
 
@@ -84,16 +87,24 @@ class Scan:
             column: The column; the only feature column among the scan's columns unless told.
 
         Returns:
-            float32 [n, D] or [n, H, W, C] for a feature column, as its shape says, else [n]. Features are not copied
-            where the rows come from one row group, else copied once.
+            float32 [n, D] or [n, H, W, C] for a feature column, as its shape says, else [n]. Features are put into
+            their place while the next ones are read, so that they are never in memory twice.
 
         Raises:
             UsageError: If no column is named and the scan has not exactly one feature column.
         """
         name = column or self._only_feature_column()
-        values = self._dataset.to_table(columns=[name], filter=self._filter).column(0)
         shape = feature_shape(self._dataset.schema.field(name))
-        return values.to_numpy() if shape is None else _stack(values, shape)
+        if shape is None:
+            values: np.ndarray = self._dataset.to_table(columns=[name], filter=self._filter).column(0).to_numpy()
+            return values
+        features = np.empty((self._dataset.count_rows(filter=self._filter), *shape), np.float32)
+        scanner = self._dataset.scanner(columns=[name], filter=self._filter, batch_readahead=_BATCHES_AHEAD)
+        start = 0
+        for batch in scanner.to_batches():
+            features[start : start + len(batch)] = batch.column(0).flatten().to_numpy().reshape(-1, *shape)
+            start += len(batch)
+        return features
 
     def _only_feature_column(self) -> str:
         names = [field.name for field in self.schema if feature_shape(field) is not None]
@@ -132,11 +143,3 @@ def _partition_expression(file: Mapping[str, object], schema: pa.Schema) -> pc.E
         (pc.field(name) == pa.scalar(value, schema.field(name).type) for name, value in values.items()),
         pc.scalar(True),
     )
-
-
-def _stack(features: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
-    chunks = [chunk.flatten().to_numpy(zero_copy_only=True) for chunk in features.chunks if len(chunk)]
-    if not chunks:
-        return np.empty((0, *shape), np.float32)
-    flat = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
-    return flat.reshape(len(features), *shape)
