@@ -87,8 +87,8 @@ class Scan:
             column: The column; the only feature column among the scan's columns unless told.
 
         Returns:
-            float32 [n, D] or [n, H, W, C] for a feature column, as its shape says, else [n]. Features are put into
-            their place while the next ones are read, so that they are never in memory twice.
+            float32 [n, D] or [n, H, W, C] for a feature column, as its shape says, else [n]. Features are not copied
+            where the rows come from one row group, else put into their place while the next ones are read.
 
         Raises:
             UsageError: If no column is named and the scan has not exactly one feature column.
@@ -98,13 +98,10 @@ class Scan:
         if shape is None:
             values: np.ndarray = self._dataset.to_table(columns=[name], filter=self._filter).column(0).to_numpy()
             return values
-        features = np.empty((self._dataset.count_rows(filter=self._filter), *shape), np.float32)
+        rows = self._dataset.count_rows(filter=self._filter)
         scanner = self._dataset.scanner(columns=[name], filter=self._filter, batch_readahead=_BATCHES_AHEAD)
-        start = 0
-        for batch in scanner.to_batches():
-            features[start : start + len(batch)] = batch.column(0).flatten().to_numpy().reshape(-1, *shape)
-            start += len(batch)
-        return features
+        parts = (batch.column(0).flatten().to_numpy().reshape(-1, *shape) for batch in scanner.to_batches())
+        return _in_one_array(parts, (rows, *shape))
 
     def _only_feature_column(self) -> str:
         names = [field.name for field in self.schema if feature_shape(field) is not None]
@@ -143,3 +140,17 @@ def _partition_expression(file: Mapping[str, object], schema: pa.Schema) -> pc.E
         (pc.field(name) == pa.scalar(value, schema.field(name).type) for name, value in values.items()),
         pc.scalar(True),
     )
+
+
+def _in_one_array(parts: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Returns float32 parts in one array; a part that is all there is comes back as it is."""
+    whole: np.ndarray | None = None
+    start = 0
+    for part in parts:
+        if len(part) == shape[0]:
+            return part
+        if whole is None:
+            whole = np.empty(shape, np.float32)
+        whole[start : start + len(part)] = part
+        start += len(part)
+    return np.empty(shape, np.float32) if whole is None else whole
