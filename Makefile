@@ -42,7 +42,7 @@ DIGESTS    := infra/container/digests.env
 IMAGE      ?= convbase:latest
 
 pin-images:  ## look up the digests of the container's base images (needs docker and the registries)
-	sed -nE 's/^FROM ([^ ]+)@\$$\{(\w+)\}.*/\2 \1/p' $(DOCKERFILE) | sort -u | while read name image; do \
+	sed -nE 's/^FROM ([^ ]+)@\$$\{([A-Z_]+)\}.*/\2 \1/p' $(DOCKERFILE) | sort -u | while read name image; do \
 		digest=$$(docker buildx imagetools inspect "$$image" --format '{{.Manifest.Digest}}') || exit 1; \
 		echo "$$name=$$digest"; done > $(DIGESTS).new
 	mv $(DIGESTS).new $(DIGESTS)
