@@ -110,6 +110,12 @@ class RunOutcome:
         """The share of failures among the images processed, 0 to 1."""
         return self.failed / max(1, self.extracted + self.failed)
 
+    @property
+    def coverage(self) -> float:
+        """The share of the input's images that the store knows after the run, 0 to 1."""
+        committed = self.extracted if self.state == RunState.COMPLETE else 0
+        return (self.counts.skipped + committed) / max(1, self.counts.listed)
+
 
 def outcome_of(
     fragments: Iterable[Fragment],

@@ -42,7 +42,8 @@ def commit_run(store: FeatureStore, run: Run, fragments: Iterable[Fragment], cou
         version = store.commit_fragments(TableName.FEATURES, run.run_id, by_table[TableName.FEATURES])
         outcome = outcome_of(written, counts, table_version=version)
     store.record_run(run, outcome)
-    _LOGGER.info("Run %s is %s.", run.run_id, outcome.state)
+    listed = outcome.counts.listed
+    _LOGGER.info("Run %s is %s: coverage %.4f of %d images.", run.run_id, outcome.state, outcome.coverage, listed)
     return outcome
 
 
