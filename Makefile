@@ -9,7 +9,7 @@ BENCH  := .venv-bench
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint types format readme lock clean
+.PHONY: help demo test bench lint types format readme template pin-images image lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,12 +38,31 @@ format: $(VENV)/dev  ## put the style right
 readme: $(VENV)/dev  ## bring the README's tables up to date with the code
 	$(BIN)/python -m tests.test_readme
 
+template: $(VENV)/runtime  ## write the Flex Template's metadata anew from the options in the code
+	$(BIN)/python -m pipelines.template extract > infra/dataflow/extract-template.json
+
+DOCKERFILE := infra/container/Dockerfile
+DIGESTS    := infra/container/digests.env
+IMAGE      ?= convbase:latest
+
+pin-images:  ## look up the digests of the container's base images (needs docker and the registries)
+	sed -nE 's/^FROM ([^ ]+)@\$$\{([A-Z_]+)\}.*/\2 \1/p' $(DOCKERFILE) | sort -u | while read name image; do \
+		digest=$$(docker buildx imagetools inspect "$$image" --format '{{.Manifest.Digest}}') || exit 1; \
+		echo "$$name=$$digest"; done > $(DIGESTS).new
+	mv $(DIGESTS).new $(DIGESTS)
+
+image:  ## build the container; further arguments of docker build in ARGS
+	@test -f $(DIGESTS) || { echo "The digests of the base images are not known; run 'make pin-images' where the registries can be reached." >&2; exit 1; }
+	docker build -f $(DOCKERFILE) $$(sed 's/^/--build-arg /' $(DIGESTS)) $(ARGS) -t $(IMAGE) .
+
 lock:  ## compile the lock files anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml $(LOCK) -o requirements.lock
 	uv pip compile pyproject.toml $(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
 	# Daft wants an older tqdm than we do.
 	sed '/^tqdm==/,/[^\\]$$/d' requirements.lock | \
 		uv pip compile pyproject.toml $(LOCK) --extra bench -c /dev/stdin -o requirements-bench.lock
+	uv pip compile pyproject.toml $(LOCK) --extra dataflow -c requirements.lock -o requirements-dataflow.lock
+	uv pip compile pyproject.toml $(LOCK) --extra dataflow --extra gpu -c requirements-dataflow.lock -o requirements-gpu.lock
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	--extra s3 --extra gcs --extra azure

@@ -4,15 +4,26 @@ Beam's own options pass through untouched; what neither Beam nor a command knows
 """
 
 import argparse
-import datetime
 import gc
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from pipelines.option_types import (
+    date,
+    duration,
+    lower_words,
+    name_and_value,
+    positive,
+    ratio,
+    run_name,
+    shape,
+    true_or_false,
+    upper_words,
+    words,
+)
 from schemas.errors import ConvbaseError, UsageError
-from schemas.spec import DECODINGS, EXIF_ORIENTATIONS, INTERPOLATIONS, POOLINGS, PRECISIONS, ConvBaseArg
+from schemas.spec import DECODINGS, EXIF_ORIENTATIONS, INTERPOLATIONS, POOLINGS, PRECISIONS
 from transforms.decoding import FORMATS, MAX_BYTES, MAX_PIXELS
 from transforms.engines import AUTO, EngineName
 from transforms.extraction import Reuse
@@ -50,6 +61,15 @@ def markdown_table(parser: argparse.ArgumentParser) -> str:
     return "\n".join(rows)
 
 
+def add_flag(
+    options: "argparse.ArgumentParser | argparse._ArgumentGroup", name: str, meaning: str, default: bool | None = None
+) -> None:
+    """Adds an option that is given alone, or as `name=true` or `name=false`, the only form that a template knows."""
+    options.add_argument(
+        name, nargs="?", const=True, default=default, type=true_or_false, metavar="true|false", help=meaning
+    )
+
+
 def add_source_options(
     parser: argparse.ArgumentParser, without_input: str = "sample pictures, drawn into ./sample-pictures"
 ) -> None:
@@ -66,7 +86,7 @@ def add_source_options(
     )
     group.add_argument(
         "--extensions",
-        type=_words_lower,
+        type=lower_words,
         default=EXTENSIONS,
         metavar="A,B",
         help=f"extensions of a folder's images (default: {','.join(EXTENSIONS)})",
@@ -94,29 +114,26 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--conv_base_arg",
         action="append",
         metavar="NAME=VALUE",
-        type=_name_and_value,
+        type=name_and_value,
         help="a further argument of the builder, such as alpha=0.25; may be given several times",
     )
     group.add_argument(
         "--weights", metavar="WEIGHTS", help="none (random), imagenet, or the URI of a weights file (default: imagenet)"
     )
-    group.add_argument(
+    add_flag(
+        group,
         "--include_top",
-        nargs="?",
-        const=True,
-        type=_true_or_false,
-        metavar="true|false",
-        help="keep the dense classifier, so that its layers can be asked for (default: false)",
+        "keep the dense classifier, so that its layers can be asked for (default: false)",
     )
     group.add_argument(
         "--input_shape",
-        type=_shape,
+        type=shape,
         metavar="H,W,3",
         help="the pixels that the base is given (default: those that it was trained with)",
     )
     group.add_argument(
         "--layers",
-        type=_words,
+        type=words,
         metavar="A,B",
         help="layers whose outputs are the features, one column each (default: the last); "
         "python -m pipelines.inspect --conv_base=NAME lists them",
@@ -152,7 +169,7 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("which files are taken; the others are rows in `failures`")
     group.add_argument(
         "--formats",
-        type=_words_upper,
+        type=upper_words,
         default=FORMATS,
         metavar="A,B",
         help=f"formats by Pillow's names (default: {','.join(FORMATS)})",
@@ -179,11 +196,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--output", metavar="URI", help="the store: a local folder or s3://, gs://, abfs:// (default: ./feature-store)"
     )
-    group.add_argument(
+    add_flag(
+        group,
         "--single_writer",
-        action="store_true",
-        help="promise, for a store that is to be made on storage that lets a file be created twice, that no two "
-        "commands ever write to it at once",
+        "promise, for a store that is to be made on storage that lets a file be created twice, that no two commands "
+        "ever write to it at once",
+        default=False,
     )
     group.add_argument(
         "--shard_size", type=positive, default=1024, metavar="N", help="images a unit of work (default: 1024)"
@@ -220,7 +238,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--run_id", type=run_name, metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
     )
     group.add_argument(
-        "--ds", type=_date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
+        "--ds", type=date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
     )
     group.add_argument(
         "--time_budget",
@@ -229,7 +247,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="begin no shard after this time (90s, 30m, 2h); a run with images left is not committed, and the next one "
         "goes on from what it computed (default: no limit)",
     )
-    group.add_argument("--dry_run", action="store_true", help="say what would be done, and stop")
+    add_flag(group, "--dry_run", "say what would be done, and stop", default=False)
     group.add_argument("--summary", metavar="FILE", help="write the closing figures there as JSON")
     group.add_argument(
         "--log_level",
@@ -292,81 +310,3 @@ def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
         print("Interrupted; nothing of this run is visible.", file=sys.stderr)
         code = 130
     sys.exit(code)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def _words_lower(text: str) -> tuple[str, ...]:
-    return tuple(word.lower().lstrip(".") for word in _words(text))
-
-
-def _words_upper(text: str) -> tuple[str, ...]:
-    return tuple(word.upper() for word in _words(text))
-
-
-def _name_and_value(text: str) -> tuple[str, ConvBaseArg]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
-    for convert in (int, float):
-        try:
-            return name, convert(value)
-        except ValueError:
-            continue
-    return name, {"true": True, "false": False}.get(value.lower(), value)
-
-
-def _true_or_false(text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
-    return text.lower() == "true"
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(side) for side in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not height,width,3") from None
-
-
-def positive(text: str) -> int:
-    """Reads a whole number above 0."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
-    return int(text)
-
-
-def run_name(text: str) -> str:
-    """Reads the name of a run, of which file names are made."""
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
-        raise argparse.ArgumentTypeError(f"'{text}' is not made of letters, digits, dots, dashes and underscores")
-    return text
-
-
-def ratio(text: str) -> float:
-    """Reads a number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not between 0 and 1")
-    return value
-
-
-def duration(text: str) -> datetime.timedelta:
-    """Reads a time span above 0, such as 90s, 30m or 2h."""
-    found = re.fullmatch(r"([1-9][0-9]*)([smh])", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a time span as 90s, 30m or 2h")
-    unit = {"s": "seconds", "m": "minutes", "h": "hours"}[found[2]]
-    return datetime.timedelta(**{unit: int(found[1])})
-
-
-def _date(text: str) -> datetime.date:
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a date as 2026-01-31") from None

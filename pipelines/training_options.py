@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from typing import Final
 
-from pipelines.options import positive
+from pipelines.option_types import positive
 from schemas.recipes import ACTIVATIONS, CLASS_WEIGHTS, MAP_REDUCTIONS, OPTIMIZERS, RECIPES, Recipe, parse_field
 from transforms.labelling import LABEL, SplitBy
 

@@ -178,6 +178,12 @@ class RunOutcome:
     feature_bytes: int
     table_version: int | None
 
+    @property
+    def coverage(self) -> float:
+        """The share of the input's images that the store knows after the run, 0 to 1."""
+        committed = self.extracted if self.state == RunState.COMPLETE else 0
+        return (self.counts.skipped + committed) / max(1, self.counts.listed)
+
 
 def outcome_of(
     totals: Totals,

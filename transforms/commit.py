@@ -43,7 +43,8 @@ def commit_run(snapshot: Snapshot, run: Run, fragments: Iterable[Fragment], coun
     else:
         outcome = outcome_of(totals, counts, state, message)
     snapshot.store.record_run(run, outcome)
-    _LOGGER.info("Run %s is %s.", run.run_id, outcome.state)
+    listed = outcome.counts.listed
+    _LOGGER.info("Run %s is %s: coverage %.4f of %d images.", run.run_id, outcome.state, outcome.coverage, listed)
     return outcome
 
 

@@ -1,0 +1,24 @@
+output "store" {
+  description = "URI of the feature store, for --output and --features."
+  value       = local.store_uri
+}
+
+output "registry" {
+  description = "Where the container is pushed to."
+  value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.this.repository_id}"
+}
+
+output "template" {
+  description = "The Flex Template, for gcloud dataflow flex-template run --template-file-gcs-location."
+  value       = "gs://${google_storage_bucket.templates.name}/${google_storage_bucket_object.template.name}"
+}
+
+output "worker" {
+  description = "Account of launchers and workers."
+  value       = google_service_account.worker.email
+}
+
+output "maintenance" {
+  description = "Account of pipelines.maintain, the only one that deletes."
+  value       = google_service_account.maintenance.email
+}
