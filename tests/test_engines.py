@@ -1,6 +1,8 @@
 """Every engine computes what Keras computes, whatever the batch size and the number of threads."""
 
 import concurrent.futures
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ from PIL import Image
 
 from schemas.errors import RunFailed, UsageError
 from schemas.spec import FeatureSpec
+from schemas.store import FeatureStore
+from tests.conftest import REPOSITORY
 from transforms import engines, keras_engine
 from transforms.engines import EngineName, OpenVINOEngine, choose_engine, load_engine
 from transforms.publishing import prepare_conv_base
@@ -114,3 +118,22 @@ def test_auto_is_keras_only_beside_a_gpu(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "gpus" / "0000:00:05.0").mkdir(parents=True)
     assert choose_engine("auto") == EngineName.KERAS
     assert choose_engine("openvino") == EngineName.OPENVINO
+
+
+def test_the_first_batches_at_once_do_not_wait_for_each_other(small_store: FeatureStore) -> None:
+    """In a process of its own, because only its very first batches can: without care, one try in three hangs."""
+    code = (
+        "import faulthandler, sys\n"
+        "import numpy as np\n"
+        "from transforms.engines import OpenVINOEngine\n"
+        "faulthandler.dump_traceback_later(60, exit=True)\n"
+        "engine = OpenVINOEngine(sys.argv[1], 4, threads=2)\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "futures = [engine.submit(np.zeros((4, 32, 32, 3), np.uint8)) for _ in range(8)]\n"
+        "print(len([future.result() for future in futures]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, small_store.conv_base_uri],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "8", done.stderr

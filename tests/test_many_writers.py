@@ -62,7 +62,7 @@ def run_at_once(inputs: Sequence[Sequence[Path]], store_uri: str, folder: Path) 
         limits = ("--shard_size=4", "--max_failure_ratio=1")
         processes.append(start_extraction([*options, *limits], folder / f"{number}.log", meet=barrier))
     for process in processes:
-        process.join(300)
+        process.join(120)
     assert [process.exitcode for process in processes] == [0] * len(inputs), "".join(
         path.read_text() for path in folder.glob("*.log")
     )
@@ -99,7 +99,7 @@ def test_two_first_runs_at_once_make_one_store(made: Path, tmp_path: Path) -> No
     options = (f"--input={made}/pictures", f"--output={tmp_path}/store", "--max_failure_ratio=1", *SMALL_BASE)
     processes = [start_extraction(options, tmp_path / f"{number}.log") for number in range(2)]
     for process in processes:
-        process.join(300)
+        process.join(120)
     assert [process.exitcode for process in processes] == [0, 0], "".join(
         path.read_text() for path in tmp_path.glob("*.log")
     )

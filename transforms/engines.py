@@ -127,6 +127,9 @@ class OpenVINOEngine:
         started = time.perf_counter()
         streams = threads or available_cores()
         core = openvino.Core()
+        # The first call fills a table in C++ behind a lock, and lets the GIL go meanwhile: two threads that come first
+        # together wait for each other for ever (openvino 2026.4.1).
+        openvino.Type.u8.to_dtype()
         if precision == BFLOAT16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise RunFailed(
                 "This CPU does not compute in bfloat16 (it needs AVX-512 BF16 or AMX): take --engine=keras, or another "
