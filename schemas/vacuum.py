@@ -20,19 +20,19 @@ from deltalake.exceptions import TableNotFoundError
 
 from schemas.delta import open_table, paths_of
 from schemas.fragments import TableName
-from schemas.merging import COMPACTED, TAKEDOWN
+from schemas.receipts import RECEIPTS
+from schemas.rewriting import COMPACTED, SUPERSEDED, TAKEDOWN
 from schemas.storage import file_system, join, modified_at
 
 # What Delta's own `delta.deletedFileRetentionDuration` is unless it is set.
 RETENTION: Final = datetime.timedelta(days=7)
 # No shorter retention than this without saying so: readers and runs of the day still need their files.
 LEAST_RETENTION: Final = datetime.timedelta(hours=24)
-RECEIPTS: Final = "receipts"
 
 _TABLES: Final = (TableName.FEATURES, TableName.FAILURES, TableName.RUNS, TableName.TAKEDOWNS)
 _OF_RUNS: Final = (TableName.FEATURES, TableName.FAILURES)
-_FRAGMENT: Final = re.compile(r"(?P<run_id>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-[a-z0-9-]+)?\.parquet")
-_OF_NO_RUN: Final = frozenset({COMPACTED, TAKEDOWN, "superseded"})
+_FRAGMENT: Final = re.compile(r"(?P<run_id>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.parquet")
+_OF_NO_RUN: Final = frozenset({COMPACTED, SUPERSEDED, TAKEDOWN})
 
 
 @dataclasses.dataclass(frozen=True)
