@@ -20,14 +20,16 @@ from schemas.errors import FailureCode, ImageError
 from schemas.fragment_commits import Commit
 from schemas.fragments import Fragment, TableName
 from schemas.rewriting import Keep, write_again
-from schemas.runs import Run
+from schemas.runs import Run, RunOutcome
 from schemas.storage import join
 from schemas.store import FeatureStore
-from tests import promises
+from tests import nights, promises
 from tests.nights import World
 from tests.promises import Promise
 from transforms import adoption, loading, planning
+from transforms.commit import commit_run
 from transforms.loading import BadImage, ImageFile
+from transforms.planning import Snapshot
 
 PROMISES = (
     promises.nights_that_meet_both_land,
@@ -118,7 +120,11 @@ def errors_are_believed(patch: Patch) -> None:
 
 def attempts_have_no_name(patch: Patch) -> None:
     """A commit that is tried again is taken for another one."""
-    patch.setattr(Run, "commit_id", property(lambda run: f"{run.run_id}/{uuid.uuid4()}"))
+
+    def commit(snapshot: Snapshot, run: Run, *written: object) -> RunOutcome:
+        return commit_run(snapshot, dataclasses.replace(run, attempt=uuid.uuid4().hex), *written)
+
+    patch.setattr(nights, "commit_run", commit)
 
 
 def no_turns(patch: Patch) -> None:
