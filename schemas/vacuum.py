@@ -6,7 +6,9 @@ Two kinds of files go, once they are older than the retention:
 - uncommitted fragments, and the receipts beside them, of runs that are not live.
 
 A run is live while its youngest fragment or receipt is younger than the retention, and in any case for a day: then all
-of its files stay, however old, for it may still commit them or the next run adopt them.
+of its files stay, however old, for it may still commit them or the next run adopt them. Fragments that another run has
+adopted and committed meanwhile are files of the table like all others: where a compaction and a vacuum with a short
+retention remove one before its own run commits, that run fails, and its rows are in the table.
 """
 
 import dataclasses

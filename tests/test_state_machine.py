@@ -13,6 +13,7 @@ from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from deltalake.exceptions import CommitFailedError
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -194,7 +195,7 @@ class Nights(RuleBasedStateMachine):
 
     @rule()
     def vacuum(self) -> None:
-        """What is old goes, but nothing of the runs of the day: those that are open may commit, or be adopted."""
+        """What is old goes, but nothing uncommitted of the runs of the day: it may be committed, or adopted."""
         self._vacuum(datetime.timedelta(0))
 
     @precondition(lambda self: not self.open)
@@ -204,9 +205,22 @@ class Nights(RuleBasedStateMachine):
 
     def _vacuum(self, later: datetime.timedelta) -> None:
         now = datetime.datetime.now(datetime.UTC) + later
-        remove_waste(self.world.store.uri, find_waste(self.world.store.uri, datetime.timedelta(0), now))
+        waste = find_waste(self.world.store.uri, datetime.timedelta(0), now)
+        remove_waste(self.world.store.uri, waste)
         self.versions.clear()
         self._remember()
+        for run in [run for run in self.open if self._lost(run) and not run.landed.get(TableName.FEATURES)]:
+            # Another run has adopted and committed its fragments, and they are in no version any more.
+            assert self._lost(run) <= set(waste.old)
+            self.open.remove(run)
+            with pytest.raises(FileNotFoundError):
+                self.world.commit(run.night)
+            self._land(run, TableName.FAILURES)
+
+    def _lost(self, run: OpenNight) -> set[str]:
+        """URIs of fragments of a run that are gone."""
+        uris = {f"{self.world.store.uri}/{fragment.table}/{fragment.path}" for fragment in run.night.fragments}
+        return {uri for uri in uris if not Path(uri.removeprefix("file://")).exists()}
 
     @rule(data=st.data())
     def restore_any(self, data: st.DataObject) -> None:
@@ -248,9 +262,9 @@ class Nights(RuleBasedStateMachine):
         found: set[tuple[str, str]] = set()
         for receipt in (self.world.store_folder / "receipts").rglob("*.json"):
             if receipt.read_text().endswith("}"):
-                (fragment,) = (self.world.store_folder / "features").rglob(f"{receipt.stem}.parquet")
-                keys = pq.read_table(fragment, columns=["uri", "version"], partitioning=None).to_pylist()
-                found |= {(key["uri"], key["version"]) for key in keys}
+                for fragment in (self.world.store_folder / "features").rglob(f"{receipt.stem}.parquet"):
+                    keys = pq.read_table(fragment, columns=["uri", "version"], partitioning=None).to_pylist()
+                    found |= {(key["uri"], key["version"]) for key in keys}
         return found
 
     def _one_open(self, data: st.DataObject) -> OpenNight:
