@@ -17,6 +17,7 @@ from pipelines.runners import (
     runner_name,
     threads_a_process,
 )
+from schemas.delta import paths_of
 from schemas.errors import RunFailed
 from schemas.receipts import remove_receipts
 from schemas.runs import Run, RunState
@@ -117,7 +118,7 @@ def run_job(job: Job) -> Mapping[str, Any]:
     if row is None:
         raise RunFailed(f"The pipeline ended, but {job.store.uri}/runs has no row for the run {job.run.run_id}.")
     if row["state"] == RunState.COMPLETE:
-        remove_receipts(job.store.uri, job.run.run_id, job.store.features_paths())
+        remove_receipts(job.store.uri, job.run.run_id, paths_of(job.store.features()))
     return row
 
 

@@ -3,7 +3,7 @@
 import time
 from urllib.parse import unquote
 
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.fragments import Fragment
 from schemas.storage import file_system, join
@@ -29,6 +29,16 @@ def add_action(table_uri: str, fragment: Fragment) -> AddAction:
         data_change=True,
         stats=fragment.statistics,
     )
+
+
+def remove_action(path: str, *, data_change: bool = True) -> RemoveAction:
+    """Returns the Delta action that takes a file out of its table.
+
+    Args:
+        path: Its path under the table's folder.
+        data_change: Whether rows go with it, and are not merely moved to another file.
+    """
+    return RemoveAction(path, data_change, int(time.time() * 1000), partition_values=partition_values(path))
 
 
 def partition_values(path: str) -> dict[str, str | None]:

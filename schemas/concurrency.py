@@ -7,17 +7,16 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from schemas.delta import open_table
+from schemas.delta import open_table, paths_of
 from schemas.fragments import Fragment
-from schemas.rewriting import write_again
-from schemas.storage import file_system, join
+from schemas.reading import read_keys
+from schemas.rewriting import Keep, keep_rows
+from schemas.storage import join
 
 # Keys of fragments that are held while the files of others are read past them: about 150 bytes each.
 _KEYS_HELD: Final = 1_000_000
-_ROWS_PER_BATCH: Final = 131_072
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +49,7 @@ def files_since(table_uri: str, table: DeltaTable, version: int | None) -> list[
         table: The snapshot.
         version: The version of the earlier one, or None for all files.
     """
-    earlier = set() if version is None else _paths(open_table(table_uri, version))
+    earlier = set() if version is None else paths_of(open_table(table_uri, version))
     files = pa.table(table.get_add_actions(flatten=True))
     bounds = [
         files[name].to_pylist() if name in files.column_names else [None] * files.num_rows
@@ -61,10 +60,6 @@ def files_since(table_uri: str, table: DeltaTable, version: int | None) -> list[
         for path, least, greatest in zip(files["path"].to_pylist(), *bounds, strict=True)
         if path not in earlier
     ]
-
-
-def _paths(table: DeltaTable) -> set[str]:
-    return set(pa.table(table.get_add_actions())["path"].to_pylist())
 
 
 class _Found:
@@ -89,7 +84,7 @@ class _Found:
 
 
 def without_committed(
-    table_uri: str, fragments: Sequence[Fragment], files: Sequence[CommittedFile]
+    table_uri: str, fragments: Sequence[Fragment], files: Sequence[CommittedFile], run_id: str
 ) -> Iterator[Fragment]:
     """Takes rows out of fragments whose (uri, version) is in the files of others.
 
@@ -100,36 +95,30 @@ def without_committed(
         table_uri: The folder of the fragments' table.
         fragments: Fragments of one table.
         files: Where to look; files without statistics are always read.
+        run_id: The run that commits.
 
     Yields:
         The fragments that have rows left, written again where they lost some.
     """
     found = {fragment.path: _Found() for fragment in fragments}
     largest = max((fragment.rows for fragment in fragments), default=1)
-    read_own = functools.lru_cache(max(1, _KEYS_HELD // largest))(_read_keys)
+    read_own = functools.lru_cache(max(1, _KEYS_HELD // largest))(_all_keys)
     for file in files:
         near = [fragment for fragment in fragments if file.may_share_images_with(fragment)]
-        for committed in _key_batches(file.uri) if near else ():
+        for committed in read_keys(file.uri) if near else ():
             for fragment in near:
                 found[fragment.path].compare(read_own(join(table_uri, fragment.path)), committed)
     for fragment in fragments:
-        yield from _without(table_uri, fragment, found[fragment.path])
+        keys = pa.chunked_array(found[fragment.path].keys, pa.string()).unique()
+        marked = dataclasses.replace(fragment, supersedes=fragment.supersedes or found[fragment.path].older)
+        if not len(keys):
+            yield marked
+        elif len(keys) < fragment.rows:
+            yield keep_rows(table_uri, marked, run_id, _without_keys(keys))
 
 
-def _without(table_uri: str, fragment: Fragment, found: _Found) -> Iterator[Fragment]:
-    supersedes = fragment.supersedes or found.older
-    taken = pa.chunked_array(found.keys, pa.string()).unique()
-    if not len(taken):
-        yield dataclasses.replace(fragment, supersedes=supersedes)
-    elif len(taken) < fragment.rows:
-        left = write_again(
-            table_uri,
-            fragment.table,
-            fragment.path,
-            fragment.path.removesuffix(".parquet") + f"-less-{len(taken)}.parquet",
-            lambda rows: pc.invert(pc.is_in(_keys(rows), value_set=taken)),
-        )
-        yield dataclasses.replace(left, supersedes=supersedes, adopted=fragment.adopted, reused=fragment.reused)
+def _without_keys(keys: pa.Array) -> Keep:
+    return lambda rows: pc.invert(pc.is_in(_keys(rows), value_set=keys))
 
 
 def _keys(rows: pa.RecordBatch) -> pa.Array:
@@ -137,11 +126,5 @@ def _keys(rows: pa.RecordBatch) -> pa.Array:
     return pc.binary_join_element_wise(rows.column("uri"), rows.column("version"), "\0")
 
 
-def _read_keys(file_uri: str) -> pa.RecordBatch:
-    return pa.Table.from_batches(_key_batches(file_uri)).combine_chunks().to_batches()[0]
-
-
-def _key_batches(file_uri: str) -> Iterator[pa.RecordBatch]:
-    fs, path = file_system(file_uri)
-    with fs.open(path, "rb") as file:
-        yield from pq.ParquetFile(file).iter_batches(_ROWS_PER_BATCH, columns=["uri", "version"])
+def _all_keys(file_uri: str) -> pa.RecordBatch:
+    return pa.Table.from_batches(read_keys(file_uri)).combine_chunks().to_batches()[0]

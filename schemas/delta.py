@@ -28,6 +28,9 @@ TableAction = AddAction | RemoveAction
 
 # Two commits from one snapshot that both carry this application transaction are a conflict, even if both only append.
 TURN: Final = "convbase"
+# What stands in the log beside a commit: the run or the upkeep command that made it, and its name.
+RUN_ID: Final = "run_id"
+UPKEEP: Final = "upkeep"
 _COMMIT_ID: Final = "commit_id"
 
 # Each lost turn is another writer's commit: far more than writers that are likely to meet.
@@ -94,22 +97,19 @@ def committed(table: DeltaTable, commit_id: str) -> bool:
     return table.transaction_version(commit_id) is not None
 
 
-def commit_properties(
-    commit_id: str, turn: int | None = None, told: Mapping[str, str] | None = None
-) -> CommitProperties:
+def commit_properties(commit_id: str, told: Mapping[str, str], turn: int | None = None) -> CommitProperties:
     """Returns what a commit carries, so that a second one can be told to be one.
 
     Args:
-        commit_id: Its name: the run's, and what tells attempts at it apart behind a slash.
+        commit_id: Its name, which no other commit to the table has.
+        told: What stands beside it in the log; who made it (`RUN_ID`, `UPKEEP`), among others.
         turn: The version of the snapshot that was looked at, if the commit has to fail where anybody else has taken a
             turn since. Without it, `deltalake` puts appends behind whatever was committed in between.
-        told: What stands beside it in the log.
     """
     transactions = [Transaction(commit_id, 1)]
     if turn is not None:
         transactions.append(Transaction(TURN, turn + 1))
-    metadata = {**(told or {}), "run_id": commit_id.partition("/")[0], _COMMIT_ID: commit_id}
-    return CommitProperties(app_transactions=transactions, custom_metadata=metadata)
+    return CommitProperties(app_transactions=transactions, custom_metadata={**told, _COMMIT_ID: commit_id})
 
 
 def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[str, Any]]:
@@ -132,25 +132,15 @@ def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[
     raise LookupError(f"The log of {uri} has no entry of the commit {commit_id} any more.")
 
 
-def commit_actions(table: DeltaTable, run_id: str, actions: Sequence[TableAction], partition_by: Sequence[str]) -> None:
-    """Commits file actions of a run in one transaction.
-
-    Raises:
-        CommitFailedError: If another commit changed the same files in between.
-    """
-    write_actions(table, actions, partition_by, commit_properties(run_id))
-
-
-def write_actions(
-    table: DeltaTable, actions: Sequence[TableAction], partition_by: Sequence[str], properties: CommitProperties
-) -> None:
+def write_actions(table: DeltaTable, actions: Sequence[TableAction], properties: CommitProperties) -> None:
     """Commits file actions in one transaction.
 
     Raises:
         CommitFailedError: If it lost its turn, or another commit changed the same files in between.
     """
+    partitioned_by = table.metadata().partition_columns
     table.create_write_transaction(
-        list(actions), "append", table.schema(), list(partition_by), commit_properties=properties
+        list(actions), "append", table.schema(), partitioned_by, commit_properties=properties
     )
 
 

@@ -9,6 +9,7 @@ from deltalake import DeltaTable
 from schemas.commits import add_action
 from schemas.concurrency import files_since, without_committed
 from schemas.delta import (
+    RUN_ID,
     TableAction,
     commit_once,
     commit_properties,
@@ -18,9 +19,9 @@ from schemas.delta import (
     write_actions,
 )
 from schemas.fragments import Fragment, TableName
+from schemas.removal import superseding_actions
 from schemas.runs import Totals
 from schemas.storage import join
-from schemas.supersession import superseding_actions
 from schemas.takedowns import without_taken_down
 
 _TOTALS: Final = "totals"
@@ -61,7 +62,7 @@ class FragmentCommit:
         Args:
             store_uri: The store's folder.
             name: The table.
-            commit_id: The name of the commit.
+            commit_id: The name of the commit: its run's, and what tells attempts at it apart behind a slash.
             fragments: Fragments of that table, complete on storage.
             planned_on: The versions of tables against which the fragments were checked; any that is missing means that
                 they were not.
@@ -69,30 +70,27 @@ class FragmentCommit:
         self._store_uri = store_uri
         self._name = name
         self._commit_id = commit_id
+        self._run_id = commit_id.partition("/")[0]
         self._fragments = list(fragments)
         self._checked_on = dict(planned_on)
 
-    def commit(self, partition_by: Sequence[str]) -> Commit:
+    def commit(self) -> Commit:
         """Commits, once, whatever is tried again.
 
         Raises:
             FileNotFoundError: If a fragment is missing.
             RunFailed: If it could not be committed.
         """
-
-        def write(table: DeltaTable) -> bool:
-            return self._write(table, partition_by)
-
-        table = commit_once(self._uri(self._name), self._commit_id, write)
+        table = commit_once(self._uri(self._name), self._commit_id, self._write)
         if not committed(table, self._commit_id):
             return Commit(table.version(), Totals())
         version, told = find_commit(self._uri(self._name), table, self._commit_id)
         return Commit(version, Totals.from_json(told[_TOTALS]))
 
-    def _write(self, table: DeltaTable, partition_by: Sequence[str]) -> bool:
+    def _write(self, table: DeltaTable) -> bool:
         if self._fragments:
             self._leave_out_committed(table)
-            self._fragments = list(without_taken_down(self._store_uri, self._fragments))
+            self._fragments = list(without_taken_down(self._store_uri, self._fragments, self._run_id))
         if not self._fragments:
             return False
         table_uri = self._uri(self._name)
@@ -100,16 +98,15 @@ class FragmentCommit:
         if self._name == TableName.FEATURES:
             superseding = [fragment.path for fragment in self._fragments if fragment.supersedes]
             actions += superseding_actions(table_uri, table, superseding)
-        told = {_TOTALS: Totals.of(self._fragments).to_json()}
-        properties = commit_properties(self._commit_id, table.version(), told)
-        write_actions(table, actions, partition_by, properties)
+        told = {RUN_ID: self._run_id, _TOTALS: Totals.of(self._fragments).to_json()}
+        write_actions(table, actions, commit_properties(self._commit_id, told, table.version()))
         return True
 
     def _leave_out_committed(self, table: DeltaTable) -> None:
         for name in _CHECKED[self._name]:
             newest = table if name == self._name else open_table(self._uri(name))
             files = files_since(self._uri(name), newest, self._checked_on.get(name))
-            self._fragments = list(without_committed(self._uri(self._name), self._fragments, files))
+            self._fragments = list(without_committed(self._uri(self._name), self._fragments, files, self._run_id))
             self._checked_on[name] = newest.version()
 
     def _uri(self, name: TableName) -> str:

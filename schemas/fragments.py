@@ -1,5 +1,6 @@
 """`Fragment`: a Parquet file that is written but not committed yet, and the writer of it."""
 
+import collections
 import dataclasses
 import enum
 import json
@@ -107,6 +108,7 @@ class FragmentWriter:
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self._statistics = FileStatistics(schema)
+        self._codes: collections.Counter[str] = collections.Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -122,18 +124,24 @@ class FragmentWriter:
         if not batch.num_rows:
             return
         self._statistics.add(batch)
+        if self._table == TableName.FAILURES:
+            self._codes.update(batch.column("code").to_pylist())
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
         if self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
-    def fragment(
-        self, *, supersedes: bool = False, failures_by_code: tuple[tuple[FailureCode, int], ...] = ()
-    ) -> Fragment:
+    def fragment(self, *, supersedes: bool = False) -> Fragment:
         """Describes the fragment, once the writer is closed."""
-        size = self._fs.size(self._target)
-        rows, statistics = self._statistics.rows, self._statistics.to_json()
-        return Fragment(self._table, self._path, rows, size, statistics, supersedes, failures_by_code)
+        return Fragment(
+            table=self._table,
+            path=self._path,
+            rows=self._statistics.rows,
+            size=self._fs.size(self._target),
+            statistics=self._statistics.to_json(),
+            supersedes=supersedes,
+            failures_by_code=tuple((FailureCode.from_code(code), count) for code, count in self._codes.items()),
+        )
 
     def _flush(self) -> None:
         if self._pending:

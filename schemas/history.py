@@ -12,9 +12,8 @@ from typing import Any
 
 from deltalake.exceptions import DeltaError
 
-from schemas.delta import open_table
+from schemas.delta import RUN_ID, UPKEEP, open_table
 from schemas.storage import file_system, join
-from schemas.turns import UPKEEP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +55,7 @@ def table_history(table_uri: str, limit: int) -> Iterator[Version]:
             version=version,
             committed_at=datetime.datetime.fromtimestamp(info["timestamp"] / 1000, datetime.UTC),
             operation=info.get(UPKEEP) or info["operation"].lower(),
-            run_id=info.get("run_id"),
+            run_id=info.get(RUN_ID),
             rows=rows,
             change=None if rows is None or before is None else rows - before,
         )

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from schemas.commits import add_action
-from schemas.delta import commit_actions, committed, create_table, open_table
+from schemas.delta import RUN_ID, commit_once, commit_properties, create_table, open_table, write_actions
 from schemas.errors import StoreNotWritable, first_line
 from schemas.fragments import Fragment, TableName
 from schemas.scan import Scan
@@ -74,11 +74,16 @@ class PredictionTables:
 
         Raises:
             FileNotFoundError: If a fragment is missing.
+            RunFailed: If it could not be committed.
         """
-        table = self.table(name)
         actions = [add_action(join(self.uri, name), fragment) for fragment in fragments]
-        if actions and not committed(table, run_id):
-            commit_actions(table, run_id, actions, _PARTITIONED_BY)
+
+        def write(table: DeltaTable) -> bool:
+            write_actions(table, actions, commit_properties(run_id, {RUN_ID: run_id}))
+            return True
+
+        if actions:
+            commit_once(join(self.uri, name), run_id, write)
 
     def of_run(self, name: TableName, run_id: str, columns: list[str]) -> pa.Table:
         """Returns the rows of one run."""

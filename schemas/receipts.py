@@ -17,7 +17,8 @@ import fsspec
 from schemas.fragments import Fragment
 from schemas.storage import file_system, join
 
-_FOLDER: Final = "receipts"
+RECEIPTS: Final = "receipts"
+
 _READERS: Final = 16
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def leave_receipt(store_uri: str, run_id: str, fragment: Fragment) -> None:
         OSError: If the store cannot be written.
     """
     name = posixpath.basename(fragment.path).removesuffix(".parquet")
-    fs, path = file_system(join(store_uri, _FOLDER, run_id, f"{name}.json"))
+    fs, path = file_system(join(store_uri, RECEIPTS, run_id, f"{name}.json"))
     fs.pipe_file(path, fragment.to_json().encode())
 
 
@@ -48,7 +49,7 @@ def remove_receipts(store_uri: str, run_id: str, committed_paths: Iterable[str])
         committed_paths: Paths of fragments in the table; the receipts of these go, whoever left them.
     """
     committed = set(committed_paths)
-    fs, root = file_system(join(store_uri, _FOLDER))
+    fs, root = file_system(join(store_uri, RECEIPTS))
     own = f"{root}/{run_id}/"
     try:
         for path, fragment in _receipts(store_uri):
@@ -59,7 +60,7 @@ def remove_receipts(store_uri: str, run_id: str, committed_paths: Iterable[str])
 
 
 def _receipts(store_uri: str) -> Iterator[tuple[str, Fragment]]:
-    fs, root = file_system(join(store_uri, _FOLDER))
+    fs, root = file_system(join(store_uri, RECEIPTS))
     fs.invalidate_cache(root)
     paths = [path for path in fs.find(root) if path.endswith(".json")]
     with concurrent.futures.ThreadPoolExecutor(_READERS, "receipts") as pool:

@@ -11,17 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction
 
-from schemas.commits import add_action, partition_values
+from schemas.commits import add_action, partition_values, remove_action
 from schemas.delta import TableAction, open_table
 from schemas.errors import UsageError
 from schemas.fragments import TableName
-from schemas.merging import TAKEDOWN, merge_files
+from schemas.reading import read_uris
+from schemas.rewriting import TAKEDOWN, without, write_again
 from schemas.statistics import statistics_json
 from schemas.storage import file_system, join
-from schemas.supersession import read_uris
-from schemas.takedowns import taken_down, without
+from schemas.takedowns import taken_down
 from schemas.turns import commit_in_turn
 
 
@@ -72,19 +72,15 @@ def restore(store_uri: str, version: int) -> Restoration:
 
     def actions_on(current: DeltaTable) -> list[TableAction]:
         back, gone = _difference(table_uri, target, current)
-        now, kept_down = int(time.time() * 1000), 0
-        actions: list[TableAction] = [
-            RemoveAction(file["path"], True, now, partition_values=partition_values(file["path"])) for file in gone
-        ]
+        kept_down = 0
+        actions: list[TableAction] = [remove_action(file["path"]) for file in gone]
         for file in back:
             uris = _taken_down_in(store_uri, join(table_uri, file["path"]))
             kept_down += len(uris)
             if not len(uris):
                 actions.append(_add_again(file))
             elif len(uris) < file["num_records"]:
-                rest = merge_files(
-                    table_uri, TableName.FEATURES, current, [file["path"]], why=TAKEDOWN, keep=without(uris)
-                )
+                rest = write_again(table_uri, TableName.FEATURES, [file["path"]], TAKEDOWN, keep=without(uris))
                 actions.append(add_action(table_uri, rest))
         outcomes.append(_restoration(current, back, gone, kept_down))
         return actions

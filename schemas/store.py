@@ -18,7 +18,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import Field
 
-from schemas.delta import commit_once, commit_properties, create_table, open_table
+from schemas.delta import RUN_ID, commit_once, commit_properties, create_table, open_table
 from schemas.errors import InvalidInput, SpecMismatch, StoreNotFound, StoreNotWritable
 from schemas.fragment_commits import Commit, FragmentCommit
 from schemas.fragments import Fragment, TableName
@@ -127,11 +127,6 @@ class FeatureStore:
         """Returns a snapshot of `features`."""
         return open_table(join(self.uri, TableName.FEATURES), version)
 
-    def features_paths(self, version: int | None = None) -> list[str]:
-        """Returns the paths of the files of `features`, under its folder."""
-        paths: list[str] = pa.table(self.features(version).get_add_actions())["path"].to_pylist()
-        return paths
-
     def failures(self, version: int | None = None) -> DeltaTable:
         """Returns a snapshot of `failures`."""
         return open_table(join(self.uri, TableName.FAILURES), version)
@@ -193,15 +188,14 @@ class FeatureStore:
             FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
             RunFailed: If it could not be committed.
         """
-        committing = FragmentCommit(self.uri, name, commit_id, list(fragments), planned_on or {})
-        return committing.commit(_PARTITIONED_BY)
+        return FragmentCommit(self.uri, name, commit_id, list(fragments), planned_on or {}).commit()
 
     def record_run(self, run: Run, outcome: RunOutcome) -> None:
         """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added."""
         row = run_row(run, outcome, self.spec)
 
         def write(table: DeltaTable) -> bool:
-            properties = commit_properties(run.commit_id)
+            properties = commit_properties(run.commit_id, {RUN_ID: run.run_id})
             write_deltalake(table, row, mode="append", schema_mode="merge", commit_properties=properties)
             return True
 

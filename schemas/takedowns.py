@@ -7,7 +7,7 @@ tables, in a commit that takes a turn (`schemas/turns.py`) even if it removes no
 
 import dataclasses
 import datetime
-import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -16,16 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
-from deltalake.transaction import RemoveAction
 
-from schemas.commits import add_action, partition_values
-from schemas.delta import TableAction, create_table, open_table
+from schemas.delta import UPKEEP, TableAction, commit_once, commit_properties, create_table, open_table
 from schemas.fragments import Fragment, TableName
-from schemas.merging import TAKEDOWN, Keep, merge_files
-from schemas.rewriting import write_again
+from schemas.reading import read_uris
+from schemas.removal import files_holding, removal_actions
+from schemas.rewriting import TAKEDOWN, keep_rows, without
 from schemas.scan import Scan
 from schemas.storage import join
-from schemas.supersession import files_that_may_hold, read_uris
 from schemas.tables import TAKEDOWNS, TIMESTAMP
 from schemas.turns import commit_in_turn
 
@@ -79,8 +77,14 @@ def taken_down(store_uri: str, uris: pa.Array) -> pa.Array:
     return mask
 
 
-def without_taken_down(store_uri: str, fragments: Iterable[Fragment]) -> Iterator[Fragment]:
-    """Yields fragments without the rows of images that were taken down; the others are handed on as they are."""
+def without_taken_down(store_uri: str, fragments: Iterable[Fragment], run_id: str) -> Iterator[Fragment]:
+    """Yields fragments without the rows of images that were taken down; the others are handed on as they are.
+
+    Args:
+        store_uri: The store.
+        fragments: Fragments.
+        run_id: The run that commits.
+    """
     if open_takedowns(store_uri) is None:
         yield from fragments
         return
@@ -91,11 +95,7 @@ def without_taken_down(store_uri: str, fragments: Iterable[Fragment]) -> Iterato
         if not len(gone):
             yield fragment
         elif len(gone) < fragment.rows:
-            new_path = fragment.path.removesuffix(".parquet") + f"-without-{len(gone)}.parquet"
-            rest = write_again(table_uri, fragment.table, fragment.path, new_path, without(gone))
-            yield dataclasses.replace(
-                rest, supersedes=fragment.supersedes, adopted=fragment.adopted, reused=fragment.reused
-            )
+            yield keep_rows(table_uri, fragment, run_id, without(gone))
 
 
 def plan_takedown(store_uri: str, uris: pa.Array) -> Takedown:
@@ -103,7 +103,7 @@ def plan_takedown(store_uri: str, uris: pa.Array) -> Takedown:
     gone = {}
     for name in TAKEN_FROM:
         table_uri = join(store_uri, name)
-        gone[name] = _together(held.gone for held in _holding(table_uri, open_table(table_uri), uris))
+        gone[name] = _together(held.gone for held in files_holding(table_uri, open_table(table_uri), uris))
     return _outcome(uris, taken_down(store_uri, uris), gone)
 
 
@@ -133,24 +133,15 @@ def _record(store_uri: str, uris: pa.Array, reason: str | None) -> None:
     create_table(table_uri, TableName.TAKEDOWNS, TAKEDOWNS)
     now = pa.scalar(datetime.datetime.now(datetime.UTC), TIMESTAMP)
     columns = [uris, pa.repeat(now, len(uris)), pa.repeat(pa.scalar(reason, pa.string()), len(uris))]
-    write_deltalake(open_table(table_uri), pa.Table.from_arrays(columns, schema=TAKEDOWNS), mode="append")
+    rows = pa.Table.from_arrays(columns, schema=TAKEDOWNS)
+    commit_id = f"takedown/{uuid.uuid4()}"
 
+    def write(table: DeltaTable) -> bool:
+        properties = commit_properties(commit_id, {UPKEEP: "takedown"})
+        write_deltalake(table, rows, mode="append", commit_properties=properties)
+        return True
 
-@dataclasses.dataclass(frozen=True)
-class _Holding:
-    """A file with rows that are to go: its path, the URIs of these rows, and whether they are all of its rows."""
-
-    path: str
-    gone: pa.Array
-    whole: bool
-
-
-def _holding(table_uri: str, table: DeltaTable, uris: pa.Array) -> Iterator[_Holding]:
-    for path in files_that_may_hold(table, uris):
-        stored = read_uris(join(table_uri, path))
-        gone = stored.filter(pc.is_in(stored, value_set=uris))
-        if len(gone):
-            yield _Holding(path, gone, len(gone) == len(stored))
+    commit_once(table_uri, commit_id, write)
 
 
 def _remove(table_uri: str, name: TableName, uris: pa.Array) -> pa.Array:
@@ -158,24 +149,12 @@ def _remove(table_uri: str, name: TableName, uris: pa.Array) -> pa.Array:
     gone: list[pa.Array] = []
 
     def actions_on(table: DeltaTable) -> list[TableAction]:
-        gone.clear()
-        actions: list[TableAction] = []
-        for held in _holding(table_uri, table, uris):
-            gone.append(held.gone)
-            now = int(time.time() * 1000)
-            actions.append(RemoveAction(held.path, True, now, partition_values=partition_values(held.path)))
-            if not held.whole:
-                rest = merge_files(table_uri, name, table, [held.path], why=TAKEDOWN, keep=without(uris))
-                actions.append(add_action(table_uri, rest))
-        return actions
+        files = list(files_holding(table_uri, table, uris))
+        gone[:] = [file.gone for file in files]
+        return list(removal_actions(table_uri, name, files, TAKEDOWN))
 
     commit_in_turn(table_uri, "takedown", actions_on)
     return _together(gone)
-
-
-def without(uris: pa.Array) -> Keep:
-    """Returns what keeps the rows of all images but these."""
-    return lambda rows: pc.invert(pc.is_in(rows.column("uri"), value_set=uris))
 
 
 def _together(arrays: Iterable[pa.Array]) -> pa.Array:

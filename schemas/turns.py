@@ -6,28 +6,18 @@ bring back what the first merged away, or lose what the second removed. Two comm
 application transaction of the same name are always a conflict. So whoever removes files carries this one.
 """
 
-import random
-import time
+import uuid
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError
+from deltalake import DeltaTable
 
-from schemas.delta import TURN, TableAction, open_table
-from schemas.errors import RunFailed
-
-UPKEEP: Final = "upkeep"
-
-_ATTEMPTS: Final = 64
-_FIRST_PAUSE_SECONDS: Final = 0.1
-_LONGEST_PAUSE_SECONDS: Final = 5.0
+from schemas.delta import UPKEEP, TableAction, commit_once, commit_properties, committed, write_actions
 
 
 def commit_in_turn(
     table_uri: str, operation: str, actions_on: Callable[[DeltaTable], Sequence[TableAction] | None]
-) -> DeltaTable:
-    """Commits file actions to a table, again and again until nobody has committed in between.
+) -> bool:
+    """Commits file actions of an upkeep command to a table, again and again until nobody has committed in between.
 
     Args:
         table_uri: The table's folder.
@@ -36,27 +26,18 @@ def commit_in_turn(
             was prepared before look again; None is not.
 
     Returns:
-        The snapshot on which the last actions were made.
+        Whether anything was committed.
 
     Raises:
-        RunFailed: If others were faster too often.
+        RunFailed: If others were faster too often, or the storage stays at fault.
     """
-    for attempt in range(_ATTEMPTS):
-        table = open_table(table_uri)
+    commit_id = f"{operation}/{uuid.uuid4()}"
+
+    def write(table: DeltaTable) -> bool:
         actions = actions_on(table)
         if actions is None:
-            return table
-        properties = CommitProperties(
-            custom_metadata={UPKEEP: operation}, app_transactions=[Transaction(TURN, table.version() + 1)]
-        )
-        partitioned_by = table.metadata().partition_columns
-        try:
-            table.create_write_transaction(
-                list(actions), "append", table.schema(), partitioned_by, commit_properties=properties
-            )
-        except CommitFailedError:
-            longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10))
-            time.sleep(random.uniform(0, longest))  # noqa: S311 (no secret)
-        else:
-            return table
-    raise RunFailed(f"{table_uri} was changed by others {_ATTEMPTS} times while this command tried to; try it again.")
+            return False
+        write_actions(table, actions, commit_properties(commit_id, {UPKEEP: operation}, table.version()))
+        return True
+
+    return committed(commit_once(table_uri, commit_id, write), commit_id)

@@ -6,7 +6,9 @@ Two kinds of files go, once they are older than the retention:
 - uncommitted fragments, and the receipts beside them, of runs that are not live.
 
 A run is live while its youngest fragment or receipt is younger than the retention, and in any case for a day: then all
-of its files stay, however old, for it may still commit them or the next run adopt them.
+of its files stay, however old, for it may still commit them or the next run adopt them. Fragments that another run has
+adopted and committed meanwhile are files of the table like all others: where a compaction and a vacuum with a short
+retention remove one before its own run commits, that run fails, and its rows are in the table.
 """
 
 import dataclasses
@@ -20,19 +22,19 @@ from deltalake.exceptions import TableNotFoundError
 
 from schemas.delta import open_table, paths_of
 from schemas.fragments import TableName
-from schemas.merging import COMPACTED, TAKEDOWN
+from schemas.receipts import RECEIPTS
+from schemas.rewriting import COMPACTED, SUPERSEDED, TAKEDOWN
 from schemas.storage import file_system, join, modified_at
 
 # What Delta's own `delta.deletedFileRetentionDuration` is unless it is set.
 RETENTION: Final = datetime.timedelta(days=7)
 # No shorter retention than this without saying so: readers and runs of the day still need their files.
 LEAST_RETENTION: Final = datetime.timedelta(hours=24)
-RECEIPTS: Final = "receipts"
 
 _TABLES: Final = (TableName.FEATURES, TableName.FAILURES, TableName.RUNS, TableName.TAKEDOWNS)
 _OF_RUNS: Final = (TableName.FEATURES, TableName.FAILURES)
-_FRAGMENT: Final = re.compile(r"(?P<run_id>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-[a-z0-9-]+)?\.parquet")
-_OF_NO_RUN: Final = frozenset({COMPACTED, TAKEDOWN, "superseded"})
+_FRAGMENT: Final = re.compile(r"(?P<run_id>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.parquet")
+_OF_NO_RUN: Final = frozenset({COMPACTED, SUPERSEDED, TAKEDOWN})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from pipelines import extract as extract_command
@@ -30,6 +31,14 @@ SMALL_BASE = ("--conv_base=MobileNet", "--conv_base_arg=alpha=0.25", "--weights=
 
 LABELLING = ("label", "split")
 ROWS_A_WRITE = 1024
+
+# The same examples each time, or with `--hypothesis-profile=explore` many others.
+settings.register_profile(
+    "repeatable", max_examples=40, stateful_step_count=20, deadline=None, derandomize=True, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+settings.register_profile("explore", settings.get_profile("repeatable"), max_examples=1000, derandomize=False)
+settings.load_profile("repeatable")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

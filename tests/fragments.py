@@ -50,8 +50,7 @@ def failures(store: FeatureStore, uris: list[str], version: str = "1", *, run_id
         }
         for uri in uris
     ]  # fmt: skip
-    writer = _write(store, TableName.FAILURES, values, run_id)
-    return writer.fragment(failures_by_code=((code, len(uris)),))
+    return _write(store, TableName.FAILURES, values, run_id).fragment()
 
 
 def _write(store: FeatureStore, table: TableName, values: list[dict[str, object]], run_id: str) -> FragmentWriter:

@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from schemas import compaction, fragment_commits, merging
+from schemas import compaction, fragment_commits, reading
 from schemas.compaction import Compaction, compact, plan_compaction
 from schemas.delta import paths_of
 from schemas.fragments import Fragment, TableName
@@ -111,20 +111,20 @@ def moved(store: FeatureStore, written: Fragment, ds: str) -> Fragment:
 
 def test_batches_are_small_whatever_the_row_groups(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     compact(store.uri, TableName.FEATURES)
-    monkeypatch.setattr(merging, "ROW_GROUP_BYTES", 1)
-    assert [batch.num_rows for batch in merging.read_batches(str(merged_file(store)))] == [1] * 12
+    monkeypatch.setattr(reading, "ROW_GROUP_BYTES", 1)
+    assert [batch.num_rows for batch in reading.read_batches(str(merged_file(store)))] == [1] * 12
 
 
 def while_merging(monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
     """Lets another commit happen after the merged file is written, before it is committed."""
-    merge_files = compaction.merge_files
+    write_again = compaction.write_again
 
     def merge_and_let_another_commit(*arguments: object, **named: object) -> Fragment:
-        merged = merge_files(*arguments, **named)
+        merged = write_again(*arguments, **named)
         other()
         return merged
 
-    monkeypatch.setattr(compaction, "merge_files", merge_and_let_another_commit)
+    monkeypatch.setattr(compaction, "write_again", merge_and_let_another_commit)
 
 
 def test_a_run_that_commits_meanwhile_loses_nothing(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ KILLS = {
     "in the middle of the commit": (Kill("schemas.fragment_commits:write_actions", call=2), False, 4),
     "before it knows of its commit": (Kill("schemas.fragment_commits:write_actions", call=2, done=True), True, 4),
     "between the tables": (Kill("schemas.store:FeatureStore.record_run"), True, 4),
-    "before the receipts go": (Kill("pipelines.extract:remove_receipts"), True, 4),
+    "before the receipts go": (Kill("pipelines.job:remove_receipts"), True, 4),
 }
 
 

@@ -24,7 +24,7 @@ def store(small_store: FeatureStore, tmp_path: Path) -> Path:
     """A store with a space in its name and the features of `tmp_path / "pictures"`, in one file a run."""
     folder = tmp_path / "a store #1"
     shutil.copytree(small_store.uri.removeprefix("file://"), folder)
-    write_pictures(tmp_path / "pictures", DRAWN)
+    write_pictures(tmp_path / "pictures", DRAWN, seed=100)
     assert extract(f"--input={tmp_path}/pictures", f"--output={folder}")["extracted"] == DRAWN
     return folder
 

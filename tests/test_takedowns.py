@@ -10,14 +10,14 @@ import pytest
 from deltalake import CommitProperties, Transaction
 from deltalake.exceptions import CommitFailedError
 
-from schemas import takedowns
+from schemas import removal, takedowns
 from schemas.compaction import compact
+from schemas.delta import TURN
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.scan import Scan
 from schemas.store import FeatureStore
 from schemas.tables import FAILURES
 from schemas.takedowns import Takedown, open_takedowns, plan_takedown, take_down, taken_down
-from schemas.turns import TURN
 from schemas.vacuum import find_waste, remove_waste
 from tests.test_store import SPEC, commit, contents, fragment
 
@@ -112,15 +112,15 @@ def test_who_looked_before_has_to_look_again(store: FeatureStore) -> None:
 
 
 def test_a_compaction_meanwhile_keeps_no_row(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    merge_files = takedowns.merge_files
+    write_again = removal.write_again
 
-    def merge_and_compact(*arguments: object, **named: object) -> Fragment:
-        monkeypatch.setattr(takedowns, "merge_files", merge_files)
-        merged = merge_files(*arguments, **named)
+    def write_and_compact(*arguments: object, **named: object) -> Fragment:
+        monkeypatch.setattr(removal, "write_again", write_again)
+        written = write_again(*arguments, **named)
         assert compact(store.uri, TableName.FEATURES).written == 1
-        return merged
+        return written
 
-    monkeypatch.setattr(takedowns, "merge_files", merge_and_compact)
+    monkeypatch.setattr(removal, "write_again", write_and_compact)
     assert take_down(store.uri, uris("b"), None).rows[TableName.FEATURES] == 1
     assert contents(store) == {("a", "1"): 1, ("c", "1"): 3}
 

@@ -6,18 +6,18 @@ to compute are taken from it. Its run may even be alive: whoever commits second 
 
 import dataclasses
 import logging
-import uuid
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from schemas.delta import paths_of
 from schemas.fragments import Fragment, TableName
 from schemas.images import SUPERSEDES
+from schemas.reading import read_keys
 from schemas.receipts import read_receipts
-from schemas.rewriting import write_again
+from schemas.rewriting import keep_rows
 from schemas.storage import file_system, join
 from transforms.planning import Snapshot, first_mentions, have_keys_of, one_batch
 
@@ -34,21 +34,21 @@ def finished_images(snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
     Yields:
         Batches with the columns `uri`, `version` and `fragment` (the description of the fragment as JSON).
     """
-    committed = set(snapshot.store.features_paths(snapshot.features_version))
+    committed = paths_of(snapshot.store.features(snapshot.features_version))
     for fragment in read_receipts(snapshot.store.uri):
         if fragment.table == TableName.FEATURES and fragment.path not in committed:
             yield from _images_of(snapshot.store.uri, fragment)
 
 
 def _images_of(store_uri: str, fragment: Fragment) -> Iterator[pa.RecordBatch]:
-    fs, path = file_system(join(store_uri, fragment.table, fragment.path))
+    file_uri = join(store_uri, fragment.table, fragment.path)
+    fs, path = file_system(file_uri)
     try:
         if fs.info(path)["size"] != fragment.size:
             raise FileNotFoundError(path)
-        with fs.open(path, "rb") as file:
-            for batch in pq.ParquetFile(file).iter_batches(columns=["uri", "version"]):
-                described = pa.array([fragment.to_json()]).dictionary_encode().take(pa.array([0] * batch.num_rows))
-                yield pa.RecordBatch.from_arrays([*batch.columns, described], [*batch.schema.names, _FRAGMENT])
+        for batch in read_keys(file_uri):
+            described = pa.array([fragment.to_json()]).dictionary_encode().take(pa.array([0] * batch.num_rows))
+            yield pa.RecordBatch.from_arrays([*batch.columns, described], [*batch.schema.names, _FRAGMENT])
     except FileNotFoundError:
         _LOGGER.info("The fragment %s is gone, its receipt is not.", fragment.path)
 
@@ -107,11 +107,6 @@ def adopt(store_uri: str, run_id: str, described: str, wanted: Iterable[pa.Recor
     supersedes = bool(pc.any(refs[SUPERSEDES]).as_py())
     if refs.num_rows < fragment.rows:
         uris = refs["uri"].combine_chunks()
-        fragment = write_again(
-            join(store_uri, fragment.table),
-            fragment.table,
-            fragment.path,
-            join(fragment.path.rpartition("/")[0], f"{run_id}-{uuid.uuid4()}.parquet"),
-            lambda rows: pc.is_in(rows.column("uri"), value_set=uris),
-        )
+        table_uri = join(store_uri, fragment.table)
+        fragment = keep_rows(table_uri, fragment, run_id, lambda rows: pc.is_in(rows.column("uri"), value_set=uris))
     return dataclasses.replace(fragment, supersedes=supersedes, adopted=True)

@@ -283,7 +283,7 @@ def write_failures(shard: pa.RecordBatch, bad: Sequence[BadImage], extraction: E
     with FragmentWriter(uri, TableName.FAILURES, extraction.new_path(), schema) as writer:
         writer.write(pa.RecordBatch.from_arrays(columns, schema=schema))
     PROGRESS.add(failed=len(bad))
-    return dataclasses.replace(writer.fragment(), failures_by_code=tuple(collections.Counter(codes).items()))
+    return writer.fragment()
 
 
 def _now(rows: int) -> pa.Array:
