@@ -213,12 +213,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--max_pixels and --max_bytes (default: transient)",
     )
     group.add_argument(
-        "--run_id", type=run_name, metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
-    )
-    group.add_argument(
-        "--ds", type=_date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
-    )
-    group.add_argument(
         "--time_budget",
         type=duration,
         metavar="2h",
@@ -233,6 +227,45 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default="warning",
         help="what is logged on standard error; info shows each load of a conv base, debug tracebacks "
         "(default: warning)",
+    )
+
+
+def add_run_name_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that name a single run and its partition."""
+    group = parser.add_argument_group("the run's name")
+    group.add_argument(
+        "--run_id", type=run_name, metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
+    )
+    group.add_argument(
+        "--ds", type=date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
+    )
+
+
+def add_date_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which dates are looked at."""
+    group = parser.add_argument_group("dates ({ds} in an --input stands for one; {ds:%Y/%m/%d} writes it otherwise)")
+    group.add_argument("--start", type=date, metavar="YYYY-MM-DD", help="the first date (default: --end)")
+    group.add_argument(
+        "--end", type=date, metavar="YYYY-MM-DD", help="the last date, which is included (default: yesterday in UTC)"
+    )
+
+
+def add_backfill_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which dates are done anew."""
+    group = parser.add_argument_group("dates that are complete, and are skipped unless")
+    group.add_argument(
+        "--lookback",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="look also at the N dates before --end, those before --start included, and list them anew for images that "
+        "came late, although they are complete (default: 0)",
+    )
+    group.add_argument(
+        "--refresh",
+        action="store_true",
+        help="compute every image of the dates again, failed ones and copies too, and supersede the rows that are there; "
+        "dates whose last refresh is longest ago come first, so that a refresh that was stopped goes on",
     )
 
 
@@ -361,7 +394,8 @@ def duration(text: str) -> datetime.timedelta:
     return datetime.timedelta(**{unit: int(found[1])})
 
 
-def _date(text: str) -> datetime.date:
+def date(text: str) -> datetime.date:
+    """Reads a date."""
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:

@@ -173,6 +173,8 @@ class FeatureStore:
         commit_id: str,
         fragments: Iterable[Fragment],
         planned_on: Mapping[TableName, int] | None = None,
+        *,
+        anew: bool = False,
     ) -> Commit:
         """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
 
@@ -185,6 +187,7 @@ class FeatureStore:
             fragments: Fragments of that table, complete on storage.
             planned_on: The versions of the tables that were looked at when the fragments were planned; what has been
                 committed since is looked at now, which is everything where nothing is told.
+            anew: Whether features supersede whatever is there of their images, also of the same version.
 
         Returns:
             What was committed.
@@ -193,7 +196,7 @@ class FeatureStore:
             FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
             RunFailed: If it could not be committed.
         """
-        committing = FragmentCommit(self.uri, name, commit_id, list(fragments), planned_on or {})
+        committing = FragmentCommit(self.uri, name, commit_id, list(fragments), planned_on or {}, anew=anew)
         return committing.commit(_PARTITIONED_BY)
 
     def record_run(self, run: Run, outcome: RunOutcome) -> None:
