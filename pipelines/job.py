@@ -61,6 +61,7 @@ def new_job(
     rules: ListingRules,
     store: FeatureStore,
     beam_arguments: Sequence[str],
+    *,
     refresh: str | None = None,
 ) -> Job:
     """Returns a job that begins now, and sees to it that the store has the columns that it carries along.
@@ -71,8 +72,8 @@ def new_job(
         rules: How the sources are read.
         store: Where the features go.
         beam_arguments: Beam's own arguments, checked.
-        refresh: The refresh of which the run is an attempt, if it is one: every image is then computed again, those that
-            failed included.
+        refresh: The refresh of which the run is an attempt, if it is one: every image is then computed again, also
+            those that failed.
 
     Raises:
         InvalidInput: If a carried column is in the store with another type.
@@ -102,7 +103,7 @@ def new_job(
             max_bytes=given.max_bytes,
             reuse=Reuse(given.reuse) if refresh is None else Reuse.NONE,
             threads=given.threads or threads_a_process(options),
-            deadline=run.started_at + given.time_budget if given.time_budget else None,
+            deadline=run.started_at + given.time_budget if given.time_budget is not None else None,
         ),
         options=options,
     )

@@ -264,8 +264,8 @@ def add_backfill_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--refresh",
         action="store_true",
-        help="compute every image of the dates again, failed ones and copies too, and supersede the rows that are there; "
-        "dates whose last refresh is longest ago come first, so that a refresh that was stopped goes on",
+        help="compute every image of the dates again, failed ones and copies too, and supersede the rows that are "
+        "there; dates whose last refresh is longest ago come first, so that a refresh that was stopped goes on",
     )
 
 
