@@ -37,11 +37,17 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
 
 
-def markdown_table(parser: argparse.ArgumentParser) -> str:
-    """Returns the options of a command as a table in Markdown."""
+def markdown_table(parser: argparse.ArgumentParser, besides: argparse.ArgumentParser | None = None) -> str:
+    """Returns the options of a command as a table in Markdown, without those that another one has too.
+
+    Args:
+        parser: The command's parser.
+        besides: The other command's, if there is one.
+    """
+    others = {action.dest for action in besides._actions} if besides else {"help"}
     rows = ["| option | meaning |", "|---|---|"]
     for action in parser._actions:
-        if action.dest == "help":
+        if action.dest in others:
             continue
         name = action.option_strings[0] if action.option_strings else action.dest.upper()
         value = "" if action.nargs == 0 else action.metavar or "|".join(map(str, action.choices or ()))
@@ -247,6 +253,28 @@ def add_date_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--start", type=date, metavar="YYYY-MM-DD", help="the first date (default: --end)")
     group.add_argument(
         "--end", type=date, metavar="YYYY-MM-DD", help="the last date, which is included (default: yesterday in UTC)"
+    )
+
+
+def add_look_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say what of a store is looked at."""
+    group = parser.add_argument_group("a store (an overview, unless one of these is given)")
+    group.add_argument(
+        "--runs",
+        nargs="?",
+        const=10,
+        type=positive,
+        metavar="N",
+        help="the last N runs as a table, the newest first (10 unless told)",
+    )
+    group.add_argument(
+        "--coverage",
+        action="store_true",
+        help="compare the images of --input with the store; what has no features is listed with the reason: never "
+        "seen, another version, or the code of its failure; what was taken down is not missing",
+    )
+    group.add_argument(
+        "--limit", type=positive, default=20, metavar="N", help="the most images that --coverage lists (default: 20)"
     )
 
 
