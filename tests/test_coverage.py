@@ -14,6 +14,7 @@ from schemas.store import FeatureStore
 from schemas.takedowns import take_down
 from tests.conftest import write_pictures
 from tests.fragments import SPEC, failures, fragment
+from transforms.planning import Snapshot
 
 
 @pytest.fixture
@@ -53,29 +54,30 @@ def test_an_input_that_is_covered_exits_with_0(
 
 
 @pytest.mark.parametrize(
-    ("image", "version", "why"),
+    ("image", "why"),
     [
-        ("new", "1", "never seen"),
-        ("a", "2", "another version"),
-        ("c", "1", "failed: empty_file"),
-        ("c", "2", "never seen"),
-        ("d", "2", "failed: empty_file"),
-        ("d", "3", "another version"),
+        (("new", "1"), "never seen"),
+        (("b", "2"), "another version"),
+        (("c", "1"), "failed: empty_file"),
+        (("c", "2"), "never seen"),
+        (("d", "2"), "failed: empty_file"),
+        (("d", "3"), "another version"),
     ],
 )
 def test_what_is_missing_is_named_with_the_reason(
-    image: str, version: str, why: str, store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    image: tuple[str, str], why: str, store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images = manifest(tmp_path, ("a", "1"), (image, version)) if image != "a" else manifest(tmp_path, (image, version))
+    images = manifest(tmp_path, ("a", "1"), image)
     code, missing, last = compared(capsys, store.uri, f"--input={images}")
-    assert (code, missing) == (1, [(f"{image}.jpg", why)])
-    assert last == f"1 of {1 if image == 'a' else 2} images are missing: 1 {why}."
+    assert (code, missing) == (1, [(f"{image[0]}.jpg", why)])
+    assert last == f"1 of 2 images are missing: 1 {why}."
 
 
 def test_the_last_failure_is_the_reason(
     store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.commit_fragments(TableName.FAILURES, "2", [failures(store, [uri("c")], code=FailureCode.TRUNCATED)])
+    again = failures(store, [uri("c")], code=FailureCode.TRUNCATED)
+    store.commit_fragments(TableName.FAILURES, "2", [again], Snapshot.newest(store).versions)
     images = manifest(tmp_path, ("c", "1"))
     assert compared(capsys, store.uri, f"--input={images}")[1] == [("c.jpg", "failed: truncated")]
 
