@@ -16,6 +16,7 @@ from pipelines.options import (
     Parser,
     add_decoding_options,
     add_engine_options,
+    add_run_name_options,
     add_run_options,
     add_source_options,
     add_spec_options,
@@ -27,7 +28,7 @@ from pipelines.summary import planned_text, summary_text, write_summary
 from schemas.errors import RunFailed, RunStopped, first_line
 from schemas.runs import RunState
 from schemas.tables import check_carried
-from transforms.dry_run import plan_run
+from transforms.dry_run import plan_run, read_known
 from transforms.planning import RetryFailures
 from transforms.sources import ListingRules, Source
 
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add_decoding_options(command)
     add_engine_options(command)
     add_run_options(command)
+    add_run_name_options(command)
     return command
 
 
@@ -78,7 +80,8 @@ def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: Listing
     store = find_store(given)
     spec = resolved_spec(given) if store is None else store.spec
     try:
-        plan = plan_run(sources, rules, store, RetryFailures(given.retry_failures), given.shard_size)
+        known = read_known(store, RetryFailures(given.retry_failures))
+        plan = plan_run(sources, rules, known, given.shard_size)
     except OSError as error:
         raise RunFailed(f"The input cannot be listed: {first_line(error)}") from error
     return planned_text(plan, spec)

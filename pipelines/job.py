@@ -62,6 +62,8 @@ def new_job(
     rules: ListingRules,
     store: FeatureStore,
     beam_arguments: Sequence[str],
+    *,
+    refresh: str | None = None,
 ) -> Job:
     """Returns a job that begins now, and sees to it that the store has the columns that it carries along.
 
@@ -71,6 +73,8 @@ def new_job(
         rules: How the sources are read.
         store: Where the features go.
         beam_arguments: Beam's own arguments, checked.
+        refresh: The refresh of which the run is an attempt, if it is one: every image is then computed again, also
+            those that failed.
 
     Raises:
         InvalidInput: If a carried column is in the store with another type.
@@ -79,13 +83,13 @@ def new_job(
     store.carry(rules.carried)
     options = beam_options(beam_arguments)
     engine = choose_engine(given.engine)
-    run = new_run(given, engine, runner_name(options), recorded_options(options))
+    run = new_run(given, engine, runner_name(options), recorded_options(options), refresh)
     return Job(
         sources=sources,
         rules=rules,
         store=store,
         run=run,
-        retry=RetryFailures(given.retry_failures),
+        retry=RetryFailures(given.retry_failures) if refresh is None else RetryFailures.ALL,
         shard_size=given.shard_size,
         extraction=Extraction(
             store_uri=store.uri,
@@ -98,9 +102,9 @@ def new_job(
             formats=given.formats,
             max_pixels=given.max_pixels,
             max_bytes=given.max_bytes,
-            reuse=Reuse(given.reuse),
+            reuse=Reuse(given.reuse) if refresh is None else Reuse.NONE,
             threads=given.threads or threads_a_process(options),
-            deadline=run.started_at + given.time_budget if given.time_budget else None,
+            deadline=run.started_at + given.time_budget if given.time_budget is not None else None,
         ),
         options=options,
     )
@@ -145,7 +149,7 @@ def extract(job: Job) -> None:
         plan = (
             root
             | ListImages(job.sources, job.rules)  # refs and counts
-            | SkipExtracted(snapshot, job.retry)  # those not in the table yet
+            | SkipExtracted(snapshot, job.retry, job.run.refresh)  # those not in the table yet
         )
         begun = (
             plan

@@ -48,11 +48,17 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
 
 
-def markdown_table(parser: argparse.ArgumentParser) -> str:
-    """Returns the options of a command as a table in Markdown."""
+def markdown_table(parser: argparse.ArgumentParser, besides: argparse.ArgumentParser | None = None) -> str:
+    """Returns the options of a command as a table in Markdown, without those that another one has too.
+
+    Args:
+        parser: The command's parser.
+        besides: The other command's, if there is one.
+    """
+    others = {action.dest for action in besides._actions} if besides else {"help"}
     rows = ["| option | meaning |", "|---|---|"]
     for action in parser._actions:
-        if action.dest == "help":
+        if action.dest in others:
             continue
         name = action.option_strings[0] if action.option_strings else action.dest.upper()
         value = "" if action.nargs == 0 else action.metavar or "|".join(map(str, action.choices or ()))
@@ -235,12 +241,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--max_pixels and --max_bytes (default: transient)",
     )
     group.add_argument(
-        "--run_id", type=run_name, metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
-    )
-    group.add_argument(
-        "--ds", type=date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
-    )
-    group.add_argument(
         "--time_budget",
         type=duration,
         metavar="2h",
@@ -255,6 +255,67 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default="warning",
         help="what is logged on standard error; info shows each load of a conv base, debug tracebacks "
         "(default: warning)",
+    )
+
+
+def add_run_name_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that name a single run and its partition."""
+    group = parser.add_argument_group("the run's name")
+    group.add_argument(
+        "--run_id", type=run_name, metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
+    )
+    group.add_argument(
+        "--ds", type=date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
+    )
+
+
+def add_date_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which dates are looked at."""
+    group = parser.add_argument_group("dates ({ds} in an --input stands for one; {ds:%Y/%m/%d} writes it otherwise)")
+    group.add_argument("--start", type=date, metavar="YYYY-MM-DD", help="the first date (default: --end)")
+    group.add_argument(
+        "--end", type=date, metavar="YYYY-MM-DD", help="the last date, which is included (default: yesterday in UTC)"
+    )
+
+
+def add_look_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say what of a store is looked at."""
+    group = parser.add_argument_group("a store (an overview, unless one of these is given)")
+    group.add_argument(
+        "--runs",
+        nargs="?",
+        const=10,
+        type=positive,
+        metavar="N",
+        help="the last N runs as a table, the newest first (10 unless told)",
+    )
+    group.add_argument(
+        "--coverage",
+        action="store_true",
+        help="compare the images of --input with the store; what has no features is listed with the reason: never "
+        "seen, another version, or the code of its failure; what was taken down is not missing",
+    )
+    group.add_argument(
+        "--limit", type=positive, default=20, metavar="N", help="the most images that --coverage lists (default: 20)"
+    )
+
+
+def add_backfill_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which dates are done anew."""
+    group = parser.add_argument_group("dates that are complete, and are skipped unless")
+    group.add_argument(
+        "--lookback",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="look also at the N dates before --end, those before --start included, and list them anew for images that "
+        "came late, although they are complete (default: 0)",
+    )
+    group.add_argument(
+        "--refresh",
+        action="store_true",
+        help="compute every image of the dates again, failed ones and copies too, and supersede the rows that are "
+        "there; dates whose last refresh is longest ago come first, so that a refresh that was stopped goes on",
     )
 
 

@@ -5,7 +5,7 @@ import datetime
 import json
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,18 +55,27 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
         )
         inputs, given.labels_from = [SAMPLES], "parent"
     sources = find_sources(inputs)
-    rules = ListingRules(
-        extensions=given.extensions,
-        labels_from_parent=given.labels_from == "parent",
-        stat_manifests=given.manifest_versions == "stat",
-        carried=carried_columns(sources),
-    )
+    rules = listing_rules(given, sources)
     if not has_image(sources, rules):
         raise InvalidInput(
             f"There is no image in {', '.join(inputs)}; a folder's images are the files ending in "
             f"{', '.join(rules.extensions)} (--extensions)."
         )
     return sources, rules
+
+
+def listing_rules(given: argparse.Namespace, sources: Sequence[Source]) -> ListingRules:
+    """Returns how sources are read.
+
+    Raises:
+        InvalidInput: If two of them give a column different types.
+    """
+    return ListingRules(
+        extensions=given.extensions,
+        labels_from_parent=given.labels_from == "parent",
+        stat_manifests=given.manifest_versions == "stat",
+        carried=carried_columns(sources),
+    )
 
 
 def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
@@ -148,7 +157,13 @@ def pinned_version(store: FeatureStore, asked: int | None) -> int:
         raise UsageError(f"The table has no version {asked}; its newest is {newest}.") from error
 
 
-def new_run(given: argparse.Namespace, engine: EngineName, runner: str, beam_options: Mapping[str, object]) -> Run:
+def new_run(
+    given: argparse.Namespace,
+    engine: EngineName,
+    runner: str,
+    beam_options: Mapping[str, object],
+    refresh: str | None = None,
+) -> Run:
     """Returns a run that begins now.
 
     Args:
@@ -156,6 +171,7 @@ def new_run(given: argparse.Namespace, engine: EngineName, runner: str, beam_opt
         engine: What runs the conv base.
         runner: The Beam runner.
         beam_options: Beam's own options, for the record.
+        refresh: The refresh of which it is an attempt, if it is one.
     """
     now = datetime.datetime.now(datetime.UTC)
     own = {name: value for name, value in vars(given).items() if value is not None}
@@ -169,4 +185,5 @@ def new_run(given: argparse.Namespace, engine: EngineName, runner: str, beam_opt
         engine=engine,
         options=json.loads(without_credentials(recorded)),
         versions=package_versions(_PACKAGES),
+        refresh=refresh,
     )

@@ -19,6 +19,7 @@ _SECONDS_BETWEEN_REFRESHES: Final = 0.2
 @contextmanager
 def shown_progress(doing: str = "extracting") -> Iterator[None]:
     """Shows how far the run in this process is: a bar on a terminal, a plain line every 30 s elsewhere."""
+    PROGRESS.reset()
     done = threading.Event()
     show = functools.partial(_show_bar, doing) if sys.stderr.isatty() else _show_lines
     thread = threading.Thread(target=show, args=(done,), name="progress", daemon=True)

@@ -1,7 +1,7 @@
 """What a run prints at its end, and writes for machines."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import fsspec
@@ -38,8 +38,18 @@ def write_summary(uri: str, row: Mapping[str, Any]) -> None:
         uri: The file.
         row: The run's row in the `runs` table.
     """
+    write_json(uri, run_figures(row))
+
+
+def run_figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the closing figures of a run by name, from its row in the `runs` table."""
     figures = {name: row[name] for name in _FIGURES}
     figures["failures_by_code"] = json.loads(row["failures_by_code"])
+    return figures
+
+
+def write_json(uri: str, figures: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+    """Writes figures into a file."""
     with fsspec.open(uri, "w") as file:
         file.write(json.dumps(figures, indent=2) + "\n")
 

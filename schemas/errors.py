@@ -39,6 +39,10 @@ class InvalidInput(UsageError):
     """An `--input` cannot be read, or holds no image."""
 
 
+class InputNotFound(InvalidInput):
+    """There is nothing at all where an `--input` should be."""
+
+
 class StoreNotFound(UsageError):
     """There is no feature store where one was expected."""
 

@@ -56,6 +56,8 @@ class FragmentCommit:
         commit_id: str,
         fragments: Sequence[Fragment],
         planned_on: Mapping[TableName, int],
+        *,
+        anew: bool = False,
     ) -> None:
         """Takes what is to be committed.
 
@@ -66,12 +68,17 @@ class FragmentCommit:
             fragments: Fragments of that table, complete on storage.
             planned_on: The versions of tables against which the fragments were checked; any that is missing means that
                 they were not.
+            anew: Whether features supersede whatever is there of their images, also of the same version.
         """
         self._store_uri = store_uri
         self._name = name
         self._commit_id = commit_id
         self._run_id = commit_id.partition("/")[0]
-        self._fragments = list(fragments)
+        self._supersedes_all = anew and name == TableName.FEATURES
+        self._fragments = [
+            dataclasses.replace(fragment, supersedes=fragment.supersedes or self._supersedes_all)
+            for fragment in fragments
+        ]
         self._checked_on = dict(planned_on)
 
     def commit(self) -> Commit:
@@ -89,7 +96,8 @@ class FragmentCommit:
 
     def _write(self, table: DeltaTable) -> bool:
         if self._fragments:
-            self._leave_out_committed(table)
+            if not self._supersedes_all:
+                self._leave_out_committed(table)
             self._fragments = list(without_taken_down(self._store_uri, self._fragments, self._run_id))
         if not self._fragments:
             return False

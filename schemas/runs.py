@@ -70,6 +70,8 @@ class Run:
         engine: What runs the conv base.
         options: The command's options, credentials taken out.
         versions: Versions by package.
+        refresh: The refresh of which it is an attempt, its name the beginning of the run's: known features are computed
+            anew and superseded, and only what earlier attempts at it have left is adopted.
         attempt: Tells this execution from others of the same name: what a worker does twice is committed once, and
             what is started twice at once is not mistaken for it.
     """
@@ -82,6 +84,7 @@ class Run:
     engine: str
     options: Mapping[str, Any]
     versions: Mapping[str, str]
+    refresh: str | None = None
     attempt: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     @property

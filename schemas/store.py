@@ -168,6 +168,8 @@ class FeatureStore:
         commit_id: str,
         fragments: Iterable[Fragment],
         planned_on: Mapping[TableName, int] | None = None,
+        *,
+        anew: bool = False,
     ) -> Commit:
         """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
 
@@ -180,6 +182,7 @@ class FeatureStore:
             fragments: Fragments of that table, complete on storage.
             planned_on: The versions of the tables that were looked at when the fragments were planned; what has been
                 committed since is looked at now, which is everything where nothing is told.
+            anew: Whether features supersede whatever is there of their images, also of the same version.
 
         Returns:
             What was committed.
@@ -188,7 +191,8 @@ class FeatureStore:
             FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
             RunFailed: If it could not be committed.
         """
-        return FragmentCommit(self.uri, name, commit_id, list(fragments), planned_on or {}).commit()
+        committing = FragmentCommit(self.uri, name, commit_id, list(fragments), planned_on or {}, anew=anew)
+        return committing.commit()
 
     def record_run(self, run: Run, outcome: RunOutcome) -> None:
         """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added."""

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from schemas.fragments import FragmentWriter, TableName
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
 from transforms.conv_base_cache import CACHE_VARIABLE
+from transforms.engines import Features, OpenVINOEngine
 from transforms.extraction import as_lists
 
 REPOSITORY = Path(__file__).parents[1]
@@ -81,6 +83,20 @@ def run(tmp_path: Path) -> Run:
         )
 
     return run_module
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of pictures in each batch that the engine gets."""
+    counts: list[int] = []
+    submit = OpenVINOEngine.submit
+
+    def counted(self: OpenVINOEngine, pixels: np.ndarray) -> "Future[Features]":
+        counts.append(int(pixels.any(axis=(1, 2, 3)).sum()))
+        return submit(self, pixels)
+
+    monkeypatch.setattr(OpenVINOEngine, "submit", counted)
+    return counts
 
 
 def write_pictures(folder: Path, count: int, seed: int = 0) -> list[Path]:

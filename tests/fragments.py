@@ -39,9 +39,15 @@ def fragment(
     return _write(store, TableName.FEATURES, values, run_id).fragment(supersedes=supersedes)
 
 
-def failures(store: FeatureStore, uris: list[str], version: str = "1", *, run_id: str = "r") -> Fragment:
-    """Writes a fragment of failures: every file empty."""
-    code = FailureCode.EMPTY_FILE
+def failures(
+    store: FeatureStore,
+    uris: list[str],
+    version: str = "1",
+    *,
+    run_id: str = "r",
+    code: FailureCode = FailureCode.EMPTY_FILE,
+) -> Fragment:
+    """Writes a fragment of failures, all of the same code."""
     now = datetime.datetime.now(datetime.UTC)
     values = [
         {

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +11,6 @@ import pytest
 from schemas.scan import Scan
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
-from transforms.engines import Features, OpenVINOEngine
-
-
-@pytest.fixture
-def submitted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of pictures in each batch that the engine gets."""
-    counts: list[int] = []
-    submit = OpenVINOEngine.submit
-
-    def counted(self: OpenVINOEngine, pixels: np.ndarray) -> "Future[Features]":
-        counts.append(int(pixels.any(axis=(1, 2, 3)).sum()))
-        return submit(self, pixels)
-
-    monkeypatch.setattr(OpenVINOEngine, "submit", counted)
-    return counts
 
 
 def rows(store: Path) -> dict[str, tuple[bytes, int, str]]:

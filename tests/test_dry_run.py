@@ -10,13 +10,14 @@ import pytest
 from schemas.runs import InputCounts
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY, SMALL_BASE, extract, write_pictures
-from transforms.dry_run import Plan, plan_run
+from transforms.dry_run import Plan, plan_run, read_known
 from transforms.planning import RetryFailures
 from transforms.sources import ListingRules, find_sources
 
 
 def plan(store: FeatureStore | None, *inputs: Path, shard_size: int = 3, retry: str = "transient") -> Plan:
-    return plan_run(find_sources(map(str, inputs)), ListingRules(), store, RetryFailures(retry), shard_size)
+    known = read_known(store, RetryFailures(retry))
+    return plan_run(find_sources(map(str, inputs)), ListingRules(), known, shard_size)
 
 
 @pytest.mark.parametrize(("pictures", "shards"), [(1, 1), (3, 1), (4, 2), (100, 34)])

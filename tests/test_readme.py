@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipelines import extract, predict, train
+from pipelines import backfill, extract, predict, train
 from pipelines.options import markdown_table
 from schemas.errors import FailureCode
 from schemas.predictions import PREDICTIONS
@@ -42,6 +42,7 @@ def expected_tables() -> dict[str, str]:
         "columns": f"`features`:\n\n{_columns(features_schema(SPEC))}\n\n`failures`:\n\n{_columns(FAILURES)}",
         "codes": _table(("code", "stage", "permanent"), codes),
         "options": markdown_table(extract.parser()),
+        "backfill": markdown_table(backfill.parser(), besides=extract.parser()),
         "train": markdown_table(train.parser()),
         "predict": markdown_table(predict.parser()),
         "predictions": _columns(PREDICTIONS),

@@ -6,6 +6,7 @@ to compute are taken from it. Its run may even be alive: whoever commits second 
 
 import dataclasses
 import logging
+import posixpath
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -25,18 +26,20 @@ _FRAGMENT: Final = "fragment"
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-def finished_images(snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
+def finished_images(snapshot: Snapshot, refresh: str | None = None) -> Iterator[pa.RecordBatch]:
     """Yields the images of fragments that are complete and not in the table.
 
     Args:
         snapshot: The state of the store on which the run plans.
+        refresh: The name of a refresh, of whose attempts alone the fragments are taken; of all runs unless given.
 
     Yields:
         Batches with the columns `uri`, `version` and `fragment` (the description of the fragment as JSON).
     """
     committed = paths_of(snapshot.store.features(snapshot.features_version))
     for fragment in read_receipts(snapshot.store.uri):
-        if fragment.table == TableName.FEATURES and fragment.path not in committed:
+        wanted = posixpath.basename(fragment.path).startswith(f"{refresh}-") if refresh else True
+        if wanted and fragment.table == TableName.FEATURES and fragment.path not in committed:
             yield from _images_of(snapshot.store.uri, fragment)
 
 

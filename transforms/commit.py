@@ -51,7 +51,11 @@ def commit_run(snapshot: Snapshot, run: Run, fragments: Iterable[Fragment], coun
 def _commit(snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts) -> RunOutcome:
     committed = {
         name: snapshot.store.commit_fragments(
-            name, run.commit_id, [fragment for fragment in written if fragment.table == name], snapshot.versions
+            name,
+            run.commit_id,
+            [fragment for fragment in written if fragment.table == name],
+            snapshot.versions,
+            anew=run.refresh is not None,
         )
         for name in (TableName.FAILURES, TableName.FEATURES)
     }

@@ -1,17 +1,21 @@
 """Planning in one process, for nothing but the counts: what `transforms.steps` would plan, without Beam."""
 
-import collections
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.images import SUPERSEDES
-from schemas.runs import InputCounts
+from schemas.runs import InputCounts, RunState
+from schemas.scan import Scan
 from schemas.store import FeatureStore
-from transforms.planning import PARTITIONS, RetryFailures, Snapshot, full_shards, known_images, new_images, partitioned
+from transforms.planning import PARTITIONS, RetryFailures, Snapshot, by_partition, full_shards, known_images, new_images
 from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
+
+Known = Mapping[int, Sequence[pa.RecordBatch]]
 
 # The columns that planning looks at; of each image, these are all that is held.
 _PLANNED_BY: Final = ("uri", "version", SUPERSEDES)
@@ -31,22 +35,18 @@ class Plan:
 
 
 def plan_run(
-    sources: Sequence[Source],
-    rules: ListingRules,
-    store: FeatureStore | None,
-    retry: RetryFailures,
-    shard_size: int,
+    sources: Sequence[Source], rules: ListingRules, known: Known, shard_size: int, *, anew: bool = False
 ) -> Plan:
-    """Plans a run on the newest state of a store.
+    """Plans a run.
 
-    Holds the URI and version of every listed and every known image in memory, about 200 bytes each.
+    Holds the URI and version of every listed image in memory, about 200 bytes each.
 
     Args:
         sources: Where the images are.
         rules: How the sources are read.
-        store: The store, or None where there is none yet.
-        retry: Which known failures are tried again.
+        known: The known images, as `read_known` returns them.
         shard_size: Images a shard.
+        anew: Whether images that have features are processed again.
 
     Raises:
         InvalidInput: If a manifest has a row without a URI, or cannot be read.
@@ -54,12 +54,11 @@ def plan_run(
     """
     left_aside = LeftAside()
     listed = (batch for source in sources for batch in list_source(source, rules, left_aside))
-    refs = _by_partition(look_up_versions(batch).select(_PLANNED_BY) for batch in listed)
-    known = _by_partition(known_images(Snapshot.newest(store), retry)) if store else {}
+    refs = by_partition(look_up_versions(batch).select(_PLANNED_BY) for batch in listed)
     counts = InputCounts(left_aside=left_aside.files)
     shards = rest = 0
     for partition in range(PARTITIONS):
-        new, counted = new_images(refs.get(partition, ()), known.get(partition, ()))
+        new, counted = new_images(refs.get(partition, ()), known.get(partition, ()), anew=anew)
         counts += counted
         if new is not None:
             full, left = full_shards(new, shard_size)
@@ -68,9 +67,22 @@ def plan_run(
     return Plan(counts, shards + -(-rest // shard_size))
 
 
-def _by_partition(batches: Iterable[pa.RecordBatch]) -> dict[int, list[pa.RecordBatch]]:
-    parts: collections.defaultdict[int, list[pa.RecordBatch]] = collections.defaultdict(list)
-    for batch in batches:
-        for partition, part in partitioned(batch):
-            parts[partition].append(part)
-    return parts
+def read_known(store: FeatureStore | None, retry: RetryFailures) -> Known:
+    """Reads which images the newest state of a store knows; holds 200 bytes or so for each of them.
+
+    Args:
+        store: The store, or None where there is none yet.
+        retry: Which known failures are tried again.
+    """
+    return by_partition(known_images(Snapshot.newest(store), retry)) if store else {}
+
+
+def past_rate(store: FeatureStore | None) -> float | None:
+    """Returns images a second, the median of the store's complete runs that computed any, or None without one."""
+    if store is None:
+        return None
+    columns = ["images_per_second", "extracted", "reused", "adopted"]
+    runs = Scan(store.runs(), columns, [("state", "=", str(RunState.COMPLETE))]).to_arrow()
+    spared = pc.add(runs["reused"], pc.fill_null(runs["adopted"], 0))
+    rates = runs.filter(pc.greater(runs["extracted"], spared))["images_per_second"].to_numpy()
+    return float(np.median(rates)) if len(rates) else None

@@ -3,6 +3,7 @@
 Images are told apart within hash partitions of their URIs, so that no step ever needs all of them at once.
 """
 
+import collections
 import dataclasses
 import datetime
 import enum
@@ -113,13 +114,14 @@ def _marked(scan: Scan, *, has_features: bool) -> Iterator[pa.RecordBatch]:
 
 
 def new_images(
-    refs: Iterable[pa.RecordBatch], known: Iterable[pa.RecordBatch]
+    refs: Iterable[pa.RecordBatch], known: Iterable[pa.RecordBatch], *, anew: bool = False
 ) -> tuple[pa.RecordBatch | None, InputCounts]:
     """Takes out the images that are known, and those that are mentioned twice.
 
     Args:
         refs: All refs of one hash partition.
         known: The known images of the same partition.
+        anew: Whether images that have features are processed again.
 
     Returns:
         The refs that have to be processed, in one batch ordered by URI, those that have older features marked as
@@ -134,14 +136,24 @@ def new_images(
     known_batches = list(known)
     if known_batches:
         known_table = pa.Table.from_batches(known_batches)
-        unique = unique.filter(pc.invert(_are_known(unique, known_table)))
         extracted = known_table.filter(known_table[_HAS_FEATURES])
+        finished = known_table.filter(pc.invert(known_table[_HAS_FEATURES])) if anew else known_table
+        unique = unique.filter(pc.invert(_are_known(unique, finished)))
         supersedes = pc.is_in(unique["uri"], value_set=extracted["uri"].combine_chunks())
     else:
         supersedes = pa.nulls(unique.num_rows, pa.bool_())
     new = unique.set_column(unique.schema.get_field_index(SUPERSEDES), table.schema.field(SUPERSEDES), supersedes)
     counts += InputCounts(skipped=counts.listed - new.num_rows)
     return (one_batch(new) if new.num_rows else None), counts
+
+
+def by_partition(batches: Iterable[pa.RecordBatch]) -> dict[int, list[pa.RecordBatch]]:
+    """Splits batches by the hash partitions of their URIs."""
+    parts: collections.defaultdict[int, list[pa.RecordBatch]] = collections.defaultdict(list)
+    for batch in batches:
+        for partition, part in partitioned(batch):
+            parts[partition].append(part)
+    return parts
 
 
 def first_mentions(uris: pa.ChunkedArray) -> pa.Array:

@@ -24,6 +24,11 @@ class Progress:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
 
+    def reset(self) -> None:
+        """Begins again from nothing, for the next run of the process."""
+        with self._lock:
+            self.planned = self.skipped = self.extracted = self.failed = 0
+
     def add(self, *, planned: int = 0, skipped: int = 0, extracted: int = 0, failed: int = 0) -> None:
         """Adds to the counts."""
         with self._lock:

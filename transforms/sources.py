@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec.core import has_magic
 
-from schemas.errors import InvalidInput, first_line
+from schemas.errors import InputNotFound, InvalidInput, first_line
 from schemas.images import SIZE, image_version, ref_schema
 from schemas.storage import canonical_uri, file_system, uri_builder
 from transforms.manifests import (
@@ -88,6 +88,7 @@ def find_sources(uris: Iterable[str]) -> list[Source]:
     """Looks at inputs, without listing them whole.
 
     Raises:
+        InputNotFound: If there is nothing at one.
         InvalidInput: If one cannot be read, or is a manifest without a column `uri`.
     """
     return [source for uri in uris for source in _find_sources(uri)]
@@ -104,7 +105,7 @@ def _find_sources(uri: str) -> list[Source]:
             return _glob_sources(uri, fs, path)
     except (OSError, ValueError, ImportError) as error:
         raise InvalidInput(f"The input {uri} cannot be read: {first_line(error)}") from error
-    raise InvalidInput(f"There is no input at {uri}.")
+    raise InputNotFound(f"There is no input at {uri}.")
 
 
 def _glob_sources(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> list[Source]:

@@ -113,17 +113,19 @@ class _ListSource(beam.DoFn):
 class SkipExtracted(beam.PTransform):
     """Takes out the images that the store knows, those that are finished, and those that the input mentions twice."""
 
-    def __init__(self, snapshot: Snapshot | None, retry: RetryFailures) -> None:
+    def __init__(self, snapshot: Snapshot | None, retry: RetryFailures, refresh: str | None = None) -> None:
         """Takes what is known already.
 
         Args:
             snapshot: The state of the store, pinned, so that a step that is tried again plans the same; None where
                 there is no store yet.
             retry: Which known failures are tried again.
+            refresh: The refresh that this is, if it is one: images that have features are then processed again.
         """
         super().__init__()
         self._snapshots = [snapshot] if snapshot else []
         self._retry = retry
+        self._refresh = refresh
 
     @no_annotations
     def expand(self, listing: Listing) -> Plan:
@@ -136,7 +138,7 @@ class SkipExtracted(beam.PTransform):
         )
         finished = (
             store
-            | "ReadFinished" >> beam.FlatMap(finished_images).with_output_types(pa.RecordBatch)
+            | "ReadFinished" >> beam.FlatMap(finished_images, self._refresh).with_output_types(pa.RecordBatch)
             | "PartitionFinished" >> _partition()
         )
         refs = listing.refs | "PartitionRefs" >> _partition()
@@ -144,7 +146,9 @@ class SkipExtracted(beam.PTransform):
             {"refs": refs, "known": known, "finished": finished}
             | "ByPartition" >> beam.CoGroupByKey()
             | "NewImages"
-            >> beam.ParDo(_NewImages()).with_output_types(pa.RecordBatch).with_outputs(_COUNTS, _FINISHED, main="refs")
+            >> beam.ParDo(_NewImages(anew=self._refresh is not None))
+            .with_output_types(pa.RecordBatch)
+            .with_outputs(_COUNTS, _FINISHED, main="refs")
         )
         counts = (listing.counts, new[_COUNTS]) | "AllCounts" >> beam.Flatten()
         return Plan(new.refs, counts, new[_FINISHED])
@@ -155,6 +159,9 @@ def _partition() -> beam.PTransform:
 
 
 class _NewImages(beam.DoFn):
+    def __init__(self, *, anew: bool) -> None:
+        self._anew = anew
+
     def process(
         self, partition: tuple[int, dict[str, Iterable[pa.RecordBatch]]]
     ) -> Iterator[
@@ -163,7 +170,7 @@ class _NewImages(beam.DoFn):
         | TaggedOutput[Literal["finished"], tuple[str, pa.RecordBatch]]
     ]:
         _, grouped = partition
-        new, counts = new_images(grouped["refs"], grouped["known"])
+        new, counts = new_images(grouped["refs"], grouped["known"], anew=self._anew)
         PROGRESS.add(planned=counts.planned, skipped=counts.skipped)
         for name in ("listed", "skipped", "duplicates"):
             Metrics.counter(METRICS, f"images_{name}").inc(getattr(counts, name))

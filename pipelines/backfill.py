@@ -1,0 +1,213 @@
+"""python -m pipelines.backfill: the images of dates into a store, a run a date; nothing twice, nothing lost.
+
+    python -m pipelines.backfill --input='gs://bucket/uploads/{ds}/' --output=gs://bucket/store
+    python -m pipelines.backfill --input='uploads/{ds}/' --start=2026-01-01 --end=2026-01-31 --dry_run
+
+The rows of a date are a partition of the table, `ds`. A date is complete when a backfill over the same input is that
+began after the date was over (UTC). A complete date is skipped, whatever has come since; --lookback looks for that. A
+date without an image is empty, which is no error, and is looked at again by every backfill that covers it. A date that
+fails does not stop the others, and --time_budget is for all of them.
+
+Exit codes: 0 every date is complete or empty; 1 a date failed, the others are as the table says; 2 the command cannot
+start as it was given; 3 its --time_budget was used up, no date failed, and the next backfill goes on from there.
+"""
+
+import argparse
+import datetime
+from collections.abc import Iterator, Sequence
+
+from deltalake.exceptions import DeltaError
+
+from pipelines.backfill_summary import DateOutcome, DatePlan, DateState, check_outcomes, planned_lines
+from pipelines.dated_runs import DatedRuns
+from pipelines.dates import asked_dates, check_templates, dates_between, inputs_of, sources_of
+from pipelines.job import Job, new_job, run_job
+from pipelines.options import (
+    Parser,
+    add_backfill_options,
+    add_date_options,
+    add_decoding_options,
+    add_engine_options,
+    add_run_options,
+    add_source_options,
+    add_spec_options,
+    run_main,
+)
+from pipelines.preparation import find_store, listing_rules, open_or_create_store, resolved_spec
+from pipelines.run_table import HEADS
+from pipelines.runners import parse_command
+from pipelines.summary import write_json
+from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line
+from schemas.runs import InputCounts, RunState, Totals, outcome_of
+from schemas.store import FeatureStore
+from schemas.tables import check_carried
+from transforms.dry_run import past_rate, plan_run, read_known
+from transforms.planning import RetryFailures, begins_in_time
+from transforms.sources import ListingRules, Source, has_image
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's parser."""
+    command = Parser("pipelines.backfill", __doc__.partition("\n")[2].strip(), "Beam's own options pass through.")
+    add_source_options(command, without_input="none; it has to be given, with {ds} where the date is")
+    add_date_options(command)
+    add_backfill_options(command)
+    add_spec_options(command)
+    add_decoding_options(command)
+    add_engine_options(command)
+    add_run_options(command)
+    return command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, a date fails, or the time is up.
+    """
+    given, beam_arguments = parse_command(parser(), arguments)
+    backfill = Backfill(given, beam_arguments)
+    if given.dry_run:
+        print("\n".join(backfill.priced()))
+        return 0
+    outcomes = []
+    print(HEADS)
+    for outcome in backfill.run():
+        print(outcome.line(), flush=True)
+        outcomes.append(outcome)
+        if given.summary:
+            write_json(given.summary, [each.figures() for each in sorted(outcomes, key=lambda each: each.ds)])
+    check_outcomes(outcomes)
+    return 0
+
+
+class Backfill:
+    """The runs of some dates, none of them begun yet.
+
+    Attributes:
+        dates: The dates, in the order in which they are done.
+    """
+
+    def __init__(self, given: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
+        """Looks at what was asked for; its time begins now.
+
+        Args:
+            given: The command's options.
+            beam_arguments: Beam's own arguments, checked.
+
+        Raises:
+            UsageError: If the dates or the inputs are none.
+            SpecMismatch: If the store holds features of another spec than the one asked.
+        """
+        if not given.input:
+            raise UsageError("Say where the images of a date are, as in --input='uploads/{ds}/'.")
+        asked = asked_dates(given)
+        first, last = asked[0], asked[-1]
+        looked_back_to = last - datetime.timedelta(days=given.lookback)
+        dates = dates_between(min(first, looked_back_to), last)
+        check_templates(given.input, dates)
+        self._given = given
+        self._beam_arguments = beam_arguments
+        self._listed_anew = {ds for ds in dates if looked_back_to <= ds < last}
+        self._deadline = datetime.datetime.now(datetime.UTC) + given.time_budget if given.time_budget else None
+        self._store = find_store(given)
+        self._past = DatedRuns.read(self._store, dates)
+        self.dates = sorted(dates, key=lambda ds: (self._past.refreshed_at(ds), ds)) if given.refresh else dates
+
+    def run(self) -> Iterator[DateOutcome]:
+        """Runs the dates one after the other.
+
+        Yields:
+            What became of each of them.
+
+        Raises:
+            UsageError: If there is no store yet and none can be made.
+        """
+        for ds in self.dates:
+            if self._is_skipped(ds):
+                yield DateOutcome(ds, DateState.SKIPPED)
+            elif not begins_in_time(self._deadline):
+                yield DateOutcome(ds, DateState.NOT_BEGUN)
+            else:
+                yield self._run_date(ds)
+
+    def priced(self) -> Iterator[str]:
+        """Plans without doing anything, and yields the lines that say what would be done.
+
+        Raises:
+            RunFailed: If an input cannot be listed.
+        """
+        retry = RetryFailures.ALL if self._given.refresh else RetryFailures(self._given.retry_failures)
+        known = read_known(self._store, retry)
+        plans = []
+        for ds in self.dates:
+            if self._is_skipped(ds):
+                plans.append(DatePlan(ds, None, DateState.SKIPPED))
+                continue
+            try:
+                images = self._images_of(ds)
+                plan = images and plan_run(*images, known, self._given.shard_size, anew=self._given.refresh)
+            except OSError as error:
+                raise RunFailed(f"The input of {ds} cannot be listed: {first_line(error)}") from error
+            plans.append(DatePlan(ds, plan) if plan else DatePlan(ds, None, DateState.EMPTY))
+        computed = any(date.plan for date in plans)
+        spec = self._store.spec if self._store else resolved_spec(self._given) if computed else None
+        yield from planned_lines(plans, spec, past_rate(self._store))
+
+    def _is_skipped(self, ds: datetime.date) -> bool:
+        if self._given.refresh or ds in self._listed_anew:
+            return False
+        return self._past.is_complete(ds, inputs_of(self._given.input, ds), self._given.extensions)
+
+    def _images_of(self, ds: datetime.date) -> tuple[list[Source], ListingRules] | None:
+        """Looks at the inputs of a date, or returns None if there is no image in any of them."""
+        sources = sources_of(self._given.input, ds)
+        rules = listing_rules(self._given, sources)
+        check_carried(self._given.layers or (), rules.carried)
+        return (sources, rules) if has_image(sources, rules) else None
+
+    def _run_date(self, ds: datetime.date) -> DateOutcome:
+        try:
+            images = self._images_of(ds)
+        except (ConvbaseError, OSError) as error:
+            return DateOutcome(ds, DateState.FAILED, message=first_line(error))
+        if images is None:
+            return DateOutcome(ds, DateState.EMPTY)
+        # What is wrong with a store that is to be made is wrong for every date, and is raised.
+        store = self._store = self._store or open_or_create_store(self._given)
+        try:
+            job = self._job(ds, images, store)
+        except (ConvbaseError, DeltaError, OSError) as error:
+            return DateOutcome(ds, DateState.FAILED, message=first_line(error))
+        try:
+            row = run_job(job)
+        except (ConvbaseError, DeltaError, OSError) as error:
+            return _failed(job, first_line(error))
+        return DateOutcome(ds, DateState(row["state"]), row)
+
+    def _job(self, ds: datetime.date, images: tuple[list[Source], ListingRules], store: FeatureStore) -> Job:
+        refresh = self._past.next_refresh(ds) if self._given.refresh else None
+        left = self._deadline - datetime.datetime.now(datetime.UTC) if self._deadline else None
+        of_date = {
+            "input": inputs_of(self._given.input, ds),
+            "ds": ds,
+            "run_id": self._past.next_run_id(ds, refresh),
+            "time_budget": left,
+        }
+        given = argparse.Namespace(**{**vars(self._given), **of_date})
+        return new_job(given, *images, store, self._beam_arguments, refresh=refresh)
+
+
+def _failed(job: Job, message: str) -> DateOutcome:
+    """Returns the outcome of a date whose run failed, and has the store's `runs` say so as far as that is possible."""
+    outcome = outcome_of(Totals(), InputCounts(), RunState.FAILED, message)
+    try:
+        job.store.record_run(job.run, outcome)  # Nothing where the pipeline has: it is the same commit.
+        row = job.store.find_run(job.run.run_id)
+    except (ConvbaseError, DeltaError, OSError):
+        row = None
+    return DateOutcome(job.run.ds, DateState.FAILED, row, message)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,78 @@
+"""Coverage: which images of an input have no features in a store, and why. Pure of Beam."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.images import SUPERSEDES
+from schemas.scan import Scan
+from schemas.store import FeatureStore
+from transforms.planning import PARTITIONS, RetryFailures, Snapshot, by_partition, known_images, new_images
+from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
+
+NEVER_SEEN: Final = "never seen"
+ANOTHER_VERSION: Final = "another version"
+FAILED: Final = "failed: "
+
+_KEY: Final = ["uri", "version"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Coverage:
+    """A part of an input, compared with a store.
+
+    Attributes:
+        listed: Images in it, each URI once.
+        missing: Those without features, ordered by URI, with the columns `uri` and `why`. Images that were taken down
+            are not missing.
+    """
+
+    listed: int
+    missing: pa.Table
+
+
+def compare(sources: Sequence[Source], rules: ListingRules, store: FeatureStore) -> Iterator[Coverage]:
+    """Compares an input with the newest state of a store, one hash partition of the URIs after the other.
+
+    Holds the URI and version of every listed, known and failed image in memory, about 200 bytes each.
+
+    Args:
+        sources: Where the images are.
+        rules: How the sources are read.
+        store: The store.
+
+    Raises:
+        InvalidInput: If a manifest has a row without a URI, or cannot be read.
+        OSError: If a folder cannot be listed.
+    """
+    snapshot = Snapshot.newest(store)
+    listed = (batch for source in sources for batch in list_source(source, rules, LeftAside()))
+    refs = by_partition(look_up_versions(batch).select([*_KEY, SUPERSEDES]) for batch in listed)
+    known = by_partition(known_images(snapshot, RetryFailures.ALL))
+    failures = by_partition(Scan(store.failures(snapshot.failures_version), [*_KEY, "code", "failed_at"]).to_batches())
+    for partition in range(PARTITIONS):
+        lacking, counts = new_images(refs.get(partition, ()), known.get(partition, ()))
+        if lacking is None:
+            yield Coverage(
+                counts.listed, pa.table({"uri": pa.array([], pa.string()), "why": pa.array([], pa.string())})
+            )
+        else:
+            yield Coverage(counts.listed, _explained(lacking, failures.get(partition, ())))
+
+
+def _explained(lacking: pa.RecordBatch, failures: Iterable[pa.RecordBatch]) -> pa.Table:
+    """Says of images without features why: the last error of this version, or that there is another, or neither."""
+    refs = pa.Table.from_batches([lacking])
+    other = pc.if_else(pc.fill_null(refs[SUPERSEDES], False), ANOTHER_VERSION, NEVER_SEEN)
+    refs = refs.select(_KEY).append_column("other", other)
+    batches = list(failures)
+    if not batches:
+        return pa.table({"uri": refs["uri"], "why": refs["other"]})
+    newest_first = pa.Table.from_batches(batches).sort_by([("failed_at", "descending")])
+    codes = newest_first.group_by(_KEY, use_threads=False).aggregate([("code", "first")])
+    refs = refs.join(codes, _KEY).sort_by("uri")
+    failed = pc.binary_join_element_wise(FAILED, refs["code_first"], "")
+    return pa.table({"uri": refs["uri"], "why": pc.coalesce(failed, refs["other"])})
