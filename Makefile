@@ -9,7 +9,9 @@ BENCH  := .venv-bench
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint types format readme template pin-images image lock clean
+TOOLS  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/convbase/bin
+
+.PHONY: help demo test fake-gcs-server bench lint types format readme template pin-images image lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,6 +25,11 @@ test: $(VENV)/dev  ## run the tests
 
 bench: $(BENCH)/bench  ## measure against peers, over IMAGES=FOLDER of JPEGs; further options in BENCH_OPTIONS (see tests/benchmarks)
 	$(BENCH)/bin/python -m tests.benchmarks $(if $(IMAGES),--images=$(IMAGES)) $(BENCH_OPTIONS)
+
+fake-gcs-server: $(TOOLS)/fake-gcs-server  ## build the GCS server that some tests talk to (needs Go), once for all checkouts
+
+$(TOOLS)/fake-gcs-server:
+	GOBIN=$(TOOLS) go install github.com/fsouza/fake-gcs-server@v1.56.1
 
 lint: $(VENV)/dev  ## check the style
 	$(BIN)/ruff check .

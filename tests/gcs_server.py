@@ -31,7 +31,9 @@ _BINARY = "FAKE_GCS_SERVER"
 
 def find_fake_gcs_server() -> Path:
     """Returns the binary of fake-gcs-server, or skips the test."""
-    found = os.environ.get(_BINARY) or shutil.which("fake-gcs-server")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = cache / "convbase" / "bin" / "fake-gcs-server"  # where `make fake-gcs-server` puts it
+    found = os.environ.get(_BINARY) or shutil.which("fake-gcs-server") or (built if built.exists() else None)
     if not found:
         pytest.skip(f"needs fake-gcs-server (make fake-gcs-server, or {_BINARY}=PATH), which is absent")
     return Path(found)
