@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import CommitFailedError
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from schemas import delta
 from schemas.compaction import compact
@@ -27,7 +27,9 @@ from schemas.vacuum import find_waste, remove_waste
 from tests.nights import BAD, Killed, Night, World, at_write
 
 NAMES = ("a.png", "b b#.png", "c%2F.png", "d.png", "e.png")
-COLOURS = (10, 20, 30, BAD)
+TOUCHED, GONE = -2, -3
+# A picture is new, changed, spoiled or repaired, or has the bytes of another one; it is touched, or deleted.
+CHANGES = st.dictionaries(st.sampled_from(NAMES), st.sampled_from((10, 20, 30, BAD, TOUCHED, GONE)), max_size=4)
 TABLES = (TableName.FAILURES, TableName.FEATURES, TableName.RUNS)
 
 Rows = dict[str, tuple[str, int]]
@@ -71,51 +73,35 @@ class Nights(RuleBasedStateMachine):
         self._folder.cleanup()
         self._patch.stop()
 
-    @initialize()
-    def first_pictures(self) -> None:
-        for name, colour in zip(NAMES[:3], (10, 10, BAD), strict=True):
-            self.put(name, colour)
+    # What runs do, each after something has happened to pictures.
 
-    # What happens to pictures.
+    @rule(changes=CHANGES)
+    def extract(self, changes: dict[str, int]) -> None:
+        self._change(changes)
+        self._extract()
 
-    @rule(name=st.sampled_from(NAMES), colour=st.sampled_from(COLOURS))
-    def put(self, name: str, colour: int) -> None:
-        """A picture is new, changed, spoiled or repaired, or has the bytes of another one."""
-        self.files[name] = (self.world.put(name, colour), colour)
-
-    @precondition(lambda self: self.files)
-    @rule(data=st.data())
-    def touch(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.files)))
-        self.files[name] = (self.world.touch(name), self.files[name][1])
-
-    @precondition(lambda self: self.files)
-    @rule(data=st.data())
-    def delete(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.files)))
-        (self.world.pictures / name).unlink()
-        del self.files[name]
-
-    # What runs do.
-
-    @rule()
-    def extract(self) -> None:
+    def _extract(self) -> None:
         self._commit(self._worked())
 
     @precondition(lambda self: len(self.open) < 3)
-    @rule()
-    def begin(self) -> None:
-        """A run plans and works; others come before its commit."""
-        self.open.append(self._worked())
+    @rule(changes=CHANGES, runs=st.integers(1, 2))
+    def begin(self, changes: dict[str, int], runs: int) -> None:
+        """Runs plan at the same time, and work; others come before their commits."""
+        self._change(changes)
+        planned = [self._planned() for _ in range(runs)]
+        for run in planned:
+            self.world.work(run.night)
+        self.open += planned
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def end(self, data: st.DataObject) -> None:
         self._commit(self._one_open(data))
 
-    @rule(shards=st.integers(0, 3), receipt=st.sampled_from(["whole", "cut off", "none"]))
-    def die_at_work(self, shards: int, receipt: str) -> None:
+    @rule(changes=CHANGES, shards=st.integers(1, 3), receipt=st.sampled_from(["whole", "cut off", "none"]))
+    def die_at_work(self, changes: dict[str, int], shards: int, receipt: str) -> None:
         """A run is killed after some shards, the last of which has left its receipt, half of it, or none."""
+        self._change(changes)
         night = self._planned().night
         done = self.world.shards(night)[:shards]
         for number, shard in enumerate(done):
@@ -154,20 +140,24 @@ class Nights(RuleBasedStateMachine):
         self._ended(run)
 
     @precondition(lambda self: self.open)
-    @rule(data=st.data(), other=st.sampled_from(["extract", "end", "take_down", "compact", "restore_any"]))
+    @rule(data=st.data(), other=st.sampled_from(["extract", "end", "take_down", "compact", "restore"]))
     def commit_overtaken(self, data: st.DataObject, other: str) -> None:
         """Somebody else commits between a run's last look at the table and its commit."""
         run = self._one_open(data)
         if other == "end" and not self.open:
             return
 
+        others: dict[str, Callable[[], None]] = {
+            "extract": self._extract,
+            "end": lambda: self._commit(self._one_open(data)),
+            "take_down": lambda: self._take_down(data),
+            "compact": self.compact,
+            "restore": lambda: self._restore(data),
+        }
+
         def overtake() -> None:
             self._land(run, TableName.FAILURES)
-            rule_body: Callable[..., None] = getattr(self, f"_{other}", None) or getattr(self, other)
-            if other in {"extract", "compact"}:
-                rule_body()
-            else:
-                rule_body(data)
+            others[other]()
 
         with at_write(TableName.FEATURES, overtake, done=False):
             self.world.commit(run.night)
@@ -223,13 +213,26 @@ class Nights(RuleBasedStateMachine):
         return {uri for uri in uris if not Path(uri.removeprefix("file://")).exists()}
 
     @rule(data=st.data())
-    def restore_any(self, data: st.DataObject) -> None:
+    def restore(self, data: st.DataObject) -> None:
+        self._restore(data)
+
+    def _restore(self, data: st.DataObject) -> None:
         version = data.draw(st.sampled_from(sorted(self.versions)))
         restore(self.world.store.uri, version)
         self.rows = {name: row for name, row in self.versions[version].items() if name not in self.down}
         self._remember()
 
     # What the model expects.
+
+    def _change(self, changes: dict[str, int]) -> None:
+        for name, change in changes.items():
+            if change not in {TOUCHED, GONE}:
+                self.files[name] = (self.world.put(name, change), change)
+            elif name in self.files and change == TOUCHED:
+                self.files[name] = (self.world.touch(name), self.files[name][1])
+            elif name in self.files:
+                (self.world.pictures / name).unlink()
+                del self.files[name]
 
     def _planned(self) -> OpenNight:
         night = self.world.plan()
@@ -269,9 +272,6 @@ class Nights(RuleBasedStateMachine):
 
     def _one_open(self, data: st.DataObject) -> OpenNight:
         return self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
-
-    def _end(self, data: st.DataObject) -> None:
-        self._commit(self._one_open(data))
 
     def _commit(self, run: OpenNight) -> None:
         self.world.commit(run.night)
