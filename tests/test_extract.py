@@ -349,3 +349,27 @@ def test_a_run_with_nothing_to_do_loads_neither_keras_nor_the_base(run: Run, tmp
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_engines_share_a_store(tmp_path: Path) -> None:
+    """What computes is recorded with the run and is no part of the fingerprint."""
+    write_pictures(tmp_path / "a", 3)
+    write_pictures(tmp_path / "b", 5, seed=1)
+    options = (f"--input={tmp_path}/a", f"--input={tmp_path}/b", f"--output={tmp_path}/store", "--reuse=none")
+    first = extract(f"--input={tmp_path}/a", f"--output={tmp_path}/store", "--engine=openvino", *SMALL_BASE)
+    second = extract(*options, "--engine=keras")
+    assert (first["fingerprint"], figures(second)) == (second["fingerprint"], (8, 3, 5, 0))
+    store = FeatureStore.open(f"{tmp_path}/store")
+    engines = Scan(store.runs(), ["run_id", "engine"]).to_pandas().set_index("run_id")["engine"]
+    assert engines.to_dict() == {first["run_id"]: "openvino", second["run_id"]: "keras"}
+    extract(*options, f"--output={tmp_path}/other", "--engine=openvino", *SMALL_BASE)
+    ours, theirs = (
+        {
+            row["sha256"]: row["conv_pw_13_relu"]
+            for row in each.scan(["sha256", "conv_pw_13_relu"]).to_arrow().to_pylist()
+        }
+        for each in (store, FeatureStore.open(f"{tmp_path}/other"))
+    )
+    assert ours.keys() == theirs.keys()
+    for sha256, feature in ours.items():
+        np.testing.assert_allclose(feature, theirs[sha256], rtol=1e-4, atol=1e-5 * np.abs(theirs[sha256]).max())
