@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, SCALED, SIDES, WARM, WARM_TWICE, Case
+from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, SCALED, SIDES, WARM, WARM_HALF, Case
 from tests.benchmarks.machine import SECONDS_A_SIZE
 from tests.benchmarks.memory_growth import memory_growth
 from tests.benchmarks.nothing_new import nothing_new
@@ -57,6 +57,12 @@ def parser() -> argparse.ArgumentParser:
         default=tuple(_NAMES_OF_PEERS),
         metavar="A,B",
         help=f"of {','.join(_NAMES_OF_PEERS)}, or none",
+    )
+    command.add_argument(
+        "--cold",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also with nothing published or cached (default: yes)",
     )
     command.add_argument("--count", type=int, default=1000, metavar="N", help="pictures a race (default: 1000)")
     command.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds, of which medians (default: 3)")
@@ -97,8 +103,8 @@ def main() -> int:
         command.set_defaults(**_QUICK)
         given = command.parse_args()
     pictures = find_pictures(given.images)
-    if len(pictures) < 2 * given.count and "race" in given.only:
-        command.error(f"{given.images} has {len(pictures)} JPEGs; --count={given.count} needs twice as many.")
+    if len(pictures) < given.count and "race" in given.only:
+        command.error(f"{given.images} has {len(pictures)} JPEGs; --count={given.count} needs more.")
     # So that `finally` holds, and no process that is being measured outlives this one.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     workshop = Workshop(given.output, given.timeout)
@@ -134,7 +140,7 @@ class Benchmarks:
 
     def _fill_page_cache(self) -> None:
         """Reads every picture once, so that the first contestant has no disadvantage."""
-        for path in self._pictures[: max(2 * self._given.count, self._given.known)]:
+        for path in self._pictures[: max(self._given.count, self._given.known)]:
             Path(path).read_bytes()
 
     def _races(self) -> None:
@@ -157,7 +163,7 @@ class Benchmarks:
             for conv_base in given.bases:
                 for precision in given.precisions:
                     weights = self._workshop.weights(conv_base)
-                    everybody = (*peers, WARM, WARM_TWICE, COLD)
+                    everybody = (*peers, WARM, WARM_HALF, *((COLD,) if given.cold else ()))
                     yield Case(
                         "pictures",
                         self._pictures,
@@ -170,9 +176,9 @@ class Benchmarks:
                     )
         if "megapixels" in given.only:
             count = given.megapixel_count
-            paths = megapixel_pictures(self._pictures, 2 * count, self._workshop.kept("megapixels"))
+            paths = megapixel_pictures(self._pictures, count, self._workshop.kept("megapixels"))
             weights = self._workshop.weights(_LIGHT_BASE)
-            everybody = (*peers, WARM, WARM_TWICE, SCALED)
+            everybody = (*peers, WARM, WARM_HALF, SCALED)
             yield Case(
                 "12-megapixel pictures", paths, count, _LIGHT_BASE, PRECISIONS[0], weights, everybody, given.our_options
             )

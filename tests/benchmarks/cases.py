@@ -16,7 +16,7 @@ PEERS: Final = {
     "Daft": "daft_class",
 }
 WARM: Final = "ours, warm"
-WARM_TWICE: Final = "ours, warm, twice the pictures"
+WARM_HALF: Final = "ours, warm, half the pictures"
 COLD: Final = "ours, cold"
 SCALED: Final = "ours, warm, scaled decoding"
 
@@ -27,7 +27,7 @@ class Case:
 
     Attributes:
         pictures: Their kind, for the report.
-        paths: The pictures; twice as many as `count` where the steady state is measured.
+        paths: The pictures, at least `count`.
         count: How many a contestant processes.
         conv_base: A builder of `keras.applications`.
         precision: float32 or bfloat16.
@@ -57,7 +57,7 @@ class Case:
 
     def count_of(self, contestant: str) -> int:
         """Returns how many pictures a contestant processes."""
-        return 2 * self.count if contestant == WARM_TWICE else self.count
+        return self.count // 2 if contestant == WARM_HALF else self.count
 
 
 def peer_command(case: Case, contestant: str, pictures: Path, output: Path) -> list[str]:

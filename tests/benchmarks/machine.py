@@ -21,7 +21,7 @@ import numpy as np
 
 from transforms.decoding import DecodingRules, decode_image
 
-BATCH_SIZES: Final = (1, 4, 8)
+BATCH_SIZES: Final = (1, 2, 4, 8)
 SECONDS_A_SIZE: Final = 4.0
 PICTURES_DECODED: Final = 200
 

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from tests.benchmarks.cases import WARM_TWICE
+from tests.benchmarks.cases import WARM_HALF
 from tests.benchmarks.results import CaseResult
 
 _OURS: Final = "#2166ac"
@@ -36,7 +36,7 @@ def draw(results: Sequence[CaseResult], file: Path) -> None:
 
 
 def _draw_race(result: CaseResult, panel: Axes) -> None:
-    names = [name for name in result.case.contestants if name != WARM_TWICE]
+    names = [name for name in result.case.contestants if name != WARM_HALF]
     speeds = [result.images_per_second(name) or 0.0 for name in names]
     bars = panel.barh(names, speeds, color=[_OURS if name.startswith("ours") else _PEER for name in names])
     panel.bar_label(bars, [f"{speed:.1f}" if speed else "failed" for speed in speeds], padding=3, fontsize=8)

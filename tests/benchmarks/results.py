@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 
-from tests.benchmarks.cases import PEERS, WARM, WARM_TWICE, Case
+from tests.benchmarks.cases import PEERS, WARM, WARM_HALF, Case
 from tests.benchmarks.machine import Limit
 
 
@@ -81,11 +81,11 @@ class CaseResult:
 
     @property
     def steady_state(self) -> float | None:
-        """Images a second beyond the start: N / (seconds for 2N − seconds for N), the store written in both."""
-        once, twice = self.seconds(WARM), self.seconds(WARM_TWICE)
-        if once is None or twice is None or twice <= once:
+        """Images a second beyond the start: N/2 / (seconds for N − seconds for N/2), the store written in both."""
+        whole, half = self.seconds(WARM), self.seconds(WARM_HALF)
+        if whole is None or half is None or whole <= half:
             return None
-        return self.case.count / (twice - once)
+        return (self.case.count - self.case.count_of(WARM_HALF)) / (whole - half)
 
 
 def median_limit(limits: Sequence[Limit]) -> Limit | None:
