@@ -152,7 +152,8 @@ def extract(job: Job) -> None:
             | beam.Reshuffle()
             | BeginInTime(job.extraction.deadline)
         )
-        computed = begun.refs | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
+        done = begun.refs | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
         adopted = plan.finished | AdoptFinished(job.store.uri, job.run.run_id)  # those of runs that were killed
         counts = (plan.counts, begun.counts) | "Counts" >> beam.Flatten()
-        (computed, adopted) | "Fragments" >> beam.Flatten() | CommitRun(snapshot, job.run, counts)
+        fragments = (done.fragments, adopted) | "Fragments" >> beam.Flatten()
+        fragments | CommitRun(snapshot, job.run, counts, done.measures)
