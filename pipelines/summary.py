@@ -98,12 +98,12 @@ def planned_text(plan: Plan, spec: FeatureSpec) -> str:
 def _cost(measures: Measures) -> list[str]:
     if not measures.batches:
         return []
-    return [
-        f"  {measures.bytes_read / 1e6:.1f} MB read; a batch took {measures.batch_decode_milliseconds:.1f} ms of decoding and "
-        f"{measures.batch_infer_milliseconds:.1f} ms in the base",
-        f"  {sum(measures.loads.values())} loads of the base in {len(measures.loads)} processes, "
-        f"{measures.load_seconds:.1f} s",
-    ]
+    read = f"  {measures.bytes_read / 1e6:.1f} MB read; a batch took "
+    batch = (
+        f"{measures.batch_decode_milliseconds:.1f} ms to decode, {measures.batch_infer_milliseconds:.1f} ms in the base"
+    )
+    loads = f"  loads of the base: {sum(measures.loads.values())}, processes: {len(measures.loads)}"
+    return [read + batch, f"{loads}, {measures.load_seconds:.1f} s"]
 
 
 def _figures(*rows: tuple[str, int]) -> list[str]:

@@ -146,7 +146,7 @@ def extract_shard(
     """
     bad: list[BadImage] = []
     copies = Copies(known)
-    batches = load_batches(shard, extraction.loading_rules, worker.pools, bad, meter, copies.is_new)
+    batches = load_batches(shard, extraction.loading_rules, worker.pools, bad, meter, is_wanted=copies.is_new)
     fragments = []
     inferred = infer_batches(batches, worker.engine, meter)
     first = next(inferred, None)

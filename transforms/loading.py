@@ -133,6 +133,7 @@ def load_batches(
     pools: LoadingPools,
     bad: list[BadImage],
     meter: Meter,
+    *,
     is_wanted: Callable[[ImageFile], bool] = lambda _: True,
 ) -> Iterator[Batch]:
     """Loads the images of a shard, ahead of whoever takes the batches.

@@ -1,0 +1,91 @@
+"""Runners beyond this process: their job servers, and SDK workers in processes of their own.
+
+`make prism` builds Prism, `make flink-job-server` fetches Flink; both lie in the user's cache, outside the repository.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam
+import pytest
+
+from tests.conftest import REPOSITORY
+
+FLINK_VERSION = "2.2"
+
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "convbase" / "runners"
+_PRISM = _CACHE / f"prism-{apache_beam.__version__}"
+_FLINK = _CACHE / f"beam-runners-flink-{FLINK_VERSION}-job-server-{apache_beam.__version__}.jar"
+_SECONDS_TO_START = 60
+
+
+def prism_binary() -> Path:
+    """Prism of Beam's version."""
+    if not _PRISM.exists():
+        pytest.skip(f"needs {_PRISM}, which `make prism` builds with Go")
+    return _PRISM
+
+
+def flink_job_server() -> Path:
+    """The jar of Beam's Flink job server."""
+    if not _FLINK.exists():
+        pytest.skip(f"needs {_FLINK}, which `make flink-job-server` fetches from Maven Central")
+    return _FLINK
+
+
+@contextlib.contextmanager
+def prism_server() -> Iterator[str]:
+    """Runs Prism as a server of its own, and yields its endpoint."""
+    port = _free_port()
+    with _running([str(prism_binary()), f"--job_port={port}", "--serve_http=false"], port) as _:
+        yield f"localhost:{port}"
+
+
+@contextlib.contextmanager
+def worker_pool() -> Iterator[tuple[str, int]]:
+    """Runs a pool that starts an SDK worker in a process of its own wherever a job asks; yields endpoint and pid."""
+    port = _free_port()
+    command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
+    with _running(command, port) as pid:
+        yield f"localhost:{port}", pid
+
+
+def sdk_workers(pool: int) -> list[int]:
+    """The pids of the SDK workers that a pool has started and that are alive."""
+    children = Path(f"/proc/{pool}/task").glob("*/children")
+    return [int(pid) for file in children for pid in file.read_text().split()]
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("localhost", 0))
+        return int(listening.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _running(command: list[str], port: int) -> Iterator[int]:
+    # The pool starts whatever `python` the path names.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port, process)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"{process.args} did not start to listen on port {port}.")
