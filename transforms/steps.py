@@ -106,7 +106,9 @@ class ListImages(beam.PTransform):
             | "Sources" >> beam.Create(self._sources)
             | "SpreadSources" >> beam.Reshuffle()
             | "List"
-            >> beam.ParDo(_ListSource(self._rules)).with_output_types(pa.RecordBatch).with_outputs(_COUNTS, main="refs")
+            >> beam.ParDo(_ListSource(self._rules))
+            .with_output_types(pa.RecordBatch, counts=InputCounts)
+            .with_outputs(_COUNTS, main="refs")
         )
         refs = (
             listed.refs
@@ -160,7 +162,9 @@ class SkipExtracted(beam.PTransform):
             {"refs": refs, "known": known, "finished": finished}
             | "ByPartition" >> beam.CoGroupByKey()
             | "NewImages"
-            >> beam.ParDo(_NewImages()).with_output_types(pa.RecordBatch).with_outputs(_COUNTS, _FINISHED, main="refs")
+            >> beam.ParDo(_NewImages())
+            .with_output_types(pa.RecordBatch, counts=InputCounts, finished=tuple[str, pa.RecordBatch])
+            .with_outputs(_COUNTS, _FINISHED, main="refs")
         )
         counts = (listing.counts, new[_COUNTS]) | "AllCounts" >> beam.Flatten()
         return Plan(new.refs, counts, new[_FINISHED])
@@ -204,7 +208,7 @@ class MakeShards(beam.PTransform):
     def expand(self, plan: Plan) -> PCollection[pa.RecordBatch]:
         """Returns the shards."""
         cut = plan.refs | "Cut" >> beam.ParDo(_CutShards(self._shard_size)).with_output_types(
-            pa.RecordBatch
+            pa.RecordBatch, rest=pa.RecordBatch
         ).with_outputs(_REST, main="full")
         rest = (
             cut[_REST]
@@ -258,7 +262,7 @@ class BeginInTime(beam.PTransform):
     def expand(self, shards: PCollection[pa.RecordBatch]) -> Listing:
         """Returns the shards that begin in time, and the count of images that are left."""
         begun = shards | "BeginInTime" >> beam.ParDo(_BeginInTime(self._deadline)).with_output_types(
-            pa.RecordBatch
+            pa.RecordBatch, counts=InputCounts
         ).with_outputs(_COUNTS, main="shards")
         return Listing(begun.shards, begun[_COUNTS])
 
@@ -287,7 +291,7 @@ class ExtractFeatures(beam.PTransform):
     def expand(self, shards: PCollection[pa.RecordBatch]) -> Extracted:
         """Returns the fragments, and what they cost."""
         extract = _ExtractShard(self._extraction, self._conv_base_uri)
-        done = shards | "Extract" >> beam.ParDo(extract).with_output_types(Fragment).with_outputs(
+        done = shards | "Extract" >> beam.ParDo(extract).with_output_types(Fragment, measures=Measures).with_outputs(
             _MEASURES, main="fragments"
         )
         return Extracted(done.fragments, done[_MEASURES])
