@@ -9,7 +9,7 @@ BENCH  := .venv-bench
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint types format readme template pin-images image lock clean
+.PHONY: help demo test prism flink-job-server bench lint types format readme template pin-images image lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -20,6 +20,22 @@ demo: $(VENV)/runtime  ## install, extract the features of sample pictures, trai
 
 test: $(VENV)/dev  ## run the tests
 	$(BIN)/python -m pytest
+
+# Runners for tests, in the user's cache: built or fetched here, never at run time.
+RUNNERS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/convbase/runners
+BEAM    := $(shell sed -nE 's/^apache-beam==([0-9.]+).*/\1/p' requirements.lock)
+FLINK   := beam-runners-flink-2.2-job-server
+
+prism: $(RUNNERS)/prism-$(BEAM)  ## build Beam's Prism runner (needs Go)
+
+$(RUNNERS)/prism-$(BEAM):
+	GOBIN=$(RUNNERS)/go go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+	mv $(RUNNERS)/go/prism $@
+
+flink-job-server: $(RUNNERS)/$(FLINK)-$(BEAM).jar  ## fetch Beam's Flink job server from Maven Central (needs Java and Maven)
+
+$(RUNNERS)/$(FLINK)-$(BEAM).jar:
+	mvn -q -B --strict-checksums dependency:copy -Dartifact=org.apache.beam:$(FLINK):$(BEAM) -DoutputDirectory=$(RUNNERS)
 
 bench: $(BENCH)/bench  ## measure against peers, over IMAGES=FOLDER of JPEGs; further options in BENCH_OPTIONS (see tests/benchmarks)
 	$(BENCH)/bin/python -m tests.benchmarks $(if $(IMAGES),--images=$(IMAGES)) $(BENCH_OPTIONS)

@@ -43,23 +43,17 @@ def flink_job_server() -> Path:
 def prism_server() -> Iterator[str]:
     """Runs Prism as a server of its own, and yields its endpoint."""
     port = _free_port()
-    with _running([str(prism_binary()), f"--job_port={port}", "--serve_http=false"], port) as _:
+    with _running([str(prism_binary()), f"--job_port={port}", "--serve_http=false"], port):
         yield f"localhost:{port}"
 
 
 @contextlib.contextmanager
-def worker_pool() -> Iterator[tuple[str, int]]:
-    """Runs a pool that starts an SDK worker in a process of its own wherever a job asks; yields endpoint and pid."""
+def worker_pool() -> Iterator[str]:
+    """Runs a pool that starts an SDK worker in a process of its own wherever a job asks, and yields its endpoint."""
     port = _free_port()
     command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    with _running(command, port) as pid:
-        yield f"localhost:{port}", pid
-
-
-def sdk_workers(pool: int) -> list[int]:
-    """The pids of the SDK workers that a pool has started and that are alive."""
-    children = Path(f"/proc/{pool}/task").glob("*/children")
-    return [int(pid) for file in children for pid in file.read_text().split()]
+    with _running(command, port):
+        yield f"localhost:{port}"
 
 
 def _free_port() -> int:
@@ -69,14 +63,14 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int) -> Iterator[int]:
+def _running(command: list[str], port: int) -> Iterator[None]:
     # The pool starts whatever `python` the path names.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port, process)
-        yield process.pid
+        yield
     finally:
         process.terminate()
         process.wait()

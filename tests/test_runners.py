@@ -2,11 +2,7 @@
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,8 +15,8 @@ from pipelines.runners import beam_options, runner_name
 from schemas.errors import UsageError
 from schemas.measures import Measures
 from schemas.store import FeatureStore
-from tests.conftest import REPOSITORY, SMALL_BASE, Run, extract, write_pictures
-from tests.portable import FLINK_VERSION, flink_job_server, prism_binary, prism_server, sdk_workers, worker_pool
+from tests.conftest import SMALL_BASE, Run, extract, write_pictures
+from tests.portable import FLINK_VERSION, flink_job_server, prism_binary, prism_server, worker_pool
 
 IMAGES = 24
 OF_THE_RUN = ("run_id", "extracted_at")
@@ -67,7 +63,7 @@ def prism() -> Iterator[tuple[str, ...]]:
 
 @contextmanager
 def prism_with_a_worker_pool() -> Iterator[tuple[str, ...]]:
-    with prism_server() as jobs, worker_pool() as (workers, _):
+    with prism_server() as jobs, worker_pool() as workers:
         yield (
             "--runner=PortableRunner", f"--job_endpoint={jobs}",
             "--environment_type=EXTERNAL", f"--environment_config={workers}",
@@ -77,7 +73,7 @@ def prism_with_a_worker_pool() -> Iterator[tuple[str, ...]]:
 @contextmanager
 def flink() -> Iterator[tuple[str, ...]]:
     jar = flink_job_server()
-    with worker_pool() as (workers, _):
+    with worker_pool() as workers:
         yield (
             "--runner=FlinkRunner", f"--flink_version={FLINK_VERSION}", f"--flink_job_server_jar={jar}",
             "--environment_type=EXTERNAL", f"--environment_config={workers}", "--parallelism=2",
@@ -118,40 +114,6 @@ def test_many_threads_and_bundles_load_one_base(tmp_path: Path) -> None:
     assert found.batches == 40
     assert found.decoded == 40
     assert found.bytes_read == sum(file.stat().st_size for file in (tmp_path / "pictures").iterdir())
-
-
-def start_on(jobs: str, workers: str, *arguments: str) -> "subprocess.Popen[str]":
-    """Starts an extraction in a process of its own, which a test outlives."""
-    command = [
-        sys.executable, "-m", "pipelines.extract", *arguments, *SMALL_BASE, "--shard_size=8", "--runner=PortableRunner",
-        f"--job_endpoint={jobs}", "--environment_type=EXTERNAL", f"--environment_config={workers}",
-    ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-
-
-def wait_for_fragments(store: Path, count: int, process: "subprocess.Popen[str]") -> None:
-    while process.poll() is None and len([*store.glob("features/ds=*/*.parquet")]) < count:
-        time.sleep(0.05)
-
-
-def test_a_killed_sdk_worker_leaves_nothing_half_visible_and_its_fragments_to_the_next_run(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "pictures", 2000)
-    options = (f"--input={tmp_path}/pictures", f"--output={tmp_path}/store")
-    with prism_server() as jobs, worker_pool() as (workers, pool):
-        process = start_on(jobs, workers, *options)
-        wait_for_fragments(tmp_path / "store", 3, process)
-        for worker in sdk_workers(pool):
-            os.kill(worker, signal.SIGKILL)
-        _, errors = process.communicate()
-    assert process.returncode == 1, errors
-    assert "The run failed, and nothing of it is visible" in errors
-    assert len(FeatureStore.open(f"{tmp_path}/store").scan(["uri"]).to_arrow()) == 0
-    summary = extract(*options)
-    assert summary["extracted"] == 2000
-    assert summary["adopted"] > 0
-    uris = FeatureStore.open(f"{tmp_path}/store").scan(["uri"]).to_arrow()["uri"]
-    assert len(uris) == len(set(uris.to_pylist())) == 2000
 
 
 def test_prism_is_never_downloaded(tmp_path: Path) -> None:
