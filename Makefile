@@ -9,9 +9,8 @@ BENCH  := .venv-bench
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-TOOLS  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/convbase/bin
-
-.PHONY: help demo test fake-gcs-server bench lint types format readme template pin-images image lock clean
+.PHONY: help demo test fake-gcs-server prism bench lint types format readme template pin-images image \
+	lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,13 +22,23 @@ demo: $(VENV)/runtime  ## install, extract the features of sample pictures, trai
 test: $(VENV)/dev  ## run the tests
 	$(BIN)/python -m pytest
 
-bench: $(BENCH)/bench  ## measure against peers, over IMAGES=FOLDER of JPEGs; further options in BENCH_OPTIONS (see tests/benchmarks)
-	$(BENCH)/bin/python -m tests.benchmarks $(if $(IMAGES),--images=$(IMAGES)) $(BENCH_OPTIONS)
+# What the tests talk to, in the user's cache: built here once for all checkouts, never at run time.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/convbase/bin
+BEAM  := $(shell sed -nE 's/^apache-beam==([0-9.]+).*/\1/p' requirements.lock)
 
-fake-gcs-server: $(TOOLS)/fake-gcs-server  ## build the GCS server that some tests talk to (needs Go), once for all checkouts
+prism: $(TOOLS)/prism-$(BEAM)  ## build Beam's Prism runner (needs Go)
+
+$(TOOLS)/prism-$(BEAM):
+	GOBIN=$(TOOLS)/go go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+	mv $(TOOLS)/go/prism $@
+
+fake-gcs-server: $(TOOLS)/fake-gcs-server  ## build the GCS server that some tests talk to (needs Go)
 
 $(TOOLS)/fake-gcs-server:
 	GOBIN=$(TOOLS) go install github.com/fsouza/fake-gcs-server@v1.56.1
+
+bench: $(BENCH)/bench  ## measure against peers, over IMAGES=FOLDER of JPEGs; further options in BENCH_OPTIONS (see tests/benchmarks)
+	$(BENCH)/bin/python -m tests.benchmarks $(if $(IMAGES),--images=$(IMAGES)) $(BENCH_OPTIONS)
 
 lint: $(VENV)/dev  ## check the style
 	$(BIN)/ruff check .

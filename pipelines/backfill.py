@@ -101,6 +101,8 @@ class Backfill:
         """
         if not given.input:
             raise UsageError("Say where the images of a date are, as in --input='uploads/{ds}/'.")
+        if any(argument.startswith("--template_location") for argument in beam_arguments):
+            raise UsageError("A backfill runs a job a date and cannot be a template; pipelines.extract can.")
         asked = asked_dates(given)
         first, last = asked[0], asked[-1]
         looked_back_to = last - datetime.timedelta(days=given.lookback)

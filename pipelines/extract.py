@@ -65,6 +65,9 @@ def main(arguments: Sequence[str]) -> int:
         ended = store.find_run(job.run.run_id) if given.summary else None
         if ended is not None:
             write_summary(given.summary, ended)
+    if row is None:
+        print("The job is written down as a template; once it is started, its row in `runs` says what becomes of it.")
+        return 0
     if row["state"] == RunState.STOPPED:
         raise RunStopped(row["message"])
     print(summary_text(row, store))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipelines.dataflow import is_template
 from pipelines.preparation import new_run
 from pipelines.progress import shown_progress
 from pipelines.runners import (
@@ -28,6 +29,7 @@ from transforms.planning import RetryFailures, Snapshot
 from transforms.sources import ListingRules, Source
 
 if TYPE_CHECKING:
+    from apache_beam import Pipeline
     from apache_beam.options.pipeline_options import PipelineOptions
 
 
@@ -110,14 +112,16 @@ def new_job(
     )
 
 
-def run_job(job: Job) -> Mapping[str, Any]:
-    """Runs a job to its end, and returns its row in `runs`.
+def run_job(job: Job) -> Mapping[str, Any] | None:
+    """Runs a job to its end, and returns its row in `runs`; None if it is a template, which others run.
 
     Raises:
         RunFailed: If it cannot be completed.
     """
     with shown_progress(), explained_failures():
         extract(job)
+    if is_template(job.options):
+        return None
     row = job.store.find_run(job.run.run_id)
     if row is None:
         raise RunFailed(f"The pipeline ended, but {job.store.uri}/runs has no row for the run {job.run.run_id}.")
@@ -134,6 +138,14 @@ def extract(job: Job) -> None:
     """
     import apache_beam as beam
 
+    with beam.Pipeline(runner=find_runner(job.options), options=job.options) as root:
+        wire(root, job)
+
+
+def wire(root: "Pipeline", job: Job) -> None:
+    """Adds the steps of an extraction to a pipeline."""
+    import apache_beam as beam
+
     from transforms.steps import (
         AdoptFinished,
         BeginInTime,
@@ -145,19 +157,19 @@ def extract(job: Job) -> None:
     )
 
     snapshot = Snapshot.newest(job.store)
-    with beam.Pipeline(runner=find_runner(job.options), options=job.options) as root:
-        plan = (
-            root
-            | ListImages(job.sources, job.rules)  # refs and counts
-            | SkipExtracted(snapshot, job.retry, job.run.refresh)  # those not in the table yet
-        )
-        begun = (
-            plan
-            | MakeShards(job.shard_size)  # shards of refs
-            | beam.Reshuffle()
-            | BeginInTime(job.extraction.deadline)
-        )
-        computed = begun.refs | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
-        adopted = plan.finished | AdoptFinished(job.store.uri, job.run.run_id)  # those of runs that were killed
-        counts = (plan.counts, begun.counts) | "Counts" >> beam.Flatten()
-        (computed, adopted) | "Fragments" >> beam.Flatten() | CommitRun(snapshot, job.run, counts)
+    plan = (
+        root
+        | ListImages(job.sources, job.rules)  # refs and counts
+        | SkipExtracted(snapshot, job.retry, job.run.refresh)  # those not in the table yet
+    )
+    begun = (
+        plan
+        | MakeShards(job.shard_size)  # shards of refs
+        | beam.Reshuffle()
+        | BeginInTime(job.extraction.deadline)
+    )
+    done = begun.refs | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
+    adopted = plan.finished | AdoptFinished(job.store.uri, job.run.run_id)  # those of runs that were killed
+    counts = (plan.counts, begun.counts) | "Counts" >> beam.Flatten()
+    fragments = (done.fragments, adopted) | "Fragments" >> beam.Flatten()
+    fragments | CommitRun(snapshot, job.run, counts, done.measures)

@@ -10,8 +10,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipelines.dataflow import refuse_bare_dataflow, set_dataflow_defaults
 from schemas.errors import RunFailed, UsageError
 from transforms.cores import available_cores
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from apache_beam.runners.runner import PipelineRunner
 
 DIRECT_RUNNER: Final = "DirectRunner"
+DATAFLOW_RUNNER: Final = "DataflowRunner"
+PRISM_RUNNER: Final = "PrismRunner"
 
 _KNOWN_WITHOUT_BEAM: Final = ([], [f"--runner={DIRECT_RUNNER}"], ["--runner", DIRECT_RUNNER])
 
@@ -96,6 +100,7 @@ def parse_command(
     set_up_logging(given.log_level)
     if rest not in _KNOWN_WITHOUT_BEAM:
         refuse_unknown(rest, command)
+        refuse_unable_runner(beam_options(rest))
     return given, rest
 
 
@@ -126,11 +131,44 @@ def refuse_unknown(arguments: Sequence[str], own: argparse.ArgumentParser) -> No
 
 
 def beam_options(arguments: Sequence[str]) -> "PipelineOptions":
-    """Makes Beam's options of its arguments."""
+    """Makes Beam's options of its arguments, and adds what the runner needs that is not given."""
     import_beam()
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    return PipelineOptions(list(arguments))
+    options = PipelineOptions(list(arguments))
+    if runner_name(options) == DATAFLOW_RUNNER:
+        set_dataflow_defaults(options)
+    return options
+
+
+def refuse_unable_runner(options: "PipelineOptions") -> None:
+    """Refuses a runner that lacks something without which it cannot work.
+
+    Raises:
+        UsageError: If it does.
+    """
+    if runner_name(options) == PRISM_RUNNER:
+        refuse_download_of_prism(options)
+    if runner_name(options) == DATAFLOW_RUNNER:
+        refuse_bare_dataflow(options)
+
+
+def refuse_download_of_prism(options: "PipelineOptions") -> None:
+    """Refuses to let Beam download Prism.
+
+    Raises:
+        UsageError: If no Prism is given.
+    """
+    from apache_beam.options.pipeline_options import PortableOptions, PrismRunnerOptions
+
+    if options.view_as(PortableOptions).job_endpoint:
+        return
+    location = options.view_as(PrismRunnerOptions).prism_location
+    if not location or not Path(location).is_file():
+        raise UsageError(
+            f"{PRISM_RUNNER} needs --prism_location=FILE, Prism as `make prism` builds it; without such a file "
+            "Beam would download one."
+        )
 
 
 def find_runner(options: "PipelineOptions") -> "PipelineRunner | str":
@@ -156,10 +194,12 @@ def recorded_options(options: "PipelineOptions") -> dict[str, object]:
 
 
 def runner_name(options: "PipelineOptions") -> str:
-    """Returns the runner's name, `DirectRunner` unless told otherwise."""
+    """Returns the runner's name as Beam spells it, `DirectRunner` unless told otherwise."""
     from apache_beam.options.pipeline_options import StandardOptions
 
-    return str(options.view_as(StandardOptions).runner or DIRECT_RUNNER)
+    given = str(options.view_as(StandardOptions).runner or DIRECT_RUNNER)
+    known = {name.lower().removesuffix("runner"): name for name in StandardOptions.KNOWN_RUNNER_NAMES}
+    return known.get(given.lower().removesuffix("runner"), given)
 
 
 def threads_a_process(options: "PipelineOptions") -> int | None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import fsspec
 
+from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
 from transforms.dry_run import Plan
@@ -45,6 +46,7 @@ def run_figures(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the closing figures of a run by name, from its row in the `runs` table."""
     figures = {name: row[name] for name in _FIGURES}
     figures["failures_by_code"] = json.loads(row["failures_by_code"])
+    figures["metrics"] = json.loads(row["metrics"] or "null")
     return figures
 
 
@@ -57,6 +59,7 @@ def write_json(uri: str, figures: Mapping[str, Any] | Sequence[Mapping[str, Any]
 def summary_text(row: Mapping[str, Any], store: FeatureStore) -> str:
     """Returns the closing summary of a run, one screen long."""
     failures = json.loads(row["failures_by_code"])
+    measures = Measures.from_json(row["metrics"] or "{}")
     lines = [
         f"Run {row['run_id']} is {row['state']}.",
         *_figures(
@@ -71,6 +74,7 @@ def summary_text(row: Mapping[str, Any], store: FeatureStore) -> str:
             ("files left aside", row["left_aside"]),
         ),
         f"  {row['seconds']:.1f} s, {row['images_per_second']:.1f} images/s",
+        *_cost(measures),
         f"  {row['feature_bytes'] / 1e6:.1f} MB of Parquet, version {row['table_version']} of the table",
         f"  store {store.uri}, fingerprint {store.fingerprint}",
         f"  columns {', '.join(f'{name} {list(shape)}' for name, shape in store.spec.shape_by_layer.items())}",
@@ -99,6 +103,17 @@ def planned_text(plan: Plan, spec: FeatureSpec) -> str:
         f"  fingerprint {spec.fingerprint}",
     ]
     return "\n".join(lines)
+
+
+def _cost(measures: Measures) -> list[str]:
+    if not measures.batches:
+        return []
+    read = f"  {measures.bytes_read / 1e6:.1f} MB read; a batch took "
+    batch = (
+        f"{measures.batch_decode_milliseconds:.1f} ms to decode, {measures.batch_infer_milliseconds:.1f} ms in the base"
+    )
+    loads = f"  loads of the base: {sum(measures.loads.values())}, processes: {len(measures.loads)}"
+    return [read + batch, f"{loads}, {measures.load_seconds:.1f} s"]
 
 
 def _figures(*rows: tuple[str, int]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.fragments import Fragment, TableName
+from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.tables import RUNS
 
@@ -167,6 +168,7 @@ class RunOutcome:
         failures_by_code: How many failures there were of each code.
         feature_bytes: Bytes of the Parquet files added to `features`.
         table_version: The version of `features` after the run; None if it was not committed.
+        measures: What the work cost, where it was measured.
     """
 
     state: RunState
@@ -180,6 +182,7 @@ class RunOutcome:
     failures_by_code: Mapping[str, int]
     feature_bytes: int
     table_version: int | None
+    measures: Measures | None = None
 
     @property
     def coverage(self) -> float:
@@ -237,5 +240,6 @@ def run_row(run: Run, outcome: RunOutcome, spec: FeatureSpec) -> pa.Table:
         "spec": spec.to_json(),
         "options": json.dumps(run.options, sort_keys=True),
         "versions": json.dumps(run.versions, sort_keys=True),
+        "metrics": outcome.measures.to_json() if outcome.measures else None,
     }
     return pa.Table.from_pylist([row], schema=RUNS)

@@ -84,6 +84,7 @@ RUNS: Final = pa.schema(
         commented_field("spec", pa.string(), "JSON: the feature spec"),
         commented_field("options", pa.string(), "JSON: the command's options, credentials taken out"),
         commented_field("versions", pa.string(), "JSON: package versions"),
+        commented_field("metrics", pa.string(), "JSON: bytes, times and loads; see schemas/measures.py", nullable=True),
     ]
 )
 

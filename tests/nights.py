@@ -33,6 +33,7 @@ from transforms.commit import commit_run
 from transforms.decoding import FORMATS, MAX_BYTES, MAX_PIXELS
 from transforms.engines import EngineName, Features
 from transforms.extraction import Extraction, extract_shard, known_contents
+from transforms.metering import Meter
 from transforms.planning import RetryFailures, Snapshot, full_shards, known_images, new_images
 from transforms.sources import LeftAside, ListingRules, Source, SourceKind, list_source
 from transforms.workers import Worker
@@ -170,7 +171,7 @@ class World:
             run_id=night.run.run_id, ds=night.run.ds, engine=EngineName.OPENVINO, batch_size=2, formats=FORMATS,
             max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES,
         )  # fmt: skip
-        return extract_shard(shard, self._worker, extraction, known_contents(extraction, self._worker))
+        return extract_shard(shard, self._worker, extraction, known_contents(extraction, self._worker), Meter())
 
     def leave_receipts(self, night: Night, fragments: list[Fragment]) -> None:
         for fragment in fragments:

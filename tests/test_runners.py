@@ -1,9 +1,130 @@
-"""What Beam's options mean for us."""
+"""Every runner carries the same pipeline to the same table, with one conv base a process."""
 
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
 
+from pipelines import extract as extract_command
 from pipelines import runners
-from pipelines.runners import beam_options, threads_a_process
+from pipelines.runners import beam_options, runner_name, threads_a_process
+from schemas.errors import UsageError
+from schemas.measures import Measures
+from schemas.store import FeatureStore
+from tests.conftest import SMALL_BASE, Run, extract, write_pictures
+from tests.portable import prism_binary, prism_server, worker_pool
+
+IMAGES = 24
+OF_THE_RUN = ("run_id", "extracted_at")
+
+
+def table(store: object) -> pa.Table:
+    """The rows of a store that do not depend on the run that wrote them, ordered by image."""
+    rows = FeatureStore.open(str(store)).scan().to_arrow().sort_by("uri")
+    return rows.drop_columns(list(OF_THE_RUN))
+
+
+def measures(store: object, run_id: str) -> Measures:
+    row = FeatureStore.open(str(store)).find_run(run_id)
+    assert row is not None
+    return Measures.from_json(row["metrics"])
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures, and a file that is none."""
+    folder = tmp_path_factory.mktemp("pictures")
+    write_pictures(folder, IMAGES)
+    (folder / "page.jpg").write_bytes(b"<html>not found</html>")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    """The table that the DirectRunner makes."""
+    store = tmp_path_factory.mktemp("direct") / "store"
+    extract(f"--input={pictures}", f"--output={store}", "--shard_size=4", *SMALL_BASE)
+    return table(store)
+
+
+@contextmanager
+def several_processes() -> Iterator[tuple[str, ...]]:
+    yield "--direct_running_mode=multi_processing", "--direct_num_workers=2"
+
+
+@contextmanager
+def prism() -> Iterator[tuple[str, ...]]:
+    yield "--runner=PrismRunner", f"--prism_location={prism_binary()}"
+
+
+@contextmanager
+def prism_with_a_worker_pool() -> Iterator[tuple[str, ...]]:
+    with prism_server() as jobs, worker_pool() as workers:
+        yield (
+            "--runner=PortableRunner", f"--job_endpoint={jobs}",
+            "--environment_type=EXTERNAL", f"--environment_config={workers}",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("runner", [several_processes, prism, prism_with_a_worker_pool])
+def test_the_table_is_that_of_the_direct_runner(
+    runner: Callable[[], AbstractContextManager[tuple[str, ...]]],
+    pictures: Path,
+    expected: pa.Table,
+    run: Run,
+    tmp_path: Path,
+) -> None:
+    with runner() as options:
+        finished = run(
+            "extract", f"--input={pictures}", f"--output={tmp_path}/store", "--shard_size=4", *SMALL_BASE, *options,
+            f"--summary={tmp_path}/summary.json",
+        )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["listed"], summary["extracted"], summary["failures_by_code"]) == (25, 24, {"not_an_image": 1})
+    assert table(tmp_path / "store").equals(expected)
+    loads = measures(tmp_path / "store", summary["run_id"]).loads
+    assert loads
+    assert set(loads.values()) == {1}
+
+
+def test_many_threads_and_bundles_load_one_base(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", 40)
+    summary = extract(
+        f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--shard_size=1", *SMALL_BASE,
+        "--direct_running_mode=multi_threading", "--direct_num_workers=8",
+    )  # fmt: skip
+    found = measures(tmp_path / "store", summary["run_id"])
+    assert found.loads == {f"{socket.gethostname()}/{os.getpid()}": 1}
+    assert found.load_seconds > 0
+    assert found.batches == 40
+    assert found.decoded == 40
+    assert found.bytes_read == sum(file.stat().st_size for file in (tmp_path / "pictures").iterdir())
+
+
+def test_prism_is_never_downloaded(tmp_path: Path) -> None:
+    for option in ((), (f"--prism_location={tmp_path}/absent",), ("--prism_location=https://example.com/prism.zip",)):
+        with pytest.raises(UsageError, match="PrismRunner needs --prism_location=FILE"):
+            extract_command.main(["--runner=prism", *option])
+
+
+@pytest.mark.parametrize("name", ["DirectRunner", "directrunner", "direct"])
+def test_a_runner_has_one_name(name: str) -> None:
+    assert runner_name(beam_options([f"--runner={name}"])) == "DirectRunner"
+
+
+def test_the_row_of_a_run_shows_what_it_cost(pictures: Path, tmp_path: Path) -> None:
+    summary = extract(f"--input={pictures}", f"--output={tmp_path}/store", *SMALL_BASE)
+    row = FeatureStore.open(f"{tmp_path}/store").find_run(summary["run_id"])
+    assert row is not None
+    assert json.loads(row["metrics"]) == summary["metrics"]
+    assert summary["metrics"]["decode_seconds"] > 0
+    assert summary["metrics"]["infer_seconds"] > 0
 
 
 @pytest.mark.parametrize(

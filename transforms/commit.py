@@ -4,19 +4,27 @@ The order is failures, features, run. A reader of `features` sees all of a run o
 so that a run that has one is complete.
 """
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from schemas.errors import RunFailed
 from schemas.fragments import Fragment, TableName
+from schemas.measures import Measures
 from schemas.runs import InputCounts, Run, RunOutcome, RunState, Totals, outcome_of
 from transforms.planning import Snapshot
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-def commit_run(snapshot: Snapshot, run: Run, fragments: Iterable[Fragment], counts: InputCounts) -> RunOutcome:
+def commit_run(
+    snapshot: Snapshot,
+    run: Run,
+    fragments: Iterable[Fragment],
+    counts: InputCounts,
+    measures: Measures | None = None,
+) -> RunOutcome:
     """Makes a run visible, or records why not. Doing it again, after a crash anywhere in it, changes nothing.
 
     Images that others have committed since the run planned count as skipped.
@@ -26,6 +34,7 @@ def commit_run(snapshot: Snapshot, run: Run, fragments: Iterable[Fragment], coun
         run: The run.
         fragments: All fragments of the run, complete on storage.
         counts: What planning made of the input.
+        measures: What the work cost, for the record.
 
     Returns:
         What became of it. A run that is not committed has the state `failed` or `stopped`, a message, and its row in
@@ -42,6 +51,7 @@ def commit_run(snapshot: Snapshot, run: Run, fragments: Iterable[Fragment], coun
         outcome = _commit(snapshot, run, written, counts)
     else:
         outcome = outcome_of(totals, counts, state, message)
+    outcome = dataclasses.replace(outcome, measures=measures)
     snapshot.store.record_run(run, outcome)
     listed = outcome.counts.listed
     _LOGGER.info("Run %s is %s: coverage %.4f of %d images.", run.run_id, outcome.state, outcome.coverage, listed)

@@ -29,6 +29,7 @@ from transforms.copies import Copies, Copy, read_copies
 from transforms.decoding import DecodingRules
 from transforms.engines import Engine, EngineName, Features
 from transforms.loading import BadImage, Batch, LoadedPicture, LoadingRules, load_batches
+from transforms.metering import Meter
 from transforms.progress import PROGRESS
 from transforms.workers import Worker
 
@@ -123,7 +124,7 @@ def known_contents(extraction: Extraction, worker: Worker) -> KnownContents | No
 
 
 def extract_shard(
-    shard: pa.RecordBatch, worker: Worker, extraction: Extraction, known: KnownContents | None
+    shard: pa.RecordBatch, worker: Worker, extraction: Extraction, known: KnownContents | None, meter: Meter
 ) -> list[Fragment]:
     """Computes the features of a shard and writes them.
 
@@ -133,6 +134,7 @@ def extract_shard(
         extraction: What to do.
         known: The contents whose features need not be computed again, to which those of this shard are added; None
             computes every image.
+        meter: Measures the work.
 
     Returns:
         At most one fragment of `features` with what was computed, one with what was known already, and one of
@@ -144,9 +146,9 @@ def extract_shard(
     """
     bad: list[BadImage] = []
     copies = Copies(known)
-    batches = load_batches(shard, extraction.loading_rules, worker.pools, bad, copies.is_new)
+    batches = load_batches(shard, extraction.loading_rules, worker.pools, bad, meter, is_wanted=copies.is_new)
     fragments = []
-    inferred = infer_batches(batches, worker.engine)
+    inferred = infer_batches(batches, worker.engine, meter)
     first = next(inferred, None)
     if first is not None:
         fragments.append(_write_computed(shard, itertools.chain([first], inferred), extraction, known))
@@ -158,7 +160,7 @@ def extract_shard(
     return fragments
 
 
-def infer_batches(batches: Iterable[Batch], engine: Engine) -> Iterator[tuple[Batch, Features]]:
+def infer_batches(batches: Iterable[Batch], engine: Engine, meter: Meter) -> Iterator[tuple[Batch, Features]]:
     """Runs batches through an engine, several of them at once.
 
     Yields:
@@ -166,7 +168,9 @@ def infer_batches(batches: Iterable[Batch], engine: Engine) -> Iterator[tuple[Ba
     """
     running: collections.deque[tuple[Batch, concurrent.futures.Future[Features]]] = collections.deque()
     for batch in batches:
-        running.append((batch, engine.submit(batch.pixels)))
+        future = engine.submit(batch.pixels)
+        meter.inferring(future)
+        running.append((batch, future))
         while running and (len(running) >= engine.batches_in_flight or running[0][1].done()):
             oldest, future = running.popleft()
             yield oldest, future.result()

@@ -19,6 +19,7 @@ from schemas.errors import ImageError
 from schemas.images import ImageRef, image_refs
 from transforms.decoding import DecodingRules, Picture, decode_image
 from transforms.fetching import fetch_image
+from transforms.metering import Meter
 
 # Files fetched at once. A file of 100 KB from a bucket takes some 50 ms: 16 at a time are 300 a second.
 FETCH_THREADS: Final = 16
@@ -131,6 +132,8 @@ def load_batches(
     rules: LoadingRules,
     pools: LoadingPools,
     bad: list[BadImage],
+    meter: Meter,
+    *,
     is_wanted: Callable[[ImageFile], bool] = lambda _: True,
 ) -> Iterator[Batch]:
     """Loads the images of a shard, ahead of whoever takes the batches.
@@ -142,33 +145,36 @@ def load_batches(
         rules: How images are loaded.
         pools: Where they are.
         bad: Where the images that are no picture are put.
+        meter: Measures bytes and decoding.
         is_wanted: Is asked once for each file, in the order of the shard; a file that is not wanted is not decoded.
 
     Yields:
         Batches in the order of the shard.
     """
-    fetch = functools.partial(_fetch, max_bytes=rules.max_bytes)
-    decode = functools.partial(_decode, rules=rules.decoding)
+    fetch = functools.partial(_fetch, max_bytes=rules.max_bytes, meter=meter)
+    decode = functools.partial(_decode, rules=rules.decoding, meter=meter)
     files = bounded_map(pools.fetching, fetch, enumerate(image_refs(shard)), FETCH_THREADS)
     wanted = (file for file in files if isinstance(file, BadImage) or is_wanted(file))
     loaded = bounded_map(pools.decoding, decode, wanted, 2 * rules.batch_size + FETCH_THREADS)
     yield from _batched(loaded, rules, bad)
 
 
-def _fetch(numbered: tuple[int, ImageRef], max_bytes: int) -> ImageFile | BadImage:
+def _fetch(numbered: tuple[int, ImageRef], max_bytes: int, meter: Meter) -> ImageFile | BadImage:
     row, ref = numbered
     try:
         data = fetch_image(ref, max_bytes)
     except ImageError as error:
         return BadImage(row, error)
+    meter.read(len(data))
     return ImageFile(row, data, hashlib.sha256(data).hexdigest())
 
 
-def _decode(file: ImageFile | BadImage, rules: DecodingRules) -> LoadedPicture | BadImage:
+def _decode(file: ImageFile | BadImage, rules: DecodingRules, meter: Meter) -> LoadedPicture | BadImage:
     if isinstance(file, BadImage):
         return file
     try:
-        return LoadedPicture(file.row, decode_image(file.data, rules), file.sha256)
+        with meter.decoding():
+            return LoadedPicture(file.row, decode_image(file.data, rules), file.sha256)
     except ImageError as error:
         return BadImage(file.row, error, file.sha256)
 

@@ -16,6 +16,7 @@ from schemas.spec import FLOAT32
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
 from transforms.composing import CLASSIFIER_NETWORK, END_TO_END_NETWORK
 from transforms.engines import OpenVINOEngine
+from transforms.metering import Meter
 from transforms.predictions import FeatureFile, Prediction, commit_predictions, predict_file, predict_shard
 from transforms.steps import METRICS
 from transforms.workers import Worker
@@ -69,7 +70,9 @@ class _PredictShard(beam.DoFn):
         warnings.filterwarnings("ignore", module=r"PIL\.")
 
     def process(self, shard: pa.RecordBatch) -> Iterator[Fragment]:
-        yield from _counted(predict_shard(shard, _worker(self._prediction, END_TO_END_NETWORK), self._prediction))
+        yield from _counted(
+            predict_shard(shard, _worker(self._prediction, END_TO_END_NETWORK), self._prediction, Meter())
+        )
 
 
 class _PredictFile(beam.DoFn):

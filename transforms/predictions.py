@@ -24,6 +24,7 @@ from schemas.tables import FLOATS, TIMESTAMP
 from transforms.engines import Engine
 from transforms.extraction import Extraction, as_lists, infer_batches, write_failures
 from transforms.loading import BadImage, load_batches
+from transforms.metering import Meter
 from transforms.metrics import predicted_indicators
 from transforms.progress import PROGRESS
 from transforms.workers import Worker
@@ -65,13 +66,14 @@ class FeatureFile:
     path: str
 
 
-def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction) -> list[Fragment]:
+def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction, meter: Meter) -> list[Fragment]:
     """Predicts the classes of a shard of images and writes them.
 
     Args:
         shard: Refs.
         worker: Loads pictures, and runs pixels to probabilities on batches of `extraction.batch_size`.
         prediction: What to do.
+        meter: Measures the work.
 
     Returns:
         At most one fragment of `predictions` and one of `failures`, every ref a row in one of them.
@@ -83,8 +85,8 @@ def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction)
     bad: list[BadImage] = []
 
     def predicted() -> Iterator[pa.RecordBatch]:
-        batches = load_batches(shard, extraction.loading_rules, worker.pools, bad)
-        for batch, outputs in infer_batches(batches, worker.engine):
+        batches = load_batches(shard, extraction.loading_rules, worker.pools, bad, meter)
+        for batch, outputs in infer_batches(batches, worker.engine, meter):
             refs = shard.take(pa.array(batch.rows))
             yield _prediction_rows(refs, outputs[0][: len(batch.rows)], prediction)
 

@@ -5,6 +5,7 @@ fragments as small descriptors; pixels and features never cross a shuffle.
 """
 
 import datetime
+import functools
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.shared import Shared
 
 from schemas.fragments import Fragment, TableName
+from schemas.measures import Measures
 from schemas.receipts import leave_receipt
 from schemas.runs import InputCounts, Run
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
@@ -25,6 +27,7 @@ from transforms.adoption import adopt, finished_images, without_finished
 from transforms.commit import check_committed, commit_run
 from transforms.engines import load_engine
 from transforms.extraction import Extraction, extract_shard, known_contents
+from transforms.metering import Meter
 from transforms.planning import (
     RetryFailures,
     Snapshot,
@@ -42,6 +45,7 @@ from transforms.workers import Worker
 METRICS: Final = "convbase"
 _COUNTS: Final = "counts"
 _FINISHED: Final = "finished"
+_MEASURES: Final = "measures"
 _REST: Final = "rest"
 
 # One handle for the whole process: a second one would load a second conv base.
@@ -74,6 +78,18 @@ class Plan(NamedTuple):
     finished: PCollection[tuple[str, pa.RecordBatch]]
 
 
+class Extracted(NamedTuple):
+    """The work that was done.
+
+    Attributes:
+        fragments: Files of features and failures.
+        measures: What it cost, a shard each, to be summed.
+    """
+
+    fragments: PCollection[Fragment]
+    measures: PCollection[Measures]
+
+
 class ListImages(beam.PTransform):
     """Lists the images of sources, each with its version."""
 
@@ -90,7 +106,9 @@ class ListImages(beam.PTransform):
             | "Sources" >> beam.Create(self._sources)
             | "SpreadSources" >> beam.Reshuffle()
             | "List"
-            >> beam.ParDo(_ListSource(self._rules)).with_output_types(pa.RecordBatch).with_outputs(_COUNTS, main="refs")
+            >> beam.ParDo(_ListSource(self._rules))
+            .with_output_types(pa.RecordBatch, counts=InputCounts)
+            .with_outputs(_COUNTS, main="refs")
         )
         refs = (
             listed.refs
@@ -147,7 +165,7 @@ class SkipExtracted(beam.PTransform):
             | "ByPartition" >> beam.CoGroupByKey()
             | "NewImages"
             >> beam.ParDo(_NewImages(anew=self._refresh is not None))
-            .with_output_types(pa.RecordBatch)
+            .with_output_types(pa.RecordBatch, counts=InputCounts, finished=tuple[str, pa.RecordBatch])
             .with_outputs(_COUNTS, _FINISHED, main="refs")
         )
         counts = (listing.counts, new[_COUNTS]) | "AllCounts" >> beam.Flatten()
@@ -195,7 +213,7 @@ class MakeShards(beam.PTransform):
     def expand(self, plan: Plan) -> PCollection[pa.RecordBatch]:
         """Returns the shards."""
         cut = plan.refs | "Cut" >> beam.ParDo(_CutShards(self._shard_size)).with_output_types(
-            pa.RecordBatch
+            pa.RecordBatch, rest=pa.RecordBatch
         ).with_outputs(_REST, main="full")
         rest = (
             cut[_REST]
@@ -249,7 +267,7 @@ class BeginInTime(beam.PTransform):
     def expand(self, shards: PCollection[pa.RecordBatch]) -> Listing:
         """Returns the shards that begin in time, and the count of images that are left."""
         begun = shards | "BeginInTime" >> beam.ParDo(_BeginInTime(self._deadline)).with_output_types(
-            pa.RecordBatch
+            pa.RecordBatch, counts=InputCounts
         ).with_outputs(_COUNTS, main="shards")
         return Listing(begun.shards, begun[_COUNTS])
 
@@ -274,10 +292,14 @@ class ExtractFeatures(beam.PTransform):
         self._extraction = extraction
         self._conv_base_uri = conv_base_uri
 
-    def expand(self, shards: PCollection[pa.RecordBatch]) -> PCollection[Fragment]:
-        """Returns the fragments."""
+    @no_annotations
+    def expand(self, shards: PCollection[pa.RecordBatch]) -> Extracted:
+        """Returns the fragments, and what they cost."""
         extract = _ExtractShard(self._extraction, self._conv_base_uri)
-        return shards | "Extract" >> beam.ParDo(extract).with_output_types(Fragment)
+        done = shards | "Extract" >> beam.ParDo(extract).with_output_types(Fragment, measures=Measures).with_outputs(
+            _MEASURES, main="fragments"
+        )
+        return Extracted(done.fragments, done[_MEASURES])
 
 
 class _ExtractShard(beam.DoFn):
@@ -289,20 +311,22 @@ class _ExtractShard(beam.DoFn):
         # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
         warnings.filterwarnings("ignore", module=r"PIL\.")
 
-    def _load_worker(self) -> Worker:
+    def _load_worker(self, meter: Meter) -> Worker:
         given = self._extraction
         engine = load_engine(given.engine, self._conv_base_uri, given.batch_size, given.spec.precision, given.threads)
         Metrics.counter(METRICS, "conv_base_loads").inc()
         Metrics.distribution(METRICS, "conv_base_load_milliseconds").update(int(1000 * engine.load_seconds))
+        meter.loaded(engine.load_seconds)
         return Worker(engine, given.threads)
 
-    def process(self, shard: pa.RecordBatch) -> Iterator[Fragment]:
+    def process(self, shard: pa.RecordBatch) -> Iterator[Fragment | TaggedOutput[Literal["measures"], Measures]]:
         started = time.perf_counter()
         given = self._extraction
+        meter = Meter()
         # Here and not in `setup`: a worker without a shard needs no conv base.
         tag = f"{self._conv_base_uri} {given.engine} {given.batch_size} {given.threads}"
-        worker = _SHARED_WORKER.acquire(self._load_worker, tag)
-        for fragment in extract_shard(shard, worker, given, known_contents(given, worker)):
+        worker = _SHARED_WORKER.acquire(functools.partial(self._load_worker, meter), tag)
+        for fragment in extract_shard(shard, worker, given, known_contents(given, worker), meter):
             Metrics.counter(METRICS, "fragment_bytes").inc(fragment.size)
             if fragment.table == TableName.FEATURES:
                 leave_receipt(self._extraction.store_uri, self._extraction.run_id, fragment)
@@ -311,7 +335,18 @@ class _ExtractShard(beam.DoFn):
             for code, rows in fragment.failures_by_code:
                 Metrics.counter(METRICS, f"images_failed_{code}").inc(rows)
             yield fragment
+        measures = meter.measures()
+        _report(measures)
         Metrics.distribution(METRICS, "shard_milliseconds").update(int(1000 * (time.perf_counter() - started)))
+        yield TaggedOutput(_MEASURES, measures)
+
+
+def _report(measures: Measures) -> None:
+    """Shows what a shard cost where the runner shows metrics; once a shard, for each call takes microseconds."""
+    Metrics.counter(METRICS, "bytes_read").inc(measures.bytes_read)
+    if measures.batches:
+        Metrics.distribution(METRICS, "batch_decode_milliseconds").update(int(measures.batch_decode_milliseconds))
+        Metrics.distribution(METRICS, "batch_infer_milliseconds").update(int(measures.batch_infer_milliseconds))
 
 
 class AdoptFinished(beam.PTransform):
@@ -341,11 +376,14 @@ class AdoptFinished(beam.PTransform):
 class CommitRun(beam.PTransform):
     """Commits the fragments of a run once all of them are written, or fails the run."""
 
-    def __init__(self, snapshot: Snapshot, run: Run, counts: PCollection[InputCounts]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, run: Run, counts: PCollection[InputCounts], measures: PCollection[Measures]
+    ) -> None:
         super().__init__()
         self._snapshot = snapshot
         self._run = run
         self._counts = counts
+        self._measures = measures
 
     def expand(self, fragments: PCollection[Fragment]) -> PCollection[None]:
         """Returns nothing that matters; what became of the run is its row in `runs`."""
@@ -353,9 +391,22 @@ class CommitRun(beam.PTransform):
             fragments.pipeline
             | "Run" >> beam.Create([self._run])
             | "Commit"
-            >> beam.Map(_commit, self._snapshot, beam.pvalue.AsIter(fragments), beam.pvalue.AsIter(self._counts))
+            >> beam.Map(
+                _commit,
+                self._snapshot,
+                beam.pvalue.AsIter(fragments),
+                beam.pvalue.AsIter(self._counts),
+                beam.pvalue.AsIter(self._measures),
+            )
         )
 
 
-def _commit(run: Run, snapshot: Snapshot, fragments: Iterable[Fragment], counts: Iterable[InputCounts]) -> None:
-    check_committed(commit_run(snapshot, run, fragments, sum(counts, InputCounts())))
+def _commit(
+    run: Run,
+    snapshot: Snapshot,
+    fragments: Iterable[Fragment],
+    counts: Iterable[InputCounts],
+    measures: Iterable[Measures],
+) -> None:
+    cost = sum(measures, Measures())
+    check_committed(commit_run(snapshot, run, fragments, sum(counts, InputCounts()), cost))

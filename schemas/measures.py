@@ -1,0 +1,59 @@
+"""What an extraction cost: measured where the work is done, added up where it is committed."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Measures:
+    """Work that was done; sums with `+`. Times of threads that work at once add up.
+
+    Attributes:
+        bytes_read: Bytes of image files.
+        decoded: Files that were decoded, or found to be no picture.
+        decode_seconds: Time of decoding them.
+        batches: Batches that went through the conv base.
+        infer_seconds: Time from the submission of each batch to its features, waiting for a free stream included.
+        loads: How often the conv base was loaded, by process (`host/pid`).
+        load_seconds: Time of loading it.
+    """
+
+    bytes_read: int = 0
+    decoded: int = 0
+    decode_seconds: float = 0.0
+    batches: int = 0
+    infer_seconds: float = 0.0
+    loads: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    load_seconds: float = 0.0
+
+    def __add__(self, other: "Measures") -> "Measures":
+        return Measures(
+            self.bytes_read + other.bytes_read,
+            self.decoded + other.decoded,
+            self.decode_seconds + other.decode_seconds,
+            self.batches + other.batches,
+            self.infer_seconds + other.infer_seconds,
+            dict(Counter(self.loads) + Counter(other.loads)),
+            self.load_seconds + other.load_seconds,
+        )
+
+    @property
+    def batch_decode_milliseconds(self) -> float:
+        """Mean time of decoding a batch's pictures."""
+        return 1000 * self.decode_seconds / max(1, self.batches)
+
+    @property
+    def batch_infer_milliseconds(self) -> float:
+        """Mean time of a batch in the conv base."""
+        return 1000 * self.infer_seconds / max(1, self.batches)
+
+    def to_json(self) -> str:
+        """Returns the measures as JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Measures":
+        """Reads what `to_json` wrote."""
+        return cls(**json.loads(text))
