@@ -179,8 +179,8 @@ def test_a_run_that_dies_between_its_commits_tells_the_same_when_it_is_tried_aga
     own = [fragment(store, {"a": 1, "b": 2}), failures(store, ["x", "y"])]
     for die_in, done in (("commit_fragments", FeatureStore.commit_fragments), ("record_run", FeatureStore.record_run)):
 
-        def dies(*arguments: object, done: Callable[..., object] = done) -> None:
-            done(*arguments)
+        def dies(*arguments: object, done: Callable[..., object] = done, **named: object) -> None:
+            done(*arguments, **named)
             raise KeyError("killed")
 
         with monkeypatch.context() as patch:

@@ -79,14 +79,19 @@ def commit_by_listing(patch: Patch) -> None:
     commit = FeatureStore.commit_fragments
 
     def commit_what_is_there(
-        self: FeatureStore, name: TableName, commit_id: str, _: object, planned_on: Mapping[TableName, int]
+        self: FeatureStore,
+        name: TableName,
+        commit_id: str,
+        _: object,
+        planned_on: Mapping[TableName, int],
+        **anew: bool,
     ) -> Commit:
         table_uri = join(self.uri, name)
         folder = Path(table_uri.removeprefix("file://"))
         there = {path.relative_to(folder).as_posix() for path in folder.glob("ds=*/*.parquet")}
         new = sorted(there - paths_of(open_table(table_uri)))
         listed = [write_again(table_uri, name, [path], "listed") for path in new]
-        return commit(self, name, commit_id, listed, planned_on)
+        return commit(self, name, commit_id, listed, planned_on, **anew)
 
     patch.setattr(FeatureStore, "commit_fragments", commit_what_is_there)
 
