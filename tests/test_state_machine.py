@@ -26,7 +26,7 @@ from schemas.takedowns import take_down
 from schemas.vacuum import find_waste, remove_waste
 from tests.nights import BAD, Killed, Night, World, at_write
 
-ACCIDENTS = ("none", "killed", "at fault", "overtaken", "overtaken")
+ACCIDENTS = ("none", "killed", "storage at fault", "answer lost", "overtaken", "overtaken")
 UPKEEP = ("take down", "compact", "restore", "vacuum")
 NAMES = ("a.png", "b b#.png", "c%2F.png", "d.png", "e.png")
 TOUCHED, GONE = -2, -3
@@ -94,8 +94,8 @@ class Nights(RuleBasedStateMachine):
         accident = data.draw(st.sampled_from(ACCIDENTS))
         if accident == "killed":
             self._commit_killed(run, data)
-        elif accident == "at fault":
-            self._commit_at_fault(run, data)
+        elif accident in {"storage at fault", "answer lost"}:
+            self._commit_at_fault(run, data, landed=accident == "answer lost")
         elif accident == "overtaken":
             self._commit_overtaken(run, data)
         else:
@@ -138,11 +138,10 @@ class Nights(RuleBasedStateMachine):
         else:
             self._ended(run)
 
-    def _commit_at_fault(self, run: OpenNight, data: st.DataObject) -> None:
-        """The storage fails at a commit, or its answer is lost; the run ends all the same."""
+    def _commit_at_fault(self, run: OpenNight, data: st.DataObject, *, landed: bool) -> None:
+        """The storage fails before a commit, or after it has landed; the run ends all the same."""
         error = data.draw(st.sampled_from([OSError("503 Slow Down"), CommitFailedError("it is there already")]))
-        table, done = data.draw(st.sampled_from(TABLES)), data.draw(st.booleans())
-        with at_write(table, _raising(error), done=done):
+        with at_write(data.draw(st.sampled_from(TABLES)), _raising(error), done=landed):
             self.world.commit(run.night)
         self._ended(run)
 
