@@ -84,11 +84,11 @@ def create_table(
             configuration=configuration,
             storage_options=delta_storage_options(uri),
             raise_if_key_not_exists=False,
-            commit_properties=CommitProperties(app_transactions=[Transaction(TURN, 0)]),
+            commit_properties=CommitProperties(max_commit_retries=0),
         )
     except CommitFailedError:
-        # "ignore" looks first and then writes. Whoever is second at the write may only be told so: without the
-        # transaction, `deltalake` may put a second creation behind the first, with a spec of its own.
+        # "ignore" looks first and then writes. Whoever is second at the write has to be told so: if `deltalake` may try
+        # again, it puts a second creation behind the first, with a spec of its own (1.6.6).
         open_table(uri)
 
 

@@ -213,7 +213,8 @@ def test_eight_threads_commit_at_once(store: FeatureStore) -> None:
     assert all(figures(row)[0] == sum(map(int, map(str, figures(row)[1:]))) for row in rows)
 
 
-def test_many_threads_make_one_store(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempt", range(10))
+def test_many_threads_make_one_store(attempt: int, tmp_path: Path) -> None:
     barrier, made = threading.Barrier(8), []
 
     def create() -> None:
