@@ -26,6 +26,8 @@ from schemas.takedowns import take_down
 from schemas.vacuum import find_waste, remove_waste
 from tests.nights import BAD, Killed, Night, World, at_write
 
+ACCIDENTS = ("none", "killed", "storage at fault", "answer lost", "overtaken", "overtaken")
+UPKEEP = ("take down", "compact", "restore", "vacuum")
 NAMES = ("a.png", "b b#.png", "c%2F.png", "d.png", "e.png")
 TOUCHED, GONE = -2, -3
 # A picture is new, changed, spoiled or repaired, or has the bytes of another one; it is touched, or deleted.
@@ -73,30 +75,31 @@ class Nights(RuleBasedStateMachine):
         self._folder.cleanup()
         self._patch.stop()
 
-    # What runs do, each after something has happened to pictures.
+    # Few rules that draw what they do: Hypothesis leaves rules out at random, and each example is to have all of it.
 
-    @rule(changes=CHANGES)
-    def extract(self, changes: dict[str, int]) -> None:
-        self._change(changes)
-        self._extract()
-
-    def _extract(self) -> None:
-        self._commit(self._worked())
-
-    @precondition(lambda self: len(self.open) < 3)
-    @rule(changes=CHANGES, runs=st.integers(1, 2))
-    def begin(self, changes: dict[str, int], runs: int) -> None:
-        """Runs plan at the same time, and work; others come before their commits."""
+    @rule(changes=CHANGES, runs=st.integers(1, 2), data=st.data())
+    def begin(self, changes: dict[str, int], runs: int, data: st.DataObject) -> None:
+        """Something happens to pictures, runs plan at the same time and work, and one of all that are open commits."""
         self._change(changes)
         planned = [self._planned() for _ in range(runs)]
         for run in planned:
             self.world.work(run.night)
         self.open += planned
+        self.end(data)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def end(self, data: st.DataObject) -> None:
-        self._commit(self._one_open(data))
+        run = self._one_open(data)
+        accident = data.draw(st.sampled_from(ACCIDENTS))
+        if accident == "killed":
+            self._commit_killed(run, data)
+        elif accident in {"storage at fault", "answer lost"}:
+            self._commit_at_fault(run, data, landed=accident == "answer lost")
+        elif accident == "overtaken":
+            self._commit_overtaken(run, data)
+        else:
+            self._commit(run)
 
     @rule(changes=CHANGES, shards=st.integers(1, 3), receipt=st.sampled_from(["whole", "cut off", "none"]))
     def die_at_work(self, changes: dict[str, int], shards: int, receipt: str) -> None:
@@ -112,93 +115,76 @@ class Nights(RuleBasedStateMachine):
         if receipt == "cut off" and written:
             written[-1].write_text(written[-1].read_text()[:-5])
 
-    @precondition(lambda self: self.open)
-    @rule(data=st.data(), table=st.sampled_from(TABLES), done=st.booleans(), again=st.booleans())
-    def die_at_commit(self, data: st.DataObject, table: TableName, done: bool, again: bool) -> None:
+    @rule(data=st.data(), what=st.sampled_from(UPKEEP))
+    def maintain(self, data: st.DataObject, what: str) -> None:
+        self._maintain(data, what)
+
+    @rule(data=st.data())
+    def read_an_older_version(self, data: st.DataObject) -> None:
+        version = data.draw(st.sampled_from(sorted(self.versions)))
+        assert self.world.rows(version) == self.versions[version]
+
+    def _commit_killed(self, run: OpenNight, data: st.DataObject) -> None:
         """A run is killed right before or after a commit; some are begun again from their fragments."""
-        run = self._one_open(data)
+        table, done = data.draw(st.sampled_from(TABLES)), data.draw(st.booleans())
         try:
             with at_write(table, _raising(Killed()), done=done):
                 self.world.commit(run.night)
         except Killed:
-            landed = TABLES[: TABLES.index(table) + done]
-            for name in landed:
-                self._land(run, name)
-            if again and not (done and table == TableName.RUNS):
+            for landed in TABLES[: TABLES.index(table) + done]:
+                self._land(run, landed)
+            if table != TableName.RUNS and data.draw(st.booleans()):
                 self.open.append(run)
         else:
             self._ended(run)
 
-    @precondition(lambda self: self.open)
-    @rule(data=st.data(), table=st.sampled_from(TABLES), done=st.booleans(), answer=st.booleans())
-    def commit_at_fault(self, data: st.DataObject, table: TableName, done: bool, answer: bool) -> None:
-        """The storage fails at a commit, or its answer is lost; the run ends all the same."""
-        error = OSError("503 Slow Down") if answer else CommitFailedError("it is there already")
-        run = self._one_open(data)
-        with at_write(table, _raising(error), done=done):
+    def _commit_at_fault(self, run: OpenNight, data: st.DataObject, *, landed: bool) -> None:
+        """The storage fails before a commit, or after it has landed; the run ends all the same."""
+        error = data.draw(st.sampled_from([OSError("503 Slow Down"), CommitFailedError("it is there already")]))
+        with at_write(data.draw(st.sampled_from(TABLES)), _raising(error), done=landed):
             self.world.commit(run.night)
         self._ended(run)
 
-    @precondition(lambda self: self.open)
-    @rule(data=st.data(), other=st.sampled_from(["extract", "end", "take_down", "compact", "restore"]))
-    def commit_overtaken(self, data: st.DataObject, other: str) -> None:
+    def _commit_overtaken(self, run: OpenNight, data: st.DataObject) -> None:
         """Somebody else commits between a run's last look at the table and its commit."""
-        run = self._one_open(data)
-        if other == "end" and not self.open:
-            return
-
-        others: dict[str, Callable[[], None]] = {
-            "extract": self._extract,
-            "end": lambda: self._commit(self._one_open(data)),
-            "take_down": lambda: self._take_down(data),
-            "compact": self.compact,
-            "restore": lambda: self._restore(data),
-        }
+        what = data.draw(st.sampled_from(["run", *UPKEEP[:3]]))
 
         def overtake() -> None:
             self._land(run, TableName.FAILURES)
-            others[other]()
+            if what != "run":
+                self._maintain(data, what)
+            elif self.open:
+                self._commit(self._one_open(data))
 
         with at_write(TableName.FEATURES, overtake, done=False):
             self.world.commit(run.night)
         self._ended(run)
 
-    # What upkeep does.
-
-    @rule(data=st.data())
-    def take_down(self, data: st.DataObject) -> None:
-        self._take_down(data)
-
-    def _take_down(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(NAMES))
-        take_down(self.world.store.uri, pa.array([self.world.uri(name)]), None)
-        self.down.add(name)
-        self.rows.pop(name, None)
-        self.failures = {key for key in self.failures if key[0] != name}
+    def _maintain(self, data: st.DataObject, what: str) -> None:
+        store_uri = self.world.store.uri
+        if what == "take down":
+            name = data.draw(st.sampled_from(NAMES))
+            take_down(store_uri, pa.array([self.world.uri(name)]), None)
+            self.down.add(name)
+            self.rows.pop(name, None)
+            self.failures = {key for key in self.failures if key[0] != name}
+        elif what == "compact":
+            for table in TABLES:
+                compact(store_uri, table)
+        elif what == "restore":
+            version = data.draw(st.sampled_from(sorted(self.versions)))
+            restore(store_uri, version)
+            self.rows = {name: row for name, row in self.versions[version].items() if name not in self.down}
+        else:
+            # What nobody has committed goes days later, if ever: runs that are open may commit it, others adopt it.
+            self._vacuum(datetime.timedelta(days=0 if self.open else data.draw(st.integers(0, 2))))
         self._remember()
-
-    @rule()
-    def compact(self) -> None:
-        for table in (*TABLES, TableName.FEATURES):
-            compact(self.world.store.uri, table)
-        self._remember()
-
-    @rule()
-    def vacuum(self) -> None:
-        """What is old goes, but nothing uncommitted of the runs of the day: it may be committed, or adopted."""
-        self._vacuum(datetime.timedelta(0))
-
-    @precondition(lambda self: not self.open)
-    @rule()
-    def vacuum_days_later(self) -> None:
-        self._vacuum(datetime.timedelta(days=2))
 
     def _vacuum(self, later: datetime.timedelta) -> None:
         now = datetime.datetime.now(datetime.UTC) + later
         waste = find_waste(self.world.store.uri, datetime.timedelta(0), now)
         remove_waste(self.world.store.uri, waste)
         self.versions.clear()
-        self._remember()
         for run in [run for run in self.open if self._lost(run) and not run.landed.get(TableName.FEATURES)]:
             # Another run has adopted and committed its fragments, and they are in no version any more.
             assert self._lost(run) <= set(waste.old)
@@ -211,16 +197,6 @@ class Nights(RuleBasedStateMachine):
         """URIs of fragments of a run that are gone."""
         uris = {f"{self.world.store.uri}/{fragment.table}/{fragment.path}" for fragment in run.night.fragments}
         return {uri for uri in uris if not Path(uri.removeprefix("file://")).exists()}
-
-    @rule(data=st.data())
-    def restore(self, data: st.DataObject) -> None:
-        self._restore(data)
-
-    def _restore(self, data: st.DataObject) -> None:
-        version = data.draw(st.sampled_from(sorted(self.versions)))
-        restore(self.world.store.uri, version)
-        self.rows = {name: row for name, row in self.versions[version].items() if name not in self.down}
-        self._remember()
 
     # What the model expects.
 
@@ -254,11 +230,6 @@ class Nights(RuleBasedStateMachine):
             good={name: row for name, row in new.items() if row[1] != BAD},
             bad={(name, version) for name, (version, colour) in new.items() if colour == BAD},
         )
-
-    def _worked(self) -> OpenNight:
-        run = self._planned()
-        self.world.work(run.night)
-        return run
 
     def _finished(self) -> set[tuple[str, str]]:
         """The images of fragments that have a receipt, as a look at the disk tells."""
@@ -319,12 +290,6 @@ class Nights(RuleBasedStateMachine):
         }
         assert len(told) == len(self.world.runs())
         assert {run_id: told.get(run_id) for run_id in self.ended} == self.ended
-
-    @precondition(lambda self: self.versions)
-    @rule(data=st.data())
-    def read_an_older_version(self, data: st.DataObject) -> None:
-        version = data.draw(st.sampled_from(sorted(self.versions)))
-        assert self.world.rows(version) == self.versions[version]
 
 
 def _raising(error: BaseException) -> Callable[[], None]:
