@@ -75,10 +75,10 @@ class _Found:
         self.older = False
 
     def compare(self, own: pa.RecordBatch, committed: pa.RecordBatch) -> None:
-        """Looks rows of the fragment up among committed ones."""
+        """Looks rows of the fragment up among committed ones; one without a version stands for all of its image's."""
         own_keys = _keys(own)
-        there = pc.is_in(own_keys, value_set=_keys(committed))
         known = pc.is_in(own.column("uri"), value_set=committed.column("uri"))
+        there = pc.is_in(own_keys, value_set=_keys(committed)) if "version" in committed.schema.names else known
         self.keys.append(own_keys.filter(there))
         self.older |= bool(pc.any(pc.and_not(known, there)).as_py())
 

@@ -50,6 +50,14 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     return DeltaTable(delta_location(uri), version=version, storage_options=delta_storage_options(uri))
 
 
+def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
+    """Opens a snapshot of a table as `open_table` does, or returns None if there is no table."""
+    try:
+        return open_table(uri, version)
+    except TableNotFoundError:
+        return None
+
+
 def paths_of(table: DeltaTable) -> set[str]:
     """Returns the paths of a snapshot's files, under the table's folder."""
     return set(pa.table(table.get_add_actions(flatten=True))["path"].to_pylist())
@@ -115,21 +123,29 @@ def commit_properties(commit_id: str, told: Mapping[str, str], turn: int | None 
 def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[str, Any]]:
     """Returns the version of a commit that is in a table, and what stands beside it in the log.
 
-    `DeltaTable.history` finds no log in a folder with a `#` or a space in its name (1.6.6).
-
     Raises:
         LookupError: If its entry is not in the log any more.
     """
-    fs, log = file_system(join(uri, "_delta_log"))
     for version in range(table.version(), -1, -1):
-        path = f"{log}/{version:020}.json"
-        if not fs.exists(path):
+        told = commit_info(uri, version)
+        if told is None:
             break
-        for line in fs.cat_file(path).splitlines():
-            told = json.loads(line).get("commitInfo", {})
-            if told.get(_COMMIT_ID) == commit_id:
-                return version, told
+        if told.get(_COMMIT_ID) == commit_id:
+            return version, told
     raise LookupError(f"The log of {uri} has no entry of the commit {commit_id} any more.")
+
+
+def commit_info(uri: str, version: int) -> dict[str, Any] | None:
+    """Returns what the commit of a version says of itself, or None if the log has expired there.
+
+    `DeltaTable.history` finds no log in a folder with a `#` or a space in its name (1.6.6).
+    """
+    fs, path = file_system(join(uri, "_delta_log", f"{version:020}.json"))
+    try:
+        actions = map(json.loads, fs.cat_file(path).splitlines())
+    except FileNotFoundError:
+        return None
+    return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
 
 
 def write_actions(table: DeltaTable, actions: Sequence[TableAction], properties: CommitProperties) -> None:

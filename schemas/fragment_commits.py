@@ -15,21 +15,20 @@ from schemas.delta import (
     commit_properties,
     committed,
     find_commit,
-    open_table,
+    find_table,
     write_actions,
 )
 from schemas.fragments import Fragment, TableName
 from schemas.removal import superseding_actions
 from schemas.runs import Totals
 from schemas.storage import join
-from schemas.takedowns import without_taken_down
 
 _TOTALS: Final = "totals"
 
-# An image that has features since is no failure any more.
+# An image that has features since is no failure any more, and one that was taken down is to leave no row.
 _CHECKED: Final = {
-    TableName.FEATURES: (TableName.FEATURES,),
-    TableName.FAILURES: (TableName.FAILURES, TableName.FEATURES),
+    TableName.FEATURES: (TableName.FEATURES, TableName.TAKEDOWNS),
+    TableName.FAILURES: (TableName.FAILURES, TableName.FEATURES, TableName.TAKEDOWNS),
 }
 
 
@@ -96,9 +95,7 @@ class FragmentCommit:
 
     def _write(self, table: DeltaTable) -> bool:
         if self._fragments:
-            if not self._supersedes_all:
-                self._leave_out_committed(table)
-            self._fragments = list(without_taken_down(self._store_uri, self._fragments, self._run_id))
+            self._leave_out_committed(table)
         if not self._fragments:
             return False
         table_uri = self._uri(self._name)
@@ -112,7 +109,11 @@ class FragmentCommit:
 
     def _leave_out_committed(self, table: DeltaTable) -> None:
         for name in _CHECKED[self._name]:
-            newest = table if name == self._name else open_table(self._uri(name))
+            if self._supersedes_all and name == TableName.FEATURES:
+                continue
+            newest = table if name == self._name else find_table(self._uri(name))
+            if newest is None:
+                continue
             files = files_since(self._uri(name), newest, self._checked_on.get(name))
             self._fragments = list(without_committed(self._uri(self._name), self._fragments, files, self._run_id))
             self._checked_on[name] = newest.version()

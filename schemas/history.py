@@ -1,19 +1,12 @@
-"""The versions of a table: when, what, by which run.
-
-`DeltaTable.history` finds nothing where the table's path holds a space or a `#` (deltalake 1.6.6), so the log is read
-here.
-"""
+"""The versions of a table: when, what, by which run."""
 
 import dataclasses
 import datetime
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from deltalake.exceptions import DeltaError
 
-from schemas.delta import RUN_ID, UPKEEP, open_table
-from schemas.storage import file_system, join
+from schemas.delta import RUN_ID, UPKEEP, commit_info, open_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +40,7 @@ def table_history(table_uri: str, limit: int) -> Iterator[Version]:
     newest = open_table(table_uri).version()
     rows = _rows(table_uri, newest)
     for version in range(newest, max(-1, newest - limit), -1):
-        info = _commit_info(table_uri, version)
+        info = commit_info(table_uri, version)
         if info is None:
             return
         before = _rows(table_uri, version - 1) if version else 0
@@ -66,15 +59,4 @@ def _rows(table_uri: str, version: int) -> int | None:
     try:
         return int(open_table(table_uri, version).count())
     except DeltaError:
-        return None
-
-
-def _commit_info(table_uri: str, version: int) -> Mapping[str, Any] | None:
-    """Returns what a commit says of itself, or None if the log has expired there."""
-    fs, path = file_system(join(table_uri, "_delta_log", f"{version:020}.json"))
-    try:
-        with fs.open(path, "rb") as log:
-            actions = (json.loads(line) for line in log)
-            return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-    except FileNotFoundError:
         return None

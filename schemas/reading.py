@@ -34,10 +34,12 @@ def read_batches(file_uri: str) -> Iterator[pa.RecordBatch]:
 
 
 def read_keys(file_uri: str) -> Iterator[pa.RecordBatch]:
-    """Yields `uri` and `version` of a file's rows, in their order."""
+    """Yields `uri` and, where the file has it, `version` of its rows, in their order."""
     fs, path = file_system(file_uri)
     with fs.open(path, "rb") as file:
-        yield from pq.ParquetFile(file).iter_batches(_KEYS_PER_BATCH, columns=["uri", "version"])
+        parquet = pq.ParquetFile(file)
+        columns = [name for name in ("uri", "version") if name in parquet.schema_arrow.names]
+        yield from parquet.iter_batches(_KEYS_PER_BATCH, columns=columns)
 
 
 def read_uris(file_uri: str) -> pa.Array:

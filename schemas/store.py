@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 from deltalake.schema import Field
 
-from schemas.delta import RUN_ID, commit_once, commit_properties, create_table, open_table
+from schemas.delta import RUN_ID, commit_once, commit_properties, create_table, find_table, open_table
 from schemas.errors import InvalidInput, SpecMismatch, StoreNotFound, StoreNotWritable
 from schemas.fragment_commits import Commit, FragmentCommit
 from schemas.fragments import Fragment, TableName
@@ -30,7 +30,6 @@ from schemas.tables import FAILURES, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
 _SINGLE_WRITER_PROPERTY: Final = "convbase.single_writer"
-_RUNS: Final = "runs"
 _PARTITIONED_BY: Final = ("ds",)
 
 
@@ -63,9 +62,8 @@ class FeatureStore:
     def find(cls, uri: str) -> "FeatureStore | None":
         """Opens a store, or returns None if there is none."""
         canonical = canonical_uri(uri)
-        try:
-            features = open_table(join(canonical, TableName.FEATURES))
-        except TableNotFoundError:
+        features = find_table(join(canonical, TableName.FEATURES))
+        if features is None:
             return None
         spec = features.metadata().configuration.get(_SPEC_PROPERTY)
         if spec is None:
@@ -89,7 +87,7 @@ class FeatureStore:
         canonical = canonical_uri(uri)
         try:
             create_table(join(canonical, TableName.FAILURES), TableName.FAILURES, FAILURES, _PARTITIONED_BY)
-            create_table(join(canonical, _RUNS), _RUNS, RUNS)
+            create_table(join(canonical, TableName.RUNS), TableName.RUNS, RUNS)
             properties = {_SPEC_PROPERTY: spec.to_json(), _SINGLE_WRITER_PROPERTY: json.dumps(single_writer)}
             schema = features_schema(spec)
             create_table(join(canonical, TableName.FEATURES), TableName.FEATURES, schema, _PARTITIONED_BY, properties)
@@ -133,7 +131,7 @@ class FeatureStore:
 
     def runs(self) -> DeltaTable:
         """Returns the newest snapshot of `runs`."""
-        return open_table(join(self.uri, _RUNS))
+        return open_table(join(self.uri, TableName.RUNS))
 
     def scan(
         self, columns: Sequence[str] | None = None, where: Where | None = None, *, table_version: int | None = None
@@ -203,7 +201,7 @@ class FeatureStore:
             write_deltalake(table, row, mode="append", schema_mode="merge", commit_properties=properties)
             return True
 
-        commit_once(join(self.uri, _RUNS), run.commit_id, write)
+        commit_once(join(self.uri, TableName.RUNS), run.commit_id, write)
 
     def find_run(self, run_id: str) -> dict[str, Any] | None:
         """Returns the row of a run by column, the last if it was begun several times, or None if it has not ended."""

@@ -8,20 +8,18 @@ tables, in a commit that takes a turn (`schemas/turns.py`) even if it removes no
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import TableNotFoundError
 
-from schemas.delta import UPKEEP, TableAction, commit_once, commit_properties, create_table, open_table
-from schemas.fragments import Fragment, TableName
-from schemas.reading import read_uris
+from schemas.delta import UPKEEP, TableAction, commit_once, commit_properties, create_table, find_table, open_table
+from schemas.fragments import TableName
 from schemas.removal import files_holding, removal_actions
-from schemas.rewriting import TAKEDOWN, keep_rows, without
+from schemas.rewriting import TAKEDOWN
 from schemas.scan import Scan
 from schemas.storage import join
 from schemas.tables import TAKEDOWNS, TIMESTAMP
@@ -49,17 +47,11 @@ class Takedown:
 
 def open_takedowns(store_uri: str, version: int | None = None) -> DeltaTable | None:
     """Opens the `takedowns` table, or returns None if nothing was ever taken down."""
-    try:
-        return open_table(join(store_uri, TableName.TAKEDOWNS), version)
-    except TableNotFoundError:
-        return None
+    return find_table(join(store_uri, TableName.TAKEDOWNS), version)
 
 
 def taken_down(store_uri: str, uris: pa.Array) -> pa.Array:
-    """Says which images were taken down, as of now.
-
-    Whoever commits rows asks this after having opened the snapshot on which the commit builds, and leaves out the rows
-    for which it is true. Holds one batch of the table in memory.
+    """Says which images were taken down, as of now; holds one batch of the table in memory.
 
     Args:
         store_uri: The store.
@@ -75,27 +67,6 @@ def taken_down(store_uri: str, uris: pa.Array) -> pa.Array:
     for batch in Scan(table, ["uri"]).to_batches():
         mask = pc.or_(mask, pc.is_in(uris, value_set=batch.column("uri")))
     return mask
-
-
-def without_taken_down(store_uri: str, fragments: Iterable[Fragment], run_id: str) -> Iterator[Fragment]:
-    """Yields fragments without the rows of images that were taken down; the others are handed on as they are.
-
-    Args:
-        store_uri: The store.
-        fragments: Fragments.
-        run_id: The run that commits.
-    """
-    if open_takedowns(store_uri) is None:
-        yield from fragments
-        return
-    for fragment in fragments:
-        table_uri = join(store_uri, fragment.table)
-        uris = read_uris(join(table_uri, fragment.path))
-        gone = uris.filter(taken_down(store_uri, uris))
-        if not len(gone):
-            yield fragment
-        elif len(gone) < fragment.rows:
-            yield keep_rows(table_uri, fragment, run_id, without(gone))
 
 
 def plan_takedown(store_uri: str, uris: pa.Array) -> Takedown:

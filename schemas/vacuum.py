@@ -18,9 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
-from schemas.delta import open_table, paths_of
+from schemas.delta import find_table, paths_of
 from schemas.fragments import TableName
 from schemas.receipts import RECEIPTS
 from schemas.rewriting import COMPACTED, SUPERSEDED, TAKEDOWN
@@ -87,7 +86,7 @@ def find_waste(store_uri: str, retention: datetime.timedelta, now: datetime.date
     old: list[_File] = []
     uncommitted: list[_File] = []
     for name in _TABLES:
-        table = _open(store_uri, name)
+        table = find_table(join(store_uri, name))
         if table is not None:
             removed = _vacuumed(table, hours, full=False)
             old += [listed[name][path] for path in sorted(removed & listed[name].keys())]
@@ -109,7 +108,7 @@ def remove_waste(store_uri: str, waste: Waste) -> None:
 
     Files that another vacuum has removed meanwhile are no matter.
     """
-    tables = {name: _open(store_uri, name) for name in _TABLES}
+    tables = {name: find_table(join(store_uri, name)) for name in _TABLES}
     needed = {join(store_uri, name, path) for name, table in tables.items() if table for path in paths_of(table)}
     for uri in waste.uris:
         if uri in needed:
@@ -119,13 +118,6 @@ def remove_waste(store_uri: str, waste: Waste) -> None:
             fs.rm_file(path)
         except FileNotFoundError:
             continue
-
-
-def _open(store_uri: str, name: TableName) -> DeltaTable | None:
-    try:
-        return open_table(join(store_uri, name))
-    except TableNotFoundError:
-        return None
 
 
 def _vacuumed(table: DeltaTable, hours: int, *, full: bool) -> set[str]:

@@ -72,8 +72,11 @@ class Snapshot:
 
     @property
     def versions(self) -> dict[TableName, int]:
-        """The versions by table."""
-        return {TableName.FEATURES: self.features_version, TableName.FAILURES: self.failures_version}
+        """The versions by table, of those that there are."""
+        versions = {TableName.FEATURES: self.features_version, TableName.FAILURES: self.failures_version}
+        if self.takedowns_version is not None:
+            versions[TableName.TAKEDOWNS] = self.takedowns_version
+        return versions
 
 
 def known_images(snapshot: Snapshot, retry: RetryFailures) -> Iterator[pa.RecordBatch]:
