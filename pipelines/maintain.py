@@ -11,13 +11,13 @@ Exit codes: 0 done; 1 it could not be completed; 2 the command cannot start as i
 
 import argparse
 import datetime
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from deltalake.exceptions import DeltaError
 
-from pipelines.options import Parser, positive, run_main
+from pipelines.option_types import positive, retention, version
+from pipelines.options import Parser, run_main
 from pipelines.preparation import pinned_version
 from schemas.compaction import TARGET_BYTES, Compaction, compact, plan_compaction, planned
 from schemas.delta import open_table
@@ -88,7 +88,7 @@ def _vacuum_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
     command.add_argument(
         "--retention",
-        type=_duration,
+        type=retention,
         default=RETENTION,
         metavar="7d|36h",
         help="how old a file has to be; versions older than this can no longer be read or restored (default: 7d)",
@@ -126,7 +126,7 @@ def _restore_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
         commands, "restore", _restore, "make an older version of `features` the newest, as a new version"
     )
     command.add_argument(
-        "--table_version", type=_version, required=True, metavar="N", help="the version; `history` lists them"
+        "--table_version", type=version, required=True, metavar="N", help="the version; `history` lists them"
     )
 
 
@@ -196,10 +196,10 @@ def _history(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
 
 
 def _restore(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
-    version = pinned_version(store, given.table_version)
-    done = plan_restoration(store.uri, version) if given.dry_run else restore(store.uri, version)
+    pinned = pinned_version(store, given.table_version)
+    done = plan_restoration(store.uri, pinned) if given.dry_run else restore(store.uri, pinned)
     yield (
-        f"{'Would restore' if given.dry_run else 'Restored'} version {version} of features over version "
+        f"{'Would restore' if given.dry_run else 'Restored'} version {pinned} of features over version "
         f"{done.version}: {done.gone} rows leave, {done.back - done.kept_down} come back."
     )
     if done.kept_down:
@@ -209,19 +209,6 @@ def _restore(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
 
 def _megabytes(size: int) -> str:
     return f"{size / _MB:,.1f} MB"
-
-
-def _version(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a version, which is a whole number")
-    return int(text)
-
-
-def _duration(text: str) -> datetime.timedelta:
-    match = re.fullmatch(r"(\d+)([dh])", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of days or hours as 7d or 36h")
-    return datetime.timedelta(**{{"d": "days", "h": "hours"}[match[2]]: int(match[1])})
 
 
 if __name__ == "__main__":

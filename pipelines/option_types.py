@@ -77,8 +77,8 @@ def _ratio(text: str) -> float:
     return value
 
 
-def _duration(text: str) -> datetime.timedelta:
-    unit = {"s": "seconds", "m": "minutes", "h": "hours"}[text[-1]]
+def _time_span(text: str) -> datetime.timedelta:
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[text[-1]]
     return datetime.timedelta(**{unit: int(text[:-1])})
 
 
@@ -94,4 +94,6 @@ positive: Final = OptionType("0*[1-9][0-9]*", "a whole number above 0", int)
 ratio: Final = OptionType(r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?", "between 0 and 1", _ratio)
 run_name: Final = OptionType("[A-Za-z0-9._-]+", "made of letters, digits, dots, dashes and underscores", str)
 date: Final = OptionType("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a date as 2026-01-31", datetime.date.fromisoformat)
-duration: Final = OptionType("[1-9][0-9]*[smh]", "a time span as 90s, 30m or 2h", _duration)
+duration: Final = OptionType("[1-9][0-9]*[smh]", "a time span as 90s, 30m or 2h", _time_span)
+retention: Final = OptionType("[0-9]+[dh]", "a number of days or hours as 7d or 36h", _time_span)
+version: Final = OptionType("[0-9]+", "a version, which is a whole number", int)
