@@ -10,8 +10,16 @@ import pyarrow.compute as pc
 from schemas.images import SUPERSEDES
 from schemas.scan import Scan
 from schemas.store import FeatureStore
-from transforms.planning import PARTITIONS, RetryFailures, Snapshot, by_partition, known_images, new_images
-from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
+from transforms.planning import (
+    PARTITIONS,
+    RetryFailures,
+    Snapshot,
+    by_partition,
+    known_images,
+    listed_by_partition,
+    new_images,
+)
+from transforms.sources import LeftAside, ListingRules, Source
 
 NEVER_SEEN: Final = "never seen"
 ANOTHER_VERSION: Final = "another version"
@@ -49,8 +57,7 @@ def compare(sources: Sequence[Source], rules: ListingRules, store: FeatureStore)
         OSError: If a folder cannot be listed.
     """
     snapshot = Snapshot.newest(store)
-    listed = (batch for source in sources for batch in list_source(source, rules, LeftAside()))
-    refs = by_partition(look_up_versions(batch).select([*_KEY, SUPERSEDES]) for batch in listed)
+    refs = listed_by_partition(sources, rules, LeftAside())
     known = by_partition(known_images(snapshot, RetryFailures.ALL))
     failures = by_partition(Scan(store.failures(snapshot.failures_version), [*_KEY, "code", "failed_at"]).to_batches())
     for partition in range(PARTITIONS):

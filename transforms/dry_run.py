@@ -2,23 +2,27 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.images import SUPERSEDES
 from schemas.runs import InputCounts, RunState
 from schemas.scan import Scan
 from schemas.store import FeatureStore
-from transforms.planning import PARTITIONS, RetryFailures, Snapshot, by_partition, full_shards, known_images, new_images
-from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
+from transforms.planning import (
+    PARTITIONS,
+    RetryFailures,
+    Snapshot,
+    by_partition,
+    full_shards,
+    known_images,
+    listed_by_partition,
+    new_images,
+)
+from transforms.sources import LeftAside, ListingRules, Source
 
 Known = Mapping[int, Sequence[pa.RecordBatch]]
-
-# The columns that planning looks at; of each image, these are all that is held.
-_PLANNED_BY: Final = ("uri", "version", SUPERSEDES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +57,7 @@ def plan_run(
         OSError: If a folder cannot be listed.
     """
     left_aside = LeftAside()
-    listed = (batch for source in sources for batch in list_source(source, rules, left_aside))
-    refs = by_partition(look_up_versions(batch).select(_PLANNED_BY) for batch in listed)
+    refs = listed_by_partition(sources, rules, left_aside)
     counts = InputCounts(left_aside=left_aside.files)
     shards = rest = 0
     for partition in range(PARTITIONS):

@@ -7,7 +7,7 @@ import collections
 import dataclasses
 import datetime
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -21,10 +21,12 @@ from schemas.runs import InputCounts
 from schemas.scan import Scan
 from schemas.store import FeatureStore
 from schemas.takedowns import open_takedowns
+from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
 
 PARTITIONS: Final = 32
 
 _HAS_FEATURES: Final = "has_features"
+_PLANNED_BY: Final = ("uri", "version", SUPERSEDES)
 
 
 class RetryFailures(enum.StrEnum):
@@ -157,6 +159,23 @@ def by_partition(batches: Iterable[pa.RecordBatch]) -> dict[int, list[pa.RecordB
         for partition, part in partitioned(batch):
             parts[partition].append(part)
     return parts
+
+
+def listed_by_partition(
+    sources: Sequence[Source], rules: ListingRules, left_aside: LeftAside
+) -> dict[int, list[pa.RecordBatch]]:
+    """Lists the images of sources, by the hash partitions of their URIs.
+
+    Args:
+        sources: The sources.
+        rules: How they are read.
+        left_aside: Where the files without an image's extension are counted.
+
+    Returns:
+        Batches with the columns of refs that planning looks at alone: some 200 bytes an image are held.
+    """
+    listed = (batch for source in sources for batch in list_source(source, rules, left_aside))
+    return by_partition(look_up_versions(batch).select(_PLANNED_BY) for batch in listed)
 
 
 def first_mentions(uris: pa.ChunkedArray) -> pa.Array:
