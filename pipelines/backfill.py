@@ -26,11 +26,8 @@ from pipelines.options import (
     Parser,
     add_backfill_options,
     add_date_options,
-    add_decoding_options,
-    add_engine_options,
-    add_run_options,
+    add_extraction_options,
     add_source_options,
-    add_spec_options,
     run_main,
 )
 from pipelines.preparation import find_store, listing_rules, open_or_create_store, resolved_spec
@@ -52,10 +49,7 @@ def parser() -> argparse.ArgumentParser:
     add_source_options(command, without_input="none; it has to be given, with {ds} where the date is")
     add_date_options(command)
     add_backfill_options(command)
-    add_spec_options(command)
-    add_decoding_options(command)
-    add_engine_options(command)
-    add_run_options(command)
+    add_extraction_options(command)
     return command
 
 

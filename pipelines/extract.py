@@ -14,12 +14,9 @@ from collections.abc import Sequence
 from pipelines.job import new_job, run_job
 from pipelines.options import (
     Parser,
-    add_decoding_options,
-    add_engine_options,
+    add_extraction_options,
     add_run_name_options,
-    add_run_options,
     add_source_options,
-    add_spec_options,
     run_main,
 )
 from pipelines.preparation import find_images, find_store, open_or_create_store, resolved_spec
@@ -37,10 +34,7 @@ def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
     command = Parser("pipelines.extract", __doc__.partition("\n")[2].strip(), "Beam's own options pass through.")
     add_source_options(command)
-    add_spec_options(command)
-    add_decoding_options(command)
-    add_engine_options(command)
-    add_run_options(command)
+    add_extraction_options(command)
     add_run_name_options(command)
     return command
 

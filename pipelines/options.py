@@ -258,6 +258,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_extraction_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that every command has which extracts, besides those of its sources and of its run's name."""
+    add_spec_options(parser)
+    add_decoding_options(parser)
+    add_engine_options(parser)
+    add_run_options(parser)
+
+
 def add_run_name_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that name a single run and its partition."""
     group = parser.add_argument_group("the run's name")
