@@ -52,6 +52,23 @@ class SilentHandler(WSGIRequestHandler):
 
 
 @contextmanager
+def s3_environment(endpoint: str) -> Iterator[None]:
+    """Points fsspec, deltalake and children to an S3 server by environment variables."""
+    environment = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@contextmanager
 def s3_server() -> Iterator[Faults]:
     """Runs moto with an empty bucket, and points fsspec, deltalake and children to it by environment variables."""
     import boto3
@@ -62,17 +79,7 @@ def s3_server() -> Iterator[Faults]:
     server = make_server("127.0.0.1", 0, faults, threaded=True, request_handler=SilentHandler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_REGION": "us-east-1",
-        "AWS_ALLOW_HTTP": "true",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
+    with s3_environment(f"http://127.0.0.1:{server.port}"):
         s3fs.S3FileSystem.clear_instance_cache()
         boto3.client("s3").create_bucket(Bucket=faults.bucket)
         try:

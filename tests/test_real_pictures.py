@@ -15,6 +15,7 @@ from sklearn.linear_model import RidgeClassifierCV
 from schemas.scan import Scan
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY, SMALL_BASE, extract, write_pictures
+from tests.servers import s3_environment
 from transforms.decoding import FORMATS
 
 LAYER = "conv_pw_13_relu"
@@ -126,17 +127,7 @@ def bucket() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_REGION": "us-east-1",
-        "AWS_ALLOW_HTTP": "true",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
+    with s3_environment(f"http://{host}:{port}"):
         import boto3
 
         boto3.client("s3").create_bucket(Bucket="pictures")
