@@ -71,6 +71,6 @@ def read_copies(
     Yields:
         The rows of the shard that they are, and a table of the columns, in the same order.
     """
-    places = [place for copy in copies if (place := known.find(copy.sha256))]
-    for indices, table in read_places(places, [copy.sha256 for copy in copies], columns):
-        yield [copies[index].row for index in indices], table
+    found = [(copy, place) for copy in copies if (place := known.find(copy.sha256))]
+    for indices, table in read_places([place for _, place in found], [copy.sha256 for copy, _ in found], columns):
+        yield [found[index][0].row for index in indices], table

@@ -26,7 +26,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -113,9 +113,13 @@ def summarise_conv_base(spec: FeatureSpec) -> str:
 
 def published_spec(conv_base_uri: str) -> FeatureSpec:
     """Returns the spec of a published conv base."""
+    return FeatureSpec.from_json(json.dumps(_read_marker(conv_base_uri)["spec"]))
+
+
+def _read_marker(conv_base_uri: str) -> dict[str, Any]:
     fs, root = file_system(conv_base_uri)
-    marker = json.loads(fs.cat_file(f"{root}/{_MARKER}"))
-    return FeatureSpec.from_json(json.dumps(marker["spec"]))
+    marker: dict[str, Any] = json.loads(fs.cat_file(f"{root}/{_MARKER}"))
+    return marker
 
 
 def fetch_published(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:
@@ -125,7 +129,7 @@ def fetch_published(conv_base_uri: str, names: tuple[str, ...], folder: Path) ->
         RunFailed: If a file is not the one that was published.
     """
     fs, root = file_system(conv_base_uri)
-    sha256_by_file = json.loads(fs.cat_file(f"{root}/{_MARKER}"))["sha256"]
+    sha256_by_file = _read_marker(conv_base_uri)["sha256"]
     for name in names:
         data = fs.cat_file(f"{root}/{name}")
         if sha256_of(data) != sha256_by_file[name]:

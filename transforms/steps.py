@@ -329,7 +329,7 @@ class _ExtractShard(beam.DoFn):
         for fragment in extract_shard(shard, worker, given, known_contents(given, worker), meter):
             Metrics.counter(METRICS, "fragment_bytes").inc(fragment.size)
             if fragment.table == TableName.FEATURES:
-                leave_receipt(self._extraction.store_uri, self._extraction.run_id, fragment)
+                leave_receipt(given.store_uri, given.run_id, fragment)
                 Metrics.counter(METRICS, "images_extracted").inc(fragment.rows)
                 Metrics.counter(METRICS, "images_reused").inc(fragment.rows if fragment.reused else 0)
             for code, rows in fragment.failures_by_code:
