@@ -146,15 +146,8 @@ def wire(root: "Pipeline", job: Job) -> None:
     """Adds the steps of an extraction to a pipeline."""
     import apache_beam as beam
 
-    from transforms.steps import (
-        AdoptFinished,
-        BeginInTime,
-        CommitRun,
-        ExtractFeatures,
-        ListImages,
-        MakeShards,
-        SkipExtracted,
-    )
+    from transforms.planning_steps import BeginInTime, ListImages, MakeShards, SkipExtracted
+    from transforms.steps import AdoptFinished, CommitRun, ExtractFeatures
 
     snapshot = Snapshot.newest(job.store)
     plan = (

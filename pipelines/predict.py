@@ -135,8 +135,8 @@ def predict_images(
     options = beam_options(beam_arguments)
     import apache_beam as beam
 
+    from transforms.planning_steps import ListImages, MakeShards, SkipExtracted
     from transforms.prediction_steps import CommitPredictions, PredictImages
-    from transforms.steps import ListImages, MakeShards, SkipExtracted
 
     tables.create()
     runner = find_runner(options)

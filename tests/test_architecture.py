@@ -11,7 +11,12 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 LAYERS = ("schemas", "transforms", "pipelines")
 SLOW = ("apache_beam", "tensorflow", "keras", "openvino")
-BEAM_MODULES = {"transforms/steps.py", "transforms/prediction_steps.py", "transforms/arrow_coding.py"}
+BEAM_MODULES = {
+    "transforms/arrow_coding.py",
+    "transforms/planning_steps.py",
+    "transforms/prediction_steps.py",
+    "transforms/steps.py",
+}
 MODULES = sorted(
     path.relative_to(REPOSITORY).as_posix() for layer in LAYERS for path in Path(REPOSITORY, layer).glob("*.py")
 )

@@ -23,7 +23,7 @@ from schemas.scan import Scan
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, Run, extract, write_pictures
 from tests.fragments import SPEC, contents, fragment
-from transforms import steps
+from transforms import planning_steps
 from transforms.planning import Snapshot
 
 DAYS = tuple(datetime.date(2024, 3, day) for day in (1, 2, 3, 4))
@@ -79,7 +79,7 @@ def new_images(told: dict[str, dict[str, Any]]) -> list[int]:
 def let_begin(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
     """Lets the time be up after a number of shards."""
     left = iter([True] * shards)
-    monkeypatch.setattr(steps, "begins_in_time", lambda _: next(left, False))
+    monkeypatch.setattr(planning_steps, "begins_in_time", lambda _: next(left, False))
 
 
 def test_each_date_is_a_run_and_a_partition(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

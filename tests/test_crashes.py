@@ -16,7 +16,7 @@ from schemas.scan import Scan
 from schemas.store import FeatureStore
 from tests.children import Kill, start_extraction
 from tests.conftest import SMALL_BASE, extract, write_pictures
-from transforms import fetching, steps
+from transforms import fetching, planning_steps, steps
 
 IMAGES = 12
 BAD = "bad.jpg"
@@ -25,7 +25,7 @@ OPTIONS = ("--shard_size=3", "--batch_size=2", "--max_failure_ratio=0.5")
 # Where an extraction is killed, whether its features are in the table then, and how many of its five shards have left
 # a receipt at least.
 KILLS = {
-    "before anything": (Kill("transforms.steps:list_source"), False, 0),
+    "before anything": (Kill("transforms.planning_steps:list_source"), False, 0),
     "while decoding": (Kill("transforms.fetching:_read", call=8), False, 1),
     "while writing a fragment": (Kill("schemas.fragments:FragmentWriter.write", call=4), False, 1),
     "with a fragment half flushed": (Kill("schemas.fragments:FragmentWriter._flush", call=3), False, 1),
@@ -209,7 +209,7 @@ def test_a_time_budget_stops_between_shards_and_the_next_run_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, fetched: list[str]
 ) -> None:
     shards = iter([True, True, False, False, False])
-    monkeypatch.setattr(steps, "begins_in_time", lambda _: next(shards))
+    monkeypatch.setattr(planning_steps, "begins_in_time", lambda _: next(shards))
     with pytest.raises(RunStopped, match=r"of 13 images left; nothing is committed yet") as stopped:
         extract_command.main([*arguments(folder), "--time_budget=2h", f"--summary={folder}/stopped.json"])
     assert stopped.value.exit_code == 3

@@ -1,4 +1,4 @@
-"""Planning in one process, for nothing but the counts: what `transforms.steps` would plan, without Beam."""
+"""Planning in one process, for nothing but the counts: what `transforms.planning_steps` would plan, without Beam."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -17,8 +17,8 @@ from transforms import arrow_coding  # noqa: F401 (registers the coder of record
 from transforms.composing import CLASSIFIER_NETWORK, END_TO_END_NETWORK
 from transforms.engines import OpenVINOEngine
 from transforms.metering import Meter
+from transforms.planning_steps import METRICS
 from transforms.predictions import FeatureFile, Prediction, commit_predictions, predict_file, predict_shard
-from transforms.steps import METRICS
 from transforms.workers import Worker
 
 # One handle for the whole process: a second one would load a second network.
