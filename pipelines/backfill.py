@@ -19,17 +19,11 @@ from collections.abc import Iterator, Sequence
 from deltalake.exceptions import DeltaError
 
 from pipelines.backfill_summary import DateOutcome, DatePlan, DateState, check_outcomes, planned_lines
+from pipelines.command_line import Parser, run_main
 from pipelines.dated_runs import DatedRuns
 from pipelines.dates import asked_dates, check_templates, dates_between, inputs_of, sources_of
 from pipelines.job import Job, new_job, run_job
-from pipelines.options import (
-    Parser,
-    add_backfill_options,
-    add_date_options,
-    add_extraction_options,
-    add_source_options,
-    run_main,
-)
+from pipelines.options import add_backfill_options, add_date_options, add_extraction_options, add_source_options
 from pipelines.preparation import find_store, listing_rules, open_or_create_store, resolved_spec
 from pipelines.run_table import HEADS
 from pipelines.runners import parse_command

@@ -11,14 +11,9 @@ Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command ca
 import argparse
 from collections.abc import Sequence
 
+from pipelines.command_line import Parser, run_main
 from pipelines.job import new_job, run_job
-from pipelines.options import (
-    Parser,
-    add_extraction_options,
-    add_run_name_options,
-    add_source_options,
-    run_main,
-)
+from pipelines.options import add_extraction_options, add_run_name_options, add_source_options
 from pipelines.preparation import find_images, find_store, open_or_create_store, resolved_spec
 from pipelines.runners import parse_command
 from pipelines.summary import planned_text, summary_text, write_summary

@@ -11,16 +11,9 @@ Exit codes: 0 done; 1 --coverage found that something is missing; 2 the command 
 import argparse
 from collections.abc import Sequence
 
+from pipelines.command_line import Parser, run_main
 from pipelines.coverage_report import coverage_report
-from pipelines.options import (
-    Parser,
-    add_date_options,
-    add_look_options,
-    add_source_options,
-    add_spec_options,
-    run_main,
-    spec_options,
-)
+from pipelines.options import add_date_options, add_look_options, add_source_options, add_spec_options, spec_options
 from pipelines.store_text import run_table, store_lines
 from schemas.errors import UsageError
 from schemas.spec import NO_WEIGHTS, FeatureSpec

@@ -16,8 +16,8 @@ from typing import Final
 
 from deltalake.exceptions import DeltaError
 
+from pipelines.command_line import Parser, run_main
 from pipelines.option_types import positive, retention, version
-from pipelines.options import Parser, run_main
 from pipelines.preparation import pinned_version
 from schemas.compaction import TARGET_BYTES, Compaction, compact, plan_compaction, planned
 from schemas.delta import open_table

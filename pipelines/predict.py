@@ -15,8 +15,9 @@ from typing import Final
 
 import pyarrow as pa
 
+from pipelines.command_line import Parser, run_main
 from pipelines.option_types import positive, ratio, run_name
-from pipelines.options import Parser, add_decoding_options, add_source_options, run_main
+from pipelines.options import add_decoding_options, add_source_options
 from pipelines.prediction_summary import summary_text
 from pipelines.preparation import find_images, pinned_version
 from pipelines.progress import shown_progress

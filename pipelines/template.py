@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from pipelines import extract
+from pipelines.command_line import Parser, run_main
 from pipelines.option_types import OptionType, positive, ratio, true_or_false
-from pipelines.options import Parser, run_main
 
 Metadata: TypeAlias = dict[str, object]
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from pipelines.command_line import Parser, run_main
 from pipelines.leaderboard import leaderboard_csv, leaderboard_text, trial_line
-from pipelines.options import Parser, run_main
 from pipelines.preparation import pinned_version
 from pipelines.training_options import (
     add_data_options,

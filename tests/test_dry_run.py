@@ -63,7 +63,7 @@ def test_what_needs_no_beam_does_not_import_it(arguments: tuple[str, ...], code:
     write_pictures(tmp_path / "pictures", 1)
     extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", *SMALL_BASE)
     probe = (
-        "import atexit, sys\nfrom pipelines import extract\nfrom pipelines.options import run_main\n"
+        "import atexit, sys\nfrom pipelines import extract\nfrom pipelines.command_line import run_main\n"
         "atexit.register(lambda: print('apache_beam' in sys.modules))\nrun_main(extract.main)\n"
     )
     done = subprocess.run(

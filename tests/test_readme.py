@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import backfill, extract, predict, train
-from pipelines.options import markdown_table
+from pipelines.command_line import markdown_table
 from schemas.errors import FailureCode
 from schemas.predictions import PREDICTIONS
 from schemas.spec import FeatureSpec

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pipelines import extract, inspect, predict, train
+from pipelines.command_line import Parser
 from pipelines.option_types import OptionType, true_or_false
-from pipelines.options import Parser, add_flag
+from pipelines.options import add_flag
 from pipelines.template import TEMPLATES, main, template_parameters, template_text
 from schemas.errors import UsageError
 from tests.conftest import REPOSITORY
