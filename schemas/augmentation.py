@@ -1,0 +1,65 @@
+"""`Augmentation`: within which ranges copies of a picture are turned, moved, sheared, zoomed and mirrored."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.errors import InvalidSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """The ranges of random transformations.
+
+    The defaults are those of Chollet, *Deep Learning with Python* (2017), section 5.2.5, with the meaning that Keras's
+    `ImageDataGenerator` gives them.
+
+    Attributes:
+        rotation: Degrees; a picture is turned by up to as many, either way.
+        width_shift: Moved sideways by up to this share of its width, either way.
+        height_shift: Moved up or down by up to this share of its height.
+        shear: Degrees; sheared by up to as many, either way.
+        zoom: Zoomed by a factor between 1 - zoom and 1 + zoom, each side on its own.
+        flip_horizontal: Whether every second picture is mirrored.
+        flip_vertical: Whether every second picture is put on its head.
+        seed: Another seed gives other copies.
+    """
+
+    rotation: float = 40.0
+    width_shift: float = 0.2
+    height_shift: float = 0.2
+    shear: float = 0.2
+    zoom: float = 0.2
+    flip_horizontal: bool = True
+    flip_vertical: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the ranges.
+
+        Raises:
+            InvalidSpec: If one cannot be.
+        """
+        for name, most in (("rotation", 180), ("shear", 60), ("width_shift", 1), ("height_shift", 1)):
+            if not 0 <= getattr(self, name) <= most:
+                raise InvalidSpec(
+                    f"The {name} of the augmentation is {getattr(self, name):g}; it goes from 0 to {most}."
+                )
+        if not 0 <= self.zoom < 1:
+            raise InvalidSpec(f"The zoom of the augmentation is {self.zoom:g}; it goes from 0 to below 1.")
+        if self.seed < 0:
+            raise InvalidSpec(f"The seed of the augmentation is {self.seed}; it is at least 0.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Augmentation":
+        """Reads what `to_dict` wrote."""
+        return cls(**fields)
+
+    def to_json(self) -> str:
+        """Returns the ranges as one line of JSON."""
+        return json.dumps(self.to_dict(), sort_keys=True)
