@@ -73,7 +73,7 @@ def affine_to_source(
     """
     turn, slant = math.radians(rotation), math.radians(shear)
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-    return np.linalg.multi_dot(
+    matrix: np.ndarray = np.linalg.multi_dot(
         [
             np.array([[1, 0, centre_x], [0, 1, centre_y], [0, 0, 1]]),
             np.array([[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0], [0, 0, 1]]),
@@ -83,6 +83,7 @@ def affine_to_source(
             np.array([[1, 0, -centre_x], [0, 1, -centre_y], [0, 0, 1]]),
         ]
     )
+    return matrix
 
 
 def affine(pixels: np.ndarray, to_source: np.ndarray) -> np.ndarray:
