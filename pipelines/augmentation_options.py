@@ -39,9 +39,15 @@ def add_range_options(group: "argparse._ArgumentGroup") -> None:
     """Adds the ranges of random copies, as Chollet, *Deep Learning with Python*, 5.2.5, has them."""
     defaults = {field.name: field.default for field in dataclasses.fields(Augmentation)}
     for name, (kind, metavar, meaning) in _RANGES.items():
-        default = str(defaults[name]).lower() if kind is true_or_false else f"{defaults[name]:g}"
+        is_flag = kind is true_or_false
+        default = str(defaults[name]).lower() if is_flag else f"{defaults[name]:g}"
         group.add_argument(
-            f"--{augmentation_option(name)}", type=kind, metavar=metavar, help=f"{meaning} (default: {default})"
+            f"--{augmentation_option(name)}",
+            nargs="?" if is_flag else None,
+            const=True if is_flag else None,
+            type=kind,
+            metavar=metavar,
+            help=f"{meaning} (default: {default})",
         )
 
 
