@@ -18,6 +18,7 @@ from pipelines import inspect as inspect_command
 from schemas.augmentation import AugmentedRows
 from schemas.classifiers import Classifier
 from schemas.compaction import compact
+from schemas.delta import paths_of
 from schemas.errors import ConvbaseError, InvalidSpec, SpecMismatch
 from schemas.fragments import Fragment, TableName
 from schemas.store import FeatureStore
@@ -281,13 +282,15 @@ def test_a_takedown_takes_all_rows_and_a_compaction_none(world: World) -> None:
 def test_what_a_killed_run_had_finished_is_adopted_whole(world: World) -> None:
     for name, colour in (("a.png", 20), ("b.png", 30), ("c.png", 10)):
         world.put(name, colour)
-    world.work(world.plan())  # And then it is killed.
+    killed = world.work(world.plan())
     world.put("b.png", 20)
     computed = world.engine.computed
     outcome = world.extract()
     assert (outcome.extracted, outcome.adopted, outcome.augmented) == (3, 2, 4)
     assert world.engine.computed == computed + 3
     assert counts(world) == {"a.png": 3, "b.png": 3, "c.png": 1}
+    # The fragment of which all images are wanted is taken as it is.
+    assert len({fragment.path for fragment in killed.fragments} & paths_of(world.store.features())) == 1
 
 
 def test_a_run_that_comes_second_brings_no_row_twice(world: World) -> None:
@@ -298,6 +301,8 @@ def test_a_run_that_comes_second_brings_no_row_twice(world: World) -> None:
     world.work(second)
     assert [world.commit(run).extracted for run in (first, second, late)] == [1, 0, 1]
     assert counts(world) == {"a.png": 3, "b.png": 3}
+    files = pa.table(world.store.features().get_add_actions(flatten=True))
+    assert files["num_records"].to_pylist() == [3, 3]
 
 
 def test_a_receipt_from_before_there_were_copies_is_read(world: World) -> None:
