@@ -24,7 +24,7 @@ from pipelines.dated_runs import DatedRuns
 from pipelines.dates import asked_dates, check_templates, dates_between, inputs_of, sources_of
 from pipelines.job import Job, new_job, run_job
 from pipelines.options import add_backfill_options, add_date_options, add_extraction_options, add_source_options
-from pipelines.preparation import find_store, listing_rules, open_or_create_store, resolved_spec
+from pipelines.preparation import asked_columns, find_store, listing_rules, open_or_create_store, resolved_spec
 from pipelines.run_table import HEADS
 from pipelines.runners import parse_command
 from pipelines.summary import write_json
@@ -153,7 +153,7 @@ class Backfill:
         """Looks at the inputs of a date, or returns None if there is no image in any of them."""
         sources = sources_of(self._given.input, ds)
         rules = listing_rules(self._given, sources)
-        check_carried(self._given.layers or (), rules.carried)
+        check_carried(asked_columns(self._given), rules.carried)
         return (sources, rules) if has_image(sources, rules) else None
 
     def _run_date(self, ds: datetime.date) -> DateOutcome:

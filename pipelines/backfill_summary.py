@@ -111,6 +111,8 @@ def planned_lines(plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: flo
         images, new = images + counts.listed, new + counts.planned
         yield f"{date.ds}{_priced(counts.listed, counts.planned, spec, rate)}  {date.state}"
     yield f"{'in all':<10}{_priced(images, new, spec, rate)}"
+    if spec and spec.augmentation:
+        yield f"Bytes are at most so many: only training images have {spec.augmentation.rows} further rows."
     yield (
         f"Time at {rate:.1f} images/s, the median of this store's runs."
         if rate
@@ -119,6 +121,6 @@ def planned_lines(plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: flo
 
 
 def _priced(images: int, new: int, spec: FeatureSpec | None, rate: float | None) -> str:
-    size = new * spec.bytes_per_image if spec else 0
+    size = new * spec.rows_per_training_image * spec.bytes_per_image if spec else 0
     time = duration_text(new / rate) if rate else "unknown"
     return f"{images:>12,}{new:>12,}{size:>20,}{time:>11}"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pipelines.command_line import Parser, run_main
 from pipelines.job import new_job, run_job
 from pipelines.options import add_extraction_options, add_run_name_options, add_source_options
-from pipelines.preparation import find_images, find_store, open_or_create_store, resolved_spec
+from pipelines.preparation import asked_columns, find_images, find_store, open_or_create_store, resolved_spec
 from pipelines.runners import parse_command
 from pipelines.summary import planned_text, summary_text, write_summary
 from schemas.errors import RunFailed, RunStopped, first_line
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     given, beam_arguments = parse_command(parser(), arguments)
     sources, rules = find_images(given)
-    check_carried(given.layers or (), rules.carried)
+    check_carried(asked_columns(given), rules.carried)
     if given.dry_run:
         print(dry_run(given, sources, rules))
         return 0

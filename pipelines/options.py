@@ -6,6 +6,7 @@ Beam's own options pass through untouched; what neither Beam nor a command knows
 import argparse
 from typing import Any
 
+from pipelines.augmentation_options import add_augmentation_options
 from pipelines.option_types import (
     date,
     duration,
@@ -220,6 +221,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def add_extraction_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that every command has which extracts, besides those of its sources and of its run's name."""
     add_spec_options(parser)
+    add_augmentation_options(parser)
     add_decoding_options(parser)
     add_engine_options(parser)
     add_run_options(parser)

@@ -173,7 +173,7 @@ def predict_features(
     refuse_missing_labels(given, pa.schema(table.schema()).names)
     files = pa.table(table.get_add_actions(flatten=True))
     found = [FeatureFile(join(store.uri, TableName.FEATURES), path) for path in files["path"].to_pylist()]
-    expected = InputCounts(listed=sum(files["num_records"].to_pylist()))
+    expected = InputCounts(listed=store.scan_images(table_version=table.version()).count())
     options = beam_options(beam_arguments)
     import apache_beam as beam
 
@@ -211,7 +211,7 @@ def refuse_other_features(store: FeatureStore, spec: FeatureSpec) -> None:
         SpecMismatch: If their fingerprints differ.
     """
     if store.fingerprint != spec.fingerprint:
-        asked = {name: getattr(spec, name) for name in spec.to_dict() if name != "feature_shapes"}
+        asked = {name: getattr(spec, name) for name in spec.to_dict() if name not in {"feature_shapes", "augmentation"}}
         differences = "; ".join(store.spec.differences(asked))
         raise SpecMismatch(
             f"The classifier takes features with the fingerprint {spec.fingerprint}, the store {store.uri} holds "

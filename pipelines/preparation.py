@@ -11,16 +11,19 @@ from typing import Any, Final
 
 from deltalake.exceptions import DeltaError
 
+from pipelines.augmentation_options import asked_augmentation
 from pipelines.options import spec_options
 from pipelines.runners import beam_imported_meanwhile
 from pipelines.samples import draw_samples
 from pipelines.versions import package_versions
+from schemas.augmentation import AugmentedRows
 from schemas.errors import InvalidInput, StoreNotWritable, UsageError
 from schemas.exclusive_creation import check_created_once
 from schemas.runs import Run
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
 from schemas.storage import canonical_uri, check_writable, without_credentials
 from schemas.store import FeatureStore
+from schemas.tables import AUGMENTATION
 from transforms.conv_base_cache import cached_conv_base
 from transforms.conv_bases import weights_file_sha256
 from transforms.engines import EngineName
@@ -64,6 +67,11 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
     return sources, rules
 
 
+def asked_columns(given: argparse.Namespace) -> list[str]:
+    """Returns the columns of `features` that the options ask for, besides those of every store."""
+    return [*(given.layers or ()), *([AUGMENTATION] if given.augment else [])]
+
+
 def listing_rules(given: argparse.Namespace, sources: Sequence[Source]) -> ListingRules:
     """Returns how sources are read.
 
@@ -79,8 +87,17 @@ def listing_rules(given: argparse.Namespace, sources: Sequence[Source]) -> Listi
 
 
 def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
-    """Returns the fields of the spec that were given, a weights file by its SHA-256."""
+    """Returns the fields of the spec that were given, a weights file by its SHA-256, an augmentation by its fields.
+
+    Raises:
+        UsageError: If an augmentation has ranges, but no rows.
+        InvalidSpec: If it cannot be.
+        WeightsUnavailable: If the weights file cannot be read.
+    """
     asked = spec_options(given)
+    augmentation = asked_augmentation(given)
+    if augmentation:
+        asked["augmentation"] = augmentation
     if asked.get("weights") not in {None, NO_WEIGHTS, IMAGENET}:
         asked["weights"] = canonical_uri(asked["weights"])
         asked["weights_sha256"] = weights_file_sha256(asked["weights"])
@@ -90,6 +107,9 @@ def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
 def new_spec(given: argparse.Namespace) -> FeatureSpec:
     """Returns the spec of a store that is to be made, what is not given filled in."""
     asked = asked_spec(given)
+    augmentation = asked.pop("augmentation", None)
+    if augmentation and augmentation["rows"]:
+        asked["augmentation"] = AugmentedRows(**augmentation)
     if given.input:
         return FeatureSpec(**{"conv_base": "VGG16", **asked})
     return FeatureSpec(**{**({"weights": NO_WEIGHTS} if "conv_base" in asked else _SAMPLE_SPEC), **asked})

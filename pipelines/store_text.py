@@ -19,7 +19,10 @@ def store_lines(store: FeatureStore) -> Iterator[str]:
     files = pa.table(store.features().get_add_actions(flatten=True))
     size = pc.sum(files["size_bytes"]).as_py() or 0
     yield f"Store {store.uri}, version {store.features().version()}"
-    yield f"  {store.features().count():,} rows in {files.num_rows:,} files, {size / 1e6:,.1f} MB"
+    rows = f"{store.features().count():,} rows"
+    if store.spec.augmentation:
+        rows = f"{store.scan_images().count():,} images, {rows}"
+    yield f"  {rows} in {files.num_rows:,} files, {size / 1e6:,.1f} MB"
     yield f"  conv base {store.conv_base_uri}"
     yield ""
     yield f"Spec {store.fingerprint}"

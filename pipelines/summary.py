@@ -11,10 +11,14 @@ from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
 from transforms.dry_run import Plan
 
+_NAME_WIDTH: Final = 22
+_LINE_WIDTH: Final = 36
+
 _FIGURES: Final = (
     "listed",
     "skipped",
     "extracted",
+    "augmented",
     "reused",
     "adopted",
     "failed",
@@ -66,6 +70,7 @@ def summary_text(row: Mapping[str, Any], store: FeatureStore) -> str:
             ("images in the input", row["listed"]),
             ("already in the store", row["skipped"]),
             ("extracted", row["extracted"]),
+            *((("  further, augmented rows", row["augmented"]),) if row["augmented"] else ()),
             ("  of the same bytes", row["reused"]),
             *((("  of these adopted", row["adopted"]),) if row["adopted"] else ()),
             ("failed", row["failed"]),
@@ -91,6 +96,8 @@ def planned_text(plan: Plan, spec: FeatureSpec) -> str:
         spec: The spec of the features.
     """
     counts = plan.counts
+    rows = counts.planned * spec.rows_per_training_image
+    most = ", at most" if spec.augmentation else ""
     lines = [
         "Dry run; nothing is written.",
         *_figures(
@@ -98,7 +105,8 @@ def planned_text(plan: Plan, spec: FeatureSpec) -> str:
             ("already in the store", counts.skipped),
             ("to extract", counts.planned),
             ("shards", plan.shards),
-            ("bytes of features", counts.planned * spec.bytes_per_image),
+            *((("rows of features, at most", rows),) if spec.augmentation else ()),
+            (f"bytes of features{most}", rows * spec.bytes_per_image),
         ),
         f"  fingerprint {spec.fingerprint}",
     ]
@@ -117,4 +125,4 @@ def _cost(measures: Measures) -> list[str]:
 
 
 def _figures(*rows: tuple[str, int]) -> list[str]:
-    return [f"  {name:<22} {count:>14,}" for name, count in rows]
+    return [f"  {name:<{_NAME_WIDTH}} {count:>{_LINE_WIDTH - max(_NAME_WIDTH, len(name))},}" for name, count in rows]

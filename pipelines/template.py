@@ -14,11 +14,11 @@ from typing import Final, TypeAlias
 
 from pipelines import extract
 from pipelines.command_line import Parser, run_main
-from pipelines.option_types import OptionType, positive, ratio, true_or_false
+from pipelines.option_types import OptionType, not_negative, number, positive, ratio, true_or_false
 
 Metadata: TypeAlias = dict[str, object]
 
-_PARAM_TYPES: Final = {true_or_false: "BOOLEAN", positive: "NUMBER", ratio: "NUMBER"}
+_PARAM_TYPES: Final = {true_or_false: "BOOLEAN", **dict.fromkeys((positive, not_negative, number, ratio), "NUMBER")}
 _ONCE: Final = "; a template takes one"
 
 

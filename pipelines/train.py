@@ -27,6 +27,7 @@ from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.recipes import Recipe, SweptField, combinations
 from schemas.storage import file_system
 from schemas.store import FeatureStore
+from schemas.tables import AUGMENTATION
 from transforms.classifiers import check_folder, write_classifier
 from transforms.labelling import LabelledImages, SplitBy, read_label_file, read_labelled_images
 from transforms.memory import available_memory
@@ -138,6 +139,7 @@ def labelled_images(given: argparse.Namespace, store: FeatureStore, version: int
     fractions = SplitFractions(given.validation_fraction, given.test_fraction)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
     columns = ["uri", "sha256", "split", *([] if file else [given.label_column])]
+    columns += [AUGMENTATION] if store.spec.augmentation else []
     scan = store.scan(columns, table_version=version)
     images = read_labelled_images(scan, given.label_column, SplitBy(given.split), fractions, file)
     images.check(fractions)

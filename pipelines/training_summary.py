@@ -52,13 +52,16 @@ def model_card(given: argparse.Namespace, data: TrainingData, fitted: Fitted, ev
         metrics=evaluation.summary(),
         options=json.loads(without_credentials(json.dumps(options, default=str))),
         versions=package_versions(_PACKAGES),
+        augmented_rows=len(data.rows.train) - images.counts()["train"],
     )
 
 
 def data_text(data: TrainingData) -> str:
     """Returns what is printed before the training."""
     images = data.images
-    counts = ", ".join(f"{name} {count:,}" for name, count in images.counts().items())
+    counts = ", ".join(
+        f"{part.word} {_images_text(images.counts()[part.word], len(data.rows.of(part)))}" for part in PARTS
+    )
     how = "streamed" if data.rows.streamed else "in memory"
     lines = [
         f"{len(images.labels.classes)} classes ({images.labels.kind}), split by {images.split_by}: {counts}.",
@@ -94,6 +97,10 @@ def metrics_text(metrics: PartMetrics) -> str:
     return (
         f"accuracy {metrics.accuracy:.4f}   AUC {auc}   log loss {metrics.log_loss:.4f}   ({metrics.images:,} images)"
     )
+
+
+def _images_text(images: int, rows: int) -> str:
+    return f"{images:,} ({rows:,} rows)" if rows > images else f"{images:,}"
 
 
 def _size(size: int) -> str:

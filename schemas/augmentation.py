@@ -1,9 +1,12 @@
-"""`Augmentation`: within which ranges copies of a picture are turned, moved, sheared, zoomed and mirrored."""
+"""`Augmentation`: within which ranges copies of a picture are turned, moved, sheared, zoomed and mirrored.
+
+`AugmentedRows` says besides how many of them have features.
+"""
 
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, Self
 
 from schemas.errors import InvalidSpec
 
@@ -56,10 +59,35 @@ class Augmentation:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "Augmentation":
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Reads what `to_dict` wrote."""
         return cls(**fields)
 
     def to_json(self) -> str:
         """Returns the ranges as one line of JSON."""
         return json.dumps(self.to_dict(), sort_keys=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentedRows(Augmentation):
+    """The further rows of a store's training images: how many, and the ranges of their pictures.
+
+    Attributes:
+        rows: Rows of each training image besides that of the picture itself; at least 1.
+    """
+
+    rows: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks all of it.
+
+        Raises:
+            InvalidSpec: If a range or the number of rows cannot be.
+        """
+        super().__post_init__()
+        if self.rows < 1:
+            raise InvalidSpec(f"The rows of the augmentation are {self.rows}; a training image has at least 1.")
+
+
+# What a store without an augmentation says when it is compared with one.
+NO_ROWS: Final[Mapping[str, Any]] = {"rows": 0}

@@ -45,6 +45,7 @@ class ModelCard:
         metrics: Accuracy, AUC and log loss by part, as in `metrics.json`.
         options: The command's options, credentials taken out.
         versions: Versions by package.
+        augmented_rows: Rows that were trained on besides one an image: of random copies of pictures.
     """
 
     model_id: str
@@ -71,6 +72,7 @@ class ModelCard:
     metrics: Mapping[str, float | None]
     options: Mapping[str, Any]
     versions: Mapping[str, str]
+    augmented_rows: int = 0
 
     @property
     def fingerprint(self) -> str:

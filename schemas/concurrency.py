@@ -113,7 +113,7 @@ def without_committed(
         marked = dataclasses.replace(fragment, supersedes=fragment.supersedes or found[fragment.path].older)
         if not len(keys):
             yield marked
-        elif len(keys) < fragment.rows:
+        elif len(keys) < fragment.images:
             yield keep_rows(table_uri, marked, run_id, _without_keys(keys))
 
 

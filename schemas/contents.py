@@ -1,7 +1,8 @@
 """Known contents: where the features of a file's bytes are, so that the same bytes go through the conv base once.
 
-An index of all images of a store takes 16 bytes an image: the first 64 bits of a SHA-256, and the file and row of its
-features. The whole hash is compared when the features are read.
+An index of a store takes 16 bytes a row: the first 64 bits of a SHA-256, and the file and row of its features. The
+whole hash is compared when the features are read. Random copies of pictures depend on nothing but the bytes and the
+number of the copy (`transforms/augmenting.py`), so they are found by both.
 """
 
 import dataclasses
@@ -17,12 +18,16 @@ from deltalake import DeltaTable
 
 from schemas.errors import RunFailed
 from schemas.storage import file_system, join
+from schemas.tables import AUGMENTATION, has_augmentations
 
 # 160 MB of index, and some seconds to read the hashes.
-MOST_IMAGES: Final = 10_000_000
+MOST_ROWS: Final = 10_000_000
 
 _KEY_DIGITS: Final = 16
 _ROW_BITS: Final = 32
+
+# Odd, so that no two copies of a picture have one key: 2⁶⁴ divided by the golden ratio (Knuth's multiplicative hash).
+_AUGMENTATION_STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +58,19 @@ class KnownContents:
     def __len__(self) -> int:
         return sum(len(keys) for keys, _ in self._runs)
 
-    def add(self, file_uri: str, sha256s: pa.Array | Sequence[str]) -> None:
+    def add(
+        self, file_uri: str, sha256s: pa.Array | Sequence[str], augmentations: pa.Array | Sequence[int] | None = None
+    ) -> None:
         """Adds the rows of a Parquet file.
 
         Args:
             file_uri: The file.
             sha256s: The hash of each of its rows, in hex, in their order.
+            augmentations: The number of the copy that each row is; 0 for all unless given.
         """
         keys = _keys(sha256s)
+        if augmentations is not None:
+            keys ^= np.asarray(augmentations).astype(np.uint64) * _AUGMENTATION_STEP
         with self._lock:
             self._file_uris.append(file_uri)
             places = np.arange(len(keys)) + (len(self._file_uris) - 1 << _ROW_BITS)
@@ -69,9 +79,9 @@ class KnownContents:
                 (keys, places), (more_keys, more_places) = self._runs.pop(), self._runs.pop()
                 self._runs.append(_sorted(np.concatenate([keys, more_keys]), np.concatenate([places, more_places])))
 
-    def find(self, sha256: str) -> Place | None:
-        """Returns where the features of an image are, or None if they are not known."""
-        key = np.uint64(int(sha256[:_KEY_DIGITS], 16))
+    def find(self, sha256: str, augmentation: int = 0) -> Place | None:
+        """Returns where the features of an image or of its random copy are, or None if they are not known."""
+        (key,) = _keys([sha256]) ^ np.array([augmentation], np.uint64) * _AUGMENTATION_STEP
         with self._lock:
             for keys, places in self._runs:
                 index = int(keys.searchsorted(key))
@@ -93,22 +103,24 @@ def _sorted(keys: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return keys[order], places[order]
 
 
-def read_known_contents(table: DeltaTable, table_uri: str, most_images: int = MOST_IMAGES) -> KnownContents:
+def read_known_contents(table: DeltaTable, table_uri: str, most_rows: int = MOST_ROWS) -> KnownContents:
     """Reads the index of a snapshot of `features`.
 
     Args:
         table: The snapshot.
         table_uri: Its folder.
-        most_images: The most images that are indexed; beyond them, those of the oldest files are not known.
+        most_rows: The most rows that are indexed; beyond them, those of the oldest files are not known.
     """
     known = KnownContents()
+    columns = ["sha256", *([AUGMENTATION] if has_augmentations(pa.schema(table.schema())) else [])]
     files = pa.table(table.get_add_actions(flatten=True))
     for path in files.sort_by([("modification_time", "descending")])["path"].to_pylist():
-        if len(known) >= most_images:
+        if len(known) >= most_rows:
             break
         fs, file_path = file_system(join(table_uri, path))
         with fs.open(file_path, "rb") as file:
-            known.add(join(table_uri, path), pq.read_table(file, columns=["sha256"]).column(0).combine_chunks())
+            rows = pq.read_table(file, columns=columns).combine_chunks()
+        known.add(join(table_uri, path), *(rows[name].combine_chunks() for name in columns))
     return known
 
 

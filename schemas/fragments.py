@@ -8,14 +8,18 @@ from types import TracebackType
 from typing import Final, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.errors import FailureCode
 from schemas.statistics import FileStatistics
 from schemas.storage import file_system, join
-from schemas.tables import feature_shape
+from schemas.tables import AUGMENTATION, feature_shape, has_augmentations
 
 ROW_GROUP_BYTES: Final = 16 * 2**20
+
+# Fields that a description lacks which is older than they are.
+_ADDED_LATER: Final = frozenset({"augmented"})
 
 
 class TableName(enum.StrEnum):
@@ -42,6 +46,7 @@ class Fragment:
         failures_by_code: For `failures`, how many rows it holds of each code.
         adopted: Whether a run that was killed had computed its rows.
         reused: Whether its rows hold features that were computed for other images of the same bytes.
+        augmented: Of its rows, those of random copies of pictures. All rows of an image are in one fragment.
     """
 
     table: TableName
@@ -53,6 +58,12 @@ class Fragment:
     failures_by_code: tuple[tuple[FailureCode, int], ...] = ()
     adopted: bool = False
     reused: bool = False
+    augmented: int = 0
+
+    @property
+    def images(self) -> int:
+        """Its images."""
+        return self.rows - self.augmented
 
     @property
     def uri_range(self) -> tuple[str, str]:
@@ -72,7 +83,9 @@ class Fragment:
             ValueError: If the text is cut off or no description.
         """
         fields = json.loads(text)
-        if not isinstance(fields, dict) or fields.keys() != {field.name for field in dataclasses.fields(cls)}:
+        if not isinstance(fields, dict) or _ADDED_LATER.union(fields) != {
+            field.name for field in dataclasses.fields(cls)
+        }:
             raise ValueError("This is no description of a fragment.")
         by_code = tuple((FailureCode.from_code(code), count) for code, count in fields["failures_by_code"])
         return cls(**{**fields, "table": TableName(fields["table"]), "failures_by_code": by_code})
@@ -109,6 +122,8 @@ class FragmentWriter:
         self._pending_bytes = 0
         self._statistics = FileStatistics(schema)
         self._codes: collections.Counter[str] = collections.Counter()
+        self._has_augmentations = has_augmentations(schema)
+        self._augmented = 0
 
     def __enter__(self) -> Self:
         return self
@@ -126,6 +141,8 @@ class FragmentWriter:
         self._statistics.add(batch)
         if self._table == TableName.FAILURES:
             self._codes.update(batch.column("code").to_pylist())
+        if self._has_augmentations:
+            self._augmented += pc.sum(pc.greater(batch.column(AUGMENTATION), 0)).as_py()
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
         if self._pending_bytes >= ROW_GROUP_BYTES:
@@ -141,6 +158,7 @@ class FragmentWriter:
             statistics=self._statistics.to_json(),
             supersedes=supersedes,
             failures_by_code=tuple((FailureCode.from_code(code), count) for code, count in self._codes.items()),
+            augmented=self._augmented,
         )
 
     def _flush(self) -> None:

@@ -88,4 +88,5 @@ def keep_rows(table_uri: str, fragment: Fragment, run_id: str, keep: Keep) -> Fr
         size=rest.size,
         statistics=rest.statistics,
         failures_by_code=rest.failures_by_code,
+        augmented=rest.augmented,
     )

@@ -99,12 +99,13 @@ class Totals:
     """What fragments hold; sums with `+`.
 
     Attributes:
-        extracted: Rows of `features`.
-        reused: Of these, rows that took the features of another image of the same bytes.
-        adopted: Of these, rows that a run that was killed had computed.
-        failed: Rows of `failures`.
-        failures_by_code: Rows of `failures` by code, the most frequent first.
+        extracted: Images in `features`.
+        reused: Of these, images that took the features of another one of the same bytes.
+        adopted: Of these, images that a run that was killed had computed.
+        failed: Images in `failures`.
+        failures_by_code: Images in `failures` by code, the most frequent first.
         feature_bytes: Bytes of the files of `features`.
+        augmented: Rows of `features` besides one an image.
     """
 
     extracted: int = 0
@@ -113,6 +114,7 @@ class Totals:
     failed: int = 0
     failures_by_code: Mapping[str, int] = dataclasses.field(default_factory=dict)
     feature_bytes: int = 0
+    augmented: int = 0
 
     @classmethod
     def of(cls, fragments: Iterable[Fragment]) -> "Totals":
@@ -122,9 +124,9 @@ class Totals:
     @classmethod
     def _of_one(cls, fragment: Fragment) -> "Totals":
         if fragment.table == TableName.FEATURES:
-            adopted = fragment.rows if fragment.adopted else 0
-            reused = fragment.rows if fragment.reused else 0
-            return cls(fragment.rows, reused, adopted, feature_bytes=fragment.size)
+            adopted = fragment.images if fragment.adopted else 0
+            reused = fragment.images if fragment.reused else 0
+            return cls(fragment.images, reused, adopted, feature_bytes=fragment.size, augmented=fragment.augmented)
         return cls(failed=fragment.rows, failures_by_code={str(code): n for code, n in fragment.failures_by_code})
 
     def __add__(self, other: "Totals") -> "Totals":
@@ -135,11 +137,12 @@ class Totals:
             self.failed + other.failed,
             dict((Counter(self.failures_by_code) + Counter(other.failures_by_code)).most_common()),
             self.feature_bytes + other.feature_bytes,
+            self.augmented + other.augmented,
         )
 
     @property
-    def rows(self) -> int:
-        """Rows of both tables."""
+    def images(self) -> int:
+        """Images in both tables."""
         return self.extracted + self.failed
 
     def to_json(self) -> str:
@@ -168,6 +171,7 @@ class RunOutcome:
         failures_by_code: How many failures there were of each code.
         feature_bytes: Bytes of the Parquet files added to `features`.
         table_version: The version of `features` after the run; None if it was not committed.
+        augmented: Rows added to `features` besides one an image.
         measures: What the work cost, where it was measured.
     """
 
@@ -182,6 +186,7 @@ class RunOutcome:
     failures_by_code: Mapping[str, int]
     feature_bytes: int
     table_version: int | None
+    augmented: int = 0
     measures: Measures | None = None
 
     @property
@@ -211,6 +216,7 @@ def outcome_of(
         failures_by_code=totals.failures_by_code,
         feature_bytes=totals.feature_bytes,
         table_version=table_version,
+        augmented=totals.augmented,
     )
 
 
@@ -226,6 +232,7 @@ def run_row(run: Run, outcome: RunOutcome, spec: FeatureSpec) -> pa.Table:
         "ended_at": outcome.ended_at,
         **dataclasses.asdict(outcome.counts),
         "extracted": outcome.extracted,
+        "augmented": outcome.augmented,
         "reused": outcome.reused,
         "adopted": outcome.adopted,
         "failed": outcome.failed,

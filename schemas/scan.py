@@ -70,6 +70,10 @@ class Scan:
         """Returns the row groups of the whole snapshot, none of them read yet, in the order of the other endings."""
         return [group for file in self._dataset.get_fragments() for group in file.split_by_row_group()]
 
+    def count(self) -> int:
+        """Returns the number of rows."""
+        return int(self._dataset.count_rows(filter=self._filter))
+
     def to_arrow(self) -> pa.Table:
         """Returns the rows as an Arrow table."""
         table: pa.Table = self._dataset.to_table(columns=self._columns, filter=self._filter)

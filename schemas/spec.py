@@ -1,6 +1,8 @@
 """`FeatureSpec`: everything that decides the value of a feature, and the fingerprint of it.
 
-Limits such as `max_pixels` are no part of it: they decide which images have features, not what the features are.
+Limits such as `max_pixels` are no part of it: they decide which images have features, not what the features are. The
+augmentation is part of the spec and not of the fingerprint: it decides which rows there are besides those of the
+pictures themselves, and these do not depend on it.
 """
 
 import dataclasses
@@ -10,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+from schemas.augmentation import NO_ROWS, AugmentedRows
 from schemas.errors import InvalidSpec
 
 NO_WEIGHTS: Final = "none"
@@ -30,7 +33,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "exif_orientation": EXIF_ORIENTATIONS,
     "decode": DECODINGS,
 }
-_NOT_IN_FINGERPRINT: Final = frozenset({"weights", "feature_shapes"})
+_NOT_IN_FINGERPRINT: Final = frozenset({"weights", "feature_shapes", "augmentation"})
 # Fields that came after stores had been made: with these values a spec has the fingerprint that it had without them.
 _ADDED_LATER: Final[Mapping[str, object]] = {"decode": "exact"}
 
@@ -65,6 +68,8 @@ class FeatureSpec:
         decode: `"exact"` decodes every pixel, as Keras does; `"scaled"` lets the JPEG decoder itself scale large JPEGs
             down, and takes all other pictures as `"exact"` does.
         feature_shapes: The shape of one feature of each layer, in the order of `layers`.
+        augmentation: The further rows of training images; None where each image has one row. No part of the
+            fingerprint.
     """
 
     conv_base: str
@@ -80,6 +85,7 @@ class FeatureSpec:
     exif_orientation: str = "apply"
     decode: str = "exact"
     feature_shapes: tuple[Shape, ...] = ()
+    augmentation: AugmentedRows | None = None
 
     def __post_init__(self) -> None:
         """Checks what can be checked without Keras.
@@ -136,8 +142,18 @@ class FeatureSpec:
 
     @property
     def bytes_per_image(self) -> int:
-        """The bytes of the features of one image before compression (float32)."""
+        """The bytes of the features of one picture before compression (float32)."""
         return 4 * sum(math.prod(shape) for shape in self.feature_shapes)
+
+    @property
+    def rows_per_training_image(self) -> int:
+        """The rows of an image that is trained on; all others have one."""
+        return 1 + (self.augmentation.rows if self.augmentation else 0)
+
+    @property
+    def augmentation_fields(self) -> Mapping[str, Any]:
+        """The augmentation as `differences` takes it; no rows where there is none."""
+        return self.augmentation.to_dict() if self.augmentation else NO_ROWS
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON values."""
@@ -155,6 +171,8 @@ class FeatureSpec:
         fields["input_shape"] = tuple(fields["input_shape"]) if fields["input_shape"] else None
         fields["layers"] = tuple(fields["layers"])
         fields["feature_shapes"] = tuple(tuple(shape) for shape in fields["feature_shapes"])
+        augmentation = fields.get("augmentation")
+        fields["augmentation"] = AugmentedRows.from_dict(augmentation) if augmentation else None
         return cls(**fields)
 
     def differences(self, asked: Mapping[str, object]) -> list[str]:
@@ -162,7 +180,8 @@ class FeatureSpec:
 
         Args:
             asked: Values by field name; fields that are not asked for are not compared. Where a `weights_sha256` is
-                asked for, it decides over `weights`.
+                asked for, it decides over `weights`. An `augmentation` is a mapping of those of its own fields that are
+                asked for.
 
         Returns:
             One phrase a differing field, such as `"pooling is avg in the store, max was asked"`.
@@ -170,11 +189,22 @@ class FeatureSpec:
         compared = dict(asked)
         if compared.get("weights_sha256") is not None:
             compared.pop("weights", None)
-        return [
-            f"{name} is {_words(getattr(self, name))} in the store, {_words(value)} was asked"
-            for name, value in compared.items()
-            if value is not None and value != getattr(self, name)
+        augmentation = compared.pop("augmentation", None)
+        asked_rows = augmentation if isinstance(augmentation, Mapping) else {}
+        pairs = [(name, getattr(self, name), value) for name, value in compared.items()]
+        pairs += [
+            (augmentation_option(name), value, asked_rows.get(name)) for name, value in self.augmentation_fields.items()
         ]
+        return [
+            f"{name} is {_words(own)} in the store, {_words(value)} was asked"
+            for name, own, value in pairs
+            if value is not None and value != own
+        ]
+
+
+def augmentation_option(name: str) -> str:
+    """Returns the option of a field of the augmentation, without its dashes."""
+    return "augment" if name == "rows" else f"augment_{name}"
 
 
 def _words(value: object) -> str:

@@ -1,6 +1,6 @@
 """`FeatureStore`: the folder that `--output` names, with three Delta tables and the conv base that made them.
 
-    <store>/features/                    one row an image
+    <store>/features/                    one row an image, and one a random copy of it where there are any
     <store>/failures/                    one row an image that could not be processed
     <store>/runs/                        one row a run
     <store>/conv_bases/<fingerprint>/    the published conv base
@@ -26,7 +26,7 @@ from schemas.runs import Run, RunOutcome, run_row
 from schemas.scan import Scan, Where
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
-from schemas.tables import FAILURES, RUNS, carried_fields, features_schema
+from schemas.tables import AUGMENTATION, FAILURES, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
 _SINGLE_WRITER_PROPERTY: Final = "convbase.single_writer"
@@ -96,6 +96,7 @@ class FeatureStore:
         store = cls.open(canonical)
         if store.spec.fingerprint != spec.fingerprint:
             store.refuse_other_spec(spec.to_dict())
+        store.refuse_other_spec({"augmentation": spec.augmentation_fields})
         return store
 
     def refuse_other_spec(self, asked: Mapping[str, object]) -> None:
@@ -138,6 +139,11 @@ class FeatureStore:
     ) -> Scan:
         """Prepares a scan of `features`; see `Scan` for its endings and arguments."""
         return Scan(self.features(table_version), columns, where)
+
+    def scan_images(self, columns: Sequence[str] | None = None, *, table_version: int | None = None) -> Scan:
+        """Prepares a scan of `features` without the rows of random copies, so that each image has one row."""
+        images = [(AUGMENTATION, "=", 0)] if self.spec.augmentation else None
+        return self.scan(columns, images, table_version=table_version)
 
     def carry(self, carried: Iterable[pa.Field]) -> None:
         """Adds columns that a manifest carries along to `features`, where it lacks them.

@@ -13,6 +13,8 @@ from schemas.spec import FeatureSpec, Shape
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 FLOATS: Final = pa.list_(pa.field("element", pa.float32(), nullable=False))
 
+AUGMENTATION: Final = "augmentation"
+
 _COMMENT: Final = b"comment"
 _SHAPE: Final = b"shape"
 
@@ -35,6 +37,9 @@ _FEATURES_HEAD: Final = (
     commented_field("width", pa.int32(), "pixels of the picture as decoded and turned upright"),
     commented_field("height", pa.int32(), "pixels of the picture as decoded and turned upright"),
     commented_field("sha256", pa.string(), "SHA-256 of the image file's bytes, in hex"),
+)
+_AUGMENTATION_FIELD: Final = commented_field(
+    AUGMENTATION, pa.int32(), "0 for the picture itself, else the number of its random copy; only with --augment"
 )
 _FEATURES_TAIL: Final = (
     _RUN_ID,
@@ -67,6 +72,7 @@ RUNS: Final = pa.schema(
         commented_field("listed", pa.int64(), "images in the input, each (uri, version) once"),
         commented_field("skipped", pa.int64(), "of these, images that the store knew already"),
         commented_field("extracted", pa.int64(), "of these, images that got features"),
+        commented_field("augmented", pa.int64(), "further rows, of random copies of pictures", nullable=True),
         commented_field("reused", pa.int64(), "of the extracted, images that took the features of the same bytes"),
         commented_field("failed", pa.int64(), "of these, images that could not be processed"),
         commented_field("adopted", pa.int64(), "of these, images that a killed run had computed", nullable=True),
@@ -102,7 +108,8 @@ _RESERVED: Final = frozenset(field.name for field in (*_FEATURES_HEAD, *_FEATURE
 def features_schema(spec: FeatureSpec, carried: Iterable[pa.Field] = ()) -> pa.Schema:
     """Returns the schema of `features`: one non-null `list<float>` column a layer, further manifest columns after it.
 
-    The shape of a feature stands in the metadata of its column, as JSON under `shape`.
+    The shape of a feature stands in the metadata of its column, as JSON under `shape`. Only where training images have
+    further rows is there a column `augmentation`: without it, every row is that of a picture itself.
 
     Args:
         spec: A resolved spec.
@@ -112,8 +119,15 @@ def features_schema(spec: FeatureSpec, carried: Iterable[pa.Field] = ()) -> pa.S
         InvalidSpec: If a carried column has the name of another column.
     """
     layers = [layer_field(name, shape) for name, shape in spec.shape_by_layer.items()]
-    check_carried(spec.layers, carried)
-    return pa.schema([*_FEATURES_HEAD, *layers, *carried_fields(carried), *_FEATURES_TAIL])
+    augmentation = [_AUGMENTATION_FIELD] if spec.augmentation else []
+    check_carried([field.name for field in (*augmentation, *layers)], carried)
+    return pa.schema([*_FEATURES_HEAD, *augmentation, *layers, *carried_fields(carried), *_FEATURES_TAIL])
+
+
+def has_augmentations(schema: pa.Schema) -> bool:
+    """Whether an image may have several rows; a manifest's column of the same name is nullable, this one is not."""
+    index = schema.get_field_index(AUGMENTATION)
+    return index >= 0 and not schema.field(index).nullable
 
 
 def carried_fields(carried: Iterable[pa.Field]) -> list[pa.Field]:
@@ -123,13 +137,18 @@ def carried_fields(carried: Iterable[pa.Field]) -> list[pa.Field]:
     ]
 
 
-def check_carried(layers: Iterable[str], carried: Iterable[pa.Field]) -> None:
+def check_carried(own: Iterable[str], carried: Iterable[pa.Field]) -> None:
     """Refuses carried columns whose names are taken.
 
+    Args:
+        own: Columns that the store has besides those of every store.
+        carried: Fields of the columns that a manifest carries along.
+
     Raises:
-        InvalidSpec: If a carried column has the name of a column of `features` or of a layer.
+        InvalidSpec: If a carried column has the name of a column of `features`.
     """
-    taken = [field.name for field in carried if field.name in _RESERVED or field.name in set(layers)]
+    reserved = _RESERVED.union(own)
+    taken = [field.name for field in carried if field.name in reserved]
     if taken:
         raise InvalidSpec(f"The manifest's column '{taken[0]}' has the name of a column of the store; rename it.")
 

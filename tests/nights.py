@@ -36,6 +36,7 @@ from transforms.extraction import Extraction, extract_shard, known_contents
 from transforms.metering import Meter
 from transforms.planning import RetryFailures, Snapshot, full_shards, known_images, new_images
 from transforms.sources import LeftAside, ListingRules, Source, SourceKind, list_source
+from transforms.splitting import trains_by_default
 from transforms.workers import Worker
 
 SIDE = 4
@@ -121,10 +122,10 @@ class World:
         engine: What computes features.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, spec: FeatureSpec = SPEC) -> None:
         self.pictures = folder / "pictures"
         self.pictures.mkdir()
-        self.store = FeatureStore.create(str(folder / "a store #1"), SPEC)
+        self.store = FeatureStore.create(str(folder / "a store #1"), spec)
         self.engine = MeanColours()
         self._worker = Worker(self.engine, threads=1)
         self._clock = 1_700_000_000
@@ -167,7 +168,7 @@ class World:
     def compute(self, night: Night, shard: pa.RecordBatch) -> list[Fragment]:
         """Writes the fragments of a shard, and no receipts."""
         extraction = Extraction(
-            store_uri=self.store.uri, spec=SPEC, schema=pa.schema(self.store.features().schema()),
+            store_uri=self.store.uri, spec=self.store.spec, schema=pa.schema(self.store.features().schema()),
             run_id=night.run.run_id, ds=night.run.ds, engine=EngineName.OPENVINO, batch_size=2, formats=FORMATS,
             max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES,
         )  # fmt: skip
@@ -199,10 +200,20 @@ class World:
         return self.commit(self.work(self.plan()))
 
     def rows(self, table_version: int | None = None) -> dict[str, tuple[str, int]]:
-        """Returns version and colour by name; every image is there once."""
-        rows = self.store.scan(["uri", "version", "colour"], table_version=table_version).to_arrow().to_pylist()
+        """Returns version and colour by name; every image is there once, with all rows that it is to have."""
+        rows = self.store.scan(table_version=table_version).to_arrow().to_pylist()
         found = {Path(row["uri"]).name: (row["version"], row["colour"]) for row in rows}
-        assert len(found) == len(rows), "an image is in the table twice"
+        whole = self.store.spec.rows_per_training_image
+        expected = [
+            (name, index)
+            for name, sha256 in {Path(row["uri"]).name: row["sha256"] for row in rows}.items()
+            for index in range(whole if trains_by_default(None, sha256) else 1)
+        ]
+        there = [(Path(row["uri"]).name, row.get("augmentation", 0)) for row in rows]
+        assert sorted(there) == sorted(expected), "an image is in the table twice, or not with all of its rows"
+        assert all((row["version"], row["colour"]) == found[Path(row["uri"]).name] for row in rows), (
+            "rows of two nights"
+        )
         assert all(colour == [colour[0], colour[0] // 2, 1] for _, colour in found.values()), "features of two pictures"
         return {name: (version, int(colour[0])) for name, (version, colour) in found.items()}
 

@@ -65,5 +65,5 @@ def test_the_newest_files_of_a_store_are_indexed_first(tmp_path: Path) -> None:
     store = FeatureStore.open(f"{tmp_path}/store")
     every = read_known_contents(store.features(), f"{store.uri}/features")
     assert all(every.find(each) for night in hashes for each in night)
-    newest = read_known_contents(store.features(), f"{store.uri}/features", most_images=4)
+    newest = read_known_contents(store.features(), f"{store.uri}/features", most_rows=4)
     assert [bool(newest.find(night[0])) for night in hashes] == [False, False, True]

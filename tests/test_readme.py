@@ -11,6 +11,7 @@ import pytest
 
 from pipelines import backfill, extract, predict, train
 from pipelines.command_line import markdown_table
+from schemas.augmentation import AugmentedRows
 from schemas.errors import FailureCode
 from schemas.predictions import PREDICTIONS
 from schemas.spec import FeatureSpec
@@ -19,8 +20,9 @@ from tests.conftest import REPOSITORY, Run
 
 README = REPOSITORY / "README.md"
 SPEC = FeatureSpec(
-    "VGG16", weights_sha256="0", input_shape=(150, 150, 3), layers=("block5_pool",), feature_shapes=((512,),)
-)
+    "VGG16", weights_sha256="0", input_shape=(150, 150, 3), layers=("block5_pool",), feature_shapes=((512,),),
+    augmentation=AugmentedRows(),
+)  # fmt: skip
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

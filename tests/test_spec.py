@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from schemas.augmentation import AugmentedRows
 from schemas.errors import InvalidSpec
 from schemas.spec import FeatureSpec
 
@@ -30,21 +31,25 @@ OTHER_VALUES = {
     "exif_orientation": "ignore",
     "decode": "scaled",
 }
-SAME_FEATURES = {"weights": "file:///copy-of-vgg16.h5"}
+SAME_FEATURES = {"weights": "file:///copy-of-vgg16.h5", "augmentation": AugmentedRows(rows=3)}
 
 
-def test_a_spec_survives_json() -> None:
-    assert FeatureSpec.from_json(RESOLVED.to_json()) == RESOLVED
+@pytest.mark.parametrize("augmentation", [None, AugmentedRows(rows=3, rotation=15.0, seed=7)])
+def test_a_spec_survives_json(augmentation: AugmentedRows | None) -> None:
+    spec = dataclasses.replace(RESOLVED, augmentation=augmentation)
+    assert FeatureSpec.from_json(spec.to_json()) == spec
 
 
 def test_the_fingerprint_is_stable_over_releases() -> None:
     assert RESOLVED.fingerprint == "4130898fc1e7cb9b"
 
 
-def test_a_spec_from_before_there_was_decode_is_read_with_its_fingerprint() -> None:
+@pytest.mark.parametrize("field", ["decode", "augmentation"])
+def test_a_spec_from_before_there_was_a_field_is_read_with_its_fingerprint(field: str) -> None:
     fields = RESOLVED.to_dict()
-    assert fields.pop("decode") == "exact"
-    assert FeatureSpec.from_json(json.dumps(fields)).fingerprint == "4130898fc1e7cb9b"
+    assert fields.pop(field) in {"exact", None}
+    read = FeatureSpec.from_json(json.dumps(fields))
+    assert (read, read.fingerprint) == (RESOLVED, "4130898fc1e7cb9b")
 
 
 @pytest.mark.parametrize("field", OTHER_VALUES)
@@ -53,7 +58,7 @@ def test_the_fingerprint_changes_with_what_decides_a_feature(field: str) -> None
 
 
 @pytest.mark.parametrize("field", SAME_FEATURES)
-def test_the_fingerprint_ignores_where_the_same_weights_came_from(field: str) -> None:
+def test_the_fingerprint_ignores_what_does_not_change_the_feature_of_a_picture(field: str) -> None:
     assert dataclasses.replace(RESOLVED, **{field: SAME_FEATURES[field]}).fingerprint == RESOLVED.fingerprint
 
 
@@ -91,6 +96,30 @@ def test_differences_name_the_fields() -> None:
         "pooling is none in the store, max was asked",
         "layers is block3_pool,block5_pool in the store, block5_pool was asked",
     ]
+
+
+AUGMENTED = dataclasses.replace(RESOLVED, augmentation=AugmentedRows(rows=3, zoom=0.1))
+
+
+@pytest.mark.parametrize(
+    ("spec", "asked", "differences"),
+    [
+        (AUGMENTED, {"rows": 3}, []),
+        (AUGMENTED, {"rows": 3, "zoom": 0.1}, []),
+        (AUGMENTED, {"rows": 0}, ["augment is 3 in the store, 0 was asked"]),
+        (
+            AUGMENTED,
+            {"rows": 2, "zoom": 0.2},
+            ["augment is 3 in the store, 2 was asked", "augment_zoom is 0.1 in the store, 0.2 was asked"],
+        ),
+        (RESOLVED, {"rows": 0}, []),
+        (RESOLVED, {"rows": 2, "zoom": 0.2}, ["augment is 0 in the store, 2 was asked"]),
+    ],
+)
+def test_augmentations_are_compared_by_what_is_asked(
+    spec: FeatureSpec, asked: dict[str, object], differences: list[str]
+) -> None:
+    assert sorted(spec.differences({"augmentation": asked})) == differences
 
 
 def test_weights_are_compared_by_their_bytes() -> None:

@@ -15,16 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import CommitFailedError
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from schemas import delta
+from schemas.augmentation import AugmentedRows
 from schemas.compaction import compact
 from schemas.fragments import TableName
 from schemas.restoration import restore
 from schemas.takedowns import take_down
 from schemas.vacuum import find_waste, remove_waste
-from tests.nights import BAD, Killed, Night, World, at_write
+from tests.nights import BAD, SPEC, Killed, Night, World, at_write
 
 ACCIDENTS = ("none", "killed", "storage at fault", "answer lost", "overtaken", "overtaken")
 UPKEEP = ("take down", "compact", "restore", "vacuum")
@@ -55,14 +57,20 @@ class OpenNight:
 
 
 class Nights(RuleBasedStateMachine):
-    """The store, and the dictionaries that it has to agree with."""
+    """The store, and the dictionaries that it has to agree with.
+
+    Attributes:
+        spec: The spec of the store.
+    """
+
+    spec = SPEC
 
     def __init__(self) -> None:
         super().__init__()
         self._patch = mock.patch.object(delta, "_FIRST_PAUSE_SECONDS", 0.0)
         self._patch.start()
         self._folder = tempfile.TemporaryDirectory()
-        self.world = World(Path(self._folder.name))
+        self.world = World(Path(self._folder.name), self.spec)
         self.files: Rows = {}
         self.rows: Rows = {}
         self.failures: set[tuple[str, str]] = set()
@@ -299,4 +307,12 @@ def _raising(error: BaseException) -> Callable[[], None]:
     return moment
 
 
+class AugmentedNights(Nights):
+    """The same with a store in which images have further rows: the model knows of images alone."""
+
+    spec = dataclasses.replace(SPEC, augmentation=AugmentedRows(rows=2))
+
+
 TestNights = Nights.TestCase
+TestAugmentedNights = AugmentedNights.TestCase
+TestAugmentedNights.settings = settings(max_examples=10)

@@ -168,7 +168,7 @@ def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     features, classes = clusters((50, 50), features=4)
     features[7, 2] = np.nan
     store = store_of_features(tmp_path / "store", features, label=[PETS[index] for index in classes])
-    with pytest.raises(ConvbaseError, match=r"1 of 100 images have NaN or infinite features .*: file:///image-7"):
+    with pytest.raises(ConvbaseError, match=r"1 of 100 rows have NaN or infinite features .*: file:///image-7"):
         train_command.main([f"--features={store.uri}", f"--output={tmp_path}/model"])
 
 

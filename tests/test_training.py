@@ -228,7 +228,7 @@ def test_features_that_are_not_finite_are_refused_with_their_number_and_place(tm
     with pytest.raises(InvalidFeatures) as caught:
         read(store)
     assert str(caught.value) == (
-        "3 of 39 images have NaN or infinite features in the column 'features': "
+        "3 of 39 rows have NaN or infinite features in the column 'features': "
         "file:///image-3, file:///image-5, file:///image-6."
     )
 

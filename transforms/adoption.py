@@ -108,7 +108,7 @@ def adopt(store_uri: str, run_id: str, described: str, wanted: Iterable[pa.Recor
     fragment = Fragment.from_json(described)
     refs = pa.Table.from_batches([batch.select(["uri", SUPERSEDES]) for batch in wanted])
     supersedes = bool(pc.any(refs[SUPERSEDES]).as_py())
-    if refs.num_rows < fragment.rows:
+    if refs.num_rows < fragment.images:
         uris = refs["uri"].combine_chunks()
         table_uri = join(store_uri, fragment.table)
         fragment = keep_rows(table_uri, fragment, run_id, lambda rows: pc.is_in(rows.column("uri"), value_set=uris))

@@ -70,14 +70,14 @@ def _commit(snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: I
         for name in (TableName.FAILURES, TableName.FEATURES)
     }
     totals = sum((commit.totals for commit in committed.values()), Totals())
-    counts += InputCounts(skipped=counts.planned - totals.rows)
+    counts += InputCounts(skipped=counts.planned - totals.images)
     return outcome_of(totals, counts, table_version=committed[TableName.FEATURES].version)
 
 
 def _verdict(totals: Totals, counts: InputCounts, max_failure_ratio: float) -> tuple[RunState, str | None]:
     """Says what is to become of a run, and why it is not committed if it is not."""
     planned, remaining = counts.planned, counts.remaining
-    if totals.rows + remaining != planned:
+    if totals.images + remaining != planned:
         return RunState.FAILED, (
             f"{planned} images were to be processed, {totals.extracted} were extracted, {totals.failed} failed and "
             f"{remaining} were left; nothing was committed."
@@ -87,10 +87,10 @@ def _verdict(totals: Totals, counts: InputCounts, max_failure_ratio: float) -> t
             f"The time was up with {remaining:,} of {planned:,} images left; nothing is committed yet, and the next "
             "run goes on from there."
         )
-    if totals.failed > max_failure_ratio * totals.rows:
+    if totals.failed > max_failure_ratio * totals.images:
         codes = ", ".join(f"{count} {code}" for code, count in totals.failures_by_code.items())
         return RunState.FAILED, (
-            f"{totals.failed} of {planned} images failed ({totals.failed / totals.rows:.1%}; {codes}), more than "
+            f"{totals.failed} of {planned} images failed ({totals.failed / totals.images:.1%}; {codes}), more than "
             f"--max_failure_ratio={max_failure_ratio:g} allows; nothing was committed."
         )
     return RunState.COMPLETE, None

@@ -39,8 +39,8 @@ CACHE_VARIABLE: Final = "CONVBASE_CACHE"
 # Every base of `keras.applications` but the very largest, several times over; those not used for longest go first.
 MOST_BYTES: Final = 4 * 10**9
 
-# What decides how pictures become pixels, and where weights came from, is not built into a base.
-_NOT_BUILT_IN: Final = frozenset({"weights", "interpolation", "exif_orientation", "decode"})
+# What decides which pixels there are, and where weights came from, is not built into a base.
+_NOT_BUILT_IN: Final = frozenset({"weights", "interpolation", "exif_orientation", "decode", "augmentation"})
 _RESOLVED: Final = ("weights_sha256", "input_shape", "layers", "feature_shapes")
 _BUILT_WITH: Final = ("keras", "numpy", "openvino")
 

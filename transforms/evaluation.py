@@ -74,17 +74,19 @@ class Evaluation:
 
 
 def evaluate(fitted: Fitted, data: TrainingData) -> Evaluation:
-    """Judges a trained head on every part.
+    """Judges a trained head on every part, by the images themselves: random copies that it trained on do not count.
 
-    The scores of one part are held at once: four bytes an image and class, even where features are streamed.
+    The scores of one part are held at once: four bytes a row and class, even where features are streamed.
     """
     rows, images = data.rows, data.images
     labels = images.labels
     judged = Part.TEST if len(rows.test) else Part.VALIDATION
     by_part: dict[Part, PartMetrics | None] = {}
     for part in PARTS:
-        targets = images.targets[rows.of(part).numbers]
-        scores = labels.scores(predict_part(fitted.head, rows.of(part)))
+        numbers = rows.of(part).numbers
+        judged_rows = images.are_images[numbers]
+        targets = images.targets[numbers[judged_rows]]
+        scores = labels.scores(predict_part(fitted.head, rows.of(part))[judged_rows])
         by_part[part] = part_metrics(labels, targets, scores)
         if part == judged:
             judged_targets, judged_scores = targets, scores

@@ -24,7 +24,8 @@ from schemas.images import SUPERSEDES
 from schemas.spec import FeatureSpec
 from schemas.storage import join
 from schemas.store import FeatureStore
-from schemas.tables import FAILURES
+from schemas.tables import AUGMENTATION, FAILURES
+from transforms.augmented_images import AugmentedImages
 from transforms.copies import Copies, Copy, read_copies
 from transforms.decoding import DecodingRules
 from transforms.engines import Engine, EngineName, Features
@@ -138,15 +139,26 @@ def extract_shard(
 
     Returns:
         At most one fragment of `features` with what was computed, one with what was known already, and one of
-        `failures`, complete on storage, every ref a row in one of them.
+        `failures`, complete on storage, every ref in one of them: with a row, and in `features` with those of its
+        random copies.
 
     Raises:
         OSError: If the store cannot be written, or the machine is at its limit.
         MemoryError: If there is too little memory.
     """
     bad: list[BadImage] = []
-    copies = Copies(known)
-    batches = load_batches(shard, extraction.loading_rules, worker.pools, bad, meter, is_wanted=copies.is_new)
+    augmentation = extraction.spec.augmentation
+    augmented_images = AugmentedImages(augmentation, shard.column("split")) if augmentation else None
+    copies = Copies(known, augmented_images)
+    batches = load_batches(
+        shard,
+        extraction.loading_rules,
+        worker.pools,
+        bad,
+        meter,
+        is_wanted=copies.is_new,
+        augmented_images=augmented_images,
+    )
     fragments = []
     inferred = infer_batches(batches, worker.engine, meter)
     first = next(inferred, None)
@@ -186,12 +198,14 @@ def _write_computed(
 ) -> Fragment:
     path = extraction.new_path()
     sha256s: list[str] = []
+    augmentations: list[int] = []
     with _features_writer(path, extraction) as writer:
         for pictures, features in _gathered(inferred):
             columns = {
                 "width": pa.array([loaded.picture.width for loaded in pictures], pa.int32()),
                 "height": pa.array([loaded.picture.height for loaded in pictures], pa.int32()),
                 "sha256": pa.array([loaded.sha256 for loaded in pictures]),
+                **_augmentation_column([loaded.augmentation for loaded in pictures], extraction),
                 **{
                     layer: as_lists(floats, extraction.file_schema.field(layer).type)
                     for layer, floats in zip(extraction.spec.layers, features, strict=True)
@@ -199,9 +213,10 @@ def _write_computed(
             }
             writer.write(_feature_rows(shard, [loaded.row for loaded in pictures], columns, extraction))
             sha256s += [loaded.sha256 for loaded in pictures]
-            PROGRESS.add(extracted=len(pictures))
+            augmentations += [loaded.augmentation for loaded in pictures]
+            PROGRESS.add(extracted=sum(loaded.augmentation == 0 for loaded in pictures))
     if known is not None:
-        known.add(join(extraction.table_uri(TableName.FEATURES), path), sha256s)
+        known.add(join(extraction.table_uri(TableName.FEATURES), path), sha256s, augmentations)
     return writer.fragment(supersedes=_supersedes(shard))
 
 
@@ -225,14 +240,19 @@ def _write_copied(
     shard: pa.RecordBatch, copied: Sequence[Copy], extraction: Extraction, known: KnownContents
 ) -> Fragment:
     sha256_by_row = {copy.row: copy.sha256 for copy in copied}
-    names = ["width", "height", *extraction.spec.layers]
+    names = ["width", "height", *extraction.spec.layers, *_augmentation_column([], extraction)]
     with _features_writer(extraction.new_path(), extraction) as writer:
         for rows, table in read_copies(copied, known, names):
             columns = {name: table[name].combine_chunks() for name in names}
             columns["sha256"] = pa.array([sha256_by_row[row] for row in rows])
             writer.write(_feature_rows(shard, rows, columns, extraction))
-            PROGRESS.add(extracted=len(rows))
+    PROGRESS.add(extracted=len(copied))
     return dataclasses.replace(writer.fragment(supersedes=_supersedes(shard)), reused=True)
+
+
+def _augmentation_column(augmentations: list[int], extraction: Extraction) -> dict[str, pa.Array]:
+    """Returns the column `augmentation`, where the store has it."""
+    return {AUGMENTATION: pa.array(augmentations, pa.int32())} if extraction.spec.augmentation else {}
 
 
 def _features_writer(path: str, extraction: Extraction) -> FragmentWriter:

@@ -93,7 +93,7 @@ class PartRows:
         """Yields the part once, in batches of `batch_size`, of which only the last may be smaller.
 
         Args:
-            batch_size: Images a batch.
+            batch_size: Rows a batch.
             shuffling: Where the order comes from; the table's order where it is None.
 
         Yields:
@@ -224,6 +224,6 @@ def _refuse_bad(rows: FeatureRows, bad: np.ndarray, parts: np.ndarray) -> None:
     uris = rows.uris(bad[:_URIS_TOLD])
     further = f" and {len(bad) - len(uris):,} more" if len(bad) > len(uris) else ""
     raise InvalidFeatures(
-        f"{len(bad):,} of {np.count_nonzero(parts != Part.LEFT_OUT):,} images have NaN or infinite features in the "
+        f"{len(bad):,} of {np.count_nonzero(parts != Part.LEFT_OUT):,} rows have NaN or infinite features in the "
         f"column '{rows.column}': {', '.join(uris)}{further}."
     )

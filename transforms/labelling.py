@@ -1,6 +1,7 @@
 """Labelling: the target and the part of every image of a table, from its columns or from a file of labels.
 
-Only codes are kept, five bytes an image: nothing here grows with the length of a URI.
+Only codes are kept, six bytes a row: nothing here grows with the length of a URI. An image has one row, or further ones
+of random copies of its picture. These train, and neither validate nor test: an image's rows are never on two sides.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from schemas.errors import InvalidLabels, first_line, nearest_names
 from schemas.labels import UNLABELLED, LabelKind, LabelSet
 from schemas.scan import Scan
 from schemas.storage import canonical_uri, file_system
+from schemas.tables import AUGMENTATION, has_augmentations
 from transforms.manifests import canonical_uris
 from transforms.splitting import PARTS, Part, SplitFractions, parts_by_column, parts_by_hash
 
@@ -57,26 +59,34 @@ class LabelledImages:
     Attributes:
         labels: The classes.
         targets: int32 [n], or int8 [n, classes] for multi-label; see `LabelSet.targets`.
-        parts: uint8 [n] of `Part`; `LEFT_OUT` for rows without a label or a part.
+        parts: uint8 [n] of `Part`; `LEFT_OUT` for rows without a label or a part, and for random copies of what does
+            not train.
+        are_images: bool [n], whether a row is that of an image itself, and not of a random copy.
         split_by: What decided the parts.
-        unlabelled: Rows without a label.
-        unsplit: Rows with a label and without a part.
+        unlabelled: Images without a label.
+        unsplit: Images with a label and without a part.
     """
 
     labels: LabelSet
     targets: np.ndarray
     parts: np.ndarray
+    are_images: np.ndarray
     split_by: SplitBy
     unlabelled: int
     unsplit: int
 
     def counts(self) -> dict[str, int]:
         """Returns the images by part."""
-        return {part.word: int(np.count_nonzero(self.parts == part)) for part in PARTS}
+        return {part.word: int(np.count_nonzero(self.images_of(part))) for part in PARTS}
+
+    def images_of(self, part: Part) -> np.ndarray:
+        """Returns bool [n], whether a row is that of an image of a part, and not of a random copy."""
+        images: np.ndarray = self.are_images & (self.parts == part)
+        return images
 
     def class_counts(self, part: Part) -> np.ndarray:
         """Returns int64 [classes], the images of a part by class."""
-        targets = self.targets[self.parts == part]
+        targets = self.targets[self.images_of(part)]
         if self.labels.kind == LabelKind.MULTI_LABEL:
             counts: np.ndarray = targets.sum(axis=0, dtype=np.int64)
             return counts
@@ -112,7 +122,8 @@ def read_labelled_images(
     """Reads the labels and parts of all images of a snapshot, a batch at a time.
 
     Args:
-        scan: A scan of `uri`, `sha256`, `split` and, where there is no file, the labels' column.
+        scan: A scan of `uri`, `sha256`, `split`, `augmentation` where the table has it, and the labels' column where
+            there is no file.
         column: The column of the labels, where there is no file.
         split_by: What decides the part of an image; `AUTO` takes the column where any labelled image has a split.
         fractions: The shares of a split by hash.
@@ -131,14 +142,16 @@ def read_labelled_images(
         split_by == SplitBy.AUTO and bool((columns.by_column[labelled] != Part.LEFT_OUT).any())
     )
     parts = (columns.by_column if by_column else columns.by_hash).copy()
-    unsplit = int(np.count_nonzero(labelled & (parts == Part.LEFT_OUT)))
-    parts[~labelled] = Part.LEFT_OUT
+    are_images = columns.are_images
+    unsplit = int(np.count_nonzero(are_images & labelled & (parts == Part.LEFT_OUT)))
+    parts[~labelled | (~are_images & (parts != Part.TRAIN))] = Part.LEFT_OUT
     return LabelledImages(
         labels=labels,
         targets=targets,
         parts=parts,
+        are_images=are_images,
         split_by=SplitBy.COLUMN if by_column else SplitBy.HASH,
-        unlabelled=int(np.count_nonzero(~labelled)),
+        unlabelled=int(np.count_nonzero(are_images & ~labelled)),
         unsplit=unsplit,
     )
 
@@ -148,19 +161,23 @@ class _Columns:
     labels: pa.ChunkedArray
     by_column: np.ndarray
     by_hash: np.ndarray
+    are_images: np.ndarray
 
 
 def _read_columns(scan: Scan, column: str | None, fractions: SplitFractions, file: LabelFile | None) -> _Columns:
     labels, by_column, by_hash = [], [np.empty(0, np.uint8)], [np.empty(0, np.uint8)]
+    are_images = [np.empty(0, bool)]
+    augmented = has_augmentations(scan.schema)
     kind = file.labels.type if file else scan.schema.field(column).type
     for batch in scan.to_batches():
         values = file.labels_of(batch.column("uri")) if file else batch.column(column)
         labels.append(values if pa.types.is_list(kind) else values.cast(pa.string()).dictionary_encode())
         by_column.append(parts_by_column(batch.column("split")))
         by_hash.append(parts_by_hash(batch.column("sha256"), fractions))
+        are_images.append(batch.column(AUGMENTATION).to_numpy() == 0 if augmented else np.ones(batch.num_rows, bool))
     encoded = kind if pa.types.is_list(kind) else pa.dictionary(pa.int32(), pa.string())
     chunks = pa.chunked_array(labels, encoded)
-    return _Columns(chunks, np.concatenate(by_column), np.concatenate(by_hash))
+    return _Columns(chunks, *(np.concatenate(found) for found in (by_column, by_hash, are_images)))
 
 
 def read_label_file(uri: str, column: str = LABEL) -> LabelFile:

@@ -15,8 +15,11 @@ from typing import Final, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from schemas.augmentation import Augmentation
 from schemas.errors import ImageError
 from schemas.images import ImageRef, image_refs
+from transforms.augmented_images import AugmentedImages
+from transforms.augmenting import augmented
 from transforms.decoding import DecodingRules, Picture, decode_image
 from transforms.fetching import fetch_image
 from transforms.metering import Meter
@@ -66,11 +69,13 @@ class LoadedPicture:
         row: The row of the shard that it is.
         picture: The picture.
         sha256: SHA-256 of the file's bytes, in hex.
+        augmentation: 0 for the picture itself, else the number of its random copy.
     """
 
     row: int
     picture: Picture
     sha256: str
+    augmentation: int = 0
 
 
 @dataclasses.dataclass
@@ -135,10 +140,12 @@ def load_batches(
     meter: Meter,
     *,
     is_wanted: Callable[[ImageFile], bool] = lambda _: True,
+    augmented_images: AugmentedImages | None = None,
 ) -> Iterator[Batch]:
     """Loads the images of a shard, ahead of whoever takes the batches.
 
-    At most `FETCH_THREADS` files, and two batches and a picture a thread, are held besides the batch that is filled.
+    At most `FETCH_THREADS` files, and two batches and as many pictures, are held besides the batch that is filled;
+    where images are augmented, as many pictures again.
 
     Args:
         shard: Refs.
@@ -147,6 +154,7 @@ def load_batches(
         bad: Where the images that are no picture are put.
         meter: Measures bytes and decoding.
         is_wanted: Is asked once for each file, in the order of the shard; a file that is not wanted is not decoded.
+        augmented_images: The images whose random copies follow them, if there are any.
 
     Yields:
         Batches in the order of the shard.
@@ -155,7 +163,11 @@ def load_batches(
     decode = functools.partial(_decode, rules=rules.decoding, meter=meter)
     files = bounded_map(pools.fetching, fetch, enumerate(image_refs(shard)), FETCH_THREADS)
     wanted = (file for file in files if isinstance(file, BadImage) or is_wanted(file))
-    loaded = bounded_map(pools.decoding, decode, wanted, 2 * rules.batch_size + FETCH_THREADS)
+    ahead = 2 * rules.batch_size + FETCH_THREADS
+    loaded = bounded_map(pools.decoding, decode, wanted, ahead)
+    if augmented_images is not None:
+        augment = functools.partial(_augment, augmentation=augmented_images.augmentation, meter=meter)
+        loaded = bounded_map(pools.decoding, augment, _each_row(loaded, augmented_images), ahead)
     yield from _batched(loaded, rules, bad)
 
 
@@ -177,6 +189,27 @@ def _decode(file: ImageFile | BadImage, rules: DecodingRules, meter: Meter) -> L
             return LoadedPicture(file.row, decode_image(file.data, rules), file.sha256)
     except ImageError as error:
         return BadImage(file.row, error, file.sha256)
+
+
+def _each_row(
+    loaded: Iterable[LoadedPicture | BadImage], augmented_images: AugmentedImages
+) -> Iterator[tuple[LoadedPicture | BadImage, int]]:
+    for outcome in loaded:
+        rows = 1 if isinstance(outcome, BadImage) else augmented_images.rows_of(outcome.row, outcome.sha256)
+        for index in range(rows):
+            yield outcome, index
+
+
+def _augment(
+    numbered: tuple[LoadedPicture | BadImage, int], augmentation: Augmentation, meter: Meter
+) -> LoadedPicture | BadImage:
+    loaded, index = numbered
+    if isinstance(loaded, BadImage) or index == 0:
+        return loaded
+    with meter.augmenting():
+        pixels = augmented(loaded.picture.pixels, augmentation, loaded.sha256, index)
+    picture = dataclasses.replace(loaded.picture, pixels=pixels)
+    return dataclasses.replace(loaded, picture=picture, augmentation=index)
 
 
 def _batched(loaded: Iterable[LoadedPicture | BadImage], rules: LoadingRules, bad: list[BadImage]) -> Iterator[Batch]:

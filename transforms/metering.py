@@ -42,6 +42,14 @@ class Meter:
                 self._decoded += 1
                 self._decode_seconds += time.perf_counter() - started
 
+    @contextmanager
+    def augmenting(self) -> Iterator[None]:
+        """Counts the time meanwhile, in which a random copy of a picture is made, to that of decoding."""
+        started = time.perf_counter()
+        yield
+        with self._lock:
+            self._decode_seconds += time.perf_counter() - started
+
     def inferring(self, batch: "Future[Features]") -> None:
         """Counts a batch that was just submitted, and the time until it is done."""
         submitted = time.perf_counter()

@@ -95,7 +95,8 @@ def known_images(snapshot: Snapshot, retry: RetryFailures) -> Iterator[pa.Record
     """
     key = ["uri", "version"]
     yield from _taken_down(snapshot)
-    yield from _marked(Scan(snapshot.store.features(snapshot.features_version), key), has_features=True)
+    images = snapshot.store.scan_images(key, table_version=snapshot.features_version)
+    yield from _marked(images, has_features=True)
     if retry == RetryFailures.ALL:
         return
     permanent = [("permanent", "=", True)] if retry == RetryFailures.TRANSIENT else None

@@ -20,7 +20,7 @@ from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.labels import LabelSet
 from schemas.predictions import PREDICTIONS, STRINGS, PredictionTables
 from schemas.storage import file_system, join
-from schemas.tables import FLOATS, TIMESTAMP
+from schemas.tables import AUGMENTATION, FLOATS, TIMESTAMP, has_augmentations
 from transforms.engines import Engine
 from transforms.extraction import Extraction, as_lists, infer_batches, write_failures
 from transforms.loading import BadImage, load_batches
@@ -99,6 +99,8 @@ def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction,
 def predict_file(file: FeatureFile, engine: Engine, prediction: Prediction) -> list[Fragment]:
     """Predicts the classes of the images of a feature file from their features, and writes them.
 
+    Rows of random copies of pictures are left out.
+
     Args:
         file: The file.
         engine: Runs features to probabilities on batches of `extraction.batch_size`.
@@ -125,9 +127,14 @@ def _read_features(file: FeatureFile, prediction: Prediction) -> Iterator[pa.Rec
     with fs.open(path, "rb") as opened:
         parquet = pq.ParquetFile(opened)
         wanted = {"uri", "version", "split", prediction.layer, prediction.label_column}
+        several = has_augmentations(parquet.schema_arrow)
+        wanted |= {AUGMENTATION} if several else set()
         # A file may be older than a column of its table.
         columns = [name for name in parquet.schema_arrow.names if name in wanted]
-        yield from parquet.iter_batches(prediction.extraction.batch_size, columns=columns)
+        for rows in parquet.iter_batches(prediction.extraction.batch_size, columns=columns):
+            images = rows.filter(pc.equal(rows.column(AUGMENTATION), 0)) if several else rows
+            if images.num_rows:
+                yield images
 
 
 def _true_labels(rows: pa.RecordBatch, column: str) -> pa.Array:

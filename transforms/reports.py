@@ -234,6 +234,7 @@ def card_lines(card: ModelCard) -> list[tuple[str, str]]:
         ("layer", f"{card.layer} {list(card.feature_shape)}, pooling {spec.pooling}"),
         ("labels", f"from {card.labels_from}"),
         ("split", f"by {card.split_by}: " + _pairs(card.images)),
+        *([("augmented rows", f"{card.augmented_rows:,} of the training part")] if card.augmented_rows else []),
         ("left out", _pairs(card.left_out)),
         ("recipe", json.dumps(dict(card.recipe))),
         ("batch size, learning rate", f"{card.batch_size}, {card.learning_rate:.3g}"),

@@ -77,6 +77,18 @@ def parts_by_hash(sha256: pa.Array, fractions: SplitFractions) -> np.ndarray:
     return parts
 
 
+def trains_by_default(split: str | None, sha256: str) -> bool:
+    """Whether an image is in the training part where nothing else is said.
+
+    Args:
+        split: Its value in the column `split`, if it has one; else it is split by hash, with the default fractions.
+        sha256: SHA-256 of its bytes in hex.
+    """
+    if split is not None:
+        return split == Part.TRAIN.word
+    return bool(parts_by_hash(pa.array([sha256]), SplitFractions())[0] == Part.TRAIN)
+
+
 def parts_by_column(split: pa.Array) -> np.ndarray:
     """Reads the column `split`.
 

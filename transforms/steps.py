@@ -96,8 +96,8 @@ class _ExtractShard(beam.DoFn):
             Metrics.counter(METRICS, "fragment_bytes").inc(fragment.size)
             if fragment.table == TableName.FEATURES:
                 leave_receipt(given.store_uri, given.run_id, fragment)
-                Metrics.counter(METRICS, "images_extracted").inc(fragment.rows)
-                Metrics.counter(METRICS, "images_reused").inc(fragment.rows if fragment.reused else 0)
+                Metrics.counter(METRICS, "images_extracted").inc(fragment.images)
+                Metrics.counter(METRICS, "images_reused").inc(fragment.images if fragment.reused else 0)
             for code, rows in fragment.failures_by_code:
                 Metrics.counter(METRICS, f"images_failed_{code}").inc(rows)
             yield fragment
@@ -134,8 +134,8 @@ class AdoptFinished(beam.PTransform):
 
     def _adopt(self, described: str, wanted: Iterable[pa.RecordBatch]) -> Fragment:
         fragment = adopt(self._store_uri, self._run_id, described, wanted)
-        PROGRESS.add(extracted=fragment.rows)
-        Metrics.counter(METRICS, "images_adopted").inc(fragment.rows)
+        PROGRESS.add(extracted=fragment.images)
+        Metrics.counter(METRICS, "images_adopted").inc(fragment.images)
         return fragment
 
 

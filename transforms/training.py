@@ -120,10 +120,10 @@ def predict_part(head: "keras.Model", part: PartRows) -> np.ndarray:
 
 
 def class_weights(recipe: Recipe, images: LabelledImages) -> np.ndarray | None:
-    """Returns float32 [classes], the weight of an image by its class, or None where all weigh the same.
+    """Returns float32 [classes], the weight of a row by its class, or None where all weigh the same.
 
-    `balanced` is n / (classes · n of the class), as in scikit-learn; `LabelledImages.check` has seen to it that no
-    class is without images.
+    `balanced` is n / (classes · n of the class), as in scikit-learn, in rows, of which images may have several;
+    `LabelledImages.check` has seen to it that no class is without images.
 
     Raises:
         InvalidRecipe: If images are to be weighted that have several labels, and so no class of their own.
@@ -132,7 +132,7 @@ def class_weights(recipe: Recipe, images: LabelledImages) -> np.ndarray | None:
         return None
     if images.labels.kind == LabelKind.MULTI_LABEL:
         raise InvalidRecipe("--class_weight=balanced weighs images by their class, and these have several labels each.")
-    counts = images.class_counts(Part.TRAIN)
+    counts = np.bincount(images.targets[images.parts == Part.TRAIN], minlength=len(images.labels.classes))
     weights: np.ndarray = (counts.sum() / (len(counts) * counts)).astype(np.float32)
     return weights
 

@@ -71,5 +71,5 @@ class TrainingData:
     @property
     def feature_bytes(self) -> int:
         """The bytes of the features of all parts."""
-        images = len(self.rows.train) + len(self.rows.validation) + len(self.rows.test)
-        return images * self.rows.train.rows.row_bytes
+        rows = len(self.rows.train) + len(self.rows.validation) + len(self.rows.test)
+        return rows * self.rows.train.rows.row_bytes
