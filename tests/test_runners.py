@@ -17,7 +17,7 @@ from schemas.errors import UsageError
 from schemas.measures import Measures
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, Run, extract, write_pictures
-from tests.portable import prism_binary, prism_server, worker_pool
+from tests.portable import flink_server, job_server_jar, prism_binary, prism_server, worker_pool
 
 IMAGES = 24
 OF_THE_RUN = ("run_id", "extracted_at")
@@ -71,7 +71,17 @@ def prism_with_a_worker_pool() -> Iterator[tuple[str, ...]]:
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("runner", [several_processes, prism, prism_with_a_worker_pool])
+@contextmanager
+def flink() -> Iterator[tuple[str, ...]]:
+    yield "--runner=FlinkRunner", f"--flink_job_server_jar={job_server_jar('flink')}", "--parallelism=2"
+
+
+@contextmanager
+def spark() -> Iterator[tuple[str, ...]]:
+    yield "--runner=SparkRunner", f"--spark_job_server_jar={job_server_jar('spark')}", "--spark_master_url=local[2]"
+
+
+@pytest.mark.parametrize("runner", [several_processes, prism, prism_with_a_worker_pool, flink, spark])
 def test_the_table_is_that_of_the_direct_runner(
     runner: Callable[[], AbstractContextManager[tuple[str, ...]]],
     pictures: Path,
@@ -90,7 +100,7 @@ def test_the_table_is_that_of_the_direct_runner(
     assert table(tmp_path / "store").equals(expected)
     loads = measures(tmp_path / "store", summary["run_id"]).loads
     assert loads
-    assert set(loads.values()) == {1}
+    assert set(loads.values()) == {1}, "one base a process"
 
 
 def test_many_threads_and_bundles_load_one_base(tmp_path: Path) -> None:
@@ -107,10 +117,31 @@ def test_many_threads_and_bundles_load_one_base(tmp_path: Path) -> None:
     assert found.bytes_read == sum(file.stat().st_size for file in (tmp_path / "pictures").iterdir())
 
 
-def test_prism_is_never_downloaded(tmp_path: Path) -> None:
-    for option in ((), (f"--prism_location={tmp_path}/absent",), ("--prism_location=https://example.com/prism.zip",)):
-        with pytest.raises(UsageError, match="PrismRunner needs --prism_location=FILE"):
-            extract_command.main(["--runner=prism", *option])
+@pytest.mark.slow
+def test_flink_loses_a_worker_and_no_row(pictures: Path, expected: pa.Table, run: Run, tmp_path: Path) -> None:
+    with flink_server() as jobs, worker_pool(dies_once=tmp_path / "died") as workers:
+        finished = run(
+            "extract", f"--input={pictures}", f"--output={tmp_path}/store", "--shard_size=4", *SMALL_BASE,
+            "--runner=FlinkRunner", f"--job_endpoint={jobs}", "--environment_type=EXTERNAL",
+            f"--environment_config={workers}",
+        )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "died").exists()
+    assert table(tmp_path / "store").equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("runner", "option"),
+    [
+        ("PrismRunner", "--prism_location"),
+        ("FlinkRunner", "--flink_job_server_jar"),
+        ("SparkRunner", "--spark_job_server_jar"),
+    ],
+)
+def test_nothing_is_downloaded_at_run_time(runner: str, option: str, tmp_path: Path) -> None:
+    for given in ((), (f"{option}={tmp_path}/absent",), (f"{option}=https://example.com/program",)):
+        with pytest.raises(UsageError, match=f"{runner} needs {option}=FILE"):
+            extract_command.main([f"--runner={runner.lower().removesuffix('runner')}", *given])
 
 
 @pytest.mark.parametrize("name", ["DirectRunner", "directrunner", "direct"])
