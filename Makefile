@@ -9,8 +9,8 @@ BENCH  := .venv-bench
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fake-gcs-server prism bench lint types format readme template pin-images image \
-	lock clean
+.PHONY: help demo test fake-gcs-server prism flink spark flink-test bench lint types format readme template \
+	pin-images image lock lock-job-servers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,24 @@ fake-gcs-server: $(TOOLS)/fake-gcs-server  ## build the GCS server that some tes
 
 $(TOOLS)/fake-gcs-server:
 	GOBIN=$(TOOLS) go install github.com/fsouza/fake-gcs-server@v1.56.1
+
+# Beam's job servers, of its plain artifacts and their dependencies, all of them locked by hash. The version is the
+# newest at which all of them are to be had; FLINK_JAR may name one that Beam has released as a single jar.
+JOB_SERVERS := infra/job-servers
+SERVED      := $(shell sed -nE 's/^ *<beam>([0-9.]+).*/\1/p' $(JOB_SERVERS)/pom.xml)
+FLINK_JAR   ?= $(TOOLS)/flink-$(SERVED)/job-server.jar
+
+flink: $(TOOLS)/flink-$(SERVED)/job-server.jar  ## make Beam's job server for Flink (needs Maven and Java 17)
+spark: $(TOOLS)/spark-$(SERVED)/job-server.jar  ## make Beam's job server for Spark (needs Maven and Java 17)
+
+$(TOOLS)/%-$(SERVED)/job-server.jar:
+	rm -rf $(@D)
+	mvn --quiet --batch-mode --file $(JOB_SERVERS)/$* package -Dfolder=$(@D).new
+	cd $(@D).new/lib && LC_ALL=C sha256sum *.jar | diff $(CURDIR)/$(JOB_SERVERS)/$*/jars.sha256 -
+	mv $(@D).new $(@D)
+
+flink-test: $(FLINK_JAR) $(VENV)/dev  ## run the tests on Flink, or on that of another FLINK_JAR
+	FLINK_JAR=$(FLINK_JAR) $(BIN)/python -m pytest tests/test_runners.py -k flink
 
 bench: $(BENCH)/bench  ## measure against peers, over IMAGES=FOLDER of JPEGs; further options in BENCH_OPTIONS (see tests/benchmarks)
 	$(BENCH)/bin/python -m tests.benchmarks $(if $(IMAGES),--images=$(IMAGES)) $(BENCH_OPTIONS)
@@ -79,6 +97,13 @@ lock:  ## compile the lock files anew from pyproject.toml (needs uv)
 		uv pip compile pyproject.toml $(LOCK) --extra bench -c /dev/stdin -o requirements-bench.lock
 	uv pip compile pyproject.toml $(LOCK) --extra dataflow -c requirements.lock -o requirements-dataflow.lock
 	uv pip compile pyproject.toml $(LOCK) --extra dataflow --extra gpu -c requirements-dataflow.lock -o requirements-gpu.lock
+
+lock-job-servers:  ## lock anew what the job servers are made of (needs Maven)
+	rm -rf $(TOOLS)/*.locked
+	for server in flink spark; do \
+		mvn --quiet --batch-mode --file $(JOB_SERVERS)/$$server package -Dfolder=$(TOOLS)/$$server.locked && \
+		(cd $(TOOLS)/$$server.locked/lib && LC_ALL=C sha256sum *.jar) > $(JOB_SERVERS)/$$server/jars.sha256 && \
+		rm -r $(TOOLS)/$$server.locked || exit 1; done
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	--extra s3 --extra gcs --extra azure

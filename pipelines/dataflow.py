@@ -1,11 +1,37 @@
-"""Dataflow: what a job there needs that its user need not say."""
+"""Dataflow: what a job there needs that its user need not say, and what it cannot do."""
 
-from typing import TYPE_CHECKING
+import argparse
+from typing import TYPE_CHECKING, Final
 
 from schemas.errors import UsageError
+from schemas.storage import is_local
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
+
+# Options of the commands that run a pipeline, and name places that its workers read or write.
+_PLACES: Final = ("output", "input", "features", "model")
+
+
+def refuse_local_places(given: argparse.Namespace) -> None:
+    """Refuses places on the disk of the launcher, which Dataflow's workers do not see.
+
+    Raises:
+        UsageError: If a place is local, or is not given: the defaults are.
+    """
+    for option in _PLACES:
+        place = getattr(given, option, None)
+        for uri in [place] if isinstance(place, str) else place or ():
+            if is_local(uri):
+                raise UsageError(
+                    f"--{option}={uri} is on this machine, whose disk Dataflow's workers do not see; name a place in a "
+                    "bucket, such as gs://bucket/folder."
+                )
+    if given.output is None or not (given.input or getattr(given, "features", None)):
+        raise UsageError(
+            "DataflowRunner needs --input and --output in a bucket, such as gs://bucket/folder: the places that are "
+            "taken without them are on this machine, whose disk Dataflow's workers do not see."
+        )
 
 
 def refuse_bare_dataflow(options: "PipelineOptions") -> None:

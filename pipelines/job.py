@@ -10,9 +10,9 @@ import pyarrow as pa
 from pipelines.dataflow import is_template
 from pipelines.preparation import new_run
 from pipelines.progress import shown_progress
+from pipelines.runner_errors import explained_failures
 from pipelines.runners import (
     beam_options,
-    explained_failures,
     find_runner,
     recorded_options,
     runner_name,

@@ -21,7 +21,8 @@ from pipelines.options import add_decoding_options, add_source_options
 from pipelines.prediction_summary import summary_text
 from pipelines.preparation import find_images, pinned_version
 from pipelines.progress import shown_progress
-from pipelines.runners import beam_options, explained_failures, find_runner, parse_command, threads_a_process
+from pipelines.runner_errors import explained_failures
+from pipelines.runners import beam_options, find_runner, parse_command, threads_a_process
 from pipelines.training_options import add_label_options
 from schemas.classifiers import Classifier
 from schemas.errors import SpecMismatch, UsageError, nearest_names

@@ -1,4 +1,4 @@
-"""Beam: its import, its options, its runners, and what its errors mean."""
+"""Beam: its import, its options and its runners."""
 
 import argparse
 import difflib
@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipelines.dataflow import refuse_bare_dataflow, set_dataflow_defaults
-from schemas.errors import RunFailed, UsageError
+from pipelines.dataflow import refuse_bare_dataflow, refuse_local_places, set_dataflow_defaults
+from schemas.errors import UsageError
 from transforms.cores import available_cores
 
 if TYPE_CHECKING:
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 
 DIRECT_RUNNER: Final = "DirectRunner"
 DATAFLOW_RUNNER: Final = "DataflowRunner"
-PRISM_RUNNER: Final = "PrismRunner"
+
+# What Beam would fetch from the internet at run time: the option that names it, and what it is.
+_DOWNLOADED: Final = {
+    "PrismRunner": ("prism_location", "Prism as `make prism`"),
+    "FlinkRunner": ("flink_job_server_jar", "Beam's job server for Flink as `make flink`"),
+    "SparkRunner": ("spark_job_server_jar", "Beam's job server for Spark as `make spark`"),
+}
 
 _KNOWN_WITHOUT_BEAM: Final = ([], [f"--runner={DIRECT_RUNNER}"], ["--runner", DIRECT_RUNNER])
 
-# Beam says where, at every level that an exception passes.
-_STEPS: Final = r"(?: \[while running '(?P<step>[^']*)'\])*$"
-_LAST_LINE: Final = re.compile(rf"^(?P<kind>[\w.]+)(?:: (?P<message>.*?))?{_STEPS}", re.S)
 _SECRET: Final = re.compile("secret|token|password|key|credential")
 
 
@@ -100,7 +103,7 @@ def parse_command(
     set_up_logging(given.log_level)
     if rest not in _KNOWN_WITHOUT_BEAM:
         refuse_unknown(rest, command)
-        refuse_unable_runner(beam_options(rest))
+        refuse_unable_runner(given, beam_options(rest))
     return given, rest
 
 
@@ -141,33 +144,39 @@ def beam_options(arguments: Sequence[str]) -> "PipelineOptions":
     return options
 
 
-def refuse_unable_runner(options: "PipelineOptions") -> None:
+def refuse_unable_runner(given: argparse.Namespace, options: "PipelineOptions") -> None:
     """Refuses a runner that lacks something without which it cannot work.
+
+    Args:
+        given: The command's own options.
+        options: Beam's.
 
     Raises:
         UsageError: If it does.
     """
-    if runner_name(options) == PRISM_RUNNER:
-        refuse_download_of_prism(options)
-    if runner_name(options) == DATAFLOW_RUNNER:
+    name = runner_name(options)
+    if name in _DOWNLOADED:
+        refuse_download(name, options)
+    if name == DATAFLOW_RUNNER:
         refuse_bare_dataflow(options)
+        refuse_local_places(given)
 
 
-def refuse_download_of_prism(options: "PipelineOptions") -> None:
-    """Refuses to let Beam download Prism.
+def refuse_download(runner: str, options: "PipelineOptions") -> None:
+    """Refuses to let Beam download a runner's program.
 
     Raises:
-        UsageError: If no Prism is given.
+        UsageError: If neither the program nor a server that runs already is given.
     """
-    from apache_beam.options.pipeline_options import PortableOptions, PrismRunnerOptions
+    from apache_beam.options.pipeline_options import PortableOptions
 
     if options.view_as(PortableOptions).job_endpoint:
         return
-    location = options.view_as(PrismRunnerOptions).prism_location
+    option, program = _DOWNLOADED[runner]
+    location = options.get_all_options()[option]
     if not location or not Path(location).is_file():
         raise UsageError(
-            f"{PRISM_RUNNER} needs --prism_location=FILE, Prism as `make prism` builds it; without such a file "
-            "Beam would download one."
+            f"{runner} needs --{option}=FILE, {program} builds it; without such a file Beam would download one."
         )
 
 
@@ -210,39 +219,3 @@ def threads_a_process(options: "PipelineOptions") -> int | None:
     if runner_name(options) != DIRECT_RUNNER or direct.direct_running_mode != "multi_processing":
         return None
     return max(1, available_cores() // (direct.direct_num_workers or available_cores()))
-
-
-@contextmanager
-def explained_failures() -> Iterator[None]:
-    """Turns what a runner raises for a failed pipeline into one sentence.
-
-    Raises:
-        RunFailed: For an exception in a worker, which runners raise as a `RuntimeError` with the traceback as its text,
-            or as it was, with the step in its text.
-    """
-    try:
-        yield
-    except RunFailed as error:
-        raise RunFailed(re.sub(_STEPS, "", str(error))) from error
-    except RuntimeError as error:
-        logging.getLogger(__name__).debug("The pipeline failed.", exc_info=True)
-        raise RunFailed(_sentence(str(error))) from error
-    except (OSError, MemoryError) as error:
-        # What a worker in this process raises with a single argument, Beam raises again as it was.
-        logging.getLogger(__name__).debug("The pipeline failed.", exc_info=True)
-        raise RunFailed(_sentence(f"{type(error).__name__}: {error}")) from error
-
-
-def _sentence(traceback: str) -> str:
-    last = traceback.strip().rpartition("\n")[2].strip()
-    found = _LAST_LINE.match(last)
-    if found is None:
-        return f"The run failed, and nothing of it is visible: {last}"
-    kind, message, step = found["kind"], found["message"] or "", found["step"]
-    if kind == f"{RunFailed.__module__}.{RunFailed.__qualname__}":
-        return message
-    where = f" in step {re.sub(r'-ptransform-[0-9]+$', '', step)}" if step else ""
-    return (
-        f"The run failed{where}, and nothing of it is visible: {kind.rpartition('.')[2]}: {message} "
-        "(--log_level=debug shows the traceback)."
-    )

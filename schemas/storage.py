@@ -41,6 +41,15 @@ def protocol_of(uri: str) -> str:
     return match[1].lower() if match else "file"
 
 
+def is_local(uri: str) -> bool:
+    """Whether a URI is on this machine's disk; of a chain its last link counts.
+
+    >>> is_local("photos/"), is_local("zip://*.jpg::file:///a.zip"), is_local("gs://bucket/a")
+    (True, True, False)
+    """
+    return protocol_of(uri.rpartition("::")[2] if _is_chained(uri) else uri) in {"file", "local"}
+
+
 def _is_chained(uri: str) -> bool:
     head, separator, _ = uri.partition("::")
     return bool(separator) and head.partition("://")[0] in _CHAIN_HEADS

@@ -1,15 +1,17 @@
 """Runners beyond this process: their job servers, and SDK workers in processes of their own.
 
-`make prism` builds Prism into the user's cache, outside the repository.
+`make prism flink spark` builds them into the user's cache, outside the repository.
 """
 
 import contextlib
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import apache_beam
@@ -20,6 +22,8 @@ from tests.conftest import REPOSITORY
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "convbase" / "bin"
 _PRISM = _CACHE / f"prism-{apache_beam.__version__}"
 _SECONDS_TO_START = 60
+_JOB_SERVERS = REPOSITORY / "infra" / "job-servers"
+_DYING_WORKERS = REPOSITORY / "tests" / "dying_workers"
 
 
 def prism_binary() -> Path:
@@ -27,6 +31,27 @@ def prism_binary() -> Path:
     if not _PRISM.exists():
         pytest.skip(f"needs {_PRISM}, which `make prism` builds with Go")
     return _PRISM
+
+
+def job_server_jar(name: str) -> Path:
+    """Beam's job server for Flink or Spark, or the one that FLINK_JAR or SPARK_JAR names."""
+    (version,) = re.findall(r"<beam>(.*)</beam>", Path(_JOB_SERVERS, "pom.xml").read_text())
+    jar = Path(os.environ.get(f"{name.upper()}_JAR") or _CACHE / f"{name}-{version}" / "job-server.jar")
+    if not jar.exists():
+        pytest.skip(f"needs {jar}, which `make {name}` makes with Maven")
+    if shutil.which("java") is None:
+        pytest.skip("needs Java")
+    return jar
+
+
+@contextlib.contextmanager
+def flink_server() -> Iterator[str]:
+    """Runs Beam's job server with a Flink in it that begins again what a lost worker did, and yields its endpoint."""
+    port = _free_port()
+    ports = (f"--job-port={port}", "--artifact-port=0", "--expansion-port=0")
+    flink = ("--flink-master=[local]", f"--flink-conf-dir={_JOB_SERVERS}/flink/conf")
+    with _running(["java", "-jar", str(job_server_jar("flink")), *flink, *ports], port):
+        yield f"localhost:{port}"
 
 
 @contextlib.contextmanager
@@ -38,12 +63,21 @@ def prism_server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def worker_pool() -> Iterator[str]:
-    """Runs a pool that starts an SDK worker in a process of its own wherever a job asks, and yields its endpoint."""
+def worker_pool(dies_once: Path | None = None) -> Iterator[str]:
+    """Runs a pool that starts an SDK worker in a process of its own wherever a job asks, and yields its endpoint.
+
+    Args:
+        dies_once: One of the workers is killed after its second shard, and makes this file.
+    """
     port = _free_port()
     command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    with _running(command, port):
+    with _running(command, port, dying(dies_once) if dies_once else {}):
         yield f"localhost:{port}"
+
+
+def dying(dies_once: Path) -> dict[str, str]:
+    """The environment in which one worker is killed after its second shard, and makes this file."""
+    return {"PYTHONPATH": f"{_DYING_WORKERS}{os.pathsep}{REPOSITORY}", "DIES_ONCE": str(dies_once)}
 
 
 def _free_port() -> int:
@@ -53,10 +87,10 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
+def _running(command: list[str], port: int, environment: Mapping[str, str] | None = None) -> Iterator[None]:
     # The pool starts whatever `python` the path names.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), **(environment or {})}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port, process)

@@ -13,9 +13,10 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from pipelines import extract as extract_command
 from pipelines import job as job_module
+from pipelines import runners
 from pipelines.job import Job, new_job, wire
 from pipelines.preparation import find_images
-from pipelines.runners import beam_options, parse_command
+from pipelines.runners import beam_options
 from schemas.errors import UsageError
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
@@ -68,11 +69,9 @@ def store(tmp_path: Path) -> Path:
 
 
 def a_job(store: Path, *options: str) -> Job:
-    given, rest = parse_command(
-        extract_command.parser(), [f"--input={store.parent}/pictures", f"--output={store}", *DATAFLOW, *options]
-    )
+    given = extract_command.parser().parse_args([f"--input={store.parent}/pictures", f"--output={store}"])
     sources, rules = find_images(given)
-    return new_job(given, sources, rules, FeatureStore.open(str(store)), rest)
+    return new_job(given, sources, rules, FeatureStore.open(str(store)), [*DATAFLOW, *options])
 
 
 def wired(job: Job) -> beam.Pipeline:
@@ -140,6 +139,24 @@ def test_a_job_whose_workers_would_lack_the_code_is_refused(spelling: str) -> No
         extract_command.main([f"--runner={spelling}", "--input=gs://bucket/images", "--output=gs://bucket/store"])
 
 
+@pytest.mark.parametrize(
+    ("places", "complaint"),
+    [
+        (("--input=gs://b/images", "--output=store"), "--output=store is on this machine"),
+        (("--input=gs://b/images", "--output=file:///data/store"), "--output=file:///data/store is on this machine"),
+        (("--input=photos/", "--output=gs://b/store"), "--input=photos/ is on this machine"),
+        (("--input=gs://b/1", "--input=zip://*.jpg::file:///a.zip", "--output=gs://b/store"), "--input=zip://"),
+        (("--input=gs://b/images",), "DataflowRunner needs --input and --output in a bucket"),
+        (("--output=gs://b/store",), "DataflowRunner needs --input and --output in a bucket"),
+    ],
+)  # fmt: skip
+def test_places_that_workers_do_not_see_are_refused(places: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        extract_command.main([*DATAFLOW, *places])
+    assert str(refused.value).startswith(complaint)
+    assert refused.value.exit_code == 2
+
+
 class Submitted(beam.runners.PipelineRunner):
     """Does with a job what Dataflow's runner does where there is a template's location: it writes it down."""
 
@@ -153,6 +170,7 @@ def test_a_template_is_written_and_not_waited_for(
     store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(job_module, "find_runner", lambda _: Submitted())
+    monkeypatch.setattr(runners, "refuse_local_places", lambda _: None)  # A folder stands for the bucket.
     arguments: Sequence[str] = [f"--input={store.parent}/pictures", f"--output={store}", "--runner=DataflowRunner"]
     assert extract_command.main([*arguments, "--template_location=gs://bucket/template"]) == 0
     assert "The job is written down as a template" in capsys.readouterr().out

@@ -17,10 +17,19 @@ from schemas.errors import UsageError
 from schemas.measures import Measures
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, Run, extract, write_pictures
-from tests.portable import prism_binary, prism_server, worker_pool
+from tests.portable import dying, flink_server, job_server_jar, prism_binary, prism_server, worker_pool
 
 IMAGES = 24
 OF_THE_RUN = ("run_id", "extracted_at")
+PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+
+
+def portable(jobs: str, workers: str) -> tuple[str, ...]:
+    """The options of a job server and a pool of workers."""
+    return (
+        "--runner=PortableRunner", f"--job_endpoint={jobs}", "--environment_type=EXTERNAL",
+        f"--environment_config={workers}",
+    )  # fmt: skip
 
 
 def table(store: object) -> pa.Table:
@@ -54,7 +63,7 @@ def expected(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Tab
 
 @contextmanager
 def several_processes() -> Iterator[tuple[str, ...]]:
-    yield "--direct_running_mode=multi_processing", "--direct_num_workers=2"
+    yield PROCESSES
 
 
 @contextmanager
@@ -65,13 +74,20 @@ def prism() -> Iterator[tuple[str, ...]]:
 @contextmanager
 def prism_with_a_worker_pool() -> Iterator[tuple[str, ...]]:
     with prism_server() as jobs, worker_pool() as workers:
-        yield (
-            "--runner=PortableRunner", f"--job_endpoint={jobs}",
-            "--environment_type=EXTERNAL", f"--environment_config={workers}",
-        )  # fmt: skip
+        yield portable(jobs, workers)
 
 
-@pytest.mark.parametrize("runner", [several_processes, prism, prism_with_a_worker_pool])
+@contextmanager
+def flink() -> Iterator[tuple[str, ...]]:
+    yield "--runner=FlinkRunner", f"--flink_job_server_jar={job_server_jar('flink')}", "--parallelism=2"
+
+
+@contextmanager
+def spark() -> Iterator[tuple[str, ...]]:
+    yield "--runner=SparkRunner", f"--spark_job_server_jar={job_server_jar('spark')}", "--spark_master_url=local[2]"
+
+
+@pytest.mark.parametrize("runner", [several_processes, prism, prism_with_a_worker_pool, flink, spark])
 def test_the_table_is_that_of_the_direct_runner(
     runner: Callable[[], AbstractContextManager[tuple[str, ...]]],
     pictures: Path,
@@ -90,7 +106,7 @@ def test_the_table_is_that_of_the_direct_runner(
     assert table(tmp_path / "store").equals(expected)
     loads = measures(tmp_path / "store", summary["run_id"]).loads
     assert loads
-    assert set(loads.values()) == {1}
+    assert set(loads.values()) == {1}, "one base a process"
 
 
 def test_many_threads_and_bundles_load_one_base(tmp_path: Path) -> None:
@@ -107,10 +123,54 @@ def test_many_threads_and_bundles_load_one_base(tmp_path: Path) -> None:
     assert found.bytes_read == sum(file.stat().st_size for file in (tmp_path / "pictures").iterdir())
 
 
-def test_prism_is_never_downloaded(tmp_path: Path) -> None:
-    for option in ((), (f"--prism_location={tmp_path}/absent",), ("--prism_location=https://example.com/prism.zip",)):
-        with pytest.raises(UsageError, match="PrismRunner needs --prism_location=FILE"):
-            extract_command.main(["--runner=prism", *option])
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_flink_loses_a_worker_and_no_row(pictures: Path, expected: pa.Table, run: Run, tmp_path: Path) -> None:
+    with flink_server() as jobs, worker_pool(dies_once=tmp_path / "died") as workers:
+        finished = run(
+            "extract", f"--input={pictures}", f"--output={tmp_path}/store", "--shard_size=4", *SMALL_BASE,
+            *portable(jobs, workers),
+        )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "died").exists()
+    assert table(tmp_path / "store").equals(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("runner", ["several processes", "prism"])
+def test_a_lost_worker_fails_the_run_and_the_next_one_goes_on(
+    runner: str, pictures: Path, expected: pa.Table, run: Run, tmp_path: Path
+) -> None:
+    """These two runners do not begin again what a lost worker did; they must not hang either."""
+    died, store = tmp_path / "died", tmp_path / "store"
+    job = (f"--input={pictures}", f"--output={store}", "--shard_size=4", *SMALL_BASE)
+    if runner == "prism":
+        with prism_server() as jobs, worker_pool(dies_once=died) as workers:
+            failed = run("extract", *job, *portable(jobs, workers))
+    else:
+        failed = run("extract", *job, *PROCESSES, **dying(died))
+    assert died.exists()
+    assert failed.returncode == 1
+    assert "error: The run failed, and nothing of it is visible" in failed.stderr
+    assert FeatureStore.open(str(store)).scan().to_arrow().num_rows == 0
+    summary = extract(*job)
+    assert summary["adopted"] >= 4
+    assert table(store).equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("runner", "option"),
+    [
+        ("PrismRunner", "--prism_location"),
+        ("FlinkRunner", "--flink_job_server_jar"),
+        ("SparkRunner", "--spark_job_server_jar"),
+    ],
+)
+def test_nothing_is_downloaded_at_run_time(runner: str, option: str, tmp_path: Path) -> None:
+    for given in ((), (f"{option}={tmp_path}/absent",), (f"{option}=https://example.com/program",)):
+        with pytest.raises(UsageError, match=f"{runner} needs {option}=FILE"):
+            extract_command.main([f"--runner={runner.lower().removesuffix('runner')}", *given])
 
 
 @pytest.mark.parametrize("name", ["DirectRunner", "directrunner", "direct"])
