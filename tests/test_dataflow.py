@@ -33,6 +33,8 @@ SMALL = {
     "InputCounts",
     "Measures",
     "Source",
+    "Part",
+    "KnownFiles",
     "Snapshot",
     "Run",
     "int",
