@@ -10,10 +10,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from schemas.errors import InvalidInput
-from tests.conftest import write_pictures
 from transforms import listing, manifests
 from transforms.listing import Part, divide, list_part
 from transforms.manifests import Stretch
+from transforms.packing import unpack
 from transforms.sources import LeftAside, ListingRules, find_sources
 
 RULES = ListingRules()
@@ -24,8 +24,8 @@ def parts(uri: object) -> tuple[list[Part], list[str], LeftAside]:
     (source,) = find_sources([str(uri)])
     left_aside = LeftAside()
     found = list(divide(source, RULES, left_aside))
-    met = [batch for batch in found if isinstance(batch, pa.RecordBatch)]
-    return [part for part in found if isinstance(part, Part)], uris(met), left_aside
+    met = [unpack(part.where) for part in found if isinstance(part.where, bytes)]
+    return [part for part in found if not isinstance(part.where, bytes)], uris(met), left_aside
 
 
 def uris(batches: list[pa.RecordBatch]) -> list[str]:
@@ -83,10 +83,10 @@ def test_text_that_is_none_is_refused(tmp_path: Path) -> None:
         list(list_part(part, RULES, LeftAside()))
 
 
-def test_a_csv_manifest_is_one_part(tmp_path: Path) -> None:
-    write_pictures(tmp_path, 1)
+def test_a_csv_manifest_is_read_before_its_images_are_looked_for(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text('uri\n"s3://b/a\nb.jpg"\n')
-    assert len(parts(tmp_path / "m.csv")[0]) == 1
+    found, met, _ = parts(tmp_path / "m.csv")
+    assert (found, met) == ([], ["s3://b/a\nb.jpg"])
 
 
 @pytest.fixture

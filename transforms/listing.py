@@ -1,7 +1,7 @@
 """Listing: sources in, Arrow batches of image refs out, a part at a time. Pure of Beam.
 
 A source is divided without being read whole: folders into the folders in them, Parquet manifests into row groups, text
-manifests into ranges of bytes. CSV manifests are one part, for only their beginning tells which line breaks are quoted.
+manifests into ranges of bytes. A CSV manifest is read whole, for only its beginning tells which line breaks are quoted.
 """
 
 import dataclasses
@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from schemas.errors import InvalidInput
 from schemas.images import SIZE, image_version
 from schemas.storage import file_system, uri_builder
-from transforms.manifests import REF_COLUMNS, Stretch, batched, canonical_uris, manifest_rows, stretches
+from transforms.manifests import REF_COLUMNS, ManifestKind, Stretch, batched, canonical_uris, manifest_rows, stretches
+from transforms.packing import pack, unpack
 from transforms.sources import LeftAside, ListingRules, Source, SourceKind
 
 SPLITS: Final = ("train", "validation", "test")
@@ -30,24 +31,21 @@ class Part:
 
     Attributes:
         source: The source.
-        where: A folder of it, by its path in the file system, with all in it; a stretch of a manifest; or None for the
-            whole.
+        where: A folder of it, by its path in the file system, with all in it; a stretch of a manifest; packed refs that
+            were met while the source was divided; or None for the whole.
     """
 
     source: Source
-    where: str | Stretch | None = None
+    where: str | Stretch | bytes | None = None
 
 
-def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[Part | pa.RecordBatch]:
+def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[Part]:
     """Divides a source into parts.
 
     Args:
         source: The source.
         rules: How it is read.
         left_aside: Where the files without an image's extension are counted.
-
-    Yields:
-        Parts, and the refs of files that were met on the way to them.
 
     Raises:
         InvalidInput: If a manifest cannot be read.
@@ -56,12 +54,17 @@ def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterat
     if source.kind == SourceKind.FOLDER:
         folders: list[str] = []
         met = _divide_folder(source, rules, left_aside, folders)
-        yield from _labelled(batched(met, rules.schema), rules)
+        yield from (Part(source, pack(refs)) for refs in batched(met, rules.schema))
         yield from (Part(source, folder) for folder in folders)
     elif source.kind == SourceKind.FILES:
         yield Part(source)
     else:
-        yield from (Part(source, stretch) for stretch in stretches(source.uri, source.kind))
+        for stretch in stretches(source.uri, source.kind):
+            if stretch.kind == ManifestKind.CSV and rules.stat_manifests:
+                # Looking for versions takes far longer than reading, and is no work for a single worker.
+                yield from (Part(source, pack(_to_refs(rows, source, rules))) for rows in manifest_rows(stretch))
+            else:
+                yield Part(source, stretch)
 
 
 def _divide_folder(
@@ -98,6 +101,8 @@ def list_part(part: Part, rules: ListingRules, left_aside: LeftAside) -> Iterato
     source, where = part.source, part.where
     if isinstance(where, Stretch):
         batches: Iterator[pa.RecordBatch] = (_to_refs(rows, source, rules) for rows in manifest_rows(where))
+    elif isinstance(where, bytes):
+        batches = iter([unpack(where)])
     elif where is not None:
         batches = batched(_walk(where, source, rules, left_aside), rules.schema)
     else:
@@ -108,10 +113,7 @@ def list_part(part: Part, rules: ListingRules, left_aside: LeftAside) -> Iterato
 def list_source(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[pa.RecordBatch]:
     """Lists the images of a source, one part after the other; see `divide` and `list_part`."""
     for part in divide(source, rules, left_aside):
-        if isinstance(part, Part):
-            yield from list_part(part, rules, left_aside)
-        else:
-            yield part
+        yield from list_part(part, rules, left_aside)
 
 
 def has_image(sources: Iterable[Source], rules: ListingRules) -> bool:

@@ -15,8 +15,6 @@ from transforms.sources import LeftAside, ListingRules, Source
 from transforms.versions import look_up_versions
 
 _COUNTS: Final = "counts"
-_PARTS: Final = "parts"
-_UNVERSIONED: Final = "unversioned"
 
 
 class Listing(NamedTuple):
@@ -41,44 +39,35 @@ class ListImages(beam.PTransform):
 
     @no_annotations
     def expand(self, root: PBegin) -> Listing:
-        """Returns the images. Only those without a version are looked for one by one."""
+        """Returns the images."""
         divided = (
             root
             | "Sources" >> beam.Create(self._sources)
             | "SpreadSources" >> beam.Reshuffle()
             | "Divide"
             >> beam.ParDo(_Divide(self._rules))
-            .with_output_types(pa.RecordBatch, parts=Part, counts=InputCounts)
-            .with_outputs(_PARTS, _COUNTS, main="refs")
+            .with_output_types(Part, counts=InputCounts)
+            .with_outputs(_COUNTS, main="parts")
         )
         listed = (
-            divided[_PARTS]
+            divided.parts
             | "SpreadParts" >> beam.Reshuffle()
             | "List"
             >> beam.ParDo(_ListPart(self._rules))
-            .with_output_types(pa.RecordBatch, unversioned=pa.RecordBatch, counts=InputCounts)
-            .with_outputs(_UNVERSIONED, _COUNTS, main="refs")
+            .with_output_types(pa.RecordBatch, counts=InputCounts)
+            .with_outputs(_COUNTS, main="refs")
         )
-        looked_up = (
-            listed[_UNVERSIONED]
-            | "SpreadRefs" >> beam.Reshuffle()
-            | "LookUpVersions" >> beam.Map(look_up_versions).with_output_types(pa.RecordBatch)
-        )
-        refs = (divided.refs, listed.refs, looked_up) | "Listed" >> beam.Flatten()
         counts = (divided[_COUNTS], listed[_COUNTS]) | "ListingCounts" >> beam.Flatten()
-        return Listing(refs, counts)
+        return Listing(listed.refs, counts)
 
 
 class _Divide(beam.DoFn):
     def __init__(self, rules: ListingRules) -> None:
         self._rules = rules
 
-    def process(
-        self, source: Source
-    ) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["parts"], Part] | TaggedOutput[Literal["counts"], InputCounts]]:
+    def process(self, source: Source) -> Iterator[Part | TaggedOutput[Literal["counts"], InputCounts]]:
         left_aside = LeftAside()
-        for found in divide(source, self._rules, left_aside):
-            yield TaggedOutput(_PARTS, found) if isinstance(found, Part) else found
+        yield from divide(source, self._rules, left_aside)
         yield TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))
 
 
@@ -86,14 +75,7 @@ class _ListPart(beam.DoFn):
     def __init__(self, rules: ListingRules) -> None:
         self._rules = rules
 
-    def process(
-        self, part: Part
-    ) -> Iterator[
-        pa.RecordBatch
-        | TaggedOutput[Literal["unversioned"], pa.RecordBatch]
-        | TaggedOutput[Literal["counts"], InputCounts]
-    ]:
+    def process(self, part: Part) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
         left_aside = LeftAside()
-        for batch in list_part(part, self._rules, left_aside):
-            yield TaggedOutput(_UNVERSIONED, batch) if batch.column("version").null_count else batch
+        yield from map(look_up_versions, list_part(part, self._rules, left_aside))
         yield TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))

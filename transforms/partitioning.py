@@ -18,15 +18,21 @@ from transforms.packing import pack
 from transforms.sources import LeftAside, ListingRules, Source
 from transforms.versions import look_up_versions
 
-# On one machine, where partitions come one after the other: ten million images are 312,500 a partition, some 100 MB.
 PARTITIONS: Final = 32
 # Where workers share them: a billion images are a million a partition.
 PARTITIONS_OF_WORKERS: Final = 1024
 
+# Of one partition, planning holds both sides and their join: some 50 MB.
+_IMAGES_A_PARTITION: Final = 2**16
 _ROWS_GATHERED: Final = 2**18
 _PLANNED_BY: Final = ("uri", "version", SUPERSEDES)
 
 Piece: TypeAlias = tuple[int, pa.RecordBatch]
+
+
+def partitions_of(images: int) -> int:
+    """Returns how many partitions so many images are worth where they come one after the other."""
+    return min(max(PARTITIONS, images // _IMAGES_A_PARTITION), PARTITIONS_OF_WORKERS)
 
 
 class Partitioner:
@@ -60,9 +66,9 @@ class Partitioner:
 
 
 def partition_numbers(uris: pa.StringArray, partitions: int) -> np.ndarray:
-    """Returns the partition of each URI: int64 [n], from 0 to below `partitions`."""
+    """Returns the partition of each URI: uint16 [n], from 0 to below `partitions`."""
     hashes = pd.util.hash_array(uris.to_numpy(zero_copy_only=False).astype(object), categorize=False)
-    return (hashes % partitions).astype(np.int64)
+    return (hashes % partitions).astype(np.uint16)
 
 
 def by_partition(batches: Iterable[pa.RecordBatch]) -> dict[int, list[bytes]]:

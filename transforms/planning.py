@@ -36,22 +36,25 @@ class Snapshot:
         features_version: The version of `features`.
         failures_version: The version of `failures`.
         takedowns_version: The version of `takedowns`, or None if nothing was ever taken down.
+        rows: The rows of `features`, by which planning is divided.
     """
 
     store: FeatureStore
     features_version: int
     failures_version: int
     takedowns_version: int | None = None
+    rows: int = 0
 
     @classmethod
     def newest(cls, store: FeatureStore) -> "Snapshot":
         """Returns the newest state of a store."""
-        takedowns = open_takedowns(store.uri)
+        features, takedowns = store.features(), open_takedowns(store.uri)
         return cls(
             store,
-            store.features().version(),
+            features.version(),
             store.failures().version(),
             takedowns.version() if takedowns else None,
+            features.count(),
         )
 
     @property
@@ -81,15 +84,15 @@ def new_images(
     if not mentioned:
         return None, InputCounts()
     table = pa.Table.from_batches(mentioned)
-    unique = table.take(first_mentions(table["uri"]))
+    first = first_mentions(table["uri"])
+    unique = table.take(first) if len(first) < table.num_rows else table
     counts = InputCounts(listed=unique.num_rows, duplicates=table.num_rows - unique.num_rows)
     known_batches = list(known)
     if known_batches:
         known_table = pa.Table.from_batches(known_batches)
-        extracted = known_table.filter(known_table[HAS_FEATURES])
         finished = known_table.filter(pc.invert(known_table[HAS_FEATURES])) if anew else known_table
         unique = unique.filter(pc.invert(_are_known(unique, finished)))
-        supersedes = pc.is_in(unique["uri"], value_set=extracted["uri"].combine_chunks())
+        supersedes = _have_features(unique, known_table)
     else:
         supersedes = pa.nulls(unique.num_rows, pa.bool_())
     new = unique.set_column(unique.schema.get_field_index(SUPERSEDES), table.schema.field(SUPERSEDES), supersedes)
@@ -103,6 +106,13 @@ def first_mentions(uris: pa.ChunkedArray) -> pa.Array:
     codes = uris.combine_chunks().dictionary_encode().indices.to_numpy()
     before = np.maximum.accumulate(np.concatenate([[-1], codes[:-1]])) if len(codes) else codes
     return pa.array(np.flatnonzero(codes > before))
+
+
+def _have_features(refs: pa.Table, known: pa.Table) -> pa.Array:
+    """Returns of each row of `refs` whether `known` has its URI with features; cheap where the refs are few."""
+    mentioned = pc.is_in(known["uri"], value_set=refs["uri"].combine_chunks())
+    extracted = known["uri"].filter(pc.and_(mentioned, known[HAS_FEATURES])).combine_chunks()
+    return pc.is_in(refs["uri"], value_set=extracted)
 
 
 def _are_known(refs: pa.Table, known: pa.Table) -> pa.Array:

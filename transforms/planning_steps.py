@@ -83,10 +83,11 @@ class SkipExtracted(beam.PTransform):
         finished = store | "ReadFinished" >> beam.FlatMap(finished_images, self._refresh).with_output_types(
             pa.RecordBatch
         )
+        images = sum(snapshot.rows for snapshot in self._snapshots)
         sides = {"refs": listing.refs, "known": known, "finished": finished}
         new = (
             {
-                name: batches | f"Partition{name.title()}" >> Partition(self._spill_folder)
+                name: batches | f"Partition{name.title()}" >> Partition(images, self._spill_folder)
                 for name, batches in sides.items()
             }
             | "ByPartition" >> beam.CoGroupByKey()

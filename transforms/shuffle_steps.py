@@ -13,30 +13,39 @@ from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
-from transforms.partitioning import PARTITIONS, PARTITIONS_OF_WORKERS, Partitioner
+from transforms.partitioning import PARTITIONS_OF_WORKERS, Partitioner, partitions_of
 from transforms.spilling import Spilled, SpillFile
 
 
 class Partition(beam.PTransform):
     """Splits batches into the hash partitions of their URIs."""
 
-    def __init__(self, spill_folder: str | None) -> None:
-        """Takes a folder for the pieces, where all workers are on this machine."""
+    def __init__(self, images: int, spill_folder: str | None) -> None:
+        """Takes what decides how many there are.
+
+        Args:
+            images: About how many images there are.
+            spill_folder: A folder for the pieces, where all workers are on this machine.
+        """
         super().__init__()
+        self._images = images
         self._spill_folder = spill_folder
 
     @no_annotations
     def expand(self, batches: PCollection[pa.RecordBatch]) -> PCollection[tuple[int, pa.RecordBatch | Spilled]]:
         """Returns numbers of partitions, each with rows that belong there or where they are."""
         if self._spill_folder is None:
-            return batches | beam.ParDo(_Partition()).with_output_types(tuple[int, pa.RecordBatch])
-        spill = _SpillPartitions(self._spill_folder)
+            return batches | beam.ParDo(_Partition(PARTITIONS_OF_WORKERS)).with_output_types(tuple[int, pa.RecordBatch])
+        spill = _SpillPartitions(partitions_of(self._images), self._spill_folder)
         return batches | beam.ParDo(spill).with_output_types(tuple[int, Spilled])
 
 
 class _Partition(beam.DoFn):
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+
     def start_bundle(self) -> None:
-        self._partitioner = Partitioner(PARTITIONS_OF_WORKERS)
+        self._partitioner = Partitioner(self._partitions)
 
     def process(self, batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
         yield from self._partitioner.add(batch)
@@ -46,11 +55,12 @@ class _Partition(beam.DoFn):
 
 
 class _SpillPartitions(beam.DoFn):
-    def __init__(self, folder: str) -> None:
+    def __init__(self, partitions: int, folder: str) -> None:
+        self._partitions = partitions
         self._folder = folder
 
     def start_bundle(self) -> None:
-        self._partitioner = Partitioner(PARTITIONS)
+        self._partitioner = Partitioner(self._partitions)
         self._file = SpillFile(self._folder)
 
     def process(self, batch: pa.RecordBatch) -> Iterator[tuple[int, Spilled]]:
