@@ -50,9 +50,9 @@ def test_a_known_failure_is_skipped_but_has_no_row_to_supersede() -> None:
 
 
 def test_an_image_mentioned_twice_counts_once() -> None:
-    batch, counts = new_images([refs(("a", "1"), ("b", "1")), refs(("a", "1"))], [])
+    batch, counts = new_images([refs(("b", "1"), ("b", "2"), ("a", "1")), refs(("b", "1"), ("a", "1"))], [])
     assert keys(batch) == [("a", "1", False), ("b", "1", False)]
-    assert counts == InputCounts(listed=2, duplicates=1)
+    assert counts == InputCounts(listed=2, duplicates=3)
 
 
 def test_columns_that_are_carried_along_stay_with_their_image() -> None:
