@@ -43,15 +43,20 @@ def known_files(snapshot: Snapshot, retry: RetryFailures) -> Iterator[KnownFiles
         snapshot: The state of the store.
         retry: Which failures are tried again.
     """
-    store, pinned = snapshot.store, snapshot.takedowns_version
-    takedowns = open_takedowns(store.uri, pinned) if pinned is not None else None
-    if takedowns is not None:
-        yield from _files(store.uri, TableName.TAKEDOWNS, takedowns)
+    store = snapshot.store
+    yield from _taken_down(snapshot)
     yield from _files(store.uri, TableName.FEATURES, store.features(snapshot.features_version))
     if retry != RetryFailures.ALL:
         failures = store.failures(snapshot.failures_version)
         for files in _files(store.uri, TableName.FAILURES, failures):
             yield dataclasses.replace(files, only_permanent=retry == RetryFailures.TRANSIENT)
+
+
+def _taken_down(snapshot: Snapshot) -> Iterator[KnownFiles]:
+    store_uri, pinned = snapshot.store.uri, snapshot.takedowns_version
+    takedowns = open_takedowns(store_uri, pinned) if pinned is not None else None
+    if takedowns is not None:
+        yield from _files(store_uri, TableName.TAKEDOWNS, takedowns)
 
 
 def _files(store_uri: str, name: TableName, table: DeltaTable) -> Iterator[KnownFiles]:

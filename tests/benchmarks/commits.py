@@ -4,8 +4,9 @@ python -m tests.benchmarks.commits --fragments=10000 --commits=1000 --output=fig
 """
 
 import argparse
-import concurrent.futures
+import dataclasses
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -15,24 +16,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-
 from schemas.delta import paths_of
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.store import FeatureStore
 from tests.benchmarks.planning import SPEC, fragment_schema, rows_of
 from tests.benchmarks.results import Figure
-from tests.benchmarks.workshop import Unmeasurable, Workshop
+from tests.benchmarks.workshop import Unmeasurable, Workshop, local_path
 from transforms.planning import Snapshot
 
 FRAGMENTS: Final = 10_000
 _AVERAGED: Final = 20
 _OPENED: Final = 5
-_WRITERS: Final = 8
+_ROWS: Final = 100
+_FOLDER: Final = "ds=2026-01-31"
 
 
 def commits(workshop: Workshop, fragments: int, commits: int) -> list[Figure]:
-    """Measures in a process of its own; the fragments are of one image each and are written before.
+    """Measures in a process of its own; the fragments are written before, links to one file.
 
     Raises:
         Unmeasurable: If it fails.
@@ -46,17 +46,17 @@ def commits(workshop: Workshop, fragments: int, commits: int) -> list[Figure]:
     return [Figure(name, tuple(values), unit) for name, values, unit in figures]
 
 
-def _write(store: FeatureStore, schema: pa.Schema, number: int) -> Fragment:
-    path = f"ds=2026-01-31/{number:09}.parquet"
-    with FragmentWriter(f"{store.uri}/features", TableName.FEATURES, path, schema) as writer:
-        writer.write(rows_of(range(number, number + 1), schema))
-    return writer.fragment()
-
-
-def _written(store: FeatureStore, numbers: range) -> list[Fragment]:
+def _written(store: FeatureStore, count: int) -> list[Fragment]:
+    """Writes one fragment, and copies of it."""
     schema = fragment_schema(store)
-    with concurrent.futures.ThreadPoolExecutor(_WRITERS) as pool:
-        return list(pool.map(lambda number: _write(store, schema, number), numbers))
+    with FragmentWriter(f"{store.uri}/features", TableName.FEATURES, f"{_FOLDER}/0.parquet", schema) as writer:
+        writer.write(rows_of(range(_ROWS), schema))
+    first = writer.fragment()
+    folder = Path(local_path(store.uri), "features")
+    copies = [dataclasses.replace(first, path=f"{_FOLDER}/{number}.parquet") for number in range(1, count)]
+    for copy in copies:
+        os.link(folder / first.path, folder / copy.path)
+    return [first, *copies]
 
 
 def _seconds(action: Callable[[], object]) -> float:
@@ -68,7 +68,7 @@ def _seconds(action: Callable[[], object]) -> float:
 def one_of_many_fragments(folder: Path, count: int) -> list[tuple[str, list[float], str]]:
     """Commits many fragments at once to a new store, then one more."""
     store = FeatureStore.create(str(folder), SPEC)
-    written = _written(store, range(count + 1))
+    written = _written(store, count + 1)
     features, planned_on = TableName.FEATURES, Snapshot.newest(store).versions
     many = _seconds(lambda: store.commit_fragments(features, "many", written[:-1], planned_on))
     after = Snapshot.newest(store).versions
@@ -89,7 +89,7 @@ def many_commits(folder: Path, count: int) -> list[tuple[str, list[float], str]]
     """Commits one fragment after the other to a new store."""
     store = FeatureStore.create(str(folder), SPEC)
     taken = []
-    for number, fragment in enumerate(_written(store, range(count))):
+    for number, fragment in enumerate(_written(store, count)):
         started = time.perf_counter()
         planned_on = Snapshot.newest(store).versions
         store.commit_fragments(TableName.FEATURES, str(number), [fragment], planned_on)
