@@ -33,8 +33,9 @@ from schemas.runs import InputCounts, RunState, Totals, outcome_of
 from schemas.store import FeatureStore
 from schemas.tables import check_carried
 from transforms.dry_run import past_rate, plan_run, read_known
+from transforms.listing import has_image
 from transforms.planning import RetryFailures, begins_in_time
-from transforms.sources import ListingRules, Source, has_image
+from transforms.sources import ListingRules, Source
 
 
 def parser() -> argparse.ArgumentParser:

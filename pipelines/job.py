@@ -18,6 +18,7 @@ from pipelines.runners import (
     runner_name,
     threads_a_process,
 )
+from pipelines.spilling import spill_folder
 from schemas.delta import paths_of
 from schemas.errors import RunFailed
 from schemas.receipts import remove_receipts
@@ -138,27 +139,38 @@ def extract(job: Job) -> None:
     """
     import apache_beam as beam
 
-    with beam.Pipeline(runner=find_runner(job.options), options=job.options) as root:
-        wire(root, job)
+    with (
+        spill_folder(job.options) as spill,
+        beam.Pipeline(runner=find_runner(job.options), options=job.options) as root,
+    ):
+        wire(root, job, spill)
 
 
-def wire(root: "Pipeline", job: Job) -> None:
-    """Adds the steps of an extraction to a pipeline."""
+def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
+    """Adds the steps of an extraction to a pipeline.
+
+    Args:
+        root: The pipeline.
+        job: The extraction.
+        spill: A folder for image refs, where all workers are on this machine.
+    """
     import apache_beam as beam
 
-    from transforms.planning_steps import BeginInTime, ListImages, MakeShards, SkipExtracted
+    from transforms.listing_steps import ListImages
+    from transforms.planning_steps import BeginInTime, MakeShards, SkipExtracted
+    from transforms.shuffle_steps import Spread
     from transforms.steps import AdoptFinished, CommitRun, ExtractFeatures
 
     snapshot = Snapshot.newest(job.store)
     plan = (
         root
         | ListImages(job.sources, job.rules)  # refs and counts
-        | SkipExtracted(snapshot, job.retry, job.run.refresh)  # those not in the table yet
+        | SkipExtracted(snapshot, job.retry, job.run.refresh, spill_folder=spill)  # those not in the table yet
     )
     begun = (
         plan
         | MakeShards(job.shard_size)  # shards of refs
-        | beam.Reshuffle()
+        | "Reshuffle" >> Spread(spill)
         | BeginInTime(job.extraction.deadline)
     )
     done = begun.refs | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet

@@ -23,6 +23,7 @@ from pipelines.preparation import find_images, pinned_version
 from pipelines.progress import shown_progress
 from pipelines.runner_errors import explained_failures
 from pipelines.runners import beam_options, find_runner, parse_command, threads_a_process
+from pipelines.spilling import spill_folder
 from pipelines.training_options import add_label_options
 from schemas.classifiers import Classifier
 from schemas.errors import SpecMismatch, UsageError, nearest_names
@@ -137,21 +138,28 @@ def predict_images(
     options = beam_options(beam_arguments)
     import apache_beam as beam
 
-    from transforms.planning_steps import ListImages, MakeShards, SkipExtracted
+    from transforms.listing_steps import ListImages
+    from transforms.planning_steps import MakeShards, SkipExtracted
     from transforms.prediction_steps import CommitPredictions, PredictImages
+    from transforms.shuffle_steps import Spread
 
     tables.create()
-    runner = find_runner(options)
-    with shown_progress("predicting"), explained_failures(), beam.Pipeline(runner=runner, options=options) as root:
+    with (
+        shown_progress("predicting"),
+        explained_failures(),
+        spill_folder(options) as spill,
+        beam.Pipeline(runner=find_runner(options), options=options) as root,
+    ):
         listing = (
             root
             | ListImages(sources, rules)  # refs and counts
-            | "EachOnce" >> SkipExtracted(None, RetryFailures.TRANSIENT)  # without what is mentioned twice
+            | "EachOnce"
+            >> SkipExtracted(None, RetryFailures.TRANSIENT, spill_folder=spill)  # without what is mentioned twice
         )
         fragments = (
             listing
             | MakeShards(_SHARD_SIZE)  # shards of refs
-            | beam.Reshuffle()
+            | "Reshuffle" >> Spread(spill)
             | PredictImages(prediction)  # fragments, already Parquet
         )
         fragments | CommitPredictions(prediction, given.max_failure_ratio, listing.counts)

@@ -27,7 +27,8 @@ from schemas.tables import AUGMENTATION
 from transforms.conv_base_cache import cached_conv_base
 from transforms.conv_bases import weights_file_sha256
 from transforms.engines import EngineName
-from transforms.sources import ListingRules, Source, carried_columns, find_sources, has_image
+from transforms.listing import has_image
+from transforms.sources import ListingRules, Source, carried_columns, find_sources
 
 DEFAULT_STORE: Final = "./feature-store"
 SAMPLES: Final = "./sample-pictures"

@@ -1,12 +1,25 @@
 """Delta log actions for files that were written without `deltalake`."""
 
+import concurrent.futures
+import functools
 import time
+from collections.abc import Iterable
+from typing import Final
 from urllib.parse import unquote
 
 from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.fragments import Fragment
 from schemas.storage import file_system, join
+
+# Requests for the size of a fragment that are under way: one takes some 30 ms on cloud storage.
+_REQUESTS: Final = 32
+
+
+def add_actions(table_uri: str, fragments: Iterable[Fragment]) -> list[AddAction]:
+    """Returns the Delta actions that add fragments to their table; see `add_action`."""
+    with concurrent.futures.ThreadPoolExecutor(_REQUESTS, "fragments") as pool:
+        return list(pool.map(functools.partial(add_action, table_uri), fragments))
 
 
 def add_action(table_uri: str, fragment: Fragment) -> AddAction:

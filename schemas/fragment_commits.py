@@ -6,7 +6,7 @@ from typing import Final
 
 from deltalake import DeltaTable
 
-from schemas.commits import add_action
+from schemas.commits import add_actions
 from schemas.concurrency import files_since, without_committed
 from schemas.delta import (
     RUN_ID,
@@ -99,7 +99,7 @@ class FragmentCommit:
         if not self._fragments:
             return False
         table_uri = self._uri(self._name)
-        actions: list[TableAction] = [add_action(table_uri, fragment) for fragment in self._fragments]
+        actions: list[TableAction] = [*add_actions(table_uri, self._fragments)]
         if self._name == TableName.FEATURES:
             superseding = [fragment.path for fragment in self._fragments if fragment.supersedes]
             actions += superseding_actions(table_uri, table, superseding)

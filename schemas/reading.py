@@ -1,6 +1,6 @@
 """Reading the rows of one Parquet file, in memory that does not depend on its size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from schemas.fragments import ROW_GROUP_BYTES
 from schemas.storage import file_system
 
-_KEYS_PER_BATCH: Final = 131_072
+_ROWS_PER_BATCH: Final = 131_072
 
 
 def read_schema(file_uri: str) -> pa.Schema:
@@ -33,13 +33,18 @@ def read_batches(file_uri: str) -> Iterator[pa.RecordBatch]:
         yield from source.iter_batches(max(1, ROW_GROUP_BYTES * source.metadata.num_rows // max(1, size)))
 
 
-def read_keys(file_uri: str) -> Iterator[pa.RecordBatch]:
-    """Yields `uri` and, where the file has it, `version` of its rows, in their order."""
+def read_columns(file_uri: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yields columns of a file's rows, in their order; those that it lacks are left out."""
     fs, path = file_system(file_uri)
     with fs.open(path, "rb") as file:
         parquet = pq.ParquetFile(file)
-        columns = [name for name in ("uri", "version") if name in parquet.schema_arrow.names]
-        yield from parquet.iter_batches(_KEYS_PER_BATCH, columns=columns)
+        names = [name for name in columns if name in parquet.schema_arrow.names]
+        yield from parquet.iter_batches(_ROWS_PER_BATCH, columns=names)
+
+
+def read_keys(file_uri: str) -> Iterator[pa.RecordBatch]:
+    """Yields `uri` and, where the file has it, `version` of its rows, in their order."""
+    yield from read_columns(file_uri, ("uri", "version"))
 
 
 def read_uris(file_uri: str) -> pa.Array:

@@ -33,9 +33,11 @@ from transforms.commit import commit_run
 from transforms.decoding import FORMATS, MAX_BYTES, MAX_PIXELS
 from transforms.engines import EngineName, Features
 from transforms.extraction import Extraction, extract_shard, known_contents
+from transforms.known import known_images
+from transforms.listing import list_source
 from transforms.metering import Meter
-from transforms.planning import RetryFailures, Snapshot, full_shards, known_images, new_images
-from transforms.sources import LeftAside, ListingRules, Source, SourceKind, list_source
+from transforms.planning import RetryFailures, Snapshot, full_shards, new_images
+from transforms.sources import LeftAside, ListingRules, Source, SourceKind
 from transforms.splitting import trains_by_default
 from transforms.workers import Worker
 

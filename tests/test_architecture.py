@@ -13,8 +13,10 @@ LAYERS = ("schemas", "transforms", "pipelines")
 SLOW = ("apache_beam", "tensorflow", "keras", "openvino")
 BEAM_MODULES = {
     "transforms/arrow_coding.py",
+    "transforms/listing_steps.py",
     "transforms/planning_steps.py",
     "transforms/prediction_steps.py",
+    "transforms/shuffle_steps.py",
     "transforms/steps.py",
 }
 MODULES = sorted(

@@ -25,7 +25,7 @@ OPTIONS = ("--shard_size=3", "--batch_size=2", "--max_failure_ratio=0.5")
 # Where an extraction is killed, whether its features are in the table then, and how many of its five shards have left
 # a receipt at least.
 KILLS = {
-    "before anything": (Kill("transforms.planning_steps:list_source"), False, 0),
+    "before anything": (Kill("transforms.listing_steps:list_part"), False, 0),
     "while decoding": (Kill("transforms.fetching:_read", call=8), False, 1),
     "while writing a fragment": (Kill("schemas.fragments:FragmentWriter.write", call=4), False, 1),
     "with a fragment half flushed": (Kill("schemas.fragments:FragmentWriter._flush", call=3), False, 1),

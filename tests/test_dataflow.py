@@ -34,6 +34,8 @@ SMALL = {
     "InputCounts",
     "Measures",
     "Source",
+    "Part",
+    "KnownFiles",
     "Snapshot",
     "Run",
     "int",

@@ -5,7 +5,8 @@ import pytest
 
 from schemas.images import REF_SCHEMA
 from schemas.runs import InputCounts
-from transforms.planning import PARTITIONS, full_shards, new_images, partitioned
+from transforms.partitioning import PARTITIONS, Partitioner
+from transforms.planning import full_shards, new_images
 
 Key = tuple[str, str]
 
@@ -49,9 +50,9 @@ def test_a_known_failure_is_skipped_but_has_no_row_to_supersede() -> None:
 
 
 def test_an_image_mentioned_twice_counts_once() -> None:
-    batch, counts = new_images([refs(("a", "1"), ("b", "1")), refs(("a", "1"))], [])
+    batch, counts = new_images([refs(("b", "1"), ("b", "2"), ("a", "1")), refs(("b", "1"), ("a", "1"))], [])
     assert keys(batch) == [("a", "1", False), ("b", "1", False)]
-    assert counts == InputCounts(listed=2, duplicates=1)
+    assert counts == InputCounts(listed=2, duplicates=3)
 
 
 def test_columns_that_are_carried_along_stay_with_their_image() -> None:
@@ -62,9 +63,14 @@ def test_columns_that_are_carried_along_stay_with_their_image() -> None:
     assert [(row["uri"], row["tags"]) for row in batch.to_pylist()] == [("a", ["a"]), ("c", ["c"])]
 
 
+def partitioned(*batches: pa.RecordBatch) -> list[tuple[int, pa.RecordBatch]]:
+    partitioner = Partitioner()
+    return [*(piece for batch in batches for piece in partitioner.add(batch)), *partitioner.rest()]
+
+
 def test_partitions_hold_every_row_once_and_a_uri_always_in_the_same() -> None:
     uris = [f"s3://bucket/{number}.jpg" for number in range(1000)]
-    parts = list(partitioned(refs(*((uri, "1") for uri in uris))))
+    parts = partitioned(refs(*((uri, "1") for uri in uris)))
     assert sorted(row["uri"] for _, batch in parts for row in batch.to_pylist()) == sorted(uris)
     where = {row["uri"]: partition for partition, batch in parts for row in batch.to_pylist()}
     assert all(0 <= partition < PARTITIONS for partition in where.values())

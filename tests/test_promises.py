@@ -26,7 +26,7 @@ from schemas.store import FeatureStore
 from tests import nights, promises
 from tests.nights import World
 from tests.promises import Promise
-from transforms import adoption, loading, planning
+from transforms import adoption, known, loading
 from transforms.commit import commit_run
 from transforms.loading import BadImage, ImageFile
 from transforms.planning import Snapshot
@@ -143,7 +143,7 @@ def no_turns(patch: Patch) -> None:
 
 
 def takedowns_are_no_matter_to_planning(patch: Patch) -> None:
-    patch.setattr(planning, "_taken_down", lambda _: iter(()))
+    patch.setattr(known, "_taken_down", lambda _: iter(()))
 
 
 def takedowns_are_no_matter_to_commits(patch: Patch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from schemas.errors import InvalidInput
 from tests.conftest import write_pictures
+from transforms.listing import has_image, list_source
 from transforms.manifests import ManifestKind
 from transforms.sources import (
     LeftAside,
@@ -16,10 +17,8 @@ from transforms.sources import (
     SourceKind,
     carried_columns,
     find_sources,
-    has_image,
-    list_source,
-    look_up_versions,
 )
+from transforms.versions import look_up_versions
 
 
 def refs(*inputs: object, left_aside: LeftAside | None = None, **rules: Any) -> list[dict[str, Any]]:

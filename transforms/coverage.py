@@ -10,15 +10,10 @@ import pyarrow.compute as pc
 from schemas.images import SUPERSEDES
 from schemas.scan import Scan
 from schemas.store import FeatureStore
-from transforms.planning import (
-    PARTITIONS,
-    RetryFailures,
-    Snapshot,
-    by_partition,
-    known_images,
-    listed_by_partition,
-    new_images,
-)
+from transforms.known import known_images
+from transforms.packing import unpack
+from transforms.partitioning import PARTITIONS, by_partition, listed_by_partition
+from transforms.planning import RetryFailures, Snapshot, new_images
 from transforms.sources import LeftAside, ListingRules, Source
 
 NEVER_SEEN: Final = "never seen"
@@ -45,7 +40,7 @@ class Coverage:
 def compare(sources: Sequence[Source], rules: ListingRules, store: FeatureStore) -> Iterator[Coverage]:
     """Compares an input with the newest state of a store, one hash partition of the URIs after the other.
 
-    Holds the URI and version of every listed, known and failed image in memory, about 200 bytes each.
+    Holds the URI and version of every listed, known and failed image in memory, packed: some 30 bytes each.
 
     Args:
         sources: Where the images are.
@@ -61,13 +56,13 @@ def compare(sources: Sequence[Source], rules: ListingRules, store: FeatureStore)
     known = by_partition(known_images(snapshot, RetryFailures.ALL))
     failures = by_partition(Scan(store.failures(snapshot.failures_version), [*_KEY, "code", "failed_at"]).to_batches())
     for partition in range(PARTITIONS):
-        lacking, counts = new_images(refs.get(partition, ()), known.get(partition, ()))
+        lacking, counts = new_images(map(unpack, refs.get(partition, ())), map(unpack, known.get(partition, ())))
         if lacking is None:
             yield Coverage(
                 counts.listed, pa.table({"uri": pa.array([], pa.string()), "why": pa.array([], pa.string())})
             )
         else:
-            yield Coverage(counts.listed, _explained(lacking, failures.get(partition, ())))
+            yield Coverage(counts.listed, _explained(lacking, map(unpack, failures.get(partition, ()))))
 
 
 def _explained(lacking: pa.RecordBatch, failures: Iterable[pa.RecordBatch]) -> pa.Table:

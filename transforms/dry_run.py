@@ -4,25 +4,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.runs import InputCounts, RunState
 from schemas.scan import Scan
 from schemas.store import FeatureStore
-from transforms.planning import (
-    PARTITIONS,
-    RetryFailures,
-    Snapshot,
-    by_partition,
-    full_shards,
-    known_images,
-    listed_by_partition,
-    new_images,
-)
+from transforms.known import known_images
+from transforms.packing import unpack
+from transforms.partitioning import PARTITIONS, by_partition, listed_by_partition
+from transforms.planning import RetryFailures, Snapshot, full_shards, new_images
 from transforms.sources import LeftAside, ListingRules, Source
 
-Known = Mapping[int, Sequence[pa.RecordBatch]]
+# Packed batches, by hash partition.
+Known = Mapping[int, Sequence[bytes]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +37,7 @@ def plan_run(
 ) -> Plan:
     """Plans a run.
 
-    Holds the URI and version of every listed image in memory, about 200 bytes each.
+    Holds the URI and version of every listed image in memory, packed: some 30 bytes each.
 
     Args:
         sources: Where the images are.
@@ -61,7 +55,8 @@ def plan_run(
     counts = InputCounts(left_aside=left_aside.files)
     shards = rest = 0
     for partition in range(PARTITIONS):
-        new, counted = new_images(refs.get(partition, ()), known.get(partition, ()), anew=anew)
+        listed, there = refs.get(partition, ()), known.get(partition, ())
+        new, counted = new_images(map(unpack, listed), map(unpack, there), anew=anew)
         counts += counted
         if new is not None:
             full, left = full_shards(new, shard_size)
@@ -71,7 +66,7 @@ def plan_run(
 
 
 def read_known(store: FeatureStore | None, retry: RetryFailures) -> Known:
-    """Reads which images the newest state of a store knows; holds 200 bytes or so for each of them.
+    """Reads which images the newest state of a store knows; holds some 30 bytes for each of them.
 
     Args:
         store: The store, or None where there is none yet.

@@ -1,11 +1,15 @@
 """Manifests: lists of URIs as text, CSV or Parquet, in; rows as Arrow batches out. Pure of Beam."""
 
+import codecs
+import contextlib
 import csv
+import dataclasses
 import enum
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
@@ -22,6 +26,9 @@ REF_COLUMNS: Final = ("uri", "version", "label", "split")
 _CLOUD: Final = r"^(s3|gs|abfs|https?)://[^/]"
 _LOCAL: Final = r"^file:///[^/]"
 _UNTIDY: Final = r"^file:///.*(//|/\.\.?(/|$))"
+
+_ROWS_A_STRETCH: Final = 2**17
+_BYTES_A_STRETCH: Final = 2**24
 
 
 class ManifestKind(enum.StrEnum):
@@ -46,11 +53,8 @@ def carried_fields(uri: str, kind: ManifestKind) -> tuple[pa.Field, ...]:
     """
     if kind == ManifestKind.TEXT:
         return ()
-    with _open(uri) as file:
-        try:
-            schema = pq.read_schema(file) if kind == ManifestKind.PARQUET else _csv_schema(file)
-        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-            raise InvalidInput(f"The manifest {uri} cannot be read: {first_line(error)}") from error
+    with _open(uri) as file, _explained(uri):
+        schema = pq.read_schema(file) if kind == ManifestKind.PARQUET else _csv_schema(file)
     if "uri" not in schema.names:
         found = ", ".join(schema.names) or "none"
         raise InvalidInput(f"The manifest {uri} has no column 'uri' (its columns: {found}){_nearest_uri(schema)}")
@@ -93,22 +97,73 @@ def _open(uri: str) -> IO[bytes]:
     return file
 
 
-def manifest_rows(uri: str, kind: ManifestKind) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of a manifest, at most `REFS_PER_BATCH` at a time.
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """A stretch of a manifest that is read by itself.
+
+    Attributes:
+        uri: The manifest.
+        kind: Its kind.
+        start: Its first row group in a Parquet file, else its first byte.
+        end: The row group or byte behind its last. To a stretch of text belong the lines that begin in it.
+    """
+
+    uri: str
+    kind: ManifestKind
+    start: int
+    end: int
+
+
+def stretches(uri: str, kind: ManifestKind) -> Iterator[Stretch]:
+    """Divides a manifest; a CSV file is one stretch.
 
     Raises:
         InvalidInput: If it cannot be read.
     """
     with _open(uri) as file:
-        try:
-            if kind == ManifestKind.PARQUET:
-                yield from pq.ParquetFile(file).iter_batches(REFS_PER_BATCH)
-            elif kind == ManifestKind.CSV:
-                yield from _csv_batches(file)
-            else:
-                yield from _text_batches(file)
-        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-            raise InvalidInput(f"The manifest {uri} cannot be read: {first_line(error)}") from error
+        if kind == ManifestKind.PARQUET:
+            with _explained(uri):
+                metadata = pq.read_metadata(file)
+            rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+            yield from (Stretch(uri, kind, start, end) for start, end in _row_groups(rows))
+            return
+        size = file.seek(0, io.SEEK_END)
+    step = _BYTES_A_STRETCH if kind == ManifestKind.TEXT else max(1, size)
+    yield from (Stretch(uri, kind, start, min(start + step, size)) for start in range(0, size, step))
+
+
+def _row_groups(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Takes row groups together until they are worth opening the file for."""
+    start = together = 0
+    for group, count in enumerate(rows, 1):
+        together += count
+        if together >= _ROWS_A_STRETCH or group == len(rows):
+            yield start, group
+            start, together = group, 0
+
+
+def manifest_rows(stretch: Stretch) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a stretch of a manifest in batches.
+
+    Raises:
+        InvalidInput: If it cannot be read.
+    """
+    with _open(stretch.uri) as file, _explained(stretch.uri):
+        if stretch.kind == ManifestKind.PARQUET:
+            groups = range(stretch.start, stretch.end)
+            yield from pq.ParquetFile(file).iter_batches(REFS_PER_BATCH, row_groups=groups)
+        elif stretch.kind == ManifestKind.CSV:
+            yield from _csv_batches(file)
+        else:
+            yield from _text_batches(file, stretch)
+
+
+@contextlib.contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise InvalidInput(f"The manifest {uri} cannot be read: {first_line(error)}") from error
 
 
 def _csv_batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
@@ -127,9 +182,28 @@ def _csv_batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
                 yield batch.slice(start, REFS_PER_BATCH)
 
 
-def _text_batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
-    lines = (line.rstrip("\r\n") for line in io.TextIOWrapper(file, "utf-8-sig", newline="\n"))
-    yield from batched(({"uri": line} for line in lines if line.strip()), pa.schema([("uri", pa.string())]))
+def _text_batches(file: IO[bytes], stretch: Stretch) -> Iterator[pa.RecordBatch]:
+    """Yields the lines that begin in a stretch and are not blank."""
+    file.seek(max(0, stretch.start - 1))
+    if stretch.start:
+        file.readline()  # The end of a line that began before; at least the line break itself.
+    text = file.read(max(0, stretch.end - file.tell()))
+    text += b"" if text.endswith(b"\n") or not text else file.readline()
+    if not stretch.start:
+        text = text.removeprefix(codecs.BOM_UTF8)
+    lines = pc.utf8_rtrim(_lines(text), "\r\n")
+    lines = lines.filter(pc.not_equal(pc.utf8_trim_whitespace(lines), ""))
+    for start in range(0, len(lines), REFS_PER_BATCH):
+        yield pa.RecordBatch.from_arrays([lines.slice(start, REFS_PER_BATCH)], ["uri"])
+
+
+def _lines(text: bytes) -> pa.StringArray:
+    """Returns the lines of a text, each with its break."""
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1
+    offsets = np.unique(np.concatenate([[0], ends, [len(text)]])).astype(np.int32)
+    lines = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
+    lines.validate(full=True)
+    return lines
 
 
 def batched(rows: Iterator[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

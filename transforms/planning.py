@@ -1,32 +1,22 @@
-"""Planning: which images have to be processed, and in which shards. Pure of Beam; everything is Arrow and vectorised.
+"""Planning: which images have to be processed, in which shards. Pure of Beam; everything is Arrow and vectorised."""
 
-Images are told apart within hash partitions of their URIs, so that no step ever needs all of them at once.
-"""
-
-import collections
 import dataclasses
 import datetime
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.fragments import TableName
 from schemas.images import SUPERSEDES
 from schemas.runs import InputCounts
-from schemas.scan import Scan
 from schemas.store import FeatureStore
 from schemas.takedowns import open_takedowns
-from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
 
-PARTITIONS: Final = 32
-
-_HAS_FEATURES: Final = "has_features"
-_PLANNED_BY: Final = ("uri", "version", SUPERSEDES)
+HAS_FEATURES: Final = "has_features"
 
 
 class RetryFailures(enum.StrEnum):
@@ -35,14 +25,6 @@ class RetryFailures(enum.StrEnum):
     TRANSIENT = "transient"
     ALL = "all"
     NONE = "none"
-
-
-def partitioned(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Splits a batch by a hash of its URIs that is the same in every process."""
-    uris = batch.column("uri").to_numpy(zero_copy_only=False).astype(object)
-    partitions = pd.util.hash_array(uris, categorize=False) % PARTITIONS
-    for partition in np.unique(partitions):
-        yield int(partition), batch.filter(pa.array(partitions == partition))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,22 +36,25 @@ class Snapshot:
         features_version: The version of `features`.
         failures_version: The version of `failures`.
         takedowns_version: The version of `takedowns`, or None if nothing was ever taken down.
+        rows: The rows of `features`, by which planning is divided.
     """
 
     store: FeatureStore
     features_version: int
     failures_version: int
     takedowns_version: int | None = None
+    rows: int = 0
 
     @classmethod
     def newest(cls, store: FeatureStore) -> "Snapshot":
         """Returns the newest state of a store."""
-        takedowns = open_takedowns(store.uri)
+        features, takedowns = store.features(), open_takedowns(store.uri)
         return cls(
             store,
-            store.features().version(),
+            features.version(),
             store.failures().version(),
             takedowns.version() if takedowns else None,
+            features.count(),
         )
 
     @property
@@ -79,44 +64,6 @@ class Snapshot:
         if self.takedowns_version is not None:
             versions[TableName.TAKEDOWNS] = self.takedowns_version
         return versions
-
-
-def known_images(snapshot: Snapshot, retry: RetryFailures) -> Iterator[pa.RecordBatch]:
-    """Yields the images that need not be looked at again.
-
-    They are those with features, those that were taken down (in every version), and the failures not tried again.
-
-    Args:
-        snapshot: The state of the store.
-        retry: Which failures are tried again.
-
-    Yields:
-        Batches with the columns `uri`, `version` and `has_features`; a version that is null means every version.
-    """
-    key = ["uri", "version"]
-    yield from _taken_down(snapshot)
-    images = snapshot.store.scan_images(key, table_version=snapshot.features_version)
-    yield from _marked(images, has_features=True)
-    if retry == RetryFailures.ALL:
-        return
-    permanent = [("permanent", "=", True)] if retry == RetryFailures.TRANSIENT else None
-    yield from _marked(Scan(snapshot.store.failures(snapshot.failures_version), key, permanent), has_features=False)
-
-
-def _taken_down(snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
-    pinned = snapshot.takedowns_version
-    takedowns = open_takedowns(snapshot.store.uri, pinned) if pinned is not None else None
-    if takedowns is None:
-        return
-    for batch in Scan(takedowns, ["uri"]).to_batches():
-        columns = [batch.column("uri"), pa.nulls(batch.num_rows, pa.string()), pa.array([False] * batch.num_rows)]
-        yield pa.RecordBatch.from_arrays(columns, ["uri", "version", _HAS_FEATURES])
-
-
-def _marked(scan: Scan, *, has_features: bool) -> Iterator[pa.RecordBatch]:
-    for batch in scan.to_batches():
-        marks = pa.array(np.full(batch.num_rows, has_features))
-        yield pa.RecordBatch.from_arrays([*batch.columns, marks], [*batch.schema.names, _HAS_FEATURES])
 
 
 def new_images(
@@ -137,52 +84,35 @@ def new_images(
     if not mentioned:
         return None, InputCounts()
     table = pa.Table.from_batches(mentioned)
-    unique = table.take(first_mentions(table["uri"]))
+    first = first_mentions(table["uri"])
+    unique = table.take(first) if len(first) < table.num_rows else table
     counts = InputCounts(listed=unique.num_rows, duplicates=table.num_rows - unique.num_rows)
     known_batches = list(known)
     if known_batches:
         known_table = pa.Table.from_batches(known_batches)
-        extracted = known_table.filter(known_table[_HAS_FEATURES])
-        finished = known_table.filter(pc.invert(known_table[_HAS_FEATURES])) if anew else known_table
+        finished = known_table.filter(pc.invert(known_table[HAS_FEATURES])) if anew else known_table
         unique = unique.filter(pc.invert(_are_known(unique, finished)))
-        supersedes = pc.is_in(unique["uri"], value_set=extracted["uri"].combine_chunks())
+        supersedes = _have_features(unique, known_table)
     else:
         supersedes = pa.nulls(unique.num_rows, pa.bool_())
     new = unique.set_column(unique.schema.get_field_index(SUPERSEDES), table.schema.field(SUPERSEDES), supersedes)
     counts += InputCounts(skipped=counts.listed - new.num_rows)
-    return (one_batch(new) if new.num_rows else None), counts
-
-
-def by_partition(batches: Iterable[pa.RecordBatch]) -> dict[int, list[pa.RecordBatch]]:
-    """Splits batches by the hash partitions of their URIs."""
-    parts: collections.defaultdict[int, list[pa.RecordBatch]] = collections.defaultdict(list)
-    for batch in batches:
-        for partition, part in partitioned(batch):
-            parts[partition].append(part)
-    return parts
-
-
-def listed_by_partition(
-    sources: Sequence[Source], rules: ListingRules, left_aside: LeftAside
-) -> dict[int, list[pa.RecordBatch]]:
-    """Lists the images of sources, by the hash partitions of their URIs.
-
-    Args:
-        sources: The sources.
-        rules: How they are read.
-        left_aside: Where the files without an image's extension are counted.
-
-    Returns:
-        Batches with the columns of refs that planning looks at alone: some 200 bytes an image are held.
-    """
-    listed = (batch for source in sources for batch in list_source(source, rules, left_aside))
-    return by_partition(look_up_versions(batch).select(_PLANNED_BY) for batch in listed)
+    return (one_batch(new.sort_by("uri")) if new.num_rows else None), counts
 
 
 def first_mentions(uris: pa.ChunkedArray) -> pa.Array:
-    """Returns the row of the first mention of each URI, ordered by URI."""
-    rows = pa.table({"uri": uris, "row": pa.array(np.arange(len(uris)))})
-    return rows.group_by("uri").aggregate([("row", "min")]).sort_by("uri")["row_min"].combine_chunks()
+    """Returns the rows of the first mention of each URI, in their order."""
+    # Codes count up in the order of first appearance: a first mention is a code above all before it.
+    codes = uris.combine_chunks().dictionary_encode().indices.to_numpy()
+    before = np.maximum.accumulate(np.concatenate([[-1], codes[:-1]])) if len(codes) else codes
+    return pa.array(np.flatnonzero(codes > before))
+
+
+def _have_features(refs: pa.Table, known: pa.Table) -> pa.Array:
+    """Returns of each row of `refs` whether `known` has its URI with features; cheap where the refs are few."""
+    mentioned = pc.is_in(known["uri"], value_set=refs["uri"].combine_chunks())
+    extracted = known["uri"].filter(pc.and_(mentioned, known[HAS_FEATURES])).combine_chunks()
+    return pc.is_in(refs["uri"], value_set=extracted)
 
 
 def _are_known(refs: pa.Table, known: pa.Table) -> pa.Array:

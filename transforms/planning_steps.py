@@ -1,51 +1,33 @@
-"""The Beam transforms that plan: which images there are, which of them have to be processed, in which shards.
+"""The Beam transforms that plan: which of the images have to be processed, in which shards.
 
-They only carry: the work is in the pure functions of `sources`, `planning` and `adoption`. Image refs travel as Arrow
+They only carry: the work is in the pure functions of `known`, `planning` and `adoption`. Image refs travel as Arrow
 batches.
 """
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.metrics import Metrics
-from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
+from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
 from schemas.runs import InputCounts
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
 from transforms.adoption import finished_images, without_finished
-from transforms.planning import (
-    RetryFailures,
-    Snapshot,
-    begins_in_time,
-    full_shards,
-    known_images,
-    new_images,
-    one_batch,
-    partitioned,
-)
+from transforms.known import KnownFiles, known_files, read_known
+from transforms.listing_steps import Listing
+from transforms.planning import RetryFailures, Snapshot, begins_in_time, full_shards, new_images, one_batch
 from transforms.progress import PROGRESS
-from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
+from transforms.shuffle_steps import Partition
+from transforms.spilling import Spilled, read_spilled
 
 METRICS: Final = "convbase"
 _COUNTS: Final = "counts"
 _FINISHED: Final = "finished"
 _REST: Final = "rest"
-
-
-class Listing(NamedTuple):
-    """Images and what was counted on the way to them.
-
-    Attributes:
-        refs: Batches of refs.
-        counts: `InputCounts`, to be summed.
-    """
-
-    refs: PCollection[pa.RecordBatch]
-    counts: PCollection[InputCounts]
 
 
 class Plan(NamedTuple):
@@ -62,48 +44,17 @@ class Plan(NamedTuple):
     finished: PCollection[tuple[str, pa.RecordBatch]]
 
 
-class ListImages(beam.PTransform):
-    """Lists the images of sources, each with its version."""
-
-    def __init__(self, sources: Sequence[Source], rules: ListingRules) -> None:
-        super().__init__()
-        self._sources = sources
-        self._rules = rules
-
-    @no_annotations
-    def expand(self, root: PBegin) -> Listing:
-        """Returns the images."""
-        listed = (
-            root
-            | "Sources" >> beam.Create(self._sources)
-            | "SpreadSources" >> beam.Reshuffle()
-            | "List"
-            >> beam.ParDo(_ListSource(self._rules))
-            .with_output_types(pa.RecordBatch, counts=InputCounts)
-            .with_outputs(_COUNTS, main="refs")
-        )
-        refs = (
-            listed.refs
-            | "SpreadRefs" >> beam.Reshuffle()
-            | "LookUpVersions" >> beam.Map(look_up_versions).with_output_types(pa.RecordBatch)
-        )
-        return Listing(refs, listed[_COUNTS])
-
-
-class _ListSource(beam.DoFn):
-    def __init__(self, rules: ListingRules) -> None:
-        self._rules = rules
-
-    def process(self, source: Source) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
-        left_aside = LeftAside()
-        yield from list_source(source, self._rules, left_aside)
-        yield TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))
-
-
 class SkipExtracted(beam.PTransform):
     """Takes out the images that the store knows, those that are finished, and those that the input mentions twice."""
 
-    def __init__(self, snapshot: Snapshot | None, retry: RetryFailures, refresh: str | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot | None,
+        retry: RetryFailures,
+        refresh: str | None = None,
+        *,
+        spill_folder: str | None = None,
+    ) -> None:
         """Takes what is known already.
 
         Args:
@@ -111,11 +62,13 @@ class SkipExtracted(beam.PTransform):
                 there is no store yet.
             retry: Which known failures are tried again.
             refresh: The refresh that this is, if it is one: images that have features are then processed again.
+            spill_folder: A folder for image refs, where all workers are on this machine.
         """
         super().__init__()
         self._snapshots = [snapshot] if snapshot else []
         self._retry = retry
         self._refresh = refresh
+        self._spill_folder = spill_folder
 
     @no_annotations
     def expand(self, listing: Listing) -> Plan:
@@ -123,17 +76,20 @@ class SkipExtracted(beam.PTransform):
         store = listing.refs.pipeline | "Store" >> beam.Create(self._snapshots)
         known = (
             store
-            | "ReadKnown" >> beam.FlatMap(known_images, self._retry).with_output_types(pa.RecordBatch)
-            | "PartitionKnown" >> _partition()
+            | "KnownFiles" >> beam.FlatMap(known_files, self._retry).with_output_types(KnownFiles)
+            | "SpreadKnown" >> beam.Reshuffle()
+            | "ReadKnown" >> beam.FlatMap(read_known).with_output_types(pa.RecordBatch)
         )
-        finished = (
-            store
-            | "ReadFinished" >> beam.FlatMap(finished_images, self._refresh).with_output_types(pa.RecordBatch)
-            | "PartitionFinished" >> _partition()
+        finished = store | "ReadFinished" >> beam.FlatMap(finished_images, self._refresh).with_output_types(
+            pa.RecordBatch
         )
-        refs = listing.refs | "PartitionRefs" >> _partition()
+        images = sum(snapshot.rows for snapshot in self._snapshots)
+        sides = {"refs": listing.refs, "known": known, "finished": finished}
         new = (
-            {"refs": refs, "known": known, "finished": finished}
+            {
+                name: batches | f"Partition{name.title()}" >> Partition(images, self._spill_folder)
+                for name, batches in sides.items()
+            }
             | "ByPartition" >> beam.CoGroupByKey()
             | "NewImages"
             >> beam.ParDo(_NewImages(anew=self._refresh is not None))
@@ -144,33 +100,30 @@ class SkipExtracted(beam.PTransform):
         return Plan(new.refs, counts, new[_FINISHED])
 
 
-def _partition() -> beam.PTransform:
-    return beam.FlatMap(partitioned).with_output_types(tuple[int, pa.RecordBatch])
-
-
 class _NewImages(beam.DoFn):
     def __init__(self, *, anew: bool) -> None:
         self._anew = anew
 
     def process(
-        self, partition: tuple[int, dict[str, Iterable[pa.RecordBatch]]]
+        self, partition: tuple[int, dict[str, Iterable[pa.RecordBatch | Spilled]]]
     ) -> Iterator[
         pa.RecordBatch
         | TaggedOutput[Literal["counts"], InputCounts]
         | TaggedOutput[Literal["finished"], tuple[str, pa.RecordBatch]]
     ]:
         _, grouped = partition
-        new, counts = new_images(grouped["refs"], grouped["known"], anew=self._anew)
+        refs, known, finished = (read_spilled(grouped[name]) for name in ("refs", "known", "finished"))
+        new, counts = new_images(refs, known, anew=self._anew)
         PROGRESS.add(planned=counts.planned, skipped=counts.skipped)
         for name in ("listed", "skipped", "duplicates"):
             Metrics.counter(METRICS, f"images_{name}").inc(getattr(counts, name))
         yield TaggedOutput(_COUNTS, counts)
         if new is None:
             return
-        left, finished = without_finished(new, grouped["finished"])
+        left, adopted = without_finished(new, finished)
         if left is not None:
             yield left
-        for of_fragment in finished:
+        for of_fragment in adopted:
             yield TaggedOutput(_FINISHED, of_fragment)
 
 

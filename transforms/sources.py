@@ -1,35 +1,24 @@
-"""Sources: folders, globs and manifests in, Arrow batches of image refs out. Pure of Beam."""
+"""Sources: what the inputs are, and how they are read. Pure of Beam; nothing here reads a whole input."""
 
-import concurrent.futures
 import dataclasses
 import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 import fsspec
 import pyarrow as pa
-import pyarrow.compute as pc
 from fsspec.core import has_magic
 
 from schemas.errors import InputNotFound, InvalidInput, first_line
-from schemas.images import SIZE, image_version, ref_schema
+from schemas.images import ref_schema
 from schemas.storage import canonical_uri, file_system, uri_builder
 from transforms.manifests import (
-    REF_COLUMNS,
     ManifestKind,
-    batched,
-    canonical_uris,
     carried_fields,
     manifest_kind,
-    manifest_rows,
 )
 
 EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
-SPLITS: Final = ("train", "validation", "test")
-
-_STAT_THREADS: Final = 32
-
-_PARENT: Final = r"(?:^|/)(?P<split>[^/]*)/(?P<label>[^/]+)/[^/]+$"
 
 
 class SourceKind(enum.StrEnum):
@@ -135,118 +124,3 @@ def carried_columns(sources: Iterable[Source]) -> tuple[pa.Field, ...]:
             if other.type != field.type:
                 raise InvalidInput(f"The manifests disagree on column '{field.name}': {other.type} and {field.type}.")
     return tuple(fields.values())
-
-
-def has_image(sources: Sequence[Source], rules: ListingRules) -> bool:
-    """Whether the sources hold at least one image; stops at the first."""
-    return any(batch.num_rows for source in sources for batch in list_source(source, rules, LeftAside()))
-
-
-def list_source(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[pa.RecordBatch]:
-    """Lists the images of a source.
-
-    Args:
-        source: The source.
-        rules: How it is read.
-        left_aside: Where the files without an image's extension are counted.
-
-    Yields:
-        Batches of at most `REFS_PER_BATCH` refs; `version` is null where it has yet to be looked up.
-
-    Raises:
-        InvalidInput: If a manifest has a row without a URI, or cannot be read.
-        OSError: If a folder cannot be listed: a listing with holes would pass for the whole.
-    """
-    if source.kind == SourceKind.FOLDER:
-        batches = batched(_walk(source, rules, left_aside), rules.schema)
-    elif source.kind == SourceKind.FILES:
-        batches = batched(_glob(source), rules.schema)
-    else:
-        batches = (_to_refs(rows, source, rules) for rows in manifest_rows(source.uri, source.kind))
-    yield from (_labels_from_parent(batch) for batch in batches) if rules.labels_from_parent else batches
-
-
-def _walk(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[dict[str, Any]]:
-    fs, path = file_system(source.uri)
-    to_uri = uri_builder(source.uri, fs)
-    for _, _, files in fs.walk(path, detail=True, on_error="raise"):
-        for name, info in sorted(files.items()):
-            if name.rpartition(".")[2].lower() in rules.extensions:
-                yield _ref(to_uri(info["name"]), info)
-            elif name:
-                left_aside.files += 1
-
-
-def _glob(source: Source) -> Iterator[dict[str, Any]]:
-    fs, path = file_system(source.uri)
-    to_uri = uri_builder(source.uri, fs)
-    found = {path: fs.info(path)} if fs.isfile(path) else fs.glob(path, detail=True)
-    for name, info in sorted(found.items()):
-        if info["type"] == "file":
-            yield _ref(to_uri(name), info)
-
-
-def _ref(uri: str, info: Mapping[str, Any]) -> dict[str, Any]:
-    return {"uri": uri, "version": image_version(info), SIZE: info.get("size")}
-
-
-def _to_refs(rows: pa.RecordBatch, source: Source, rules: ListingRules) -> pa.RecordBatch:
-    """Brings rows of a manifest into the schema of refs; what a manifest lacks is null."""
-    uris = rows.column("uri").cast(pa.string())
-    if uris.null_count:
-        raise InvalidInput(f"The manifest {source.uri} has {uris.null_count} rows without a uri.")
-    columns = []
-    for field in rules.schema:
-        if field.name == "uri":
-            columns.append(canonical_uris(uris, source.uri))
-        elif field.name in rows.schema.names and (field.name in REF_COLUMNS or field in source.carried):
-            columns.append(rows.column(field.name).cast(field.type))
-        else:
-            columns.append(pa.nulls(rows.num_rows, field.type))
-    if "version" not in rows.schema.names and not rules.stat_manifests:
-        columns[rules.schema.get_field_index("version")] = pa.array([""] * rows.num_rows, pa.string())
-    return pa.RecordBatch.from_arrays(columns, schema=rules.schema)
-
-
-def _labels_from_parent(batch: pa.RecordBatch) -> pa.RecordBatch:
-    found = pc.extract_regex(batch.column("uri"), _PARENT)
-    label, split = pc.struct_field(found, "label"), pc.struct_field(found, "split")
-    known_split = pc.if_else(pc.is_in(split, value_set=pa.array(SPLITS)), split, pa.scalar(None, pa.string()))
-    for name, values in (("label", label), ("split", known_split)):
-        index = batch.schema.get_field_index(name)
-        batch = batch.set_column(index, batch.schema.field(index), pc.coalesce(batch.column(index), values))
-    return batch
-
-
-def look_up_versions(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Fills in the version and size of the images whose version is null, from their file systems.
-
-    An image that is not there gets an empty version; fetching it will say so.
-
-    Raises:
-        OSError: If the storage does not answer.
-    """
-    missing = pc.is_null(batch.column("version"))
-    if not pc.any(missing).as_py():
-        return batch
-    uris = pc.filter(batch.column("uri"), missing).to_pylist()
-    with concurrent.futures.ThreadPoolExecutor(_STAT_THREADS) as pool:
-        infos = list(pool.map(_info, uris))
-    found = {
-        "version": pa.array([image_version(info) for info in infos], pa.string()),
-        SIZE: pa.array([info.get("size") for info in infos], pa.int64()),
-    }
-    for name, values in found.items():
-        index = batch.schema.get_field_index(name)
-        filled = pc.replace_with_mask(batch.column(index), missing, values)
-        batch = batch.set_column(index, batch.schema.field(index), filled)
-    return batch
-
-
-def _info(uri: str) -> Mapping[str, Any]:
-    fs, path = file_system(uri)
-    try:
-        info: Mapping[str, Any] = fs.info(path)
-    except (FileNotFoundError, PermissionError, NotADirectoryError):
-        return {}
-    return info

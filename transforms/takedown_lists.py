@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from schemas.errors import InvalidInput, first_line
 from schemas.storage import canonical_uri, file_system
-from transforms.manifests import canonical_uris, carried_fields, manifest_kind, manifest_rows
+from transforms.manifests import canonical_uris, carried_fields, manifest_kind, manifest_rows, stretches
 
 
 def listed_uris(uri: str) -> pa.Array:
@@ -28,7 +28,11 @@ def listed_uris(uri: str) -> pa.Array:
         if not fs.isfile(path):
             raise InvalidInput(f"There is no list at {uri}.")
         carried_fields(location, kind)
-        batches = [rows.column("uri").cast(pa.string()) for rows in manifest_rows(location, kind)]
+        batches = [
+            rows.column("uri").cast(pa.string())
+            for stretch in stretches(location, kind)
+            for rows in manifest_rows(stretch)
+        ]
     except (OSError, ImportError) as error:
         raise InvalidInput(f"The list {uri} cannot be read: {first_line(error)}") from error
     uris = pa.chunked_array(batches, pa.string()).combine_chunks()

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, SCALED, SIDES, WARM, WARM_HALF, Case
+from tests.benchmarks.commits import FRAGMENTS, commits
 from tests.benchmarks.machine import SECONDS_A_SIZE
 from tests.benchmarks.memory_growth import memory_growth
 from tests.benchmarks.nothing_new import nothing_new
 from tests.benchmarks.pictures import find_pictures, megapixel_pictures
+from tests.benchmarks.planning import COUNTS, planning
 from tests.benchmarks.plot import draw
 from tests.benchmarks.race import Race
 from tests.benchmarks.report import Report
@@ -30,8 +32,11 @@ from tests.benchmarks.results import Figure
 from tests.benchmarks.training_reads import ROWS, training_reads
 from tests.benchmarks.workshop import Unmeasurable, Workshop
 
-ONLY: Final = ("race", "megapixels", "nothing_new", "training_reads", "memory")
-_QUICK: Final = {"count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096}
+ONLY: Final = ("race", "megapixels", "nothing_new", "training_reads", "memory", "planning", "commits")
+_WITHOUT_PICTURES: Final = frozenset({"training_reads", "planning", "commits"})
+_QUICK: Final = {
+    "count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096, "planned": (10_000,), "fragments": 100,
+}  # fmt: skip
 _QUICK_LIMIT_SECONDS: Final = 0.5
 _LIGHT_BASE: Final = "MobileNet"
 _NAMES_OF_PEERS: Final = {module: name for name, module in PEERS.items()}
@@ -43,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         "python -m tests.benchmarks", "%(prog)s --images=FOLDER [options]", __doc__.partition("\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    command.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="real JPEGs, of about 500×375")
+    command.add_argument("--images", type=Path, metavar="FOLDER", help="real JPEGs, of about 500×375")
     command.add_argument("--only", type=_some_of(ONLY), default=ONLY, metavar="A,B", help=f"of {','.join(ONLY)}")
     command.add_argument(
         "--bases", type=_some_of(tuple(SIDES)), default=tuple(SIDES), metavar="A,B", help=f"of {','.join(SIDES)}"
@@ -74,6 +79,16 @@ def parser() -> argparse.ArgumentParser:
         "--rows", type=int, default=ROWS, metavar="N", help=f"rows of training reads (default: {ROWS})"
     )
     command.add_argument(
+        "--planned", type=_numbers, default=COUNTS, metavar="N,M", help="images that are planned (default: 1e5 to 1e7)"
+    )
+    command.add_argument(
+        "--fragments",
+        type=int,
+        default=FRAGMENTS,
+        metavar="N",
+        help=f"fragments of a commit, and a tenth as many commits (default: {FRAGMENTS})",
+    )
+    command.add_argument(
         "--memory_base", choices=tuple(SIDES), default="VGG16", help="base of the memory benchmark (default: VGG16)"
     )
     command.add_argument(
@@ -102,7 +117,9 @@ def main() -> int:
     if given.quick:
         command.set_defaults(**_QUICK)
         given = command.parse_args()
-    pictures = find_pictures(given.images)
+    if given.images is None and not _WITHOUT_PICTURES.issuperset(given.only):
+        command.error(f"--images=FOLDER is needed but for {', '.join(sorted(_WITHOUT_PICTURES))}.")
+    pictures = find_pictures(given.images) if given.images else ()
     if len(pictures) < given.count and "race" in given.only:
         command.error(f"{given.images} has {len(pictures)} JPEGs; --count={given.count} needs more.")
     # So that `finally` holds, and no process that is being measured outlives this one.
@@ -194,6 +211,10 @@ class Benchmarks:
             yield "Training reads", lambda: training_reads(self._workshop, given.rounds, given.rows)
         if "memory" in given.only:
             yield "Memory", lambda: memory_growth(self._workshop, self._plain(given.memory_base, given.count))
+        if "planning" in given.only:
+            yield "Planning", lambda: planning(self._workshop, given.planned)
+        if "commits" in given.only:
+            yield "Commits", lambda: commits(self._workshop, given.fragments, given.fragments // 10)
 
     def _plain(self, conv_base: str, count: int) -> Case:
         enough = min(count, len(self._pictures))
@@ -211,6 +232,10 @@ class Benchmarks:
 
     def _say(self, text: str) -> None:
         print(f"{time.perf_counter() - self._started:7.0f} s  {text}", flush=True)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(float(number)) for number in text.split(","))
 
 
 def _some_of(names: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:

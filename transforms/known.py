@@ -1,0 +1,106 @@
+"""Known images: those that a run need not look at again, file by file of the store's tables. Pure of Beam."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from schemas.fragments import TableName
+from schemas.reading import read_columns
+from schemas.storage import join
+from schemas.takedowns import open_takedowns
+from transforms.planning import HAS_FEATURES, RetryFailures, Snapshot
+
+# Files are read together until they have as many rows: a file's footer costs as much as thousands of them.
+_ROWS_TOGETHER: Final = 2**18
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownFiles:
+    """Some files of a table.
+
+    Attributes:
+        table: The table.
+        uris: The files.
+        only_permanent: Of `failures`, whether only those count that another try cannot change.
+    """
+
+    table: TableName
+    uris: tuple[str, ...]
+    only_permanent: bool = False
+
+
+def known_files(snapshot: Snapshot, retry: RetryFailures) -> Iterator[KnownFiles]:
+    """Yields the files of a snapshot that hold images that need not be looked at again, a few at a time.
+
+    They are those with features, those that were taken down (in every version), and the failures not tried again.
+
+    Args:
+        snapshot: The state of the store.
+        retry: Which failures are tried again.
+    """
+    store = snapshot.store
+    yield from _taken_down(snapshot)
+    yield from _files(store.uri, TableName.FEATURES, store.features(snapshot.features_version))
+    if retry != RetryFailures.ALL:
+        failures = store.failures(snapshot.failures_version)
+        for files in _files(store.uri, TableName.FAILURES, failures):
+            yield dataclasses.replace(files, only_permanent=retry == RetryFailures.TRANSIENT)
+
+
+def _taken_down(snapshot: Snapshot) -> Iterator[KnownFiles]:
+    store_uri, pinned = snapshot.store.uri, snapshot.takedowns_version
+    takedowns = open_takedowns(store_uri, pinned) if pinned is not None else None
+    if takedowns is not None:
+        yield from _files(store_uri, TableName.TAKEDOWNS, takedowns)
+
+
+def _files(store_uri: str, name: TableName, table: DeltaTable) -> Iterator[KnownFiles]:
+    files = pa.table(table.get_add_actions(flatten=True))
+    together: list[str] = []
+    rows = 0
+    for path, count in zip(files["path"].to_pylist(), files["num_records"].to_pylist(), strict=True):
+        together.append(join(store_uri, name, path))
+        rows += count or 0
+        if rows >= _ROWS_TOGETHER:
+            yield KnownFiles(name, tuple(together))
+            together, rows = [], 0
+    if together:
+        yield KnownFiles(name, tuple(together))
+
+
+def read_known(files: KnownFiles) -> Iterator[pa.RecordBatch]:
+    """Yields the known images of some files.
+
+    Yields:
+        Batches with the columns `uri`, `version` and `has_features`; a version that is null means every version.
+    """
+    columns = {TableName.TAKEDOWNS: ["uri"], TableName.FAILURES: ["uri", "version", "permanent"]}
+    for uri in files.uris:
+        for batch in read_columns(uri, columns.get(files.table, ["uri", "version"])):
+            rows = batch.filter(batch.column("permanent")) if files.only_permanent else batch
+            rows = without_repeats(rows)
+            versions = rows.column("version") if "version" in rows.schema.names else pa.nulls(len(rows), pa.string())
+            marks = pa.array(np.full(rows.num_rows, files.table == TableName.FEATURES))
+            yield pa.RecordBatch.from_arrays([rows.column("uri"), versions, marks], ["uri", "version", HAS_FEATURES])
+
+
+def without_repeats(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Leaves one of several rows of an image that follow each other."""
+    if rows.num_rows < 2:
+        return rows
+    differs = np.ones(rows.num_rows, bool)
+    names = [name for name in ("uri", "version") if name in rows.schema.names]
+    before, after = rows.slice(0, rows.num_rows - 1), rows.slice(1)
+    differs[1:] = np.any([pc.not_equal(before[name], after[name]) for name in names], axis=0)
+    return rows if differs.all() else rows.filter(pa.array(differs))
+
+
+def known_images(snapshot: Snapshot, retry: RetryFailures) -> Iterator[pa.RecordBatch]:
+    """Yields the known images of a snapshot, as `read_known` does."""
+    for files in known_files(snapshot, retry):
+        yield from read_known(files)
