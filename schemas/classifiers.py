@@ -45,6 +45,9 @@ class ModelCard:
         metrics: Accuracy, AUC and log loss by part, as in `metrics.json`.
         options: The command's options, credentials taken out.
         versions: Versions by package.
+        fine_tuning: Where a fine-tuned classifier came from, and how: `FineTuning`'s fields, the classifier and the
+            conv base that it began with, what was trained, and the metrics before. None for one that was trained on
+            features; of the others, `store` and `table_version` are those of the classifier that they came from.
     """
 
     model_id: str
@@ -71,6 +74,7 @@ class ModelCard:
     metrics: Mapping[str, float | None]
     options: Mapping[str, Any]
     versions: Mapping[str, str]
+    fine_tuning: Mapping[str, Any] | None = None
 
     @property
     def fingerprint(self) -> str:

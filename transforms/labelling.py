@@ -107,12 +107,12 @@ class LabelledImages:
 
 
 def read_labelled_images(
-    scan: Scan, column: str | None, split_by: SplitBy, fractions: SplitFractions, file: LabelFile | None
+    scan: Scan | pa.Table, column: str | None, split_by: SplitBy, fractions: SplitFractions, file: LabelFile | None
 ) -> LabelledImages:
     """Reads the labels and parts of all images of a snapshot, a batch at a time.
 
     Args:
-        scan: A scan of `uri`, `sha256`, `split` and, where there is no file, the labels' column.
+        scan: A scan, or a table, of `uri`, `sha256`, `split` and, where there is no file, the labels' column.
         column: The column of the labels, where there is no file.
         split_by: What decides the part of an image; `AUTO` takes the column where any labelled image has a split.
         fractions: The shares of a split by hash.
@@ -150,7 +150,9 @@ class _Columns:
     by_hash: np.ndarray
 
 
-def _read_columns(scan: Scan, column: str | None, fractions: SplitFractions, file: LabelFile | None) -> _Columns:
+def _read_columns(
+    scan: Scan | pa.Table, column: str | None, fractions: SplitFractions, file: LabelFile | None
+) -> _Columns:
     labels, by_column, by_hash = [], [np.empty(0, np.uint8)], [np.empty(0, np.uint8)]
     kind = file.labels.type if file else scan.schema.field(column).type
     for batch in scan.to_batches():
