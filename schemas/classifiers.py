@@ -46,6 +46,9 @@ class ModelCard:
         options: The command's options, credentials taken out.
         versions: Versions by package.
         augmented_rows: Rows that were trained on besides one an image: of random copies of pictures.
+        fine_tuning: Where a fine-tuned classifier came from, and how: `FineTuning`'s fields, the classifier and the
+            conv base that it began with, what was trained, and the metrics before. None for one that was trained on
+            features; of the others, `store` and `table_version` are those of the classifier that they came from.
     """
 
     model_id: str
@@ -73,6 +76,7 @@ class ModelCard:
     options: Mapping[str, Any]
     versions: Mapping[str, str]
     augmented_rows: int = 0
+    fine_tuning: Mapping[str, Any] | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -48,16 +48,22 @@ def start_extraction(
         meet: Where it waits for others before it commits.
     """
     environment = dict(os.environ)
-    process = CONTEXT.Process(target=_extract, args=(list(map(str, arguments)), log, kill, meet, environment))
+    process = CONTEXT.Process(target=_run, args=(["extract", *map(str, arguments)], log, kill, meet, environment))
     process.start()
     return process
 
 
-def _extract(
-    arguments: list[str], log: Path, kill: Kill | None, meet: Barrier | None, environment: dict[str, str]
-) -> None:
-    from pipelines import extract
+def start_fine_tuning(arguments: Sequence[object], log: Path, kill: Kill) -> ForkServerProcess:
+    """Starts a fine-tuning in a process of its own, in which it is killed."""
+    process = CONTEXT.Process(target=_run, args=(["finetune", *map(str, arguments)], log, kill, None, dict(os.environ)))
+    process.start()
+    return process
+
+
+def _run(command: list[str], log: Path, kill: Kill | None, meet: Barrier | None, environment: dict[str, str]) -> None:
     from schemas.errors import ConvbaseError
+
+    main = importlib.import_module(f"pipelines.{command[0]}").main
 
     os.environ.update(environment)
     if kill is not None:
@@ -66,7 +72,7 @@ def _extract(
         _wrap("transforms.steps:commit_run", functools.partial(_met, meet))
     with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
-            code = extract.main(arguments)
+            code = main(command[1:])
         except ConvbaseError as error:
             print(f"error: {error}")
             code = error.exit_code

@@ -69,7 +69,7 @@ def test_no_module_catches_every_exception(module: str) -> None:
 
 def test_the_commands_start_without_the_slow_packages() -> None:
     commands = ", ".join(
-        f"pipelines.{name}" for name in ("backfill", "extract", "inspect", "maintain", "predict", "train")
+        f"pipelines.{name}" for name in ("backfill", "extract", "finetune", "inspect", "maintain", "predict", "train")
     )
     code = f"import sys, {commands}; print([name for name in {SLOW} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)

@@ -84,25 +84,50 @@ def write_classifier(
         evaluation = evaluate(fitted, data)
         card = card_of(evaluation)
         composed.result()
-        texts = {
-            LABELS_FILE: evaluation.labels.to_json(),
-            _METRICS_FILE: json.dumps(evaluation.to_dict(), indent=2),
-            _HISTORY_FILE: history_csv(fitted.history),
-            _CARD_TEXT_FILE: card_markdown(card, evaluation),
-            REPORT_FILE: report_html(card, evaluation, fitted.history),
-            CARD_FILE: card.to_json(),
-        }
-        try:
-            networks = (*CLASSIFIER_NETWORK, *END_TO_END_NETWORK)
-            publish_files(folder, networks, join(canonical_uri(uri), NETWORKS_FOLDER), data.store.spec)
-            fs, root = file_system(uri)
-            for file in (CLASSIFIER_FILE, END_TO_END_FILE):
-                fs.pipe_file(f"{root}/{file}", (folder / file).read_bytes())
-            for file, text in texts.items():
-                fs.pipe_file(f"{root}/{file}", text.encode())
-        except OSError as error:
-            raise _not_writable(uri, error) from error
+        write_folder(uri, folder, card, evaluation, fitted.history)
     return card, evaluation
+
+
+def write_folder(
+    uri: str,
+    folder: Path,
+    card: ModelCard,
+    evaluation: Evaluation,
+    history: Mapping[str, Sequence[float]],
+    *,
+    further: Sequence[str] = (),
+) -> None:
+    """Writes all files of a classifier, the card last.
+
+    Args:
+        uri: The classifier's folder.
+        folder: The local folder of its models, as composing leaves them.
+        card: What is known of it.
+        evaluation: How good it is.
+        history: Loss and accuracy an epoch, by Keras's names.
+        further: Files of the local folder that are copied as well.
+
+    Raises:
+        ModelNotWritable: If the folder cannot be written.
+    """
+    texts = {
+        LABELS_FILE: evaluation.labels.to_json(),
+        _METRICS_FILE: json.dumps(evaluation.to_dict(), indent=2),
+        _HISTORY_FILE: history_csv(history),
+        _CARD_TEXT_FILE: card_markdown(card, evaluation),
+        REPORT_FILE: report_html(card, evaluation, history),
+        CARD_FILE: card.to_json(),
+    }
+    try:
+        networks = (*CLASSIFIER_NETWORK, *END_TO_END_NETWORK)
+        publish_files(folder, networks, join(canonical_uri(uri), NETWORKS_FOLDER), card.spec)
+        fs, root = file_system(uri)
+        for file in (CLASSIFIER_FILE, END_TO_END_FILE, *further):
+            fs.pipe_file(f"{root}/{file}", (folder / file).read_bytes())
+        for file, text in texts.items():
+            fs.pipe_file(f"{root}/{file}", text.encode())
+    except OSError as error:
+        raise _not_writable(uri, error) from error
 
 
 def history_csv(history: Mapping[str, Sequence[float]]) -> str:

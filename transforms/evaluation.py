@@ -1,7 +1,7 @@
 """Evaluation: everything that is said of a classifier once it is trained."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -73,31 +73,63 @@ class Evaluation:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class ScoredPart:
+    """What a classifier says of the images of a part.
+
+    Attributes:
+        targets: Their targets, as `LabelSet.targets` gives them.
+        scores: float32 [n, classes] in 0 to 1.
+        uris_of: Returns the URIs of images, by their places in the part, ascending.
+    """
+
+    targets: np.ndarray
+    scores: np.ndarray
+    uris_of: Callable[[np.ndarray], Sequence[str]]
+
+
 def evaluate(fitted: Fitted, data: TrainingData) -> Evaluation:
     """Judges a trained head on every part, by the images themselves: random copies that it trained on do not count.
 
     The scores of one part are held at once: four bytes a row and class, even where features are streamed.
     """
-    rows, images = data.rows, data.images
-    labels = images.labels
-    judged = Part.TEST if len(rows.test) else Part.VALIDATION
+    labels = data.images.labels
+
+    def score(part: Part) -> ScoredPart:
+        rows = data.rows.of(part)
+        are_images = data.images.are_images[rows.numbers]
+        numbers = rows.numbers[are_images]
+        return ScoredPart(
+            targets=data.images.targets[numbers],
+            scores=labels.scores(predict_part(fitted.head, rows)[are_images]),
+            uris_of=lambda places: rows.rows.uris(numbers[places]),
+        )
+
+    return judge(labels, score)
+
+
+def judge(labels: LabelSet, score: Callable[[Part], ScoredPart]) -> Evaluation:
+    """Judges a classifier on every part.
+
+    Args:
+        labels: The classes.
+        score: Returns what the classifier says of a part. It is called once a part.
+    """
     by_part: dict[Part, PartMetrics | None] = {}
     for part in PARTS:
-        numbers = rows.of(part).numbers
-        judged_rows = images.are_images[numbers]
-        targets = images.targets[numbers[judged_rows]]
-        scores = labels.scores(predict_part(fitted.head, rows.of(part))[judged_rows])
-        by_part[part] = part_metrics(labels, targets, scores)
-        if part == judged:
-            judged_targets, judged_scores = targets, scores
+        scored = score(part)
+        by_part[part] = part_metrics(labels, scored.targets, scored.scores)
+        if len(scored.targets) or part == Part.VALIDATION:
+            judged, judged_part = part, scored
+    targets, scores = judged_part.targets, judged_part.scores
     several = labels.kind == LabelKind.MULTI_LABEL
     return Evaluation(
         labels=labels,
         by_part=by_part,
         judged=judged,
-        confusion=None if several else confusion_matrix(labels, judged_targets, judged_scores),
-        roc=roc_curves(labels, judged_targets, judged_scores),
-        precision_recall=precision_recall_curves(labels, judged_targets, judged_scores),
-        calibration=calibration_bins(labels, judged_targets, judged_scores),
-        mistakes=worst_mistakes(labels, rows.of(judged), judged_targets, judged_scores, MISTAKES_SHOWN),
+        confusion=None if several else confusion_matrix(labels, targets, scores),
+        roc=roc_curves(labels, targets, scores),
+        precision_recall=precision_recall_curves(labels, targets, scores),
+        calibration=calibration_bins(labels, targets, scores),
+        mistakes=worst_mistakes(labels, judged_part.uris_of, targets, scores, MISTAKES_SHOWN),
     )

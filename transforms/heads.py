@@ -48,21 +48,28 @@ def build_head(recipe: Recipe, shape: Shape, labels: LabelSet, moments: Moments 
 
 
 def compile_head(head: "keras.Model", recipe: Recipe, labels: LabelSet) -> None:
-    """Gives a head its loss and its optimizer.
-
-    XLA is left out: on a CPU it compiles for longer than such a model trains.
-    """
+    """Gives a head its loss and its optimizer."""
     import keras
 
     features = head.get_layer(PROBABILITIES).input.shape[-1]
     learning_rate = recipe.learning_rate_for(features)
     config = {} if learning_rate is None else {"learning_rate": learning_rate}
     optimizer = keras.optimizers.get({"class_name": recipe.optimizer, "config": config})
+    compile_classifier(head, optimizer, labels)
+
+
+def compile_classifier(model: "keras.Model", optimizer: "keras.optimizers.Optimizer", labels: LabelSet) -> None:
+    """Gives a model that ends in probabilities the loss and the accuracy of its classes.
+
+    XLA is left out: on a CPU it compiles for longer than such a model trains.
+    """
+    import keras
+
     if labels.kind == LabelKind.MULTI_CLASS:
         loss, accuracy = "sparse_categorical_crossentropy", keras.metrics.SparseCategoricalAccuracy(ACCURACY)
     else:
         loss, accuracy = "binary_crossentropy", keras.metrics.BinaryAccuracy(ACCURACY, threshold=THRESHOLD)
-    head.compile(optimizer, loss, metrics=[accuracy], jit_compile=False)
+    model.compile(optimizer, loss, metrics=[accuracy], jit_compile=False)
 
 
 def _reduce(features: "keras.KerasTensor", map_reduction: str) -> "keras.KerasTensor":

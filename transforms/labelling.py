@@ -117,13 +117,13 @@ class LabelledImages:
 
 
 def read_labelled_images(
-    scan: Scan, column: str | None, split_by: SplitBy, fractions: SplitFractions, file: LabelFile | None
+    scan: Scan | pa.Table, column: str | None, split_by: SplitBy, fractions: SplitFractions, file: LabelFile | None
 ) -> LabelledImages:
     """Reads the labels and parts of all images of a snapshot, a batch at a time.
 
     Args:
-        scan: A scan of `uri`, `sha256`, `split`, `augmentation` where the table has it, and the labels' column where
-            there is no file.
+        scan: A scan, or a table, of `uri`, `sha256`, `split`, `augmentation` where the table has it, and the labels'
+            column where there is no file.
         column: The column of the labels, where there is no file.
         split_by: What decides the part of an image; `AUTO` takes the column where any labelled image has a split.
         fractions: The shares of a split by hash.
@@ -164,7 +164,9 @@ class _Columns:
     are_images: np.ndarray
 
 
-def _read_columns(scan: Scan, column: str | None, fractions: SplitFractions, file: LabelFile | None) -> _Columns:
+def _read_columns(
+    scan: Scan | pa.Table, column: str | None, fractions: SplitFractions, file: LabelFile | None
+) -> _Columns:
     labels, by_column, by_hash = [], [np.empty(0, np.uint8)], [np.empty(0, np.uint8)]
     are_images = [np.empty(0, bool)]
     augmented = has_augmentations(scan.schema)

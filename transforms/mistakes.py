@@ -4,6 +4,7 @@ import base64
 import concurrent.futures
 import dataclasses
 import io
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,6 @@ from schemas.errors import ImageError
 from schemas.images import ImageRef
 from schemas.labels import LabelKind, LabelSet
 from transforms.decoding import MAX_BYTES, DecodingRules, decode_image
-from transforms.feature_rows import PartRows
 from transforms.fetching import fetch_image
 from transforms.metrics import predicted_indicators
 
@@ -43,14 +43,18 @@ class Mistake:
 
 
 def worst_mistakes(
-    labels: LabelSet, part: PartRows, targets: np.ndarray, scores: np.ndarray, most: int
+    labels: LabelSet,
+    uris_of: Callable[[np.ndarray], Sequence[str]],
+    targets: np.ndarray,
+    scores: np.ndarray,
+    most: int,
 ) -> list[Mistake]:
     """Finds the images whose true classes have the lowest scores, or for multi-label the classes furthest off.
 
     Args:
         labels: The classes.
-        part: The part.
-        targets: The targets of its images, as `LabelSet.targets` gives them.
+        uris_of: Returns the URIs of images of a part, by their places in it, ascending.
+        targets: The targets of the part's images, as `LabelSet.targets` gives them.
         scores: float32 [n, classes] in 0 to 1.
         most: The most images to return, the worst first.
     """
@@ -60,9 +64,9 @@ def worst_mistakes(
     error = errors[np.arange(len(errors)), decisive]
     wrong = np.flatnonzero((true != predicted).any(axis=1))
     worst = wrong[np.argsort(-error[wrong], kind="stable")][:most]
-    rows = np.sort(part.numbers[worst])
-    uris = dict(zip(rows.tolist(), part.rows.uris(rows), strict=True))
-    found = [uris[int(part.numbers[row])] for row in worst]
+    places = np.sort(worst)
+    uris = dict(zip(places.tolist(), uris_of(places), strict=True))
+    found = [uris[int(place)] for place in worst]
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         thumbnails = list(pool.map(thumbnail, found))
     return [

@@ -35,6 +35,7 @@ def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, S
     body = [
         f"<header><h1>{html.escape(title)}</h1><p>{_lead(card, evaluation)}</p></header>",
         _figures(evaluation),
+        _before_and_after(card, evaluation),
         _section("Learning curves", _learning_curves(card, history), _epochs_note(card)),
         _section(f"Confusion on the {judged} part", _confusion(evaluation)),
         _section(f"Discrimination on the {judged} part", _discrimination(evaluation)),
@@ -81,6 +82,27 @@ def _figures(evaluation: Evaluation) -> str:
     return _table(heads, rows)
 
 
+def _before_and_after(card: ModelCard, evaluation: Evaluation) -> str:
+    """Returns what fine-tuning changed; nothing for a classifier that was trained on features."""
+    if card.fine_tuning is None:
+        return ""
+    rows = []
+    for part in PARTS:
+        metrics, before = evaluation.by_part[part], card.fine_tuning["before"]
+        if metrics is not None:
+            was, loss = before[f"{part.word}_accuracy"], before[f"{part.word}_log_loss"]
+            rows.append(
+                f"<tr><th>{part.word}</th><td>{was:.4f}</td><td><strong>{metrics.accuracy:.4f}</strong></td>"
+                f"<td>{metrics.accuracy - was:+.4f}</td><td>{loss:.4f}</td><td>{metrics.log_loss:.4f}</td></tr>"
+            )
+    heads = ("part", "accuracy before", "after", "difference", "log loss before", "after")
+    note = (
+        f"The layers of the conv base from {html.escape(card.fine_tuning['unfreeze_from'])} on were trained with the "
+        f"head of model {html.escape(card.fine_tuning['model'])}."
+    )
+    return _section("Before and after fine-tuning", _table(heads, rows), note)
+
+
 def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
@@ -99,11 +121,13 @@ def _learning_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) ->
         y_range = _rounded(min(values), max(values))
         x_range = (1.0, float(max(card.epochs, 2)))
         axes = Axes("epoch", name, x_range, y_range)
-        charts.append(line_chart(lines, axes, mark_x=card.best_epoch, legend=corner))
+        charts.append(line_chart(lines, axes, mark_x=max(card.best_epoch, 1), legend=corner))
     return _charts(*charts)
 
 
 def _epochs_note(card: ModelCard) -> str:
+    if not card.best_epoch:
+        return "No epoch had a lower validation loss than the start, whose weights were kept."
     return (
         f"The weights of epoch {card.best_epoch} of {card.epochs} (dashed) were kept. "
         "Training figures are taken while dropout is on and the weights move, so that they can lie below those of "
@@ -243,6 +267,7 @@ def card_lines(card: ModelCard) -> list[tuple[str, str]]:
             "peak memory",
             f"{card.peak_memory_bytes / 1e6:,.0f} MB, {card.memory_bytes / 1e6:,.0f} MB allowed for features",
         ),
+        *([("fine-tuning", json.dumps(dict(card.fine_tuning)))] if card.fine_tuning else []),
         ("options", json.dumps(dict(card.options))),
         ("versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),
     ]

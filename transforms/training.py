@@ -82,7 +82,7 @@ def fit_head(recipe: Recipe, data: TrainingData) -> Fitted:
     compile_head(head, recipe, images.labels)
     batch_size = recipe.batch_size_for(len(rows.train))
     learning_rate = float(head.optimizer.learning_rate)
-    weights = class_weights(recipe, images)
+    weights = class_weights(recipe.class_weight, images)
     shuffling = np.random.default_rng(recipe.seed)
     stopping = [keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True)]
     fitted = head.fit(
@@ -119,7 +119,7 @@ def predict_part(head: "keras.Model", part: PartRows) -> np.ndarray:
     return probabilities
 
 
-def class_weights(recipe: Recipe, images: LabelledImages) -> np.ndarray | None:
+def class_weights(class_weight: str, images: LabelledImages) -> np.ndarray | None:
     """Returns float32 [classes], the weight of a row by its class, or None where all weigh the same.
 
     `balanced` is n / (classes · n of the class), as in scikit-learn, in rows, of which images may have several;
@@ -128,7 +128,7 @@ def class_weights(recipe: Recipe, images: LabelledImages) -> np.ndarray | None:
     Raises:
         InvalidRecipe: If images are to be weighted that have several labels, and so no class of their own.
     """
-    if recipe.class_weight == "none":
+    if class_weight == "none":
         return None
     if images.labels.kind == LabelKind.MULTI_LABEL:
         raise InvalidRecipe("--class_weight=balanced weighs images by their class, and these have several labels each.")

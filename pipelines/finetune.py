@@ -1,0 +1,168 @@
+r"""python -m pipelines.finetune: a classifier and the last layers of its conv base, trained together on images.
+
+    python -m pipelines.finetune --model=model --input=photos/ --labels_from=parent --unfreeze_from=block5_conv1 \
+        --output=tuned
+
+It goes on where it was killed when it is started again as it was. A picture that is none is left out and named.
+Exit codes: 0 done; 1 the run failed; 2 the command cannot start as it was given.
+"""
+
+import argparse
+import dataclasses
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.command_line import Parser, run_main
+from pipelines.finetuning_options import add_finetuning_options, add_range_options, fine_tuning_of
+from pipelines.finetuning_preparation import Begun, digest_of, fetch_network, judge_start, read_data
+from pipelines.finetuning_summary import (
+    LEFT_OUT_FILE,
+    data_text,
+    epoch_text,
+    fine_tuned_card,
+    left_out_csv,
+    parameters_text,
+    start_text,
+    summary_text,
+)
+from pipelines.option_types import positive, ratio
+from pipelines.options import add_decoding_options, add_source_options
+from pipelines.preparation import find_images
+from pipelines.progress import shown_progress
+from pipelines.training_options import add_label_options, add_split_options
+from schemas.classifiers import Classifier, ModelCard
+from schemas.errors import ModelNotWritable, UsageError
+from schemas.storage import canonical_uri, join
+from transforms.checkpoints import Checkpoint, remove_checkpoint
+from transforms.classifiers import check_folder, write_folder
+from transforms.composing import BASE_WEIGHTS_FILE, CLASSIFIER_FILE, compose_fine_tuned
+from transforms.conv_bases import sha256_of
+from transforms.evaluation import Evaluation, judge
+from transforms.finetuning import FineTuned, fine_tune, score_part
+from transforms.pictures import list_images
+from transforms.progress import PROGRESS
+from transforms.publishing import KERAS_FILE
+from transforms.quiet_tensorflow import import_tensorflow
+from transforms.splitting import Part
+from transforms.unfreezing import gpu_takes_bfloat16, unfreeze
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's parser."""
+    command = Parser("pipelines.finetune", __doc__.partition("\n")[2].strip())
+    command.add_argument("--model", metavar="URI", required=True, help="the classifier's folder, of pipelines.train")
+    command.add_argument("--output", metavar="URI", required=True, help="the folder of the new one; it is made")
+    add_source_options(command, "none; it has to be named")
+    add_decoding_options(command)
+    command.add_argument(
+        "--max_failure_ratio",
+        type=ratio,
+        default=0.1,
+        metavar="R",
+        help="greatest share of bad images, 0 to 1, with which it begins (default: 0.1)",
+    )
+    command.add_argument(
+        "--memory_mb",
+        type=positive,
+        metavar="N",
+        help="most megabytes of pixels in memory; where the pictures take more, they are read and decoded anew in each "
+        "epoch (default: half of what is free)",
+    )
+    add_label_options(command)
+    add_split_options(command)
+    add_finetuning_options(command)
+    add_range_options(command)
+    return command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or fails.
+    """
+    started = time.perf_counter()
+    given = parser().parse_args(list(arguments))
+    if not given.input:
+        raise UsageError("Name the images with --input.")
+    if canonical_uri(given.output) == canonical_uri(given.model):
+        raise UsageError("--output is the folder of --model; name another, for the classifier there is the start.")
+    classifier = Classifier.open(given.model)
+    check_folder(given.output)
+    fine_tuning_of(given, "none", mixed_precision=False)  # Complains before anything slow.
+    refs = list_images(*find_images(given))
+    import_tensorflow()
+    class_weight = str(classifier.card.recipe.get("class_weight", "none"))
+    how = fine_tuning_of(given, class_weight, mixed_precision=gpu_takes_bfloat16())
+    network, model_sha256 = fetch_network(classifier)
+    unfreeze(network, how.unfreeze_from)
+    print(parameters_text(network, how), flush=True)
+    data = read_data(given, classifier, refs)
+    print(data_text(data), flush=True)
+    asked = {**how.to_dict(), "model": model_sha256, "images": digest_of(data)}
+    state = Checkpoint.find(given.output, asked)
+    before = state.before if state else judge_start(given, network, data).summary()
+    print(start_text(state, before), flush=True)
+    begun = Begun(given, classifier, network, how, data, asked, before)
+    tuned = fine_tune_shown(begun, state)
+    evaluation = judge(data.images.labels, lambda part: score_part(network, data, part))
+    card = write(begun, tuned, evaluation)
+    print(summary_text(given.output, card, evaluation, time.perf_counter() - started))
+    return 0
+
+
+def fine_tune_shown(begun: Begun, state: Checkpoint | None) -> FineTuned:
+    """Trains, with a line and a checkpoint an epoch, and with how far it is on the terminal.
+
+    Raises:
+        ModelNotWritable: If the checkpoint cannot be written.
+        RunFailed: If the loss does not stay finite.
+    """
+    output, how = begun.given.output, begun.how
+
+    def on_epoch(state: Checkpoint) -> None:
+        state.asked, state.before = begun.asked, begun.before
+        try:
+            state.save(output)
+        except OSError as error:
+            raise ModelNotWritable(f"The checkpoint in {output} cannot be written: {error}") from error
+        print(epoch_text(state, how.epochs), flush=True)
+
+    with shown_progress("fine-tuning"):
+        epochs = how.epochs - (state.epochs if state else 0)
+        PROGRESS.add(planned=epochs * len(begun.data.numbers(Part.TRAIN)))
+        return fine_tune(begun.network, how, begun.data, state, on_epoch)
+
+
+def write(begun: Begun, tuned: FineTuned, evaluation: Evaluation) -> ModelCard:
+    """Writes the new classifier's folder, removes the checkpoint, and returns the card.
+
+    Raises:
+        ModelNotWritable: If the folder cannot be written.
+    """
+    output, network, parent = begun.given.output, begun.network, begun.classifier.card
+    pictures = begun.data.pictures
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        network.base.save(folder / KERAS_FILE)
+        network.head.save(folder / CLASSIFIER_FILE)
+        compose_fine_tuned(parent.spec, folder)
+        spec = dataclasses.replace(
+            parent.spec,
+            weights=join(canonical_uri(output), BASE_WEIGHTS_FILE),
+            weights_sha256=sha256_of((folder / BASE_WEIGHTS_FILE).read_bytes()),
+            layers=(parent.layer,),
+            feature_shapes=(tuple(parent.feature_shape),),
+        )
+        card = fine_tuned_card(begun, spec, tuned, evaluation)
+        (folder / LEFT_OUT_FILE).write_text(left_out_csv(pictures.left_out))
+        further = (BASE_WEIGHTS_FILE, LEFT_OUT_FILE)
+        write_folder(output, folder, card, evaluation, tuned.history, further=further)
+    remove_checkpoint(output)
+    return card
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,122 @@
+"""Checkpoints: what a fine-tuning that was killed goes on from. One file, replaced as a whole after each epoch."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from fsspec.implementations.local import LocalFileSystem
+
+from schemas.errors import UsageError
+from schemas.storage import file_system, join
+
+CHECKPOINT_FOLDER: Final = "checkpoint"
+_FILE: Final = "state.npz"
+
+
+@dataclasses.dataclass
+class Checkpoint:
+    """The state of a fine-tuning between two epochs.
+
+    Attributes:
+        asked: All that decides its outcome, by the names of options.
+        before: The metrics of the classifier that it began with.
+        history: Loss and accuracy an epoch so far, by Keras's names.
+        best_epoch: The epoch with the lowest validation loss; 0 is the start.
+        best_loss: That loss.
+        weights: The weights that are trained.
+        optimizer: The optimizer's variables.
+        best: The trained weights of the best epoch.
+    """
+
+    asked: Mapping[str, Any]
+    before: Mapping[str, float | None]
+    history: dict[str, list[float]]
+    best_epoch: int
+    best_loss: float
+    weights: Sequence[np.ndarray]
+    optimizer: Sequence[np.ndarray]
+    best: Sequence[np.ndarray]
+
+    @property
+    def epochs(self) -> int:
+        """The epochs that are done."""
+        return len(next(iter(self.history.values()), ()))
+
+    def save(self, uri: str) -> None:
+        """Writes the checkpoint of the classifier's folder at `uri`, in the place of the one before.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        fs, path = file_system(join(uri, CHECKPOINT_FOLDER, _FILE))
+        if isinstance(fs, LocalFileSystem):
+            new = Path(f"{path}.new")
+            new.parent.mkdir(parents=True, exist_ok=True)
+            new.write_bytes(self._to_bytes())
+            new.replace(path)
+        else:
+            fs.pipe_file(path, self._to_bytes())  # Seen whole or not at all.
+
+    def _to_bytes(self) -> bytes:
+        told = {name: getattr(self, name) for name in ("asked", "before", "history", "best_epoch", "best_loss")}
+        arrays = {
+            f"{name}/{number}": array
+            for name in ("weights", "optimizer", "best")
+            for number, array in enumerate(getattr(self, name))
+        }
+        file = io.BytesIO()
+        np.savez(file, told=np.array(json.dumps(told)), **arrays)
+        return file.getvalue()
+
+    @classmethod
+    def find(cls, uri: str, asked: Mapping[str, Any]) -> "Checkpoint | None":
+        """Reads the checkpoint in a classifier's folder, or returns None if there is none.
+
+        Args:
+            uri: The folder.
+            asked: All that decides the outcome of what is to go on.
+
+        Raises:
+            UsageError: If it is of a fine-tuning that was asked for otherwise.
+        """
+        fs, path = file_system(join(uri, CHECKPOINT_FOLDER, _FILE))
+        if not fs.exists(path):
+            return None
+        with np.load(io.BytesIO(fs.cat_file(path)), allow_pickle=False) as file:
+            told = json.loads(str(file["told"]))
+            _refuse_other(uri, told["asked"], json.loads(json.dumps(asked)))
+            weights, optimizer, best = (_numbered(file, name) for name in ("weights", "optimizer", "best"))
+        return cls(**told, weights=weights, optimizer=optimizer, best=best)
+
+
+def remove_checkpoint(uri: str) -> None:
+    """Removes the checkpoint of a classifier's folder, if there is one."""
+    fs, path = file_system(join(uri, CHECKPOINT_FOLDER))
+    if fs.exists(path):
+        fs.rm(path, recursive=True)
+
+
+def _numbered(file: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
+    count = sum(key.startswith(f"{name}/") for key in file)
+    return [file[f"{name}/{number}"] for number in range(count)]
+
+
+def _refuse_other(uri: str, told: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    differences = [
+        f"{name} was {_text(told.get(name))} and is {_text(asked.get(name))}"
+        for name in {**told, **asked}
+        if told.get(name) != asked.get(name)
+    ]
+    if differences:
+        raise UsageError(
+            f"{join(uri, CHECKPOINT_FOLDER)} is of another fine-tuning: {'; '.join(differences)}. Give the options "
+            "that it was begun with and it goes on, or remove that folder and it begins anew."
+        )
+
+
+def _text(value: object) -> str:
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)

@@ -1,0 +1,96 @@
+"""The data of fine-tuning: pictures, their targets and their weights as `tf.data`, another copy of each an epoch."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from schemas.augmentation import Augmentation
+from schemas.labels import LabelKind
+from transforms.augmenting import augmented
+from transforms.labelling import LabelledImages
+from transforms.pictures import Pictures
+from transforms.progress import PROGRESS
+from transforms.splitting import Part
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_BATCHES_AHEAD: Final = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledPictures:
+    """Pictures with their targets and parts.
+
+    Attributes:
+        pictures: The pictures.
+        images: The target and the part of each row of `pictures.refs`.
+    """
+
+    pictures: Pictures
+    images: LabelledImages
+
+    def numbers(self, part: Part) -> np.ndarray:
+        """Returns int64 [n], the rows of a part, ascending."""
+        return np.flatnonzero(self.images.parts == part)
+
+    def steps(self, part: Part, batch_size: int) -> int:
+        """Returns the batches of a part."""
+        return -(-len(self.numbers(part)) // batch_size)
+
+    def training_epoch(
+        self, epoch: int, batch_size: int, augmentation: Augmentation | None, weights: np.ndarray | None, seed: int
+    ) -> "tf.data.Dataset":
+        """Returns the training part in an order, and as copies, that depend on nothing but the arguments.
+
+        Args:
+            epoch: The epoch, from 1; the number of the copies.
+            batch_size: Pictures a batch.
+            augmentation: The ranges of the copies; the pictures themselves where it is None.
+            weights: float32 [classes], the weight of an image by its class; None where all weigh the same.
+            seed: Another seed gives another order.
+        """
+        numbers = np.random.default_rng([seed, epoch]).permutation(self.numbers(Part.TRAIN))
+
+        def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            change = functools.partial(_copy, augmentation=augmentation, index=epoch)
+            for pixels, found in self.pictures.batches(numbers, batch_size, change):
+                ones = np.ones(len(found), np.float32)
+                weight = ones if weights is None else weights[self.images.targets[found]]
+                yield pixels, self._columns(found), weight
+                PROGRESS.add(extracted=len(found))
+
+        return self._dataset(batches, weighted=True)
+
+    def evaluation(self, part: Part, batch_size: int) -> "tf.data.Dataset":
+        """Returns a part as it is, in the order of the rows."""
+
+        def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for pixels, found in self.pictures.batches(self.numbers(part), batch_size):
+                yield pixels, self._columns(found)
+
+        return self._dataset(batches, weighted=False)
+
+    def _columns(self, rows: np.ndarray) -> np.ndarray:
+        targets = self.images.targets[rows]
+        columns: np.ndarray = (targets[:, None] if targets.ndim == 1 else targets).astype(np.float32)
+        return columns
+
+    def _dataset(self, batches: Callable[[], Iterator[tuple[np.ndarray, ...]]], *, weighted: bool) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        rules, labels = self.pictures.rules.decoding, self.images.labels
+        outputs = len(labels.classes) if labels.kind == LabelKind.MULTI_LABEL else 1
+        signature = [
+            tf.TensorSpec((None, rules.height, rules.width, 3), tf.uint8),
+            tf.TensorSpec((None, outputs), tf.float32),
+            *([tf.TensorSpec((None,), tf.float32)] if weighted else []),
+        ]
+        return tf.data.Dataset.from_generator(batches, output_signature=tuple(signature)).prefetch(_BATCHES_AHEAD)
+
+
+def _copy(pixels: np.ndarray, sha256: str, augmentation: Augmentation | None, index: int) -> np.ndarray:
+    return pixels if augmentation is None else augmented(pixels, augmentation, sha256, index)

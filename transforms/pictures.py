@@ -1,0 +1,149 @@
+"""Pictures: the images of a listing, read and looked at once, held as pixels where they fit in memory."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.errors import ImageError
+from transforms.listing import list_source
+from transforms.loading import BadImage, LoadingPools, LoadingRules, bounded_map, load_batches
+from transforms.metering import Meter
+from transforms.progress import PROGRESS
+from transforms.sources import LeftAside, ListingRules, Source
+
+PICTURES_A_BATCH: Final = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """An image that cannot be used.
+
+    Attributes:
+        uri: Where it is.
+        error: Why.
+    """
+
+    uri: str
+    error: ImageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Images that can be read.
+
+    Attributes:
+        refs: A row an image: `uri`, `label`, `split`, the further columns of its manifest, and `sha256` of its bytes.
+        rules: How they become pixels.
+        pools: The threads that read and change them.
+        held: uint8 [n, H, W, 3]; None where they are read anew each time.
+        left_out: What could not be read; grows where a picture that was there is no longer.
+    """
+
+    refs: pa.RecordBatch
+    rules: LoadingRules
+    pools: LoadingPools
+    held: np.ndarray | None
+    left_out: list[LeftOut]
+
+    def __len__(self) -> int:
+        return int(self.refs.num_rows)
+
+    @property
+    def image_bytes(self) -> int:
+        """The bytes of the pixels of a picture."""
+        return self.rules.decoding.height * self.rules.decoding.width * 3
+
+    def batches(
+        self,
+        numbers: np.ndarray,
+        batch_size: int,
+        change: Callable[[np.ndarray, str], np.ndarray] = lambda pixels, _: pixels,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields pictures in batches, of which only the last may be smaller.
+
+        Args:
+            numbers: int64 [n], the rows of `refs`, in the order in which they are wanted.
+            batch_size: Pictures a batch.
+            change: What becomes of a picture, uint8 [H, W, 3], and the SHA-256 of its file; called in threads.
+
+        Yields:
+            uint8 [b, H, W, 3], and int64 [b], the rows of `refs`.
+        """
+        sha256 = self.refs.column("sha256")
+
+        def changed(numbered: tuple[int, np.ndarray]) -> tuple[int, np.ndarray]:
+            number, pixels = numbered
+            return number, change(pixels, sha256[number].as_py())
+
+        ahead = batch_size + PICTURES_A_BATCH
+        found: list[tuple[int, np.ndarray]] = []
+        for numbered in bounded_map(self.pools.decoding, changed, self._pixels(numbers), ahead):
+            found.append(numbered)
+            if len(found) == batch_size:
+                yield _stacked(found)
+                found = []
+        if found:
+            yield _stacked(found)
+
+    def _pixels(self, numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        if self.held is not None:
+            yield from ((int(number), self.held[number]) for number in numbers)
+            return
+        bad: list[BadImage] = []
+        wanted = self.refs.take(pa.array(numbers))
+        for batch in load_batches(wanted, self.rules, self.pools, bad, Meter()):
+            for loaded in batch.pictures:
+                yield int(numbers[loaded.row]), loaded.picture.pixels
+        self.left_out.extend(LeftOut(wanted.column("uri")[image.row].as_py(), image.error) for image in bad)
+
+
+def _stacked(found: Sequence[tuple[int, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.stack([pixels for _, pixels in found]), np.array([number for number, _ in found])
+
+
+def list_images(sources: Sequence[Source], rules: ListingRules) -> pa.RecordBatch:
+    """Lists the images of sources, each once, by their URIs: folders are listed in no order of their own.
+
+    Raises:
+        InvalidInput: If a manifest has a row without a URI, or cannot be read.
+        OSError: If a folder cannot be listed.
+    """
+    left_aside = LeftAside()
+    batches = [batch for source in sources for batch in list_source(source, rules, left_aside)]
+    table = pa.Table.from_batches(batches, rules.schema)
+    rows = pa.table({"uri": table["uri"], "row": np.arange(table.num_rows)})
+    firsts = rows.group_by("uri").aggregate([("row", "min")]).sort_by("uri")["row_min"]
+    return table.take(firsts).combine_chunks().to_batches()[0]
+
+
+def read_pictures(refs: pa.RecordBatch, rules: LoadingRules, pools: LoadingPools, memory_bytes: int) -> Pictures:
+    """Reads every image once, keeps the pixels where all fit, and leaves out what is no picture.
+
+    Args:
+        refs: The images.
+        rules: How they become pixels.
+        pools: The threads that read them.
+        memory_bytes: The most bytes of pixels that are held.
+
+    Raises:
+        OSError: If the machine is at its limit.
+    """
+    shape = (refs.num_rows, rules.decoding.height, rules.decoding.width, 3)
+    held = np.empty(shape, np.uint8) if int(np.prod(shape)) <= memory_bytes else None
+    bad: list[BadImage] = []
+    rows: list[int] = []
+    sha256: list[str] = []
+    PROGRESS.add(planned=refs.num_rows)
+    for batch in load_batches(refs, rules, pools, bad, Meter()):
+        if held is not None:
+            held[len(rows) : len(rows) + len(batch.rows)] = batch.pixels[: len(batch.rows)]
+        rows += batch.rows
+        sha256 += [loaded.sha256 for loaded in batch.pictures]
+        PROGRESS.add(extracted=len(batch.rows))
+    PROGRESS.add(failed=len(bad))
+    good = refs.take(pa.array(rows, pa.int64())).append_column("sha256", pa.array(sha256, pa.string()))
+    left_out = [LeftOut(refs.column("uri")[image.row].as_py(), image.error) for image in bad]
+    return Pictures(good, rules, pools, None if held is None else held[: len(rows)], left_out)
