@@ -9,6 +9,7 @@ from transforms.composing import find_application
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 MIXED_PRECISION: Final = "mixed_bfloat16"
 _BFLOAT16_CAPABILITY: Final = (8, 0)
@@ -56,8 +57,16 @@ def open_network(path: Path) -> TrainableNetwork:
     (features,) = head._inbound_nodes[-1].input_tensors
     application = find_application(end_to_end)
     base = keras.Model(end_to_end.input, features, name=f"{application.name}_features")
-    pixels = keras.Input(base.input_shape[1:], dtype="uint8", name="pixels")
-    return TrainableNetwork(keras.Model(pixels, head(base(pixels, training=False))), base, head)
+
+    class HeadOnBase(keras.Model):  # type: ignore[misc]
+        """A functional model would hand its own mode on to the base, whatever the base was called with (Keras 3.15)."""
+
+        def call(self, pixels: "tf.Tensor", training: bool | None = None) -> "tf.Tensor":
+            return head(base(pixels, training=False), training=training)
+
+    model = HeadOnBase()
+    model.base, model.head = base, head  # Keras finds their weights there.
+    return TrainableNetwork(model, base, head)
 
 
 def unfreeze(network: TrainableNetwork, layer: str) -> None:
