@@ -19,8 +19,9 @@ demo: $(VENV)/runtime  ## install, extract the features of sample pictures, trai
 	$(BIN)/python -m pipelines.extract --runner=DirectRunner
 	$(BIN)/python -m pipelines.train --features=feature-store --output=model
 
+# Two at a time: most tests wait for a start-up, and those that compute use every core by themselves.
 test: $(VENV)/dev  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 # What the tests talk to, in the user's cache: built here once for all checkouts, never at run time.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/convbase/bin
