@@ -25,7 +25,7 @@ from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
 from transforms.conv_base_cache import CACHE_VARIABLE
 from transforms.engines import Features, OpenVINOEngine
-from transforms.extraction import as_lists
+from transforms.fragment_writing import as_lists
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"

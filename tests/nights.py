@@ -32,7 +32,8 @@ from transforms.adoption import adopt, finished_images, without_finished
 from transforms.commit import commit_run
 from transforms.decoding import FORMATS, MAX_BYTES, MAX_PIXELS
 from transforms.engines import EngineName, Features
-from transforms.extraction import Extraction, extract_shard, known_contents
+from transforms.extracting import extract_shard, known_contents
+from transforms.extraction import Extraction
 from transforms.known import known_images
 from transforms.listing import list_source
 from transforms.metering import Meter

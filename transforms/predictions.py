@@ -22,7 +22,9 @@ from schemas.predictions import PREDICTIONS, STRINGS, PredictionTables
 from schemas.storage import file_system, join
 from schemas.tables import AUGMENTATION, FLOATS, TIMESTAMP, has_augmentations
 from transforms.engines import Engine
-from transforms.extraction import Extraction, as_lists, infer_batches, write_failures
+from transforms.extracting import infer_batches
+from transforms.extraction import Extraction
+from transforms.fragment_writing import as_lists, write_failures
 from transforms.loading import BadImage, load_batches
 from transforms.metering import Meter
 from transforms.metrics import predicted_indicators

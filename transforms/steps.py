@@ -25,7 +25,8 @@ from transforms import arrow_coding  # noqa: F401 (registers the coder of record
 from transforms.adoption import adopt
 from transforms.commit import check_committed, commit_run
 from transforms.engines import load_engine
-from transforms.extraction import Extraction, extract_shard, known_contents
+from transforms.extracting import extract_shard, known_contents
+from transforms.extraction import Extraction
 from transforms.metering import Meter
 from transforms.planning import Snapshot
 from transforms.planning_steps import METRICS

@@ -24,7 +24,7 @@ from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
 from tests.benchmarks.results import Figure
 from tests.benchmarks.workshop import Workshop
-from transforms.extraction import as_lists
+from transforms.fragment_writing import as_lists
 
 COUNTS: Final = (100_000, 1_000_000, 10_000_000)
 _SHARD_SIZE: Final = 1024
