@@ -220,8 +220,7 @@ def refuse_other_features(store: FeatureStore, spec: FeatureSpec) -> None:
         SpecMismatch: If their fingerprints differ.
     """
     if store.fingerprint != spec.fingerprint:
-        asked = {name: getattr(spec, name) for name in spec.to_dict() if name not in {"feature_shapes", "augmentation"}}
-        differences = "; ".join(store.spec.differences(asked))
+        differences = "; ".join(store.spec.differences(spec.fields_of_features()))
         raise SpecMismatch(
             f"The classifier takes features with the fingerprint {spec.fingerprint}, the store {store.uri} holds "
             f"{store.fingerprint} ({differences})."

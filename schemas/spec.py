@@ -175,6 +175,11 @@ class FeatureSpec:
         fields["augmentation"] = AugmentedRows.from_dict(augmentation) if augmentation else None
         return cls(**fields)
 
+    def fields_of_features(self) -> dict[str, object]:
+        """Returns the fields that decide a feature's value, as `differences` takes them."""
+        others = {"feature_shapes", "augmentation"}  # The shapes follow; a picture's own features do without copies.
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in others}
+
     def differences(self, asked: Mapping[str, object]) -> list[str]:
         """Compares the asked fields with this spec, field by field.
 

@@ -95,7 +95,7 @@ class FeatureStore:
             raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
         store = cls.open(canonical)
         if store.spec.fingerprint != spec.fingerprint:
-            store.refuse_other_spec(spec.to_dict())
+            store.refuse_other_spec(spec.fields_of_features())
         store.refuse_other_spec({"augmentation": spec.augmentation_fields})
         return store
 

@@ -41,7 +41,9 @@ def test_creating_it_again_opens_it(store: FeatureStore) -> None:
 
 
 def test_a_store_with_another_spec_is_refused(store: FeatureStore) -> None:
-    with pytest.raises(SpecMismatch, match="interpolation is bilinear in the store, nearest was asked"):
+    with pytest.raises(
+        SpecMismatch, match=r"another spec \(interpolation is bilinear in the store, nearest was asked\):"
+    ):
         FeatureStore.create(store.uri, dataclasses.replace(SPEC, interpolation="nearest"))
 
 
