@@ -9,7 +9,7 @@ BENCH  := .venv-bench
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fake-gcs-server prism flink spark flink-test bench lint types format readme template \
+.PHONY: help demo test fake-gcs-server prism flink spark flink-test spark-test bench lint types format readme template \
 	pin-images image lock lock-job-servers clean
 
 help:  ## list the targets
@@ -39,10 +39,11 @@ $(TOOLS)/fake-gcs-server:
 	GOBIN=$(TOOLS) go install github.com/fsouza/fake-gcs-server@v1.56.1
 
 # Beam's job servers, of its plain artifacts and their dependencies, all of them locked by hash. The version is the
-# newest at which all of them are to be had; FLINK_JAR may name one that Beam has released as a single jar.
+# newest at which all of them are to be had; FLINK_JAR or SPARK_JAR may name one that Beam has released as a single jar.
 JOB_SERVERS := infra/job-servers
 SERVED      := $(shell sed -nE 's/^ *<beam>([0-9.]+).*/\1/p' $(JOB_SERVERS)/pom.xml)
 FLINK_JAR   ?= $(TOOLS)/flink-$(SERVED)/job-server.jar
+SPARK_JAR   ?= $(TOOLS)/spark-$(SERVED)/job-server.jar
 
 flink: $(TOOLS)/flink-$(SERVED)/job-server.jar  ## make Beam's job server for Flink (needs Maven and Java 17)
 spark: $(TOOLS)/spark-$(SERVED)/job-server.jar  ## make Beam's job server for Spark (needs Maven and Java 17)
@@ -54,7 +55,10 @@ $(TOOLS)/%-$(SERVED)/job-server.jar:
 	mv $(@D).new $(@D)
 
 flink-test: $(FLINK_JAR) $(VENV)/dev  ## run the tests on Flink, or on that of another FLINK_JAR
-	FLINK_JAR=$(FLINK_JAR) $(BIN)/python -m pytest tests/test_runners.py -k flink
+	FLINK_JAR=$(FLINK_JAR) $(BIN)/python -m pytest tests/test_runners.py tests/test_lost_workers.py -k flink
+
+spark-test: $(SPARK_JAR) $(VENV)/dev  ## run the tests on Spark, or on that of another SPARK_JAR
+	SPARK_JAR=$(SPARK_JAR) $(BIN)/python -m pytest tests/test_runners.py -k spark
 
 bench: $(BENCH)/bench  ## measure against peers, over IMAGES=FOLDER of JPEGs; further options in BENCH_OPTIONS (see tests/benchmarks)
 	$(BENCH)/bin/python -m tests.benchmarks $(if $(IMAGES),--images=$(IMAGES)) $(BENCH_OPTIONS)

@@ -1,6 +1,7 @@
 """Dataflow: what a job there needs that its user need not say, and what it cannot do."""
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Final
 
 from schemas.errors import UsageError
@@ -75,3 +76,15 @@ def is_template(options: "PipelineOptions") -> bool:
     from apache_beam.options.pipeline_options import GoogleCloudOptions
 
     return bool(options.view_as(GoogleCloudOptions).template_location)
+
+
+def dataflow_errors() -> tuple[type[Exception], ...]:
+    """Returns what Dataflow's client raises for a job that failed or was not taken; nothing where it is not in use."""
+    if "apache_beam.runners.dataflow.internal.apiclient" not in sys.modules:
+        return ()
+    from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
+    from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+
+    return DataflowRuntimeException, DataflowJobAlreadyExistsError, GoogleAPIError, GoogleAuthError

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from pipelines.dataflow import dataflow_errors
 from schemas.errors import RunFailed
 
 # Beam says where, at every level that an exception passes.
 _STEPS: Final = r"(?: \[while running '(?P<step>[^']*)'\])*$"
 _LAST_LINE: Final = re.compile(rf"^(?P<kind>[\w.]+)(?:: (?P<message>.*?))?{_STEPS}", re.S)
+# What Dataflow's client writes for a job that has left no traceback, such as one that was cancelled.
+_NO_TRACEBACK: Final = ", Error:\nNone"
 
 
 @contextmanager
@@ -19,15 +22,15 @@ def explained_failures() -> Iterator[None]:
 
     Raises:
         RunFailed: For an exception in a worker, which runners raise as a `RuntimeError` with the traceback as its text,
-            or as it was, with the step in its text.
+            or as it was, with the step in its text; and for a job that Dataflow did not take or complete.
     """
     try:
         yield
     except RunFailed as error:
         raise RunFailed(re.sub(_STEPS, "", str(error))) from error
-    except RuntimeError as error:
+    except (RuntimeError, *dataflow_errors()) as error:
         logging.getLogger(__name__).debug("The pipeline failed.", exc_info=True)
-        raise RunFailed(_sentence(str(error))) from error
+        raise RunFailed(_sentence(str(error).removesuffix(_NO_TRACEBACK))) from error
     except (OSError, MemoryError) as error:
         # What a worker in this process raises with a single argument, Beam raises again as it was.
         logging.getLogger(__name__).debug("The pipeline failed.", exc_info=True)

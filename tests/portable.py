@@ -11,19 +11,37 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam
+import pyarrow as pa
 import pytest
 
+from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY
+
+PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "convbase" / "bin"
 _PRISM = _CACHE / f"prism-{apache_beam.__version__}"
 _SECONDS_TO_START = 60
 _JOB_SERVERS = REPOSITORY / "infra" / "job-servers"
 _DYING_WORKERS = REPOSITORY / "tests" / "dying_workers"
+
+
+def portable(jobs: str, workers: str) -> tuple[str, ...]:
+    """The options of a job server and a pool of workers."""
+    return (
+        "--runner=PortableRunner", f"--job_endpoint={jobs}", "--environment_type=EXTERNAL",
+        f"--environment_config={workers}",
+    )  # fmt: skip
+
+
+def comparable(store: object) -> pa.Table:
+    """The rows of a store, ordered by image, without what depends on the run that wrote them."""
+    rows = FeatureStore.open(str(store)).scan().to_arrow().sort_by("uri")
+    return rows.drop_columns(["run_id", "extracted_at"])
 
 
 def prism_binary() -> Path:
@@ -63,15 +81,11 @@ def prism_server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def worker_pool(dies_once: Path | None = None) -> Iterator[str]:
-    """Runs a pool that starts an SDK worker in a process of its own wherever a job asks, and yields its endpoint.
-
-    Args:
-        dies_once: One of the workers is killed after its second shard, and makes this file.
-    """
+def worker_pool() -> Iterator[str]:
+    """Runs a pool that starts an SDK worker in a process of its own wherever a job asks, and yields its endpoint."""
     port = _free_port()
     command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    with _running(command, port, dying(dies_once) if dies_once else {}):
+    with _running(command, port):
         yield f"localhost:{port}"
 
 
@@ -87,10 +101,10 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int, environment: Mapping[str, str] | None = None) -> Iterator[None]:
+def _running(command: list[str], port: int) -> Iterator[None]:
     # The pool starts whatever `python` the path names.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), **(environment or {})}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port, process)

@@ -1,6 +1,5 @@
 """The job that Dataflow would be given: its steps, what crosses its shuffles, its options."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,8 @@ import pytest
 from apache_beam.options.pipeline_options import DebugOptions, SetupOptions, WorkerOptions
 from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from apache_beam.portability import common_urns
-from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from pipelines import extract as extract_command
-from pipelines import job as job_module
-from pipelines import runners
 from pipelines.job import Job, new_job, wire
 from pipelines.preparation import find_images
 from pipelines.runners import beam_options
@@ -63,11 +59,12 @@ class Shuffles(PipelineVisitor):
             self.types[transform_node.full_label] = transform_node.inputs[0].element_type
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    write_pictures(tmp_path / "pictures", 2)
-    extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", *SMALL_BASE)
-    return tmp_path / "store"
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("job")
+    write_pictures(folder / "pictures", 2)
+    extract(f"--input={folder}/pictures", f"--output={folder}/store", *SMALL_BASE)
+    return folder / "store"
 
 
 def a_job(store: Path, *options: str) -> Job:
@@ -157,22 +154,3 @@ def test_places_that_workers_do_not_see_are_refused(places: tuple[str, ...], com
         extract_command.main([*DATAFLOW, *places])
     assert str(refused.value).startswith(complaint)
     assert refused.value.exit_code == 2
-
-
-class Submitted(beam.runners.PipelineRunner):
-    """Does with a job what Dataflow's runner does where there is a template's location: it writes it down."""
-
-    def run_pipeline(self, pipeline: beam.Pipeline, options: object) -> PipelineResult:
-        result = PipelineResult(PipelineState.DONE)
-        result.wait_until_finish = lambda duration=None: PipelineState.DONE
-        return result
-
-
-def test_a_template_is_written_and_not_waited_for(
-    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(job_module, "find_runner", lambda _: Submitted())
-    monkeypatch.setattr(runners, "refuse_local_places", lambda _: None)  # A folder stands for the bucket.
-    arguments: Sequence[str] = [f"--input={store.parent}/pictures", f"--output={store}", "--runner=DataflowRunner"]
-    assert extract_command.main([*arguments, "--template_location=gs://bucket/template"]) == 0
-    assert "The job is written down as a template" in capsys.readouterr().out

@@ -1,7 +1,9 @@
 """The README says what is true: its tables come from the code, and its examples run."""
 
+import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from pipelines import backfill, extract, predict, train
 from pipelines.command_line import markdown_table
+from pipelines.runners import refuse_unknown
 from schemas.augmentation import AugmentedRows
 from schemas.errors import FailureCode
 from schemas.predictions import PREDICTIONS
@@ -78,6 +81,21 @@ def test_the_examples_run(run: Run, tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert done.stdout
+
+
+def commands() -> list[str]:
+    """Every `python -m pipelines.…` in the shell examples of the README and of the infrastructure's."""
+    texts = [path.read_text() for path in (README, REPOSITORY / "infra" / "README.md")]
+    blocks = [found for text in texts for found in re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.M | re.S)]
+    lines = [line for kind, block in blocks if kind != "python" for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line.startswith("python -m pipelines.")]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_takes_its_options(command: str) -> None:
+    module, *arguments = shlex.split(command, comments=True)[2:]
+    parser = importlib.import_module(module).parser()
+    refuse_unknown(parser.parse_known_args(arguments)[1], parser)
 
 
 if __name__ == "__main__":
