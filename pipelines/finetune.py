@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.command_line import Parser, run_main
-from pipelines.finetuning_options import add_finetuning_options, add_range_options, fine_tuning_of
+from pipelines.finetuning_options import add_copy_options, add_finetuning_options, fine_tuning_of
 from pipelines.finetuning_preparation import Begun, digest_of, fetch_network, judge_start, read_data
 from pipelines.finetuning_summary import (
     LEFT_OUT_FILE,
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         type=ratio,
         default=0.1,
         metavar="R",
-        help="greatest share of bad images, 0 to 1, with which it begins (default: 0.1)",
+        help="greatest share of bad images, 0 to 1, of a reading; more end the run (default: 0.1)",
     )
     command.add_argument(
         "--memory_mb",
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     add_label_options(command)
     add_split_options(command)
     add_finetuning_options(command)
-    add_range_options(command)
+    add_copy_options(command)
     return command
 
 
@@ -118,7 +118,7 @@ def fine_tune_shown(begun: Begun, state: Checkpoint | None) -> FineTuned:
 
     Raises:
         ModelNotWritable: If the checkpoint cannot be written.
-        RunFailed: If the loss does not stay finite.
+        RunFailed: If the loss does not stay finite, or too many pictures can no longer be read.
     """
     output, how = begun.given.output, begun.how
 
@@ -155,6 +155,7 @@ def write(begun: Begun, tuned: FineTuned, evaluation: Evaluation) -> ModelCard:
             weights_sha256=sha256_of((folder / BASE_WEIGHTS_FILE).read_bytes()),
             layers=(parent.layer,),
             feature_shapes=(tuple(parent.feature_shape),),
+            augmentation=None,
         )
         card = fine_tuned_card(begun, spec, tuned, evaluation)
         (folder / LEFT_OUT_FILE).write_text(left_out_csv(pictures.left_out))

@@ -4,11 +4,14 @@ import argparse
 import dataclasses
 from typing import Any, Final
 
-from pipelines.option_types import positive, ratio, true_or_false
+from pipelines.augmentation_options import add_range_options, asked_ranges
+from pipelines.option_types import positive
 from pipelines.options import add_flag
 from schemas.augmentation import Augmentation
+from schemas.errors import UsageError
 from schemas.fine_tuning import DECAYS, FineTuning
 from schemas.recipes import CLASS_WEIGHTS, OPTIMIZERS
+from schemas.spec import augmentation_option
 
 # The type of each field of `FineTuning`, its value's name, its choices, and what it does. Defaults stand there.
 _FIELDS: Final[dict[str, tuple[Any, str | None, tuple[str, ...] | None, str]]] = {
@@ -24,16 +27,7 @@ _FIELDS: Final[dict[str, tuple[Any, str | None, tuple[str, ...] | None, str]]] =
         "epochs without a lower validation loss after which training stops, the best weights kept; 0 trains to the end",
     ),
     "batch_size": (positive, "N", None, "images an update"),
-    "seed": (int, "N", None, "seed of shuffling, dropout and augmentation"),
-}
-_RANGES: Final = {
-    "rotation": (float, "DEGREES", "turned by up to as much, either way"),
-    "width_shift": (ratio, "R", "moved sideways by up to this share of the width, either way"),
-    "height_shift": (ratio, "R", "moved up or down by up to this share of the height"),
-    "shear": (float, "DEGREES", "sheared by up to as much, either way"),
-    "zoom": (ratio, "R", "zoomed by a factor between 1 - R and 1 + R, each side on its own"),
-    "flip_horizontal": (true_or_false, "true|false", "every second copy is mirrored"),
-    "flip_vertical": (true_or_false, "true|false", "every second copy is put on its head"),
+    "seed": (int, "N", None, "seed of shuffling and dropout"),
 }
 
 
@@ -69,7 +63,7 @@ def add_finetuning_options(parser: argparse.ArgumentParser) -> None:
     add_flag(group, "--untrained_head", "begin although the head has learned nothing yet", default=False)
 
 
-def add_range_options(parser: argparse.ArgumentParser) -> None:
+def add_copy_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the random copies that each epoch sees."""
     group = parser.add_argument_group("augmentation (each epoch sees another copy of each picture)")
     group.add_argument(
@@ -78,10 +72,7 @@ def add_range_options(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="train on random copies of the pictures, or with --no-augment on the pictures alone (default: augment)",
     )
-    defaults = {field.name: field.default for field in dataclasses.fields(Augmentation)}
-    for name, (kind, metavar, meaning) in _RANGES.items():
-        default = str(defaults[name]).lower() if kind is true_or_false else f"{defaults[name]:g}"
-        group.add_argument(f"--augment_{name}", type=kind, metavar=metavar, help=f"{meaning} (default: {default})")
+    add_range_options(group)
 
 
 def fine_tuning_of(given: argparse.Namespace, class_weight: str, *, mixed_precision: bool) -> FineTuning:
@@ -95,13 +86,16 @@ def fine_tuning_of(given: argparse.Namespace, class_weight: str, *, mixed_precis
     Raises:
         InvalidRecipe: If a value is not allowed.
         InvalidSpec: If a range of the augmentation is not.
+        UsageError: If ranges are given where there are no copies.
     """
-    ranges = {name: getattr(given, f"augment_{name}") for name in _RANGES}
-    ranges = {name: value for name, value in ranges.items() if value is not None}
+    ranges = asked_ranges(given)
+    if ranges and not given.augment:
+        option = augmentation_option(next(iter(ranges)))
+        raise UsageError(f"--{option} says what random copies are like; leave --no-augment out to train on them.")
     return FineTuning(
         unfreeze_from=given.unfreeze_from,
         class_weight=given.class_weight or class_weight,
         mixed_precision=mixed_precision if given.mixed_precision is None else given.mixed_precision,
-        augmentation=Augmentation(**ranges, seed=given.seed) if given.augment else None,
+        augmentation=Augmentation(**ranges) if given.augment else None,
         **{name: getattr(given, name) for name in _FIELDS},
     )

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipelines.progress import shown_progress
 from schemas.classifiers import Classifier
-from schemas.errors import InvalidLabels, ModelNotFound, RunFailed, UsageError, nearest_names
+from schemas.errors import InvalidLabels, ModelNotFound, UsageError, nearest_names
 from schemas.fine_tuning import FineTuning
 from schemas.storage import file_system
 from transforms.composing import END_TO_END_FILE
@@ -80,7 +80,7 @@ def read_data(given: argparse.Namespace, classifier: Classifier, refs: pa.Record
     """Reads the pictures as the classifier's features were made, and their labels and parts.
 
     Raises:
-        RunFailed: If more of them are bad than is allowed.
+        RunFailed: If more of them are bad than is allowed, or the machine is at its limit.
         InvalidLabels: If the labels are none of the classifier's, or a part lacks images.
         UsageError: If there is no such column of labels.
     """
@@ -93,13 +93,7 @@ def read_data(given: argparse.Namespace, classifier: Classifier, refs: pa.Record
             loading_rules(given, classifier),
             LoadingPools.start(available_cores()),
             available_memory() // 2 if given.memory_mb is None else given.memory_mb * 10**6,
-        )
-    bad = len(pictures.left_out)
-    if bad > given.max_failure_ratio * refs.num_rows:
-        first = pictures.left_out[0]
-        raise RunFailed(
-            f"{bad:,} of {refs.num_rows:,} images cannot be used, more than --max_failure_ratio="
-            f"{given.max_failure_ratio:g} allows; the first is {first.uri}: {first.error.message}"
+            given.max_failure_ratio,
         )
     return LabelledPictures(pictures, labelled_images(given, classifier, pictures))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipelines import backfill, extract, predict, train
+from pipelines import backfill, extract, finetune, predict, train
 from pipelines.command_line import markdown_table
 from pipelines.runners import refuse_unknown
 from schemas.augmentation import AugmentedRows
@@ -49,6 +49,7 @@ def expected_tables() -> dict[str, str]:
         "options": markdown_table(extract.parser()),
         "backfill": markdown_table(backfill.parser(), besides=extract.parser()),
         "train": markdown_table(train.parser()),
+        "finetune": markdown_table(finetune.parser()),
         "predict": markdown_table(predict.parser()),
         "predictions": _columns(PREDICTIONS),
     }

@@ -14,6 +14,10 @@ from transforms.conv_bases import build_conv_base
 from transforms.finetuning import build_optimizer
 from transforms.unfreezing import TrainableNetwork, compute_in_mixed_precision, open_network, unfreeze
 
+SMALL_SPEC = FeatureSpec(
+    "MobileNet", {"alpha": 0.25}, weights="none", input_shape=(32, 32, 3), layers=("conv_pw_3_relu",)
+)
+
 
 def network_on(spec: FeatureSpec, folder: Path) -> TrainableNetwork:
     """A head of two dense layers, with dropout, on a base with random weights."""
@@ -32,12 +36,16 @@ def vgg16(tmp_path_factory: pytest.TempPathFactory) -> TrainableNetwork:
     return network_on(spec, tmp_path_factory.mktemp("vgg16"))
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mobilenet")
+    network_on(SMALL_SPEC, folder)
+    return folder / "end_to_end.keras"
+
+
 @pytest.fixture
-def mobilenet(tmp_path: Path) -> TrainableNetwork:
-    spec = FeatureSpec(
-        "MobileNet", {"alpha": 0.25}, weights="none", input_shape=(32, 32, 3), layers=("conv_pw_3_relu",)
-    )
-    return network_on(spec, tmp_path)
+def mobilenet(saved: Path) -> TrainableNetwork:
+    return open_network(saved)
 
 
 def test_block5_of_vgg16_is_released_as_in_the_book(vgg16: TrainableNetwork) -> None:

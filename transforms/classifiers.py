@@ -14,6 +14,7 @@ from schemas.classifiers import CARD_FILE, LABELS_FILE, NETWORKS_FOLDER, ModelCa
 from schemas.errors import ModelNotWritable
 from schemas.labels import LabelSet
 from schemas.storage import canonical_uri, check_writable, file_system, join
+from transforms.card_text import card_markdown
 from transforms.composing import (
     CLASSIFIER_FILE,
     CLASSIFIER_NETWORK,
@@ -23,7 +24,7 @@ from transforms.composing import (
 )
 from transforms.evaluation import Evaluation, evaluate
 from transforms.publishing import publish_files
-from transforms.reports import card_markdown, report_html
+from transforms.reports import report_html
 from transforms.training import Fitted
 from transforms.training_data import TrainingData
 

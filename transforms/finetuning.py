@@ -62,7 +62,7 @@ def fine_tune(
         on_epoch: Is given the state after each epoch. Its `asked` and `before` are those of `start`, or empty.
 
     Raises:
-        RunFailed: If the loss does not stay finite.
+        RunFailed: If the loss does not stay finite, or too many pictures can no longer be read.
     """
     import keras
     import tensorflow as tf
@@ -88,7 +88,8 @@ def fine_tune(
             break
         _seed_dropout(model, how.seed, epoch)
         pictures = data.training_epoch(epoch, how.batch_size, how.augmentation, weights, how.seed)
-        trained = model.fit(pictures, steps_per_epoch=updates, shuffle=False, verbose=0).history
+        with data.own_errors():
+            trained = model.fit(pictures, steps_per_epoch=updates, shuffle=False, verbose=0).history
         found = {name: float(values[0]) for name, values in trained.items()}
         found |= {f"val_{name}": value for name, value in _validate(model, data).items()}
         if not np.isfinite([found["loss"], found["val_loss"]]).all():
@@ -170,7 +171,8 @@ def _begin(network: TrainableNetwork, data: LabelledPictures) -> Checkpoint:
 def _validate(model: "keras.Model", data: LabelledPictures) -> dict[str, float]:
     pictures = data.evaluation(Part.VALIDATION, EVALUATION_BATCH_SIZE)
     steps = data.steps(Part.VALIDATION, EVALUATION_BATCH_SIZE)
-    found = model.evaluate(pictures, steps=steps, verbose=0, return_dict=True)
+    with data.own_errors():
+        found = model.evaluate(pictures, steps=steps, verbose=0, return_dict=True)
     return {name: float(value) for name, value in found.items()}
 
 

@@ -1,13 +1,16 @@
 """The data of fine-tuning: pictures, their targets and their weights as `tf.data`, another copy of each an epoch."""
 
+import contextlib
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from schemas.augmentation import Augmentation
+from schemas.errors import ConvbaseError
 from schemas.labels import LabelKind
 from transforms.augmenting import augmented
 from transforms.labelling import LabelledImages
@@ -28,10 +31,12 @@ class LabelledPictures:
     Attributes:
         pictures: The pictures.
         images: The target and the part of each row of `pictures.refs`.
+        errors: What ended a dataset early.
     """
 
     pictures: Pictures
     images: LabelledImages
+    errors: list[ConvbaseError] = dataclasses.field(default_factory=list)
 
     def numbers(self, part: Part) -> np.ndarray:
         """Returns int64 [n], the rows of a part, ascending."""
@@ -74,6 +79,17 @@ class LabelledPictures:
 
         return self._dataset(batches, weighted=False)
 
+    @contextlib.contextmanager
+    def own_errors(self) -> Iterator[None]:
+        """Raises what ended a dataset early, in the place of what Keras makes of that."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "\\s*Your input ran out of data")
+            try:
+                yield
+            finally:
+                if self.errors:
+                    raise self.errors[0] from None
+
     def _columns(self, rows: np.ndarray) -> np.ndarray:
         targets = self.images.targets[rows]
         columns: np.ndarray = (targets[:, None] if targets.ndim == 1 else targets).astype(np.float32)
@@ -83,13 +99,22 @@ class LabelledPictures:
         import tensorflow as tf
 
         rules, labels = self.pictures.rules.decoding, self.images.labels
+
+        def until_an_error() -> Iterator[tuple[np.ndarray, ...]]:
+            try:
+                yield from batches()
+            except ConvbaseError as error:
+                self.errors.append(error)  # TensorFlow would write it out with its traceback.
+
         outputs = len(labels.classes) if labels.kind == LabelKind.MULTI_LABEL else 1
         signature = [
             tf.TensorSpec((None, rules.height, rules.width, 3), tf.uint8),
             tf.TensorSpec((None, outputs), tf.float32),
             *([tf.TensorSpec((None,), tf.float32)] if weighted else []),
         ]
-        return tf.data.Dataset.from_generator(batches, output_signature=tuple(signature)).prefetch(_BATCHES_AHEAD)
+        return tf.data.Dataset.from_generator(until_an_error, output_signature=tuple(signature)).prefetch(
+            _BATCHES_AHEAD
+        )
 
 
 def _copy(pixels: np.ndarray, sha256: str, augmentation: Augmentation | None, index: int) -> np.ndarray:

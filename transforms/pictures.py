@@ -7,14 +7,18 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from schemas.errors import ImageError
+from schemas.errors import ImageError, RunFailed, first_line
+from schemas.tables import AUGMENTATION
 from transforms.listing import list_source
-from transforms.loading import BadImage, LoadingPools, LoadingRules, bounded_map, load_batches
+from transforms.loading import BadImage, Batch, LoadingPools, LoadingRules, bounded_map, load_batches
 from transforms.metering import Meter
 from transforms.progress import PROGRESS
 from transforms.sources import LeftAside, ListingRules, Source
 
 PICTURES_A_BATCH: Final = 32
+
+# Columns that the pictures have of their own, whatever a manifest says there.
+_OWN_COLUMNS: Final = ("sha256", AUGMENTATION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Pictures:
         rules: How they become pixels.
         pools: The threads that read and change them.
         held: uint8 [n, H, W, 3]; None where they are read anew each time.
+        max_failure_ratio: The greatest share of bad images, 0 to 1, of each reading.
         left_out: What could not be read; grows where a picture that was there is no longer.
     """
 
@@ -46,6 +51,7 @@ class Pictures:
     rules: LoadingRules
     pools: LoadingPools
     held: np.ndarray | None
+    max_failure_ratio: float
     left_out: list[LeftOut]
 
     def __len__(self) -> int:
@@ -71,6 +77,9 @@ class Pictures:
 
         Yields:
             uint8 [b, H, W, 3], and int64 [b], the rows of `refs`.
+
+        Raises:
+            RunFailed: If too many can no longer be read.
         """
         sha256 = self.refs.column("sha256")
 
@@ -92,12 +101,12 @@ class Pictures:
         if self.held is not None:
             yield from ((int(number), self.held[number]) for number in numbers)
             return
-        bad: list[BadImage] = []
-        wanted = self.refs.take(pa.array(numbers))
-        for batch in load_batches(wanted, self.rules, self.pools, bad, Meter()):
+        left_out: list[LeftOut] = []
+        for batch in _load(self.refs.take(pa.array(numbers)), self.rules, self.pools, self.max_failure_ratio, left_out):
             for loaded in batch.pictures:
                 yield int(numbers[loaded.row]), loaded.picture.pixels
-        self.left_out.extend(LeftOut(wanted.column("uri")[image.row].as_py(), image.error) for image in bad)
+        known = {image.uri for image in self.left_out}
+        self.left_out.extend(image for image in left_out if image.uri not in known)
 
 
 def _stacked(found: Sequence[tuple[int, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -114,12 +123,15 @@ def list_images(sources: Sequence[Source], rules: ListingRules) -> pa.RecordBatc
     left_aside = LeftAside()
     batches = [batch for source in sources for batch in list_source(source, rules, left_aside)]
     table = pa.Table.from_batches(batches, rules.schema)
+    table = table.drop_columns([name for name in _OWN_COLUMNS if name in table.column_names])
     rows = pa.table({"uri": table["uri"], "row": np.arange(table.num_rows)})
     firsts = rows.group_by("uri").aggregate([("row", "min")]).sort_by("uri")["row_min"]
     return table.take(firsts).combine_chunks().to_batches()[0]
 
 
-def read_pictures(refs: pa.RecordBatch, rules: LoadingRules, pools: LoadingPools, memory_bytes: int) -> Pictures:
+def read_pictures(
+    refs: pa.RecordBatch, rules: LoadingRules, pools: LoadingPools, memory_bytes: int, max_failure_ratio: float
+) -> Pictures:
     """Reads every image once, keeps the pixels where all fit, and leaves out what is no picture.
 
     Args:
@@ -127,23 +139,40 @@ def read_pictures(refs: pa.RecordBatch, rules: LoadingRules, pools: LoadingPools
         rules: How they become pixels.
         pools: The threads that read them.
         memory_bytes: The most bytes of pixels that are held.
+        max_failure_ratio: The greatest share of bad images, 0 to 1.
 
     Raises:
-        OSError: If the machine is at its limit.
+        RunFailed: If more of them are bad, or the machine is at its limit.
     """
     shape = (refs.num_rows, rules.decoding.height, rules.decoding.width, 3)
     held = np.empty(shape, np.uint8) if int(np.prod(shape)) <= memory_bytes else None
-    bad: list[BadImage] = []
+    left_out: list[LeftOut] = []
     rows: list[int] = []
     sha256: list[str] = []
     PROGRESS.add(planned=refs.num_rows)
-    for batch in load_batches(refs, rules, pools, bad, Meter()):
+    for batch in _load(refs, rules, pools, max_failure_ratio, left_out):
         if held is not None:
             held[len(rows) : len(rows) + len(batch.rows)] = batch.pixels[: len(batch.rows)]
         rows += batch.rows
         sha256 += [loaded.sha256 for loaded in batch.pictures]
         PROGRESS.add(extracted=len(batch.rows))
-    PROGRESS.add(failed=len(bad))
+    PROGRESS.add(failed=len(left_out))
     good = refs.take(pa.array(rows, pa.int64())).append_column("sha256", pa.array(sha256, pa.string()))
-    left_out = [LeftOut(refs.column("uri")[image.row].as_py(), image.error) for image in bad]
-    return Pictures(good, rules, pools, None if held is None else held[: len(rows)], left_out)
+    return Pictures(good, rules, pools, None if held is None else held[: len(rows)], max_failure_ratio, left_out)
+
+
+def _load(
+    refs: pa.RecordBatch, rules: LoadingRules, pools: LoadingPools, max_failure_ratio: float, left_out: list[LeftOut]
+) -> Iterator[Batch]:
+    """Loads images, and says which are bad; too many bad ones, or a machine at its limit, end the run."""
+    bad: list[BadImage] = []
+    try:
+        yield from load_batches(refs, rules, pools, bad, Meter())
+    except OSError as error:
+        raise RunFailed(f"The images cannot be read: {first_line(error)}") from error
+    left_out.extend(LeftOut(refs.column("uri")[image.row].as_py(), image.error) for image in bad)
+    if len(bad) > max_failure_ratio * refs.num_rows:
+        raise RunFailed(
+            f"{len(bad):,} of {refs.num_rows:,} images cannot be used, more than --max_failure_ratio="
+            f"{max_failure_ratio:g} allows; the first is {left_out[0].uri}: {left_out[0].error.message}"
+        )

@@ -1,7 +1,6 @@
 """The report on a classifier: one HTML page that needs nothing beside it."""
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -10,10 +9,13 @@ import numpy as np
 
 from schemas.classifiers import ModelCard
 from schemas.labels import LabelKind
+from transforms.before_and_after import before_and_after
+from transforms.card_text import card_lines
 from transforms.charts import COLOURS, Axes, Line, line_chart, matrix_chart, ticks
 from transforms.evaluation import Evaluation
 from transforms.metrics import ClassMetrics, Curve
 from transforms.mistakes import Mistake
+from transforms.report_blocks import figures, number, section, table
 from transforms.splitting import PARTS
 
 # More classes than these are no longer told apart in a diagram.
@@ -35,25 +37,20 @@ def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, S
     body = [
         f"<header><h1>{html.escape(title)}</h1><p>{_lead(card, evaluation)}</p></header>",
         _figures(evaluation),
-        _before_and_after(card, evaluation),
-        _section("Learning curves", _learning_curves(card, history), _epochs_note(card)),
-        _section(f"Confusion on the {judged} part", _confusion(evaluation)),
-        _section(f"Discrimination on the {judged} part", _discrimination(evaluation)),
-        _section(f"Calibration on the {judged} part", _calibration(evaluation), _calibration_note(evaluation)),
-        _section(f"Classes on the {judged} part", _class_table(evaluation)),
-        _section(f"Worst mistakes on the {judged} part", _mistakes(evaluation.mistakes)),
-        _section("Model card", _card_table(card)),
+        before_and_after(card, evaluation),
+        section("Learning curves", _learning_curves(card, history), _epochs_note(card)),
+        section(f"Confusion on the {judged} part", _confusion(evaluation)),
+        section(f"Discrimination on the {judged} part", _discrimination(evaluation)),
+        section(f"Calibration on the {judged} part", _calibration(evaluation), _calibration_note(evaluation)),
+        section(f"Classes on the {judged} part", _class_table(evaluation)),
+        section(f"Worst mistakes on the {judged} part", _mistakes(evaluation.mistakes)),
+        section("Model card", _card_table(card)),
     ]
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{_STYLE_FILE.read_text()}</style>"
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body><main>{"".join(body)}</main></body></html>\n'
-
-
-def _section(title: str, content: str, note: str = "") -> str:
-    told = f'<p class="note">{note}</p>' if note else ""
-    return f"<section><h2>{html.escape(title)}</h2>{told}{content}</section>"
 
 
 def _lead(card: ModelCard, evaluation: Evaluation) -> str:
@@ -73,43 +70,13 @@ def _figures(evaluation: Evaluation) -> str:
         if metrics is not None:
             rows.append(
                 f"<tr><th>{part.word}</th><td>{metrics.images:,}</td><td><strong>{metrics.accuracy:.4f}</strong></td>"
-                f"<td>{_number(metrics.auc)}</td><td>{metrics.log_loss:.4f}</td>"
+                f"<td>{number(metrics.auc)}</td><td>{metrics.log_loss:.4f}</td>"
                 f"<td>{metrics.calibration_error:.4f}</td></tr>"
             )
     several = evaluation.labels.kind == LabelKind.MULTI_LABEL
     accuracy = "accuracy (image, class)" if several else "accuracy"
     heads = ("part", "images", accuracy, "AUC", "log loss", "calibration error")
-    return _table(heads, rows)
-
-
-def _before_and_after(card: ModelCard, evaluation: Evaluation) -> str:
-    """Returns what fine-tuning changed; nothing for a classifier that was trained on features."""
-    if card.fine_tuning is None:
-        return ""
-    rows = []
-    for part in PARTS:
-        metrics, before = evaluation.by_part[part], card.fine_tuning["before"]
-        if metrics is not None:
-            was, loss = before[f"{part.word}_accuracy"], before[f"{part.word}_log_loss"]
-            rows.append(
-                f"<tr><th>{part.word}</th><td>{was:.4f}</td><td><strong>{metrics.accuracy:.4f}</strong></td>"
-                f"<td>{metrics.accuracy - was:+.4f}</td><td>{loss:.4f}</td><td>{metrics.log_loss:.4f}</td></tr>"
-            )
-    heads = ("part", "accuracy before", "after", "difference", "log loss before", "after")
-    note = (
-        f"The layers of the conv base from {html.escape(card.fine_tuning['unfreeze_from'])} on were trained with the "
-        f"head of model {html.escape(card.fine_tuning['model'])}."
-    )
-    return _section("Before and after fine-tuning", _table(heads, rows), note)
-
-
-def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _charts(*charts: str) -> str:
-    return f'<div class="charts">{"".join(f"<figure>{chart}</figure>" for chart in charts)}</div>'
+    return table(heads, rows)
 
 
 def _learning_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) -> str:
@@ -122,7 +89,7 @@ def _learning_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) ->
         x_range = (1.0, float(max(card.epochs, 2)))
         axes = Axes("epoch", name, x_range, y_range)
         charts.append(line_chart(lines, axes, mark_x=max(card.best_epoch, 1), legend=corner))
-    return _charts(*charts)
+    return figures(*charts)
 
 
 def _epochs_note(card: ModelCard) -> str:
@@ -149,7 +116,7 @@ def _confusion(evaluation: Evaluation) -> str:
     if matrix is None:
         return "<p>An image can have several labels here; the table of classes tells how each of them is found.</p>"
     if len(names) <= _CLASSES_IN_MATRIX:
-        return _charts(matrix_chart(matrix, names))
+        return figures(matrix_chart(matrix, names))
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
     worst = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS_TOLD]
@@ -159,7 +126,7 @@ def _confusion(evaluation: Evaluation) -> str:
         for row, column in zip(*np.unravel_index(worst, wrong.shape), strict=True)
         if wrong[row, column]
     ]
-    return _table(("true", "predicted", "images"), rows)
+    return table(("true", "predicted", "images"), rows)
 
 
 def _discrimination(evaluation: Evaluation) -> str:
@@ -168,7 +135,7 @@ def _discrimination(evaluation: Evaluation) -> str:
         _lines(evaluation.roc), Axes("false positive rate", "true positive rate", unit, unit), diagonal=True
     )
     precision = line_chart(_lines(evaluation.precision_recall), Axes("recall", "precision", unit, unit))
-    return _charts(roc, precision)
+    return figures(roc, precision)
 
 
 def _lines(curves: Sequence[Curve]) -> list[Line]:
@@ -191,7 +158,7 @@ def _calibration(evaluation: Evaluation) -> str:
         f"<tr><th>{found.confidence:.3f}</th><td>{found.frequency:.3f}</td><td>{found.predictions:,}</td></tr>"
         for found in bins
     ]
-    counts = _table(("mean score", "share that is right", "predictions"), rows)
+    counts = table(("mean score", "share that is right", "predictions"), rows)
     return f'<div class="charts"><figure>{line_chart([line], axes, diagonal=True)}</figure>{counts}</div>'
 
 
@@ -207,17 +174,13 @@ def _calibration_note(evaluation: Evaluation) -> str:
 def _class_table(evaluation: Evaluation) -> str:
     metrics = evaluation.by_part[evaluation.judged]
     rows = [_class_row(row) for row in metrics.classes] if metrics else []
-    return _table(("class", "images", "precision", "recall", "F1", "AUC", "average precision"), rows)
+    return table(("class", "images", "precision", "recall", "F1", "AUC", "average precision"), rows)
 
 
 def _class_row(row: ClassMetrics) -> str:
     numbers = (row.precision, row.recall, row.f1, row.auc, row.average_precision)
-    cells = "".join(f"<td>{_number(value)}</td>" for value in numbers)
+    cells = "".join(f"<td>{number(value)}</td>" for value in numbers)
     return f"<tr><th>{html.escape(row.name)}</th><td>{row.images:,}</td>{cells}</tr>"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
 
 
 def _mistakes(mistakes: Sequence[Mistake]) -> str:
@@ -244,50 +207,3 @@ def _mistake(mistake: Mistake) -> str:
 def _card_table(card: ModelCard) -> str:
     rows = [f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in card_lines(card)]
     return f'<div class="scroll"><table class="card"><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def card_lines(card: ModelCard) -> list[tuple[str, str]]:
-    """Returns what the card says, as names and texts."""
-    spec = card.spec
-    args = ", ".join(f"{name}={value}" for name, value in spec.conv_base_args.items())
-    return [
-        ("model", card.model_id),
-        ("trained", f"{card.created_at}, {card.seconds:.1f} s, {card.epochs} epochs, best {card.best_epoch}"),
-        ("features", f"{card.store}, version {card.table_version}, fingerprint {card.fingerprint}"),
-        ("conv base", f"{spec.conv_base}({args}), weights {spec.weights_sha256}"),
-        ("layer", f"{card.layer} {list(card.feature_shape)}, pooling {spec.pooling}"),
-        ("labels", f"from {card.labels_from}"),
-        ("split", f"by {card.split_by}: " + _pairs(card.images)),
-        *([("augmented rows", f"{card.augmented_rows:,} of the training part")] if card.augmented_rows else []),
-        ("left out", _pairs(card.left_out)),
-        ("recipe", json.dumps(dict(card.recipe))),
-        ("batch size, learning rate", f"{card.batch_size}, {card.learning_rate:.3g}"),
-        ("features in memory", "streamed" if card.streamed else "all of them"),
-        (
-            "peak memory",
-            f"{card.peak_memory_bytes / 1e6:,.0f} MB, {card.memory_bytes / 1e6:,.0f} MB allowed for features",
-        ),
-        *([("fine-tuning", json.dumps(dict(card.fine_tuning)))] if card.fine_tuning else []),
-        ("options", json.dumps(dict(card.options))),
-        ("versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),
-    ]
-
-
-def _pairs(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-def card_markdown(card: ModelCard, evaluation: Evaluation) -> str:
-    """Returns the model card for people, as Markdown."""
-    lines = [f"# Classifier {card.model_id}", ""]
-    lines += [f"- **{name}**: {text}" for name, text in card_lines(card)]
-    lines += ["", "| part | images | accuracy | AUC | log loss |", "|---|---|---|---|---|"]
-    for part in PARTS:
-        metrics = evaluation.by_part[part]
-        if metrics is not None:
-            figures = f"{metrics.accuracy:.4f} | {_number(metrics.auc)} | {metrics.log_loss:.4f}"
-            lines.append(f"| {part.word} | {metrics.images:,} | {figures} |")
-    lines += ["", "| class | " + " | ".join(part.word for part in PARTS) + " |", "|---|---|---|---|"]
-    for name, counts in card.images_by_class.items():
-        lines.append(f"| {name} | " + " | ".join(f"{counts[part.word]:,}" for part in PARTS) + " |")
-    return "\n".join(lines) + "\n"
