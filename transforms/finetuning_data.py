@@ -112,9 +112,8 @@ class LabelledPictures:
             tf.TensorSpec((None, outputs), tf.float32),
             *([tf.TensorSpec((None,), tf.float32)] if weighted else []),
         ]
-        return tf.data.Dataset.from_generator(until_an_error, output_signature=tuple(signature)).prefetch(
-            _BATCHES_AHEAD
-        )
+        dataset = tf.data.Dataset.from_generator(until_an_error, output_signature=tuple(signature))
+        return dataset.prefetch(_BATCHES_AHEAD)
 
 
 def _copy(pixels: np.ndarray, sha256: str, augmentation: Augmentation | None, index: int) -> np.ndarray:
