@@ -27,8 +27,8 @@ from pipelines.finetuning_summary import (
     start_text,
     summary_text,
 )
-from pipelines.option_types import positive, ratio
-from pipelines.options import add_decoding_options, add_source_options
+from pipelines.option_types import positive
+from pipelines.options import add_decoding_options, add_failure_ratio, add_source_options
 from pipelines.preparation import find_images
 from pipelines.progress import shown_progress
 from pipelines.training_options import add_label_options, add_split_options
@@ -56,13 +56,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--output", metavar="URI", required=True, help="the folder of the new one; it is made")
     add_source_options(command, "none; it has to be named")
     add_decoding_options(command)
-    command.add_argument(
-        "--max_failure_ratio",
-        type=ratio,
-        default=0.1,
-        metavar="R",
-        help="greatest share of bad images, 0 to 1, of a reading; more end the run (default: 0.1)",
-    )
+    add_failure_ratio(command, "of a reading; more end the run")
     command.add_argument(
         "--memory_mb",
         type=positive,

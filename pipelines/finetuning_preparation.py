@@ -100,21 +100,8 @@ def read_data(given: argparse.Namespace, classifier: Classifier, refs: pa.Record
 
 def loading_rules(given: argparse.Namespace, classifier: Classifier) -> LoadingRules:
     """Returns how images become pixels: as they did for the features on which the classifier was trained."""
-    spec = classifier.card.spec
-    height, width, _ = spec.resolved_input_shape
-    return LoadingRules(
-        decoding=DecodingRules(
-            height=height,
-            width=width,
-            interpolation=spec.interpolation,
-            apply_exif_orientation=spec.exif_orientation == "apply",
-            decode=spec.decode,
-            formats=given.formats,
-            max_pixels=given.max_pixels,
-        ),
-        max_bytes=given.max_bytes,
-        batch_size=PICTURES_A_BATCH,
-    )
+    decoding = DecodingRules.of_spec(classifier.card.spec, given.formats, given.max_pixels)
+    return LoadingRules(decoding, given.max_bytes, PICTURES_A_BATCH)
 
 
 def labelled_images(given: argparse.Namespace, classifier: Classifier, pictures: Pictures) -> LabelledImages:

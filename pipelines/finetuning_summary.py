@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipelines.finetuning_preparation import Begun
-from pipelines.training_summary import metrics_text
+from pipelines.training_summary import metrics_text, use_lines
 from pipelines.versions import package_versions
 from schemas.classifiers import ModelCard
 from schemas.fine_tuning import FineTuning
 from schemas.spec import FeatureSpec
-from schemas.storage import canonical_uri, join, without_credentials
+from schemas.storage import canonical_uri, without_credentials
 from transforms.checkpoints import Checkpoint
-from transforms.classifiers import REPORT_FILE, model_id
+from transforms.classifiers import model_id
 from transforms.evaluation import Evaluation
 from transforms.finetuning import FineTuned
 from transforms.finetuning_data import LabelledPictures
@@ -167,8 +167,7 @@ def summary_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: 
             was = (card.fine_tuning or {})["before"][f"{part.word}_accuracy"]
             lines.append(f"  {part.word:<11} {metrics_text(metrics)}, before accuracy {was:.4f}")
     lines.append(f"  {seconds:.1f} s in all, peak memory {peak_memory() / 1e6:,.1f} MB")
-    lines.append(f"  report {join(output, REPORT_FILE)}")
-    lines.append(f"Use it: python -m pipelines.predict --model={output} --input=PHOTOS --output=PREDICTIONS")
+    lines += use_lines(output)
     lines.append(f"Features of its base: {extract_command(card.spec)}")
     return "\n".join(lines)
 

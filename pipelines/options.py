@@ -36,6 +36,19 @@ def add_flag(
     )
 
 
+def add_failure_ratio(
+    options: "argparse.ArgumentParser | argparse._ArgumentGroup", meaning: str = "with which the run is committed"
+) -> None:
+    """Adds `--max_failure_ratio`, and in its help what happens at that share."""
+    options.add_argument(
+        "--max_failure_ratio",
+        type=ratio,
+        default=0.1,
+        metavar="R",
+        help=f"greatest share of bad images, 0 to 1, {meaning} (default: 0.1)",
+    )
+
+
 def add_source_options(
     parser: argparse.ArgumentParser, without_input: str = "sample pictures, drawn into ./sample-pictures"
 ) -> None:
@@ -186,13 +199,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="threads of a worker process that run the base, and as many that decode (default: its cores, shared out "
         "among the processes of --direct_running_mode=multi_processing)",
     )
-    group.add_argument(
-        "--max_failure_ratio",
-        type=ratio,
-        default=0.1,
-        metavar="R",
-        help="greatest share of bad images, 0 to 1, with which the run is committed (default: 0.1)",
-    )
+    add_failure_ratio(group)
     group.add_argument(
         "--retry_failures",
         choices=("transient", "all", "none"),

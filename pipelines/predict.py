@@ -16,8 +16,8 @@ from typing import Final
 import pyarrow as pa
 
 from pipelines.command_line import Parser, run_main
-from pipelines.option_types import positive, ratio, run_name
-from pipelines.options import add_decoding_options, add_source_options
+from pipelines.option_types import positive, run_name
+from pipelines.options import add_decoding_options, add_failure_ratio, add_source_options
 from pipelines.prediction_summary import summary_text
 from pipelines.preparation import find_images, pinned_version
 from pipelines.progress import shown_progress
@@ -63,13 +63,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"images a call (default: {BATCH_SIZES[EngineName.OPENVINO]}, or {_FEATURES_A_BATCH} with --features)",
     )
-    run.add_argument(
-        "--max_failure_ratio",
-        type=ratio,
-        default=0.1,
-        metavar="R",
-        help="greatest share of bad images, 0 to 1, with which the run is committed (default: 0.1)",
-    )
+    add_failure_ratio(run)
     run.add_argument(
         "--run_id", type=run_name, metavar="NAME", help="name of the run; it commits once (default: time and chance)"
     )

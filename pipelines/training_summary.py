@@ -86,9 +86,16 @@ def summary_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: 
         if metrics is not None:
             lines.append(f"  {part.word:<11} {metrics_text(metrics)}")
     lines.append(f"  {seconds:.1f} s in all, peak memory {_size(peak_memory())}")
-    lines.append(f"  report {join(output, REPORT_FILE)}")
-    lines.append(f"Use it: python -m pipelines.predict --model={output} --input=PHOTOS --output=PREDICTIONS")
+    lines += use_lines(output)
     return "\n".join(lines)
+
+
+def use_lines(output: str) -> list[str]:
+    """Returns where the report of a classifier is, and how it is used."""
+    return [
+        f"  report {join(output, REPORT_FILE)}",
+        f"Use it: python -m pipelines.predict --model={output} --input=PHOTOS --output=PREDICTIONS",
+    ]
 
 
 def metrics_text(metrics: PartMetrics) -> str:

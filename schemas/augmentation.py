@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
@@ -62,10 +61,6 @@ class Augmentation:
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Reads what `to_dict` wrote."""
         return cls(**fields)
-
-    def to_json(self) -> str:
-        """Returns the ranges as one line of JSON."""
-        return json.dumps(self.to_dict(), sort_keys=True)
 
 
 @dataclasses.dataclass(frozen=True)

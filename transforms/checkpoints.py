@@ -46,6 +46,22 @@ class Checkpoint:
         """The epochs that are done."""
         return len(next(iter(self.history.values()), ()))
 
+    def record(
+        self, found: Mapping[str, float], weights: Sequence[np.ndarray], optimizer: Sequence[np.ndarray]
+    ) -> None:
+        """Adds an epoch.
+
+        Args:
+            found: Its loss and accuracy on both parts, by Keras's names.
+            weights: The weights that are trained, after it.
+            optimizer: The optimizer's variables, after it.
+        """
+        for name, value in found.items():
+            self.history.setdefault(name, []).append(value)
+        self.weights, self.optimizer = weights, optimizer
+        if found["val_loss"] < self.best_loss:
+            self.best_epoch, self.best_loss, self.best = self.epochs, found["val_loss"], weights
+
     def save(self, uri: str) -> None:
         """Writes the checkpoint of the classifier's folder at `uri`, in the place of the one before.
 

@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from schemas.errors import FailureCode, ImageError
+from schemas.spec import FeatureSpec
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS: Final = 100_000_000
@@ -75,6 +76,20 @@ class DecodingRules:
     decode: str = "exact"
     formats: tuple[str, ...] = FORMATS
     max_pixels: int = MAX_PIXELS
+
+    @classmethod
+    def of_spec(cls, spec: FeatureSpec, formats: tuple[str, ...], max_pixels: int) -> "DecodingRules":
+        """Returns the rules by which the features of a resolved spec are made."""
+        height, width, _ = spec.resolved_input_shape
+        return cls(
+            height=height,
+            width=width,
+            interpolation=spec.interpolation,
+            apply_exif_orientation=spec.exif_orientation == "apply",
+            decode=spec.decode,
+            formats=formats,
+            max_pixels=max_pixels,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

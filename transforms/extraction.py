@@ -62,16 +62,7 @@ class Extraction:
     @property
     def loading_rules(self) -> LoadingRules:
         """How images are loaded."""
-        height, width, _ = self.spec.resolved_input_shape
-        decoding = DecodingRules(
-            height=height,
-            width=width,
-            interpolation=self.spec.interpolation,
-            apply_exif_orientation=self.spec.exif_orientation == "apply",
-            decode=self.spec.decode,
-            formats=self.formats,
-            max_pixels=self.max_pixels,
-        )
+        decoding = DecodingRules.of_spec(self.spec, self.formats, self.max_pixels)
         return LoadingRules(decoding, self.max_bytes, self.batch_size)
 
     @property

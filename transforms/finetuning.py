@@ -73,8 +73,7 @@ def fine_tune(
     images = data.images
     compute_in_mixed_precision(network, mixed=how.mixed_precision)
     model = network.model
-    updates = data.steps(Part.TRAIN, how.batch_size)
-    optimizer = build_optimizer(how, updates)
+    optimizer = build_optimizer(how, data.steps(Part.TRAIN, how.batch_size))
     compile_classifier(model, optimizer, images.labels)
     optimizer.build(model.trainable_variables)
     weights = class_weights(how.class_weight, images)
@@ -86,21 +85,8 @@ def fine_tune(
     for epoch in range(resumed_from + 1, how.epochs + 1):
         if how.patience and epoch - 1 - state.best_epoch >= how.patience:
             break
-        _seed_dropout(model, how.seed, epoch)
-        pictures = data.training_epoch(epoch, how.batch_size, how.augmentation, weights, how.seed)
-        with data.own_errors():
-            trained = model.fit(pictures, steps_per_epoch=updates, shuffle=False, verbose=0).history
-        found = {name: float(values[0]) for name, values in trained.items()}
-        found |= {f"val_{name}": value for name, value in _validate(model, data).items()}
-        if not np.isfinite([found["loss"], found["val_loss"]]).all():
-            raise RunFailed(
-                f"The training diverged: the loss is not finite with the learning rate {how.learning_rate:g}."
-            )
-        for name, value in found.items():
-            state.history.setdefault(name, []).append(value)
-        state.weights, state.optimizer = _values(model.trainable_variables), _values(optimizer.variables)
-        if found["val_loss"] < state.best_loss:
-            state.best_epoch, state.best_loss, state.best = epoch, found["val_loss"], state.weights
+        found = _train_epoch(model, how, data, weights, epoch)
+        state.record(found, _values(model.trainable_variables), _values(optimizer.variables))
         on_epoch(state)
     if how.patience:
         _assign(model.trainable_variables, state.best)
@@ -111,6 +97,22 @@ def fine_tune(
         resumed_from=resumed_from,
         seconds=time.perf_counter() - started,
     )
+
+
+def _train_epoch(
+    model: "keras.Model", how: FineTuning, data: LabelledPictures, weights: np.ndarray | None, epoch: int
+) -> dict[str, float]:
+    """Trains one epoch, and returns the loss and the accuracy on both parts, by Keras's names."""
+    _seed_dropout(model, how.seed, epoch)
+    pictures = data.training_epoch(epoch, how.batch_size, how.augmentation, weights, how.seed)
+    updates = data.steps(Part.TRAIN, how.batch_size)
+    with data.own_errors():
+        trained = model.fit(pictures, steps_per_epoch=updates, shuffle=False, verbose=0).history
+    found = {name: float(values[0]) for name, values in trained.items()}
+    found |= {f"val_{name}": value for name, value in _validate(model, data).items()}
+    if not np.isfinite([found["loss"], found["val_loss"]]).all():
+        raise RunFailed(f"The training diverged: the loss is not finite with the learning rate {how.learning_rate:g}.")
+    return found
 
 
 def build_optimizer(how: FineTuning, updates: int) -> "keras.optimizers.Optimizer":

@@ -63,9 +63,7 @@ class LabelledPictures:
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             change = functools.partial(_copy, augmentation=augmentation, index=epoch)
             for pixels, found in self.pictures.batches(numbers, batch_size, change):
-                ones = np.ones(len(found), np.float32)
-                weight = ones if weights is None else weights[self.images.targets[found]]
-                yield pixels, self._columns(found), weight
+                yield pixels, self.images.columns(found), self.images.weights(found, weights)
                 PROGRESS.add(extracted=len(found))
 
         return self._dataset(batches, weighted=True)
@@ -75,7 +73,7 @@ class LabelledPictures:
 
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             for pixels, found in self.pictures.batches(self.numbers(part), batch_size):
-                yield pixels, self._columns(found)
+                yield pixels, self.images.columns(found)
 
         return self._dataset(batches, weighted=False)
 
@@ -89,11 +87,6 @@ class LabelledPictures:
             finally:
                 if self.errors:
                     raise self.errors[0] from None
-
-    def _columns(self, rows: np.ndarray) -> np.ndarray:
-        targets = self.images.targets[rows]
-        columns: np.ndarray = (targets[:, None] if targets.ndim == 1 else targets).astype(np.float32)
-        return columns
 
     def _dataset(self, batches: Callable[[], Iterator[tuple[np.ndarray, ...]]], *, weighted: bool) -> "tf.data.Dataset":
         import tensorflow as tf

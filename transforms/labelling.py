@@ -84,6 +84,16 @@ class LabelledImages:
         images: np.ndarray = self.are_images & (self.parts == part)
         return images
 
+    def columns(self, rows: np.ndarray) -> np.ndarray:
+        """Returns float32 [n, 1], or [n, classes] for multi-label: the targets of rows as a loss takes them."""
+        targets = self.targets[rows]
+        columns: np.ndarray = (targets[:, None] if targets.ndim == 1 else targets).astype(np.float32)
+        return columns
+
+    def weights(self, rows: np.ndarray, by_class: np.ndarray | None) -> np.ndarray:
+        """Returns float32 [n], the weights of rows by their classes; 1 where all weigh the same."""
+        return np.ones(len(rows), np.float32) if by_class is None else by_class[self.targets[rows]]
+
     def class_counts(self, part: Part) -> np.ndarray:
         """Returns int64 [classes], the images of a part by class."""
         targets = self.targets[self.images_of(part)]

@@ -12,6 +12,7 @@ from schemas.tables import AUGMENTATION
 from transforms.listing import list_source
 from transforms.loading import BadImage, Batch, LoadingPools, LoadingRules, bounded_map, load_batches
 from transforms.metering import Meter
+from transforms.planning import first_mentions, one_batch
 from transforms.progress import PROGRESS
 from transforms.sources import LeftAside, ListingRules, Source
 
@@ -56,11 +57,6 @@ class Pictures:
 
     def __len__(self) -> int:
         return int(self.refs.num_rows)
-
-    @property
-    def image_bytes(self) -> int:
-        """The bytes of the pixels of a picture."""
-        return self.rules.decoding.height * self.rules.decoding.width * 3
 
     def batches(
         self,
@@ -124,9 +120,7 @@ def list_images(sources: Sequence[Source], rules: ListingRules) -> pa.RecordBatc
     batches = [batch for source in sources for batch in list_source(source, rules, left_aside)]
     table = pa.Table.from_batches(batches, rules.schema)
     table = table.drop_columns([name for name in _OWN_COLUMNS if name in table.column_names])
-    rows = pa.table({"uri": table["uri"], "row": np.arange(table.num_rows)})
-    firsts = rows.group_by("uri").aggregate([("row", "min")]).sort_by("uri")["row_min"]
-    return table.take(firsts).combine_chunks().to_batches()[0]
+    return one_batch(table.take(first_mentions(table["uri"])).sort_by("uri"))
 
 
 def read_pictures(

@@ -147,10 +147,7 @@ def _weighted_batches(
     """Yields the part for ever, epoch after epoch."""
     while True:
         for features, numbers in part.batches(batch_size, shuffling):
-            targets = images.targets[numbers]
-            weight = np.ones(len(numbers), np.float32) if weights is None else weights[targets]
-            columns = targets[:, None] if targets.ndim == 1 else targets
-            yield features, columns.astype(np.float32), weight
+            yield features, images.columns(numbers), images.weights(numbers, weights)
 
 
 def _steps(part: PartRows, batch_size: int) -> int:
