@@ -145,6 +145,8 @@ class OpenVINOEngine:
                 "INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[precision],
                 "NUM_STREAMS": streams,
                 "INFERENCE_NUM_THREADS": streams,
+                # Pinned streams are counted from the first core in each process: two processes would share it.
+                "ENABLE_CPU_PINNING": False,
             }
             self._compiled = core.compile_model(network, "CPU", options)
         self._requests = threading.local()

@@ -79,10 +79,33 @@ def _import_keras() -> ModuleType:
         if backend == _TENSORFLOW:
             import_tensorflow()
         import keras
+
+        compute_float32_exactly(backend)
     except ImportError as error:
         raise UsageError(f"Keras's backend {backend} (KERAS_BACKEND) is not installed: {error}.") from error
     module: ModuleType = keras
     return module
+
+
+def compute_float32_exactly(backend: str) -> None:
+    """Has a backend compute products of float32 in float32: on a GPU, TF32 would keep 10 bits of the mantissa.
+
+    Args:
+        backend: A backend of Keras, whose package is installed.
+    """
+    if backend == _TENSORFLOW:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    elif backend == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
+    elif backend == "torch":
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _compiled(model: "keras.Model", batch_size: int) -> Callable[[np.ndarray], Any]:
@@ -94,8 +117,6 @@ def _compiled(model: "keras.Model", batch_size: int) -> Callable[[np.ndarray], A
         return predict
     import tensorflow as tf
 
-    # TF32 keeps 10 bits of the mantissa; float32 has to mean float32.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
     shape = tf.TensorSpec((batch_size, *model.input_shape[1:]), tf.uint8)
     # Without XLA, which is slower than either on a CPU.
     call: Callable[[np.ndarray], Any] = tf.function(
