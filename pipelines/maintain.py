@@ -5,6 +5,7 @@
     python -m pipelines.maintain feature-store takedown --uris=gone.txt --reason="withdrawn by the owner"
     python -m pipelines.maintain feature-store history
     python -m pipelines.maintain feature-store restore --table_version=12
+    python -m pipelines.maintain feature-store republish
 
 Exit codes: 0 done; 1 it could not be completed; 2 the command cannot start as it was given.
 """
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     command = Parser("pipelines.maintain", __doc__.partition("\n")[2].strip())
     command.add_argument("store", help="the store")
     commands = command.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for build in (_compact_parser, _vacuum_parser, _takedown_parser, _history_parser, _restore_parser):
+    for build in _PARSERS:
         build(commands)
     return command
 
@@ -130,6 +131,20 @@ def _restore_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
 
 
+def _republish_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
+    _subparser(
+        commands,
+        "republish",
+        _republish,
+        "export the conv base again, as this version of the program does; the features and the fingerprint stay",
+    )
+
+
+_PARSERS: Final = (
+    _compact_parser, _vacuum_parser, _takedown_parser, _history_parser, _restore_parser, _republish_parser,
+)  # fmt: skip
+
+
 def _compact(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
     target = given.target_mb * _MB
     names = [TableName.FEATURES, TableName.FAILURES, TableName.RUNS]
@@ -205,6 +220,17 @@ def _restore(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
     if done.kept_down:
         yield f"{done.kept_down} rows of images that were taken down do not come back."
     yield "`failures` and `runs` stay as they are; the next extraction computes again what is missing."
+
+
+def _republish(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+    from transforms.republishing import republish
+
+    done = republish(store, dry_run=given.dry_run)
+    compared = f"{done.pictures} pictures of the store" if done.pictures else "noise, for no picture can be read"
+    yield (
+        f"{'Would publish' if given.dry_run else 'Published'} the network of {store.spec.conv_base} again; compared on "
+        f"{compared}, its features differ by {done.difference:.1e} of the largest from the old one's."
+    )
 
 
 def _megabytes(size: int) -> str:

@@ -23,16 +23,15 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-import numpy as np
-
 from schemas.errors import RunFailed
 from schemas.spec import FeatureSpec
 from schemas.storage import file_system, join
+from transforms.channel_layout import to_channels_first
 from transforms.conv_bases import (
     add_preprocessing_and_pooling,
     default_layer,
@@ -52,6 +51,7 @@ KERAS_FILE: Final = "base.keras"
 OPENVINO_FILES: Final = ("base.xml", "base.bin")
 CONV_BASE_FILES: Final = (KERAS_FILE, *OPENVINO_FILES)
 _MARKER: Final = "published.json"
+_STORED_AS: Final = "stored_as"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,14 +81,52 @@ class PreparedConvBase:
 
 def publish_files(folder: Path, names: Sequence[str], uri: str, spec: FeatureSpec) -> None:
     """Copies local files to a folder that `fetch_published` reads, the list of their SHA-256 last."""
+    sha256_by_file = _copy_files(folder, {name: name for name in names}, uri)
+    _write_marker(uri, {"spec": spec.to_dict(), "sha256": sha256_by_file})
+
+
+def replace_files(folder: Path, names: Sequence[str], uri: str) -> None:
+    """Puts local files in place of published ones, all at once for whoever fetches them.
+
+    They get names of their own, for which the marker's `stored_as` is the index; a reader finds either all of the old
+    files or all of the new ones.
+
+    Args:
+        folder: The local folder.
+        names: The files, by the names under which they are fetched.
+        uri: The folder where they are published.
+    """
+    marker = _read_marker(uri)
+    old = {name: _stored_as(marker, name) for name in names}
+    tag = sha256_of(b"".join(Path(folder, name).read_bytes() for name in names))[:12]
+    new = {name: f"{Path(name).stem}-{tag}{Path(name).suffix}" for name in names}
+    sha256_by_file = _copy_files(folder, new, uri)
+    marker["sha256"] |= sha256_by_file
+    marker[_STORED_AS] = marker.get(_STORED_AS, {}) | new
+    _write_marker(uri, marker)
+    fs, root = file_system(uri)
+    for stored in set(old.values()) - set(new.values()):
+        fs.rm_file(f"{root}/{stored}")
+
+
+def _copy_files(folder: Path, stored_as: Mapping[str, str], uri: str) -> dict[str, str]:
+    """Copies files under other names, and returns the SHA-256 of each."""
     fs, root = file_system(uri)
     sha256_by_file = {}
-    for name in names:
+    for name, stored in stored_as.items():
         data = Path(folder, name).read_bytes()
         sha256_by_file[name] = sha256_of(data)
-        fs.pipe_file(f"{root}/{name}", data)
-    marker = {"spec": spec.to_dict(), "sha256": sha256_by_file}
+        fs.pipe_file(f"{root}/{stored}", data)
+    return sha256_by_file
+
+
+def _write_marker(uri: str, marker: Mapping[str, Any]) -> None:
+    fs, root = file_system(uri)
     fs.pipe_file(f"{root}/{_MARKER}", json.dumps(marker, indent=2).encode())
+
+
+def _stored_as(marker: Mapping[str, Any], name: str) -> str:
+    return str(marker.get(_STORED_AS, {}).get(name, name))
 
 
 def prepare_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
@@ -128,12 +166,21 @@ def fetch_published(conv_base_uri: str, names: tuple[str, ...], folder: Path) ->
     Raises:
         RunFailed: If a file is not the one that was published.
     """
+    try:
+        _fetch(conv_base_uri, names, folder)
+    except FileNotFoundError:
+        # Other files took their place after the marker was read: what the marker says now is there.
+        _fetch(conv_base_uri, names, folder)
+
+
+def _fetch(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:
     fs, root = file_system(conv_base_uri)
-    sha256_by_file = _read_marker(conv_base_uri)["sha256"]
+    marker = _read_marker(conv_base_uri)
     for name in names:
-        data = fs.cat_file(f"{root}/{name}")
-        if sha256_of(data) != sha256_by_file[name]:
-            raise RunFailed(f"{join(conv_base_uri, name)} is not the file that was published: its SHA-256 differs.")
+        stored = _stored_as(marker, name)
+        data = fs.cat_file(f"{root}/{stored}")
+        if sha256_of(data) != marker["sha256"][name]:
+            raise RunFailed(f"{join(conv_base_uri, stored)} is not the file that was published: its SHA-256 differs.")
         Path(folder, name).write_bytes(data)
 
 
@@ -182,38 +229,36 @@ def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
 def export_to_openvino(model: "keras.Model", path: Path) -> None:
     """Writes a model as OpenVINO IR, weights in float32, for batches of any size; on Keras's OpenVINO backend only.
 
+    The network takes and gives what the model does, and keeps the channels of its feature maps first meanwhile.
+
     Args:
         model: The model.
         path: The `.xml`; the `.bin` is written beside it.
     """
     import openvino
 
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        exported = str(Path(folder, "exported.xml"))
-        model.export(exported, format="openvino", verbose=False)
-        network = openvino.Core().read_model(exported)
-        _free_batch_axis(network)
+    with tempfile.TemporaryDirectory() as folder:
+        network = keras_export(model, Path(folder))
+        to_channels_first(network)
         openvino.save_model(network, str(path), compress_to_fp16=False)
 
 
-def _free_batch_axis(network: "openvino.Model") -> None:
-    """Lets every reshape keep the batch's axis.
+def keras_export(model: "keras.Model", folder: Path) -> "openvino.Model":
+    """Returns the network that Keras exports, whose files stay in use in a local folder."""
+    import openvino
 
-    Keras 3.15 traces with one picture and writes that 1 into the reshapes of squeeze-and-excitation blocks
-    (EfficientNet), so that the exported network would take no other batch.
-    """
-    from openvino import opset13
+    exported = str(folder / "exported.xml")
+    with contextlib.redirect_stdout(io.StringIO()):
+        model.export(exported, format="openvino", verbose=False)
+    return openvino.Core().read_model(exported)
 
-    for node in network.get_ordered_ops():
-        if node.get_type_name() != "Reshape" or not node.input(0).get_partial_shape()[0].is_dynamic:
-            continue
-        pattern = node.input_value(1).get_node()
-        if pattern.get_type_name() == "Constant" and pattern.data[0] == 1:
-            shape = np.array([0, *pattern.data[1:]], np.int64)
-            kept = opset13.reshape(node.input_value(0), opset13.constant(shape), special_zero=True)
-            for target in node.output(0).get_target_inputs():
-                target.replace_source_output(kept.output(0))
-    network.validate_nodes_and_infer_types()
+
+def export_again(folder: Path) -> None:
+    """Writes the OpenVINO files of a conv base from the `.keras` beside them; in a Keras process."""
+    import keras
+
+    model = keras.saving.load_model(folder / KERAS_FILE, compile=False)
+    export_to_openvino(model, folder / OPENVINO_FILES[0])
 
 
 def _summarise(spec: FeatureSpec) -> str:
