@@ -25,7 +25,7 @@ def summary_text(tables: PredictionTables, prediction: Prediction, file: LabelFi
         prediction: The run.
         file: Labels by image; those of the predictions' own rows where it is None.
     """
-    run_id, labels = prediction.extraction.run_id, prediction.labels
+    run_id, labels = prediction.run_id, prediction.labels
     rows = tables.of_run(TableName.PREDICTIONS, run_id, ["uri", "labels", "scores", "true_labels", "split"])
     codes = Counter(tables.of_run(TableName.FAILURES, run_id, ["code"])["code"].to_pylist())
     lines = [f"Run {run_id}: {rows.num_rows:,} images predicted, {codes.total():,} failed."]

@@ -5,8 +5,9 @@ import pytest
 
 from schemas.images import REF_SCHEMA
 from schemas.runs import InputCounts
+from transforms.anti_join import new_images
 from transforms.partitioning import PARTITIONS, Partitioner
-from transforms.planning import full_shards, new_images
+from transforms.planning import full_shards
 
 Key = tuple[str, str]
 

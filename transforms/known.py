@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from schemas.delta import files_of
 from schemas.fragments import TableName
 from schemas.reading import read_columns
 from schemas.storage import join
 from schemas.takedowns import open_takedowns
-from transforms.planning import HAS_FEATURES, RetryFailures, Snapshot
+from transforms.anti_join import HAS_FEATURES
+from transforms.planning import RetryFailures, Snapshot
 
 # Files are read together until they have as many rows: a file's footer costs as much as thousands of them.
 _ROWS_TOGETHER: Final = 2**18
@@ -60,7 +62,7 @@ def _taken_down(snapshot: Snapshot) -> Iterator[KnownFiles]:
 
 
 def _files(store_uri: str, name: TableName, table: DeltaTable) -> Iterator[KnownFiles]:
-    files = pa.table(table.get_add_actions(flatten=True))
+    files = files_of(table)
     together: list[str] = []
     rows = 0
     for path, count in zip(files["path"].to_pylist(), files["num_records"].to_pylist(), strict=True):

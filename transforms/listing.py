@@ -17,8 +17,7 @@ from schemas.storage import file_system, uri_builder
 from transforms.manifests import REF_COLUMNS, ManifestKind, Stretch, batched, canonical_uris, manifest_rows, stretches
 from transforms.packing import pack, unpack
 from transforms.sources import LeftAside, ListingRules, Source, SourceKind
-
-SPLITS: Final = ("train", "validation", "test")
+from transforms.splitting import PARTS
 
 # A folder is divided until there are as many folders: enough for every worker, few enough to be looked for by one.
 _FOLDERS: Final = 64
@@ -26,7 +25,7 @@ _PARENT: Final = r"(?:^|/)(?P<split>[^/]*)/(?P<label>[^/]+)/[^/]+$"
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class SourcePart:
     """A part of a source, to be listed by itself.
 
     Attributes:
@@ -39,7 +38,7 @@ class Part:
     where: str | Stretch | bytes | None = None
 
 
-def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[Part]:
+def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[SourcePart]:
     """Divides a source into parts.
 
     Args:
@@ -54,17 +53,17 @@ def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterat
     if source.kind == SourceKind.FOLDER:
         folders: list[str] = []
         met = _divide_folder(source, rules, left_aside, folders)
-        yield from (Part(source, pack(refs)) for refs in batched(met, rules.schema))
-        yield from (Part(source, folder) for folder in folders)
+        yield from (SourcePart(source, pack(refs)) for refs in batched(met, rules.schema))
+        yield from (SourcePart(source, folder) for folder in folders)
     elif source.kind == SourceKind.FILES:
-        yield Part(source)
+        yield SourcePart(source)
     else:
         for stretch in stretches(source.uri, source.kind):
             if stretch.kind == ManifestKind.CSV and rules.stat_manifests:
                 # Looking for versions takes far longer than reading, and is no work for a single worker.
-                yield from (Part(source, pack(_to_refs(rows, source, rules))) for rows in manifest_rows(stretch))
+                yield from (SourcePart(source, pack(_to_refs(rows, source, rules))) for rows in manifest_rows(stretch))
             else:
-                yield Part(source, stretch)
+                yield SourcePart(source, stretch)
 
 
 def _divide_folder(
@@ -83,7 +82,7 @@ def _divide_folder(
                 yield from _images(files, source, rules, left_aside)
 
 
-def list_part(part: Part, rules: ListingRules, left_aside: LeftAside) -> Iterator[pa.RecordBatch]:
+def list_part(part: SourcePart, rules: ListingRules, left_aside: LeftAside) -> Iterator[pa.RecordBatch]:
     """Lists the images of a part.
 
     Args:
@@ -178,7 +177,8 @@ def _labelled(batches: Iterator[pa.RecordBatch], rules: ListingRules) -> Iterato
 def _labels_from_parent(batch: pa.RecordBatch) -> pa.RecordBatch:
     found = pc.extract_regex(batch.column("uri"), _PARENT)
     label, split = pc.struct_field(found, "label"), pc.struct_field(found, "split")
-    known_split = pc.if_else(pc.is_in(split, value_set=pa.array(SPLITS)), split, pa.scalar(None, pa.string()))
+    is_known = pc.is_in(split, value_set=pa.array([part.word for part in PARTS]))
+    known_split = pc.if_else(is_known, split, pa.scalar(None, pa.string()))
     for name, values in (("label", label), ("split", known_split)):
         index = batch.schema.get_field_index(name)
         batch = batch.set_column(index, batch.schema.field(index), pc.coalesce(batch.column(index), values))

@@ -6,19 +6,17 @@ from typing import Final
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection
 from apache_beam.utils.shared import Shared
 
-from schemas.fragments import Fragment
 from schemas.runs import InputCounts
 from schemas.spec import FLOAT32
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
+from transforms.beam_metrics import count
 from transforms.composing import CLASSIFIER_NETWORK, END_TO_END_NETWORK
 from transforms.engines import OpenVINOEngine
-from transforms.metering import Meter
-from transforms.planning_steps import METRICS
-from transforms.predictions import FeatureFile, Prediction, commit_predictions, predict_file, predict_shard
+from transforms.predictions import Prediction, commit_predictions, predict_file, predict_shard
+from transforms.tasks import ShardResult
 from transforms.workers import Worker
 
 # One handle for the whole process: a second one would load a second network.
@@ -32,9 +30,9 @@ class PredictImages(beam.PTransform):
         super().__init__()
         self._prediction = prediction
 
-    def expand(self, shards: PCollection[pa.RecordBatch]) -> PCollection[Fragment]:
-        """Returns the fragments."""
-        return shards | "Predict" >> beam.ParDo(_PredictShard(self._prediction)).with_output_types(Fragment)
+    def expand(self, shards: PCollection[pa.RecordBatch]) -> PCollection[ShardResult]:
+        """Returns the results."""
+        return shards | "Predict" >> beam.ParDo(_PredictShard(self._prediction)).with_output_types(ShardResult)
 
 
 class PredictFeatures(beam.PTransform):
@@ -44,18 +42,18 @@ class PredictFeatures(beam.PTransform):
         super().__init__()
         self._prediction = prediction
 
-    def expand(self, files: PCollection[FeatureFile]) -> PCollection[Fragment]:
-        """Returns the fragments."""
-        return files | "Predict" >> beam.ParDo(_PredictFile(self._prediction)).with_output_types(Fragment)
+    def expand(self, file_uris: PCollection[str]) -> PCollection[ShardResult]:
+        """Returns the results."""
+        return file_uris | "Predict" >> beam.ParDo(_PredictFile(self._prediction)).with_output_types(ShardResult)
 
 
 def _worker(prediction: Prediction, network: tuple[str, str]) -> Worker:
-    batch_size, threads = prediction.extraction.batch_size, prediction.extraction.threads
+    batch_size, threads = prediction.batch_size, prediction.threads
 
     def load() -> Worker:
-        precision = prediction.extraction.spec.precision if network == END_TO_END_NETWORK else FLOAT32
+        precision = prediction.spec.precision if network == END_TO_END_NETWORK else FLOAT32
         engine = OpenVINOEngine(prediction.networks_uri, batch_size, precision, threads, network)
-        Metrics.counter(METRICS, "classifier_loads").inc()
+        count("classifier_loads")
         return Worker(engine, threads)
 
     return _SHARED_WORKER.acquire(load, f"{prediction.networks_uri} {prediction.model_id} {network[0]} {batch_size}")
@@ -69,25 +67,24 @@ class _PredictShard(beam.DoFn):
         # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
         warnings.filterwarnings("ignore", module=r"PIL\.")
 
-    def process(self, shard: pa.RecordBatch) -> Iterator[Fragment]:
-        yield from _counted(
-            predict_shard(shard, _worker(self._prediction, END_TO_END_NETWORK), self._prediction, Meter())
-        )
+    def process(self, shard: pa.RecordBatch) -> Iterator[ShardResult]:
+        worker = _worker(self._prediction, END_TO_END_NETWORK)
+        yield _counted(predict_shard(shard, worker, self._prediction))
 
 
 class _PredictFile(beam.DoFn):
     def __init__(self, prediction: Prediction) -> None:
         self._prediction = prediction
 
-    def process(self, file: FeatureFile) -> Iterator[Fragment]:
+    def process(self, file_uri: str) -> Iterator[ShardResult]:
         engine = _worker(self._prediction, CLASSIFIER_NETWORK).engine
-        yield from _counted(predict_file(file, engine, self._prediction))
+        yield _counted(predict_file(file_uri, engine, self._prediction))
 
 
-def _counted(fragments: Iterable[Fragment]) -> Iterator[Fragment]:
-    for fragment in fragments:
-        Metrics.counter(METRICS, f"{fragment.table}_written").inc(fragment.rows)
-        yield fragment
+def _counted(result: ShardResult) -> ShardResult:
+    for fragment in result.fragments:
+        count(f"{fragment.table}_written", fragment.rows)
+    return result
 
 
 class CommitPredictions(beam.PTransform):
@@ -106,24 +103,23 @@ class CommitPredictions(beam.PTransform):
         self._max_failure_ratio = max_failure_ratio
         self._counts = counts
 
-    def expand(self, fragments: PCollection[Fragment]) -> PCollection[None]:
+    def expand(self, results: PCollection[ShardResult]) -> PCollection[None]:
         """Returns nothing that matters."""
         return (
-            fragments.pipeline
-            | "Run" >> beam.Create([self._prediction.extraction.run_id])
+            results.pipeline
+            | "Run" >> beam.Create([self._prediction])
             | "Commit"
             >> beam.Map(
-                _commit,
-                self._prediction.extraction.store_uri,
+                _commit_results,
                 self._max_failure_ratio,
-                beam.pvalue.AsIter(fragments),
+                beam.pvalue.AsIter(results),
                 beam.pvalue.AsIter(self._counts),
             )
         )
 
 
-def _commit(
-    run_id: str, tables_uri: str, max_failure_ratio: float, fragments: Iterable[Fragment], counts: Iterable[InputCounts]
+def _commit_results(
+    prediction: Prediction, max_failure_ratio: float, results: Iterable[ShardResult], counts: Iterable[InputCounts]
 ) -> None:
-    expected = sum(counts, InputCounts()).planned
-    commit_predictions(tables_uri, run_id, fragments, expected, max_failure_ratio)
+    done = ShardResult.of_all(results)
+    commit_predictions(prediction, done.fragments, sum(counts, InputCounts()), max_failure_ratio)
