@@ -74,7 +74,7 @@ def commit_fragments(
         refresh: Whether features supersede whatever is there of their images, also of the same version.
 
     Raises:
-        FileNotFoundError: If a fragment is missing.
+        FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
         RunFailed: If it could not be committed.
     """
     table_uri, run_id = join(folder_uri, name), commit_id.partition("/")[0]

@@ -7,7 +7,9 @@
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -39,6 +41,13 @@ PREDICTIONS: Final = pa.schema(
 )
 
 _SCHEMAS: Final = {TableName.PREDICTIONS: PREDICTIONS, TableName.FAILURES: FAILURES}
+
+
+def lists_of_one(labels: pa.Array) -> pa.Array:
+    """Makes a list of one label of each label, and null of null."""
+    texts = labels.cast(pa.string())
+    offsets = np.concatenate([[0], np.cumsum(pc.is_valid(texts).to_numpy(zero_copy_only=False))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), texts.drop_null(), type=STRINGS, mask=pc.is_null(texts))
 
 
 class PredictionTables:

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import enum
 import json
+import operator
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -44,13 +45,7 @@ class InputCounts:
     remaining: int = 0
 
     def __add__(self, other: "InputCounts") -> "InputCounts":
-        return InputCounts(
-            self.listed + other.listed,
-            self.skipped + other.skipped,
-            self.duplicates + other.duplicates,
-            self.left_aside + other.left_aside,
-            self.remaining + other.remaining,
-        )
+        return InputCounts(*map(operator.add, dataclasses.astuple(self), dataclasses.astuple(other)))
 
     @property
     def planned(self) -> int:
@@ -193,21 +188,17 @@ def run_row(run: Run, outcome: RunOutcome, spec: FeatureSpec) -> pa.Table:
     """Returns the row of a run in the `runs` table."""
     seconds = (outcome.ended_at - run.started_at).total_seconds()
     row = {
-        "run_id": run.run_id,
-        "ds": run.ds,
+        **vars(run),
+        **vars(outcome.counts),
+        **vars(outcome.totals),
         "state": str(outcome.state),
         "message": outcome.message,
-        "started_at": run.started_at,
         "ended_at": outcome.ended_at,
-        **dataclasses.asdict(outcome.counts),
-        **dataclasses.asdict(outcome.totals),
+        "table_version": outcome.table_version,
         "seconds": seconds,
         "images_per_second": outcome.totals.images / seconds if seconds > 0 else 0.0,
         "failures_by_code": json.dumps(outcome.totals.failures_by_code),
-        "table_version": outcome.table_version,
         "fingerprint": spec.fingerprint,
-        "engine": run.engine,
-        "runner": run.runner,
         "spec": spec.to_json(),
         "options": json.dumps(run.options, sort_keys=True),
         "versions": json.dumps(run.versions, sort_keys=True),

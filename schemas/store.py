@@ -177,22 +177,8 @@ class FeatureStore:
         """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
 
         Rows that others have committed since are left out, and older rows of images in superseding fragments go in the
-        same commit, so that no reader ever sees an image twice or not at all.
-
-        Args:
-            name: The table.
-            commit_id: The commit; a second one under the same name does nothing.
-            fragments: Fragments of that table, complete on storage.
-            planned_on: The versions of the tables that were looked at when the fragments were planned; what has been
-                committed since is looked at now, which is everything where nothing is told.
-            refresh: Whether features supersede whatever is there of their images, also of the same version.
-
-        Returns:
-            What was committed.
-
-        Raises:
-            FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
-            RunFailed: If it could not be committed.
+        same commit, so that no reader ever sees an image twice or not at all. Where `planned_on` names no versions,
+        everything in the table counts as committed since. See `schemas.fragment_commits.commit_fragments`.
         """
         return commit_fragments(self.uri, name, commit_id, fragments, planned_on or {}, refresh=refresh)
 

@@ -37,7 +37,7 @@ def finished_images(snapshot: Snapshot, refresh: str | None = None) -> Iterator[
     Yields:
         Batches with the columns `uri`, `version` and `fragment` (the description of the fragment as JSON).
     """
-    committed = paths_of(snapshot.store.features(snapshot.features_version))
+    committed = paths_of(snapshot.table(TableName.FEATURES))
     for fragment in read_receipts(snapshot.store.uri):
         wanted = posixpath.basename(fragment.path).startswith(f"{refresh}-") if refresh else True
         if wanted and fragment.table == TableName.FEATURES and fragment.path not in committed:

@@ -7,6 +7,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.fragments import TableName
 from schemas.images import SUPERSEDES
 from schemas.scan import Scan
 from schemas.store import FeatureStore
@@ -56,10 +57,11 @@ def compare(sources: Sequence[Source], rules: ListingRules, store: FeatureStore)
     snapshot = Snapshot.newest(store)
     refs = listed_by_partition(sources, rules, LeftAside())
     known = by_partition(known_images(snapshot, RetryFailures.ALL))
-    failures = by_partition(Scan(store.failures(snapshot.failures_version), [*_KEY, "code", "failed_at"]).to_batches())
+    failed = Scan(snapshot.table(TableName.FAILURES), [*_KEY, "code", "failed_at"])
+    failures = by_partition(failed.to_batches())
     for partition, plan in enumerate(plan_partitions(refs, known)):
-        failed = map(unpack, failures.get(partition, ()))
-        yield Coverage(plan.counts.listed, _NONE_MISSING if plan.refs is None else _explained(plan.refs, failed))
+        errors = map(unpack, failures.get(partition, ()))
+        yield Coverage(plan.counts.listed, _NONE_MISSING if plan.refs is None else _explained(plan.refs, errors))
 
 
 def _explained(missing: pa.RecordBatch, failures: Iterable[pa.RecordBatch]) -> pa.Table:

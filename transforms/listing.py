@@ -5,11 +5,13 @@ manifests into ranges of bytes. A CSV manifest is read whole, for only its begin
 """
 
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import InvalidInput
 from schemas.images import SIZE, image_version
@@ -116,8 +118,34 @@ def list_source(source: Source, rules: ListingRules, left_aside: LeftAside) -> I
 
 
 def has_image(sources: Iterable[Source], rules: ListingRules) -> bool:
-    """Whether the sources hold at least one image; stops at the first."""
-    return any(batch.num_rows for source in sources for batch in list_source(source, rules, LeftAside()))
+    """Whether the sources hold at least one image; stops at the first.
+
+    Raises:
+        InvalidInput: If a manifest has a row without a URI, or cannot be read.
+        OSError: If a folder cannot be listed.
+    """
+    return any(_has_image(source, rules) for source in sources)
+
+
+def _has_image(source: Source, rules: ListingRules) -> bool:
+    fs, path = file_system(source.uri)
+    if source.kind == SourceKind.FOLDER and isinstance(fs, LocalFileSystem):
+        # Names are enough: to ask for the size and time of every file first would be most of a second listing.
+        return any(_is_image(entry.name, rules) for entry in _files_below(path))
+    return any(batch.num_rows for batch in list_source(source, rules, LeftAside()))
+
+
+def _files_below(folder: str) -> Iterator["os.DirEntry[str]"]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files_below(entry.path)
+            else:
+                yield entry
+
+
+def _is_image(name: str, rules: ListingRules) -> bool:
+    return name.rpartition(".")[2].lower() in rules.extensions
 
 
 def _walk(folder: str, source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[dict[str, Any]]:
@@ -133,7 +161,7 @@ def _images(
     """Yields the images among the files of a folder, by name."""
     to_uri = uri_builder(source.uri, file_system(source.uri)[0])
     for name, info in sorted(files.items()):
-        if name.rpartition(".")[2].lower() in rules.extensions:
+        if _is_image(name, rules):
             yield _ref(to_uri(info["name"]), info)
         elif name:
             left_aside.files += 1

@@ -3,12 +3,15 @@
 import dataclasses
 import datetime
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
+from deltalake import DeltaTable
 
+from schemas.delta import open_table
 from schemas.fragments import TableName
 from schemas.runs import InputCounts
+from schemas.storage import join
 from schemas.store import FeatureStore
 from schemas.takedowns import open_takedowns
 from transforms.anti_join import new_images, one_batch, without_finished
@@ -28,37 +31,25 @@ class Snapshot:
 
     Attributes:
         store: The store.
-        features_version: The version of `features`.
-        failures_version: The version of `failures`.
-        takedowns_version: The version of `takedowns`, or None if nothing was ever taken down.
+        versions: The versions of its tables; that of `takedowns` only if anything was ever taken down.
         rows: The rows of `features`, by which planning is divided.
     """
 
     store: FeatureStore
-    features_version: int
-    failures_version: int
-    takedowns_version: int | None = None
-    rows: int = 0
+    versions: Mapping[TableName, int]
+    rows: int
 
     @classmethod
     def newest(cls, store: FeatureStore) -> "Snapshot":
         """Returns the newest state of a store."""
         features, takedowns = store.features(), open_takedowns(store.uri)
-        return cls(
-            store,
-            features.version(),
-            store.failures().version(),
-            takedowns.version() if takedowns else None,
-            features.count(),
-        )
+        tables = {TableName.FEATURES: features, TableName.FAILURES: store.failures(), TableName.TAKEDOWNS: takedowns}
+        versions = {name: table.version() for name, table in tables.items() if table is not None}
+        return cls(store, versions, features.count())
 
-    @property
-    def versions(self) -> dict[TableName, int]:
-        """The versions by table, of those that there are."""
-        versions = {TableName.FEATURES: self.features_version, TableName.FAILURES: self.failures_version}
-        if self.takedowns_version is not None:
-            versions[TableName.TAKEDOWNS] = self.takedowns_version
-        return versions
+    def table(self, name: TableName) -> DeltaTable:
+        """Opens a table as it was."""
+        return open_table(join(self.store.uri, name), self.versions[name])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """The Beam transforms of predictions. They only carry: the work is in `transforms.predictions`."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import AsIter, PCollection
 from apache_beam.utils.shared import Shared
 
 from schemas.runs import InputCounts
@@ -32,7 +32,7 @@ class PredictImages(beam.PTransform):
 
     def expand(self, shards: PCollection[pa.RecordBatch]) -> PCollection[ShardResult]:
         """Returns the results."""
-        return shards | "Predict" >> beam.ParDo(_PredictShard(self._prediction)).with_output_types(ShardResult)
+        return shards | "Predict" >> beam.Map(_predict_shard, self._prediction).with_output_types(ShardResult)
 
 
 class PredictFeatures(beam.PTransform):
@@ -44,41 +44,29 @@ class PredictFeatures(beam.PTransform):
 
     def expand(self, file_uris: PCollection[str]) -> PCollection[ShardResult]:
         """Returns the results."""
-        return file_uris | "Predict" >> beam.ParDo(_PredictFile(self._prediction)).with_output_types(ShardResult)
+        return file_uris | "Predict" >> beam.Map(_predict_file, self._prediction).with_output_types(ShardResult)
+
+
+def _predict_shard(shard: pa.RecordBatch, prediction: Prediction) -> ShardResult:
+    return _counted(predict_shard(shard, _worker(prediction, END_TO_END_NETWORK), prediction))
+
+
+def _predict_file(file_uri: str, prediction: Prediction) -> ShardResult:
+    return _counted(predict_file(file_uri, _worker(prediction, CLASSIFIER_NETWORK).engine, prediction))
 
 
 def _worker(prediction: Prediction, network: tuple[str, str]) -> Worker:
     batch_size, threads = prediction.batch_size, prediction.threads
 
     def load() -> Worker:
+        # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         precision = prediction.spec.precision if network == END_TO_END_NETWORK else FLOAT32
         engine = OpenVINOEngine(prediction.networks_uri, batch_size, precision, threads, network)
         count("classifier_loads")
         return Worker(engine, threads)
 
     return _SHARED_WORKER.acquire(load, f"{prediction.networks_uri} {prediction.model_id} {network[0]} {batch_size}")
-
-
-class _PredictShard(beam.DoFn):
-    def __init__(self, prediction: Prediction) -> None:
-        self._prediction = prediction
-
-    def setup(self) -> None:
-        # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-
-    def process(self, shard: pa.RecordBatch) -> Iterator[ShardResult]:
-        worker = _worker(self._prediction, END_TO_END_NETWORK)
-        yield _counted(predict_shard(shard, worker, self._prediction))
-
-
-class _PredictFile(beam.DoFn):
-    def __init__(self, prediction: Prediction) -> None:
-        self._prediction = prediction
-
-    def process(self, file_uri: str) -> Iterator[ShardResult]:
-        engine = _worker(self._prediction, CLASSIFIER_NETWORK).engine
-        yield _counted(predict_file(file_uri, engine, self._prediction))
 
 
 def _counted(result: ShardResult) -> ShardResult:
@@ -91,13 +79,6 @@ class CommitPredictions(beam.PTransform):
     """Commits the fragments of a run once all of them are written, or fails the run."""
 
     def __init__(self, prediction: Prediction, max_failure_ratio: float, counts: PCollection[InputCounts]) -> None:
-        """Takes what a run has to know of itself.
-
-        Args:
-            prediction: The run and its tables.
-            max_failure_ratio: See `commit_predictions`.
-            counts: The images that go in, to be summed.
-        """
         super().__init__()
         self._prediction = prediction
         self._max_failure_ratio = max_failure_ratio
@@ -108,17 +89,11 @@ class CommitPredictions(beam.PTransform):
         return (
             results.pipeline
             | "Run" >> beam.Create([self._prediction])
-            | "Commit"
-            >> beam.Map(
-                _commit_results,
-                self._max_failure_ratio,
-                beam.pvalue.AsIter(results),
-                beam.pvalue.AsIter(self._counts),
-            )
+            | "Commit" >> beam.Map(_commit_predicted, self._max_failure_ratio, AsIter(results), AsIter(self._counts))
         )
 
 
-def _commit_results(
+def _commit_predicted(
     prediction: Prediction, max_failure_ratio: float, results: Iterable[ShardResult], counts: Iterable[InputCounts]
 ) -> None:
     done = ShardResult.of_all(results)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from schemas.errors import RunFailed
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.labels import LabelSet
-from schemas.predictions import PREDICTIONS, STRINGS, PredictionTables
+from schemas.predictions import PREDICTIONS, STRINGS, PredictionTables, lists_of_one
 from schemas.reading import read_columns
 from schemas.runs import InputCounts, RunState, Totals
 from schemas.tables import AUGMENTATION, FLOATS, TIMESTAMP, file_schema, has_augmentations
@@ -120,13 +120,7 @@ def _true_labels(rows: pa.RecordBatch, column: str) -> pa.Array:
     if column not in rows.schema.names:
         return pa.nulls(rows.num_rows, STRINGS)
     labels = rows.column(column)
-    return labels.cast(STRINGS) if pa.types.is_list(labels.type) else _as_single_lists(labels.cast(pa.string()))
-
-
-def _as_single_lists(labels: pa.Array) -> pa.Array:
-    """Makes a list of one label of each label, and null of null."""
-    offsets = np.concatenate([[0], np.cumsum(pc.is_valid(labels).to_numpy(zero_copy_only=False))]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), labels.drop_null(), type=STRINGS, mask=pc.is_null(labels))
+    return labels.cast(STRINGS) if pa.types.is_list(labels.type) else lists_of_one(labels)
 
 
 def _prediction_rows(refs: pa.RecordBatch, probabilities: np.ndarray, prediction: Prediction) -> pa.RecordBatch:

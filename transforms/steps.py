@@ -12,7 +12,7 @@ from typing import Final
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import AsIter, PCollection
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.shared import Shared
 
@@ -116,12 +116,11 @@ class CommitRun(beam.PTransform):
         return (
             results.pipeline
             | "Run" >> beam.Create([self._run])
-            | "Commit"
-            >> beam.Map(_commit_results, self._snapshot, beam.pvalue.AsIter(results), beam.pvalue.AsIter(self._counts))
+            | "Commit" >> beam.Map(_commit_extracted, self._snapshot, AsIter(results), AsIter(self._counts))
         )
 
 
-def _commit_results(
+def _commit_extracted(
     run: Run, snapshot: Snapshot, results: Iterable[ShardResult], counts: Iterable[InputCounts]
 ) -> None:
     done = ShardResult.of_all(results)
