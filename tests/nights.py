@@ -163,14 +163,16 @@ class World:
     def shards(self, night: Night) -> list[pa.RecordBatch]:
         return [] if night.plan.refs is None else last_shards([night.plan.refs], SHARD_SIZE)
 
-    def compute(self, night: Night, shard: pa.RecordBatch) -> ShardResult:
-        """Writes the fragments of a shard, and their receipts."""
-        extraction = Extraction(
+    def extraction(self, night: Night) -> Extraction:
+        return Extraction(
             output_uri=self.store.uri, spec=self.store.spec, schema=pa.schema(self.store.features().schema()),
             run_id=night.run.run_id, ds=night.run.ds, engine=EngineName.OPENVINO, batch_size=2, formats=FORMATS,
             max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES,
         )  # fmt: skip
-        return compute_shard(shard, lambda _: self._worker, extraction)
+
+    def compute(self, night: Night, shard: pa.RecordBatch) -> ShardResult:
+        """Writes the fragments of a shard, and their receipts."""
+        return compute_shard(shard, lambda _: self._worker, self.extraction(night))
 
     def work(self, night: Night) -> Night:
         """Computes and adopts all that is planned; returns the run."""
