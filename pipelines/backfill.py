@@ -29,10 +29,10 @@ from pipelines.run_table import HEADS
 from pipelines.runners import parse_command
 from pipelines.summary import write_json
 from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line
-from schemas.runs import InputCounts, RunState, Totals, outcome_of
+from schemas.runs import InputCounts, RunOutcome, RunState, Totals
 from schemas.store import FeatureStore
 from schemas.tables import check_carried
-from transforms.dry_run import past_rate, plan_run, read_known
+from transforms.dry_run import known_by_partition, past_rate, plan_run
 from transforms.listing import has_image
 from transforms.planning import RetryFailures, begins_in_time
 from transforms.sources import ListingRules, Source
@@ -129,7 +129,7 @@ class Backfill:
             RunFailed: If an input cannot be listed.
         """
         retry = RetryFailures.ALL if self._given.refresh else RetryFailures(self._given.retry_failures)
-        known = read_known(self._store, retry)
+        known = known_by_partition(self._store, retry)
         plans = []
         for ds in self.dates:
             if self._is_skipped(ds):
@@ -137,11 +137,11 @@ class Backfill:
                 continue
             try:
                 images = self._images_of(ds)
-                plan = images and plan_run(*images, known, self._given.shard_size, anew=self._given.refresh)
+                counts = images and plan_run(*images, known, refresh=self._given.refresh)
             except OSError as error:
                 raise RunFailed(f"The input of {ds} cannot be listed: {first_line(error)}") from error
-            plans.append(DatePlan(ds, plan) if plan else DatePlan(ds, None, DateState.EMPTY))
-        computed = any(date.plan for date in plans)
+            plans.append(DatePlan(ds, counts) if counts else DatePlan(ds, None, DateState.EMPTY))
+        computed = any(date.counts for date in plans)
         spec = self._store.spec if self._store else resolved_spec(self._given) if computed else None
         yield from planned_lines(plans, spec, past_rate(self._store))
 
@@ -191,7 +191,7 @@ class Backfill:
 
 def _failed(job: Job, message: str) -> DateOutcome:
     """Returns the outcome of a date whose run failed, and has the store's `runs` say so as far as that is possible."""
-    outcome = outcome_of(Totals(), InputCounts(), RunState.FAILED, message)
+    outcome = RunOutcome(RunState.FAILED, InputCounts(), Totals(), message)
     try:
         job.store.record_run(job.run, outcome)  # Nothing where the pipeline has: it is the same commit.
         row = job.store.find_run(job.run.run_id)

@@ -9,9 +9,8 @@ from typing import Any, Final
 from pipelines.run_table import duration_text, line_without_run, run_line
 from pipelines.summary import run_figures
 from schemas.errors import RunFailed, RunStopped
-from schemas.runs import RunState
+from schemas.runs import InputCounts, RunState
 from schemas.spec import FeatureSpec
-from transforms.dry_run import Plan
 
 _PLAN_HEADS: Final = f"{'date':<10}{'images':>12}{'new':>12}{'bytes of features':>20}{'time':>11}  state"
 
@@ -83,12 +82,12 @@ class DatePlan:
 
     Attributes:
         ds: The date.
-        plan: What its run would do, or None if there would be none.
+        counts: What its run would make of its input, or None if there would be none.
         state: Why there would be none.
     """
 
     ds: datetime.date
-    plan: Plan | None
+    counts: InputCounts | None
     state: str = "to do"
 
 
@@ -104,10 +103,10 @@ def planned_lines(plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: flo
     yield _PLAN_HEADS
     images = new = 0
     for date in plans:
-        if date.plan is None:
+        counts = date.counts
+        if counts is None:
             yield f"{date.ds}{'-':>12}{'-':>12}{'-':>20}{'-':>11}  {date.state}"
             continue
-        counts = date.plan.counts
         images, new = images + counts.listed, new + counts.planned
         yield f"{date.ds}{_priced(counts.listed, counts.planned, spec, rate)}  {date.state}"
     yield f"{'in all':<10}{_priced(images, new, spec, rate)}"

@@ -20,7 +20,7 @@ from pipelines.summary import planned_text, summary_text, write_summary
 from schemas.errors import RunFailed, RunStopped, first_line
 from schemas.runs import RunState
 from schemas.tables import check_carried
-from transforms.dry_run import plan_run, read_known
+from transforms.dry_run import known_by_partition, plan_run
 from transforms.planning import RetryFailures
 from transforms.sources import ListingRules, Source
 
@@ -72,11 +72,11 @@ def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: Listing
     store = find_store(given)
     spec = resolved_spec(given) if store is None else store.spec
     try:
-        known = read_known(store, RetryFailures(given.retry_failures))
-        plan = plan_run(sources, rules, known, given.shard_size)
+        known = known_by_partition(store, RetryFailures(given.retry_failures))
+        counts = plan_run(sources, rules, known)
     except OSError as error:
         raise RunFailed(f"The input cannot be listed: {first_line(error)}") from error
-    return planned_text(plan, spec)
+    return planned_text(counts, given.shard_size, spec)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def new_job(
         retry=RetryFailures(given.retry_failures) if refresh is None else RetryFailures.ALL,
         shard_size=given.shard_size,
         extraction=Extraction(
-            store_uri=store.uri,
+            output_uri=store.uri,
             spec=store.spec,
             schema=pa.schema(store.features().schema()),
             run_id=run.run_id,
@@ -157,7 +157,7 @@ def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
     import apache_beam as beam
 
     from transforms.listing_steps import ListImages
-    from transforms.planning_steps import BeginInTime, MakeShards, SkipExtracted
+    from transforms.planning_steps import MakeShards, SkipExtracted
     from transforms.shuffle_steps import Spread
     from transforms.steps import AdoptFinished, CommitRun, ExtractFeatures
 
@@ -167,14 +167,11 @@ def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
         | ListImages(job.sources, job.rules)  # refs and counts
         | SkipExtracted(snapshot, job.retry, job.run.refresh, spill_folder=spill)  # those not in the table yet
     )
-    begun = (
+    computed = (
         plan
         | MakeShards(job.shard_size)  # shards of refs
         | "Reshuffle" >> Spread(spill)
-        | BeginInTime(job.extraction.deadline)
+        | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # results: fragments, already Parquet
     )
-    done = begun.refs | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # fragments, already Parquet
     adopted = plan.finished | AdoptFinished(job.store.uri, job.run.run_id)  # those of runs that were killed
-    counts = (plan.counts, begun.counts) | "Counts" >> beam.Flatten()
-    fragments = (done.fragments, adopted) | "Fragments" >> beam.Flatten()
-    fragments | CommitRun(snapshot, job.run, counts, done.measures)
+    (computed, adopted) | "Results" >> beam.Flatten() | CommitRun(snapshot, job.run, plan.counts)

@@ -9,7 +9,6 @@ Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command ca
 
 import argparse
 import datetime
-import uuid
 from collections.abc import Sequence
 from typing import Final
 
@@ -26,19 +25,19 @@ from pipelines.runners import beam_options, find_runner, parse_command, threads_
 from pipelines.spilling import spill_folder
 from pipelines.training_options import add_label_options
 from schemas.classifiers import Classifier
+from schemas.delta import files_of
 from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.fragments import TableName
 from schemas.images import ref_schema
-from schemas.predictions import PREDICTIONS, PredictionTables
-from schemas.runs import InputCounts
+from schemas.predictions import PredictionTables
+from schemas.runs import InputCounts, new_run_id
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
 from schemas.store import FeatureStore
 from transforms.engines import BATCH_SIZES, EngineName
-from transforms.extraction import Extraction
 from transforms.labelling import LABEL, read_label_file
 from transforms.planning import RetryFailures
-from transforms.predictions import FeatureFile, Prediction
+from transforms.predictions import Prediction
 from transforms.progress import PROGRESS
 
 _SHARD_SIZE: Final = 1024
@@ -96,19 +95,15 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, threads: i
     """Returns a run that begins now."""
     now = datetime.datetime.now(datetime.UTC)
     return Prediction(
-        extraction=Extraction(
-            store_uri=canonical_uri(given.output),
-            spec=classifier.card.spec,
-            schema=PREDICTIONS,
-            run_id=given.run_id or f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
-            ds=now.date(),
-            engine=EngineName.OPENVINO,
-            batch_size=given.batch_size or (_FEATURES_A_BATCH if given.features else BATCH_SIZES[EngineName.OPENVINO]),
-            formats=given.formats,
-            max_pixels=given.max_pixels,
-            max_bytes=given.max_bytes,
-            threads=threads,
-        ),
+        output_uri=canonical_uri(given.output),
+        spec=classifier.card.spec,
+        run_id=given.run_id or new_run_id(now),
+        ds=now.date(),
+        batch_size=given.batch_size or (_FEATURES_A_BATCH if given.features else BATCH_SIZES[EngineName.OPENVINO]),
+        formats=given.formats,
+        max_pixels=given.max_pixels,
+        max_bytes=given.max_bytes,
+        threads=threads,
         model_id=classifier.card.model_id,
         networks_uri=classifier.networks_uri,
         layer=classifier.card.layer,
@@ -144,19 +139,19 @@ def predict_images(
         spill_folder(options) as spill,
         beam.Pipeline(runner=find_runner(options), options=options) as root,
     ):
-        listing = (
+        plan = (
             root
             | ListImages(sources, rules)  # refs and counts
             | "EachOnce"
             >> SkipExtracted(None, RetryFailures.TRANSIENT, spill_folder=spill)  # without what is mentioned twice
         )
-        fragments = (
-            listing
+        (
+            plan
             | MakeShards(_SHARD_SIZE)  # shards of refs
             | "Reshuffle" >> Spread(spill)
-            | PredictImages(prediction)  # fragments, already Parquet
+            | PredictImages(prediction)  # results: fragments, already Parquet
+            | CommitPredictions(prediction, given.max_failure_ratio, plan.counts)
         )
-        fragments | CommitPredictions(prediction, given.max_failure_ratio, listing.counts)
 
 
 def predict_features(
@@ -171,11 +166,10 @@ def predict_features(
         RunFailed: If the run cannot be completed.
     """
     store = FeatureStore.open(given.features)
-    refuse_other_features(store, prediction.extraction.spec)
+    refuse_other_features(store, prediction.spec)
     table = store.features(pinned_version(store, given.table_version))
     refuse_missing_labels(given, pa.schema(table.schema()).names)
-    files = pa.table(table.get_add_actions(flatten=True))
-    found = [FeatureFile(join(store.uri, TableName.FEATURES), path) for path in files["path"].to_pylist()]
+    file_uris = [join(store.uri, TableName.FEATURES, path) for path in files_of(table)["path"].to_pylist()]
     expected = InputCounts(listed=store.scan_images(table_version=table.version()).count())
     options = beam_options(beam_arguments)
     import apache_beam as beam
@@ -187,13 +181,13 @@ def predict_features(
     runner = find_runner(options)
     with shown_progress("predicting"), explained_failures(), beam.Pipeline(runner=runner, options=options) as root:
         counts = root | "Counts" >> beam.Create([expected])
-        fragments = (
+        (
             root
-            | "Files" >> beam.Create(found)  # files of features
+            | "Files" >> beam.Create(file_uris)  # files of features
             | beam.Reshuffle()
-            | PredictFeatures(prediction)  # fragments, already Parquet
+            | PredictFeatures(prediction)  # results: fragments, already Parquet
+            | CommitPredictions(prediction, given.max_failure_ratio, counts)
         )
-        fragments | CommitPredictions(prediction, given.max_failure_ratio, counts)
 
 
 def refuse_missing_labels(given: argparse.Namespace, columns: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pipelines.training_summary import metrics_text
 from schemas.fragments import TableName
 from schemas.labels import UNLABELLED, LabelKind, LabelSet
-from schemas.predictions import STRINGS, PredictionTables
+from schemas.predictions import STRINGS, PredictionTables, lists_of_one
 from schemas.storage import join
 from transforms.labelling import LabelFile
 from transforms.metrics import part_metrics
@@ -25,7 +25,7 @@ def summary_text(tables: PredictionTables, prediction: Prediction, file: LabelFi
         prediction: The run.
         file: Labels by image; those of the predictions' own rows where it is None.
     """
-    run_id, labels = prediction.extraction.run_id, prediction.labels
+    run_id, labels = prediction.run_id, prediction.labels
     rows = tables.of_run(TableName.PREDICTIONS, run_id, ["uri", "labels", "scores", "true_labels", "split"])
     codes = Counter(tables.of_run(TableName.FAILURES, run_id, ["code"])["code"].to_pylist())
     lines = [f"Run {run_id}: {rows.num_rows:,} images predicted, {codes.total():,} failed."]
@@ -55,13 +55,9 @@ def _targets(true: pa.Array, labels: LabelSet) -> np.ndarray:
     """Returns targets of labels of either kind; an image with several classes has no single one."""
     lists = pa.types.is_list(true.type)
     if labels.kind == LabelKind.MULTI_LABEL:
-        return labels.targets(true if lists else pc.if_else(pc.is_valid(true), _lists_of_one(true), None))
+        return labels.targets(true if lists else lists_of_one(true))
     if not lists:
         return labels.targets(true)
     single = pc.equal(pc.list_value_length(true), 1)
     first = pc.list_element(pc.if_else(pc.fill_null(single, False), true, pa.scalar([""], STRINGS)), 0)
     return labels.targets(first)
-
-
-def _lists_of_one(labels: pa.Array) -> pa.Array:
-    return pa.ListArray.from_arrays(pa.array(np.arange(len(labels) + 1, dtype=np.int32)), labels)

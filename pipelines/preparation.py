@@ -4,7 +4,6 @@ import argparse
 import datetime
 import json
 import tempfile
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +18,7 @@ from pipelines.versions import package_versions
 from schemas.augmentation import AugmentedRows
 from schemas.errors import InvalidInput, StoreNotWritable, UsageError
 from schemas.exclusive_creation import check_created_once
-from schemas.runs import Run
+from schemas.runs import Run, new_run_id
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
 from schemas.storage import canonical_uri, check_writable, without_credentials
 from schemas.store import FeatureStore
@@ -198,7 +197,7 @@ def new_run(
     own = {name: value for name, value in vars(given).items() if value is not None}
     recorded = json.dumps({**beam_options, **own}, default=str)
     return Run(
-        run_id=given.run_id or f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
+        run_id=given.run_id or new_run_id(now),
         ds=given.ds or now.date(),
         started_at=now,
         max_failure_ratio=given.max_failure_ratio,

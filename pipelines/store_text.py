@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.run_table import COLUMNS, HEADS, run_line
+from schemas.delta import files_of
 from schemas.scan import Scan
 from schemas.store import FeatureStore
 
@@ -16,7 +16,7 @@ _RUNS_SHOWN: Final = 10
 
 def store_lines(store: FeatureStore) -> Iterator[str]:
     """Yields the overview of a store, one screen long."""
-    files = pa.table(store.features().get_add_actions(flatten=True))
+    files = files_of(store.features())
     size = pc.sum(files["size_bytes"]).as_py() or 0
     yield f"Store {store.uri}, version {store.features().version()}"
     rows = f"{store.features().count():,} rows"

@@ -7,9 +7,10 @@ from typing import Any, Final
 import fsspec
 
 from schemas.measures import Measures
+from schemas.runs import InputCounts
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
-from transforms.dry_run import Plan
+from transforms.planning import shards_of
 
 _NAME_WIDTH: Final = 22
 _LINE_WIDTH: Final = 36
@@ -88,14 +89,14 @@ def summary_text(row: Mapping[str, Any], store: FeatureStore) -> str:
     return "\n".join(lines)
 
 
-def planned_text(plan: Plan, spec: FeatureSpec) -> str:
+def planned_text(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> str:
     """Returns what a dry run prints.
 
     Args:
-        plan: What the run would do.
+        counts: What the run would make of its input.
+        shard_size: Images a shard.
         spec: The spec of the features.
     """
-    counts = plan.counts
     rows = counts.planned * spec.rows_per_training_image
     most = ", at most" if spec.augmentation else ""
     lines = [
@@ -104,7 +105,7 @@ def planned_text(plan: Plan, spec: FeatureSpec) -> str:
             ("images in the input", counts.listed),
             ("already in the store", counts.skipped),
             ("to extract", counts.planned),
-            ("shards", plan.shards),
+            ("shards", shards_of(counts.planned, shard_size)),
             *((("rows of features, at most", rows),) if spec.augmentation else ()),
             (f"bytes of features{most}", rows * spec.bytes_per_image),
         ),

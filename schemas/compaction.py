@@ -14,10 +14,11 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from schemas.commits import add_action, remove_action
-from schemas.delta import TableAction, open_table, paths_of
+from schemas.delta import TableAction, files_of, open_table, paths_of
 from schemas.fragments import TableName
 from schemas.rewriting import COMPACTED, write_again
 from schemas.storage import file_system, join
+from schemas.tables import file_schema
 from schemas.turns import commit_in_turn
 
 # Small enough to be written again in seconds, large enough that a terabyte is a few thousand files.
@@ -61,7 +62,7 @@ def plan_compaction(table: DeltaTable, target_bytes: int = TARGET_BYTES) -> list
 
     Filled so, no two files of a result fit into the target together: a second compaction finds nothing to do.
     """
-    files = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes"]).sort_by("size_bytes")
+    files = files_of(table).select(["path", "size_bytes"]).sort_by("size_bytes")
     by_partition: dict[str, list[Bin]] = {}
     for path, size in zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True):
         bins = by_partition.setdefault(path.rpartition("/")[0], [])
@@ -101,8 +102,7 @@ def compact(store_uri: str, name: TableName, target_bytes: int = TARGET_BYTES) -
 
 def _merge(table_uri: str, name: TableName, table: DeltaTable, filled: Bin) -> bool:
     """Writes and commits one bin; returns whether its files were still there."""
-    partitioned_by = set(table.metadata().partition_columns)
-    schema = pa.schema([field for field in pa.schema(table.schema()) if field.name not in partitioned_by])
+    schema = file_schema(pa.schema(table.schema()), table.metadata().partition_columns)
     fragment = write_again(table_uri, name, filled.paths, COMPACTED, schema=schema)
     actions: list[TableAction] = [dataclasses.replace(add_action(table_uri, fragment), data_change=False)]
     actions += [remove_action(path, data_change=False) for path in filled.paths]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from schemas.delta import open_table, paths_of
+from schemas.delta import files_of, open_table, paths_of
 from schemas.fragments import Fragment
 from schemas.reading import read_keys
 from schemas.rewriting import Keep, keep_rows
@@ -50,7 +50,7 @@ def files_since(table_uri: str, table: DeltaTable, version: int | None) -> list[
         version: The version of the earlier one, or None for all files.
     """
     earlier = set() if version is None else paths_of(open_table(table_uri, version))
-    files = pa.table(table.get_add_actions(flatten=True))
+    files = files_of(table)
     bounds = [
         files[name].to_pylist() if name in files.column_names else [None] * files.num_rows
         for name in ("min.uri", "max.uri")

@@ -13,15 +13,19 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from schemas.delta import files_of
 from schemas.errors import RunFailed
-from schemas.storage import file_system, join
+from schemas.reading import read_columns, read_rows
+from schemas.storage import join
 from schemas.tables import AUGMENTATION, has_augmentations
 
 # 160 MB of index, and some seconds to read the hashes.
 MOST_ROWS: Final = 10_000_000
+
+# Rows of the run that wait in a dictionary, at about 110 bytes each, before they are sorted among the others.
+_MOST_RECENT: Final = 2**18
 
 _KEY_DIGITS: Final = 16
 _ROW_BITS: Final = 32
@@ -46,61 +50,83 @@ class Place:
 class KnownContents:
     """An index from the bytes of images, by their SHA-256, to their features. Safe to be used from several threads.
 
-    Held in sorted runs that are merged when they are of similar size (a log-structured merge), so that adding n images
-    costs n log n and looking one up log² n.
+    A sorted array holds the rows of the store, and a dictionary those that the run has added since. When the dictionary
+    is large, its rows are sorted into the array.
     """
 
-    def __init__(self) -> None:
-        self._file_uris: list[str] = []
-        self._runs: list[tuple[np.ndarray, np.ndarray]] = []
+    def __init__(self, file_uris: Sequence[str] = (), keys: Sequence[np.ndarray] = ()) -> None:
+        """Indexes Parquet files.
+
+        Args:
+            file_uris: The files.
+            keys: uint64 [rows] for each of them, as `content_keys` returns them.
+        """
+        self._file_uris = list(file_uris)
+        self._keys = np.empty(0, np.uint64)
+        self._places = np.empty(0, np.int64)
+        self._recent: dict[int, int] = {}
         self._lock = threading.Lock()
+        self._sort_in(keys, [_places(file, len(rows)) for file, rows in enumerate(keys)])
 
     def __len__(self) -> int:
-        return sum(len(keys) for keys, _ in self._runs)
+        return len(self._keys) + len(self._recent)
 
     def add(
         self, file_uri: str, sha256s: pa.Array | Sequence[str], augmentations: pa.Array | Sequence[int] | None = None
     ) -> None:
-        """Adds the rows of a Parquet file.
+        """Adds the rows of a Parquet file that the run has written.
 
         Args:
             file_uri: The file.
             sha256s: The hash of each of its rows, in hex, in their order.
             augmentations: The number of the copy that each row is; 0 for all unless given.
         """
-        keys = _keys(sha256s)
-        if augmentations is not None:
-            keys ^= np.asarray(augmentations).astype(np.uint64) * _AUGMENTATION_STEP
+        keys = content_keys(sha256s, augmentations)
         with self._lock:
             self._file_uris.append(file_uri)
-            places = np.arange(len(keys)) + (len(self._file_uris) - 1 << _ROW_BITS)
-            self._runs.append(_sorted(keys, places))
-            while len(self._runs) > 1 and len(self._runs[-2][0]) <= 2 * len(self._runs[-1][0]):
-                (keys, places), (more_keys, more_places) = self._runs.pop(), self._runs.pop()
-                self._runs.append(_sorted(np.concatenate([keys, more_keys]), np.concatenate([places, more_places])))
+            places = _places(len(self._file_uris) - 1, len(keys))
+            self._recent.update(zip(keys.tolist(), places.tolist(), strict=True))
+            if len(self._recent) > _MOST_RECENT:
+                keys, places = np.array([*self._recent], np.uint64), np.array([*self._recent.values()], np.int64)
+                self._sort_in([keys], [places])
+                self._recent.clear()
 
     def find(self, sha256: str, augmentation: int = 0) -> Place | None:
         """Returns where the features of an image or of its random copy are, or None if they are not known."""
-        (key,) = _keys([sha256]) ^ np.array([augmentation], np.uint64) * _AUGMENTATION_STEP
+        key = int(sha256[:_KEY_DIGITS], 16) ^ augmentation * int(_AUGMENTATION_STEP) % 2**64
         with self._lock:
-            for keys, places in self._runs:
-                index = int(keys.searchsorted(key))
-                if index < len(keys) and keys[index] == key:
-                    place = int(places[index])
-                    return Place(self._file_uris[place >> _ROW_BITS], place & (1 << _ROW_BITS) - 1)
-        return None
+            place = self._recent.get(key)
+            if place is None:
+                index = int(self._keys.searchsorted(np.uint64(key)))
+                if index == len(self._keys) or int(self._keys[index]) != key:
+                    return None
+                place = int(self._places[index])
+            return Place(self._file_uris[place >> _ROW_BITS], place & (1 << _ROW_BITS) - 1)
+
+    def _sort_in(self, keys: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> None:
+        all_keys, all_places = np.concatenate([self._keys, *keys]), np.concatenate([self._places, *places])
+        order = all_keys.argsort(kind="stable")
+        self._keys, self._places = all_keys[order], all_places[order]
 
 
-def _keys(sha256s: pa.Array | Sequence[str]) -> np.ndarray:
+def _places(file: int, rows: int) -> np.ndarray:
+    return np.arange(rows) + (file << _ROW_BITS)
+
+
+def content_keys(
+    sha256s: pa.Array | Sequence[str], augmentations: pa.Array | Sequence[int] | None = None
+) -> np.ndarray:
+    """Returns the keys by which rows are found: uint64 [n].
+
+    Args:
+        sha256s: The hash of each row, in hex.
+        augmentations: The number of the copy that each row is; 0 for all unless given.
+    """
     digits = pc.utf8_slice_codeunits(pa.array(sha256s, pa.string()), 0, _KEY_DIGITS)
     if not len(digits):
         return np.empty(0, np.uint64)
-    return np.frombuffer(bytes.fromhex(digits.buffers()[2].to_pybytes().decode()), ">u8").astype(np.uint64)
-
-
-def _sorted(keys: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    order = keys.argsort(kind="stable")
-    return keys[order], places[order]
+    keys = np.frombuffer(bytes.fromhex(digits.buffers()[2].to_pybytes().decode()), ">u8").astype(np.uint64)
+    return keys if augmentations is None else keys ^ np.asarray(augmentations).astype(np.uint64) * _AUGMENTATION_STEP
 
 
 def read_known_contents(table: DeltaTable, table_uri: str, most_rows: int = MOST_ROWS) -> KnownContents:
@@ -111,17 +137,18 @@ def read_known_contents(table: DeltaTable, table_uri: str, most_rows: int = MOST
         table_uri: Its folder.
         most_rows: The most rows that are indexed; beyond them, those of the oldest files are not known.
     """
-    known = KnownContents()
     columns = ["sha256", *([AUGMENTATION] if has_augmentations(pa.schema(table.schema())) else [])]
-    files = pa.table(table.get_add_actions(flatten=True))
-    for path in files.sort_by([("modification_time", "descending")])["path"].to_pylist():
-        if len(known) >= most_rows:
+    file_uris: list[str] = []
+    keys: list[np.ndarray] = []
+    rows_left = most_rows
+    for path in files_of(table).sort_by([("modification_time", "descending")])["path"].to_pylist():
+        if rows_left <= 0:
             break
-        fs, file_path = file_system(join(table_uri, path))
-        with fs.open(file_path, "rb") as file:
-            rows = pq.read_table(file, columns=columns).combine_chunks()
-        known.add(join(table_uri, path), *(rows[name].combine_chunks() for name in columns))
-    return known
+        file_uris.append(join(table_uri, path))
+        parts = [content_keys(*rows.columns) for rows in read_columns(file_uris[-1], columns)]
+        keys.append(np.concatenate([np.empty(0, np.uint64), *parts]))
+        rows_left -= len(keys[-1])
+    return KnownContents(file_uris, keys)
 
 
 def read_places(
@@ -144,17 +171,8 @@ def read_places(
     for index, place in enumerate(places):
         by_file.setdefault(place.file_uri, []).append(index)
     for file_uri, indices in by_file.items():
-        fs, path = file_system(file_uri)
-        with fs.open(path, "rb") as file:
-            parquet = pq.ParquetFile(file)
-            first = 0
-            for group in range(parquet.num_row_groups):
-                after = first + parquet.metadata.row_group(group).num_rows
-                here = [index for index in indices if first <= places[index].row < after]
-                if here:
-                    rows = pa.array([places[index].row - first for index in here])
-                    table = parquet.read_row_group(group, columns=["sha256", *columns]).take(rows)
-                    if table["sha256"].to_pylist() != [sha256s[index] for index in here]:
-                        raise RunFailed(f"{file_uri} holds another image than its hash says; run with --reuse=none.")
-                    yield here, table.drop_columns(["sha256"])
-                first = after
+        for found, table in read_rows(file_uri, [places[index].row for index in indices], ["sha256", *columns]):
+            here = [indices[number] for number in found]
+            if table["sha256"].to_pylist() != [sha256s[index] for index in here]:
+                raise RunFailed(f"{file_uri} holds another image than its hash says; run with --reuse=none.")
+            yield here, table.drop_columns(["sha256"])

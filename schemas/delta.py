@@ -58,9 +58,19 @@ def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
         return None
 
 
+def files_of(table: DeltaTable) -> pa.Table:
+    """Returns the files of a snapshot, a row each.
+
+    Its columns are those of `DeltaTable.get_add_actions(flatten=True)`: `path` (under the table's folder),
+    `size_bytes`, `modification_time`, `num_records`, `partition.<column>`, and `min.<column>`, `max.<column>` and
+    `null_count.<column>` for columns with statistics.
+    """
+    return pa.table(table.get_add_actions(flatten=True))
+
+
 def paths_of(table: DeltaTable) -> set[str]:
     """Returns the paths of a snapshot's files, under the table's folder."""
-    return set(pa.table(table.get_add_actions(flatten=True))["path"].to_pylist())
+    return set(files_of(table)["path"].to_pylist())
 
 
 def create_table(

@@ -1,7 +1,7 @@
 """Fragments on their way into a table: one commit, checked against everything that others committed since."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from deltalake import DeltaTable
@@ -45,78 +45,78 @@ class Commit:
     totals: Totals
 
 
-class FragmentCommit:
-    """The commit of fragments to one table of a store, tried until it is there."""
+@dataclasses.dataclass(frozen=True)
+class _Checked:
+    """Fragments without the rows that other commits brought, up to the versions of the tables that were looked at."""
 
-    def __init__(
-        self,
-        store_uri: str,
-        name: TableName,
-        commit_id: str,
-        fragments: Sequence[Fragment],
-        planned_on: Mapping[TableName, int],
-        *,
-        anew: bool = False,
-    ) -> None:
-        """Takes what is to be committed.
+    fragments: Sequence[Fragment]
+    versions: Mapping[TableName, int]
 
-        Args:
-            store_uri: The store's folder.
-            name: The table.
-            commit_id: The name of the commit: its run's, and what tells attempts at it apart behind a slash.
-            fragments: Fragments of that table, complete on storage.
-            planned_on: The versions of tables against which the fragments were checked; any that is missing means that
-                they were not.
-            anew: Whether features supersede whatever is there of their images, also of the same version.
-        """
-        self._store_uri = store_uri
-        self._name = name
-        self._commit_id = commit_id
-        self._run_id = commit_id.partition("/")[0]
-        self._supersedes_all = anew and name == TableName.FEATURES
-        self._fragments = [
-            dataclasses.replace(fragment, supersedes=fragment.supersedes or self._supersedes_all)
-            for fragment in fragments
-        ]
-        self._checked_on = dict(planned_on)
 
-    def commit(self) -> Commit:
-        """Commits, once, whatever is tried again.
+def commit_fragments(
+    folder_uri: str,
+    name: TableName,
+    commit_id: str,
+    fragments: Iterable[Fragment],
+    planned_on: Mapping[TableName, int] | None = None,
+    *,
+    refresh: bool = False,
+) -> Commit:
+    """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
 
-        Raises:
-            FileNotFoundError: If a fragment is missing.
-            RunFailed: If it could not be committed.
-        """
-        table = commit_once(self._uri(self._name), self._commit_id, self._write)
-        if not committed(table, self._commit_id):
-            return Commit(table.version(), Totals())
-        version, told = find_commit(self._uri(self._name), table, self._commit_id)
-        return Commit(version, Totals.from_json(told[_TOTALS]))
+    Args:
+        folder_uri: The folder of the tables.
+        name: The table.
+        commit_id: The name of the commit: its run's, and what tells attempts at it apart behind a slash.
+        fragments: Fragments of that table, complete on storage.
+        planned_on: The versions of tables against which the fragments were checked; any that is missing means that they
+            were not. None commits every row, whatever is there.
+        refresh: Whether features supersede whatever is there of their images, also of the same version.
 
-    def _write(self, table: DeltaTable) -> bool:
-        if self._fragments:
-            self._leave_out_committed(table)
-        if not self._fragments:
+    Raises:
+        FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
+        RunFailed: If it could not be committed.
+    """
+    table_uri, run_id = join(folder_uri, name), commit_id.partition("/")[0]
+    supersede_all = refresh and name == TableName.FEATURES
+    own = [dataclasses.replace(each, supersedes=each.supersedes or supersede_all) for each in fragments]
+    checked = _Checked(own, planned_on or {})
+
+    def write(table: DeltaTable) -> bool:
+        nonlocal checked
+        if planned_on is not None:
+            checked = _without_newer(checked, folder_uri, name, table, run_id, supersede_all=supersede_all)
+        if not checked.fragments:
             return False
-        table_uri = self._uri(self._name)
-        actions: list[TableAction] = [*add_actions(table_uri, self._fragments)]
-        if self._name == TableName.FEATURES:
-            superseding = [fragment.path for fragment in self._fragments if fragment.supersedes]
+        actions: list[TableAction] = [*add_actions(table_uri, checked.fragments)]
+        if name == TableName.FEATURES:
+            superseding = [fragment.path for fragment in checked.fragments if fragment.supersedes]
             actions += superseding_actions(table_uri, table, superseding)
-        told = {RUN_ID: self._run_id, _TOTALS: Totals.of(self._fragments).to_json()}
-        write_actions(table, actions, commit_properties(self._commit_id, told, table.version()))
+        told = {RUN_ID: run_id, _TOTALS: Totals.of(checked.fragments).to_json()}
+        turn = None if planned_on is None else table.version()
+        write_actions(table, actions, commit_properties(commit_id, told, turn))
         return True
 
-    def _leave_out_committed(self, table: DeltaTable) -> None:
-        for name in _CHECKED[self._name]:
-            if self._supersedes_all and name == TableName.FEATURES:
-                continue
-            newest = table if name == self._name else find_table(self._uri(name))
-            if newest is None:
-                continue
-            files = files_since(self._uri(name), newest, self._checked_on.get(name))
-            self._fragments = list(without_committed(self._uri(self._name), self._fragments, files, self._run_id))
-            self._checked_on[name] = newest.version()
+    table = commit_once(table_uri, commit_id, write)
+    if not committed(table, commit_id):
+        return Commit(table.version(), Totals())
+    if planned_on is None:
+        return Commit(table.version(), Totals.of(own))
+    version, told = find_commit(table_uri, table, commit_id)
+    return Commit(version, Totals.from_json(told[_TOTALS]))
 
-    def _uri(self, name: TableName) -> str:
-        return join(self._store_uri, name)
+
+def _without_newer(
+    checked: _Checked, folder_uri: str, name: TableName, table: DeltaTable, run_id: str, *, supersede_all: bool
+) -> _Checked:
+    """Takes out the rows that others have committed since the last look."""
+    fragments, versions = checked.fragments, dict(checked.versions)
+    for other in _CHECKED[name]:
+        if not fragments or (supersede_all and other == TableName.FEATURES):
+            continue
+        newest = table if other == name else find_table(join(folder_uri, other))
+        if newest is not None:
+            files = files_since(join(folder_uri, other), newest, versions.get(other))
+            fragments = list(without_committed(join(folder_uri, name), fragments, files, run_id))
+            versions[other] = newest.version()
+    return _Checked(fragments, versions)

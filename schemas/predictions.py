@@ -7,17 +7,19 @@
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from schemas.commits import add_action
-from schemas.delta import RUN_ID, commit_once, commit_properties, create_table, open_table, write_actions
+from schemas.delta import create_table, open_table
 from schemas.errors import StoreNotWritable, first_line
+from schemas.fragment_commits import commit_fragments
 from schemas.fragments import Fragment, TableName
 from schemas.scan import Scan
 from schemas.storage import canonical_uri, join
-from schemas.tables import FAILURES, FLOATS, TIMESTAMP, commented_field
+from schemas.tables import FAILURES, FLOATS, PARTITIONED_BY, TIMESTAMP, commented_field
 
 STRINGS: Final = pa.list_(pa.field("element", pa.string(), nullable=False))
 
@@ -39,7 +41,13 @@ PREDICTIONS: Final = pa.schema(
 )
 
 _SCHEMAS: Final = {TableName.PREDICTIONS: PREDICTIONS, TableName.FAILURES: FAILURES}
-_PARTITIONED_BY: Final = ("ds",)
+
+
+def lists_of_one(labels: pa.Array) -> pa.Array:
+    """Makes a list of one label of each label, and null of null."""
+    texts = labels.cast(pa.string())
+    offsets = np.concatenate([[0], np.cumsum(pc.is_valid(texts).to_numpy(zero_copy_only=False))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), texts.drop_null(), type=STRINGS, mask=pc.is_null(texts))
 
 
 class PredictionTables:
@@ -61,7 +69,7 @@ class PredictionTables:
         """
         try:
             for name, schema in _SCHEMAS.items():
-                create_table(join(self.uri, name), name, schema, _PARTITIONED_BY)
+                create_table(join(self.uri, name), name, schema, PARTITIONED_BY)
         except (OSError, DeltaError) as error:
             raise StoreNotWritable(f"The predictions {self.uri} cannot be written: {first_line(error)}") from error
 
@@ -76,14 +84,7 @@ class PredictionTables:
             FileNotFoundError: If a fragment is missing.
             RunFailed: If it could not be committed.
         """
-        actions = [add_action(join(self.uri, name), fragment) for fragment in fragments]
-
-        def write(table: DeltaTable) -> bool:
-            write_actions(table, actions, commit_properties(run_id, {RUN_ID: run_id}))
-            return True
-
-        if actions:
-            commit_once(join(self.uri, name), run_id, write)
+        commit_fragments(self.uri, name, run_id, fragments)
 
     def of_run(self, name: TableName, run_id: str, columns: list[str]) -> pa.Table:
         """Returns the rows of one run."""

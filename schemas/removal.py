@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from schemas.commits import add_action, remove_action
-from schemas.delta import TableAction
+from schemas.delta import TableAction, files_of
 from schemas.fragments import TableName
-from schemas.reading import read_uris
+from schemas.reading import read_column
 from schemas.rewriting import SUPERSEDED, without, write_again
 from schemas.storage import join
 
@@ -42,7 +42,7 @@ def files_holding(table_uri: str, table: DeltaTable, uris: pa.Array) -> Iterator
         uris: The images.
     """
     for path in _files_that_may_hold(table, uris):
-        stored = read_uris(join(table_uri, path))
+        stored = read_column(join(table_uri, path), "uri")
         gone = stored.filter(pc.is_in(stored, value_set=uris))
         if len(gone):
             yield Holding(path, gone, len(gone) == len(stored))
@@ -73,14 +73,14 @@ def superseding_actions(table_uri: str, table: DeltaTable, superseding_paths: Se
         superseding_paths: Paths under the table's folder of the fragments that hold the new rows.
     """
     if superseding_paths:
-        changed = pa.chunked_array([read_uris(join(table_uri, path)) for path in superseding_paths]).combine_chunks()
-        files = files_holding(table_uri, table, changed)
+        uris = pa.chunked_array([read_column(join(table_uri, path), "uri") for path in superseding_paths])
+        files = files_holding(table_uri, table, uris.combine_chunks())
         yield from removal_actions(table_uri, TableName.FEATURES, files, SUPERSEDED)
 
 
 def _files_that_may_hold(table: DeltaTable, uris: pa.Array) -> list[str]:
     """Returns the files whose range of URIs holds at least one of `uris`; files without statistics always may."""
-    files = pa.table(table.get_add_actions(flatten=True))
+    files = files_of(table)
     if "min.uri" not in files.column_names:
         return [str(path) for path in files["path"].to_pylist()]
     ordered = pc.take(uris, pc.sort_indices(uris)).to_numpy(zero_copy_only=False).astype(object)

@@ -14,10 +14,10 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
 from schemas.commits import add_action, partition_values, remove_action
-from schemas.delta import TableAction, open_table
+from schemas.delta import TableAction, files_of, open_table
 from schemas.errors import UsageError
 from schemas.fragments import TableName
-from schemas.reading import read_uris
+from schemas.reading import read_column
 from schemas.rewriting import TAKEDOWN, without, write_again
 from schemas.statistics import statistics_json
 from schemas.storage import file_system, join
@@ -106,7 +106,7 @@ def _difference(
 
 
 def _files(table: DeltaTable) -> dict[str, dict[str, Any]]:
-    return {file["path"]: file for file in pa.table(table.get_add_actions(flatten=True)).to_pylist()}
+    return {file["path"]: file for file in files_of(table).to_pylist()}
 
 
 def _exists(file_uri: str) -> bool:
@@ -116,7 +116,7 @@ def _exists(file_uri: str) -> bool:
 
 def _taken_down_in(store_uri: str, file_uri: str) -> pa.Array:
     """Returns the URIs of a file's rows whose images were taken down."""
-    uris = read_uris(file_uri)
+    uris = read_column(file_uri, "uri")
     return uris.filter(taken_down(store_uri, uris))
 
 

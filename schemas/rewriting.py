@@ -81,12 +81,4 @@ def keep_rows(table_uri: str, fragment: Fragment, run_id: str, keep: Keep) -> Fr
         keep: Says which rows of a batch are kept, as booleans.
     """
     rest = write_again(table_uri, fragment.table, [fragment.path], run_id, keep=keep)
-    return dataclasses.replace(
-        fragment,
-        path=rest.path,
-        rows=rest.rows,
-        size=rest.size,
-        statistics=rest.statistics,
-        failures_by_code=rest.failures_by_code,
-        augmented=rest.augmented,
-    )
+    return dataclasses.replace(rest, supersedes=fragment.supersedes, adopted=fragment.adopted, reused=fragment.reused)

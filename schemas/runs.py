@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import enum
 import json
+import operator
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -44,18 +45,17 @@ class InputCounts:
     remaining: int = 0
 
     def __add__(self, other: "InputCounts") -> "InputCounts":
-        return InputCounts(
-            self.listed + other.listed,
-            self.skipped + other.skipped,
-            self.duplicates + other.duplicates,
-            self.left_aside + other.left_aside,
-            self.remaining + other.remaining,
-        )
+        return InputCounts(*map(operator.add, dataclasses.astuple(self), dataclasses.astuple(other)))
 
     @property
     def planned(self) -> int:
         """Images that the run has to process."""
         return self.listed - self.skipped
+
+
+def new_run_id(started_at: datetime.datetime) -> str:
+    """Returns a name for a run that nobody named: its timestamp and a random suffix."""
+    return f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,12 +99,12 @@ class Totals:
     """What fragments hold; sums with `+`.
 
     Attributes:
-        extracted: Images in `features`.
+        extracted: Images in `features`, or in `predictions`.
         reused: Of these, images that took the features of another one of the same bytes.
         adopted: Of these, images that a run that was killed had computed.
         failed: Images in `failures`.
         failures_by_code: Images in `failures` by code, the most frequent first.
-        feature_bytes: Bytes of the files of `features`.
+        feature_bytes: Bytes of the files of these.
         augmented: Rows of `features` besides one an image.
     """
 
@@ -123,11 +123,11 @@ class Totals:
 
     @classmethod
     def _of_one(cls, fragment: Fragment) -> "Totals":
-        if fragment.table == TableName.FEATURES:
-            adopted = fragment.images if fragment.adopted else 0
-            reused = fragment.images if fragment.reused else 0
-            return cls(fragment.images, reused, adopted, feature_bytes=fragment.size, augmented=fragment.augmented)
-        return cls(failed=fragment.rows, failures_by_code={str(code): n for code, n in fragment.failures_by_code})
+        if fragment.table == TableName.FAILURES:
+            return cls(failed=fragment.rows, failures_by_code={str(code): n for code, n in fragment.failures_by_code})
+        adopted = fragment.images if fragment.adopted else 0
+        reused = fragment.images if fragment.reused else 0
+        return cls(fragment.images, reused, adopted, feature_bytes=fragment.size, augmented=fragment.augmented)
 
     def __add__(self, other: "Totals") -> "Totals":
         return Totals(
@@ -157,93 +157,48 @@ class Totals:
 
 @dataclasses.dataclass(frozen=True)
 class RunOutcome:
-    """What became of a run.
+    """The result of a run.
 
     Attributes:
         state: How it ended.
-        message: Why it failed or stopped, if it did.
-        ended_at: When it was committed, failed or stopped (UTC).
         counts: What planning made of the input.
-        extracted: Images that got features.
-        reused: Of these, images that took the features of another image of the same bytes.
-        adopted: Of these, images whose features a run that was killed had computed.
-        failed: Images that could not be processed.
-        failures_by_code: How many failures there were of each code.
-        feature_bytes: Bytes of the Parquet files added to `features`.
+        totals: What was committed; what was written, if it was not committed.
+        message: Why it failed or stopped, if it did.
         table_version: The version of `features` after the run; None if it was not committed.
-        augmented: Rows added to `features` besides one an image.
         measures: What the work cost, where it was measured.
+        ended_at: When it was committed, failed or stopped (UTC).
     """
 
     state: RunState
-    message: str | None
-    ended_at: datetime.datetime
     counts: InputCounts
-    extracted: int
-    reused: int
-    adopted: int
-    failed: int
-    failures_by_code: Mapping[str, int]
-    feature_bytes: int
-    table_version: int | None
-    augmented: int = 0
+    totals: Totals
+    message: str | None = None
+    table_version: int | None = None
     measures: Measures | None = None
+    ended_at: datetime.datetime = dataclasses.field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
 
     @property
     def coverage(self) -> float:
         """The share of the input's images that the store knows after the run, 0 to 1."""
-        committed = self.extracted if self.state == RunState.COMPLETE else 0
+        committed = self.totals.extracted if self.state == RunState.COMPLETE else 0
         return (self.counts.skipped + committed) / max(1, self.counts.listed)
-
-
-def outcome_of(
-    totals: Totals,
-    counts: InputCounts,
-    state: RunState = RunState.COMPLETE,
-    message: str | None = None,
-    table_version: int | None = None,
-) -> RunOutcome:
-    """Returns what became of a run, as of now, from what its fragments hold."""
-    return RunOutcome(
-        state=state,
-        message=message,
-        ended_at=datetime.datetime.now(datetime.UTC),
-        counts=counts,
-        extracted=totals.extracted,
-        reused=totals.reused,
-        adopted=totals.adopted,
-        failed=totals.failed,
-        failures_by_code=totals.failures_by_code,
-        feature_bytes=totals.feature_bytes,
-        table_version=table_version,
-        augmented=totals.augmented,
-    )
 
 
 def run_row(run: Run, outcome: RunOutcome, spec: FeatureSpec) -> pa.Table:
     """Returns the row of a run in the `runs` table."""
     seconds = (outcome.ended_at - run.started_at).total_seconds()
     row = {
-        "run_id": run.run_id,
-        "ds": run.ds,
+        **vars(run),
+        **vars(outcome.counts),
+        **vars(outcome.totals),
         "state": str(outcome.state),
         "message": outcome.message,
-        "started_at": run.started_at,
         "ended_at": outcome.ended_at,
-        **dataclasses.asdict(outcome.counts),
-        "extracted": outcome.extracted,
-        "augmented": outcome.augmented,
-        "reused": outcome.reused,
-        "adopted": outcome.adopted,
-        "failed": outcome.failed,
-        "seconds": seconds,
-        "images_per_second": (outcome.extracted + outcome.failed) / seconds if seconds > 0 else 0.0,
-        "failures_by_code": json.dumps(outcome.failures_by_code),
-        "feature_bytes": outcome.feature_bytes,
         "table_version": outcome.table_version,
+        "seconds": seconds,
+        "images_per_second": outcome.totals.images / seconds if seconds > 0 else 0.0,
+        "failures_by_code": json.dumps(outcome.totals.failures_by_code),
         "fingerprint": spec.fingerprint,
-        "engine": run.engine,
-        "runner": run.runner,
         "spec": spec.to_json(),
         "options": json.dumps(run.options, sort_keys=True),
         "versions": json.dumps(run.versions, sort_keys=True),

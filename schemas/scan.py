@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.delta import files_of
 from schemas.errors import UsageError, nearest_names
 from schemas.storage import file_system
 from schemas.tables import feature_shape
@@ -123,9 +124,9 @@ def _dataset(table: DeltaTable) -> ds.Dataset:
     schema = pa.schema(table.schema())
     fs, root = _arrow_file_system(unquote(table.table_uri).rstrip("/"))
     parquet = ds.ParquetFileFormat()
-    files = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     fragments = [
-        parquet.make_fragment(f"{root}/{file['path']}", fs, _partition_expression(file, schema)) for file in files
+        parquet.make_fragment(f"{root}/{file['path']}", fs, _partition_expression(file, schema))
+        for file in files_of(table).to_pylist()
     ]
     return ds.FileSystemDataset(fragments, schema, parquet, fs)
 

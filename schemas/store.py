@@ -20,17 +20,16 @@ from deltalake.schema import Field
 
 from schemas.delta import RUN_ID, commit_once, commit_properties, create_table, find_table, open_table
 from schemas.errors import InvalidInput, SpecMismatch, StoreNotFound, StoreNotWritable
-from schemas.fragment_commits import Commit, FragmentCommit
+from schemas.fragment_commits import Commit, commit_fragments
 from schemas.fragments import Fragment, TableName
 from schemas.runs import Run, RunOutcome, run_row
 from schemas.scan import Scan, Where
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
-from schemas.tables import AUGMENTATION, FAILURES, RUNS, carried_fields, features_schema
+from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
 _SINGLE_WRITER_PROPERTY: Final = "convbase.single_writer"
-_PARTITIONED_BY: Final = ("ds",)
 
 
 class FeatureStore:
@@ -86,11 +85,11 @@ class FeatureStore:
         """
         canonical = canonical_uri(uri)
         try:
-            create_table(join(canonical, TableName.FAILURES), TableName.FAILURES, FAILURES, _PARTITIONED_BY)
+            create_table(join(canonical, TableName.FAILURES), TableName.FAILURES, FAILURES, PARTITIONED_BY)
             create_table(join(canonical, TableName.RUNS), TableName.RUNS, RUNS)
             properties = {_SPEC_PROPERTY: spec.to_json(), _SINGLE_WRITER_PROPERTY: json.dumps(single_writer)}
             schema = features_schema(spec)
-            create_table(join(canonical, TableName.FEATURES), TableName.FEATURES, schema, _PARTITIONED_BY, properties)
+            create_table(join(canonical, TableName.FEATURES), TableName.FEATURES, schema, PARTITIONED_BY, properties)
         except (OSError, DeltaError) as error:
             raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
         store = cls.open(canonical)
@@ -173,30 +172,15 @@ class FeatureStore:
         fragments: Iterable[Fragment],
         planned_on: Mapping[TableName, int] | None = None,
         *,
-        anew: bool = False,
+        refresh: bool = False,
     ) -> Commit:
         """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
 
         Rows that others have committed since are left out, and older rows of images in superseding fragments go in the
-        same commit, so that no reader ever sees an image twice or not at all.
-
-        Args:
-            name: The table.
-            commit_id: The commit; a second one under the same name does nothing.
-            fragments: Fragments of that table, complete on storage.
-            planned_on: The versions of the tables that were looked at when the fragments were planned; what has been
-                committed since is looked at now, which is everything where nothing is told.
-            anew: Whether features supersede whatever is there of their images, also of the same version.
-
-        Returns:
-            What was committed.
-
-        Raises:
-            FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
-            RunFailed: If it could not be committed.
+        same commit, so that no reader ever sees an image twice or not at all. Where `planned_on` names no versions,
+        everything in the table counts as committed since. See `schemas.fragment_commits.commit_fragments`.
         """
-        committing = FragmentCommit(self.uri, name, commit_id, list(fragments), planned_on or {}, anew=anew)
-        return committing.commit()
+        return commit_fragments(self.uri, name, commit_id, fragments, planned_on or {}, refresh=refresh)
 
     def record_run(self, run: Run, outcome: RunOutcome) -> None:
         """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added."""

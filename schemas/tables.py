@@ -1,7 +1,7 @@
 """The Arrow schemas of the store's tables; every field says in its metadata what it holds."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import pyarrow as pa
@@ -102,6 +102,8 @@ TAKEDOWNS: Final = pa.schema(
     ]
 )
 
+PARTITIONED_BY: Final = ("ds",)
+
 _RESERVED: Final = frozenset(field.name for field in (*_FEATURES_HEAD, *_FEATURES_TAIL)) | set(REF_SCHEMA.names)
 
 
@@ -122,6 +124,11 @@ def features_schema(spec: FeatureSpec, carried: Iterable[pa.Field] = ()) -> pa.S
     augmentation = [_AUGMENTATION_FIELD] if spec.augmentation else []
     check_carried([field.name for field in (*augmentation, *layers)], carried)
     return pa.schema([*_FEATURES_HEAD, *augmentation, *layers, *carried_fields(carried), *_FEATURES_TAIL])
+
+
+def file_schema(schema: pa.Schema, partitioned_by: Collection[str] = PARTITIONED_BY) -> pa.Schema:
+    """Returns the schema of a table's files: without the partition columns, which are in their paths."""
+    return pa.schema([field for field in schema if field.name not in partitioned_by])
 
 
 def has_augmentations(schema: pa.Schema) -> bool:

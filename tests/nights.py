@@ -22,24 +22,24 @@ from PIL import Image
 
 from schemas import fragment_commits, store, turns
 from schemas.delta import paths_of
-from schemas.fragments import Fragment, TableName
-from schemas.receipts import leave_receipt, remove_receipts
-from schemas.runs import InputCounts, Run, RunOutcome, RunState
+from schemas.fragments import Fragment
+from schemas.receipts import remove_receipts
+from schemas.runs import Run, RunOutcome, RunState
 from schemas.scan import Scan
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
-from transforms.adoption import adopt, finished_images, without_finished
+from transforms.adoption import adopt, finished_images
 from transforms.commit import commit_run
 from transforms.decoding import FORMATS, MAX_BYTES, MAX_PIXELS
 from transforms.engines import EngineName, Features
-from transforms.extracting import extract_shard, known_contents
+from transforms.extracting import compute_shard
 from transforms.extraction import Extraction
 from transforms.known import known_images
 from transforms.listing import list_source
-from transforms.metering import Meter
-from transforms.planning import RetryFailures, Snapshot, full_shards, new_images
+from transforms.planning import Plan, RetryFailures, Snapshot, last_shards, plan_images
 from transforms.sources import LeftAside, ListingRules, Source, SourceKind
 from transforms.splitting import trains_by_default
+from transforms.tasks import ShardResult
 from transforms.workers import Worker
 
 SIDE = 4
@@ -94,23 +94,20 @@ class Night:
     Attributes:
         run: The run.
         snapshot: The state of the store on which it planned.
-        refs: What it has to compute, or None.
-        finished: What it adopts, by description of a fragment.
-        counts: What planning made of the input.
+        plan: What it computes and adopts.
         fragments: What it has written or adopted so far.
     """
 
     run: Run
     snapshot: Snapshot
-    refs: pa.RecordBatch | None
-    finished: list[tuple[str, pa.RecordBatch]]
-    counts: InputCounts
+    plan: Plan
     fragments: list[Fragment] = dataclasses.field(default_factory=list)
 
     @property
     def planned(self) -> list[Key]:
         """(uri, version) of the images that it computes or adopts."""
-        batches = [*([self.refs] if self.refs else []), *(wanted for _, wanted in self.finished)]
+        computed = [] if self.plan.refs is None else [self.plan.refs]
+        batches = [*computed, *(wanted for _, wanted in self.plan.finished)]
         return [
             key for batch in batches for key in zip(batch["uri"].to_pylist(), batch["version"].to_pylist(), strict=True)
         ]
@@ -160,40 +157,33 @@ class World:
         )  # fmt: skip
         snapshot = Snapshot.newest(self.store)
         listed = list(list_source(Source(f"file://{self.pictures}", SourceKind.FOLDER), ListingRules(), LeftAside()))
-        new, counts = new_images(listed, known_images(snapshot, RetryFailures.TRANSIENT))
-        left, finished = (None, []) if new is None else without_finished(new, finished_images(snapshot))
-        return Night(run, snapshot, left, finished, counts)
+        plan = plan_images(listed, known_images(snapshot, RetryFailures.TRANSIENT), finished_images(snapshot))
+        return Night(run, snapshot, plan)
 
     def shards(self, night: Night) -> list[pa.RecordBatch]:
-        full, rest = ([], None) if night.refs is None else full_shards(night.refs, SHARD_SIZE)
-        return [*full, *([] if rest is None else [rest])]
+        return [] if night.plan.refs is None else last_shards([night.plan.refs], SHARD_SIZE)
 
-    def compute(self, night: Night, shard: pa.RecordBatch) -> list[Fragment]:
-        """Writes the fragments of a shard, and no receipts."""
-        extraction = Extraction(
-            store_uri=self.store.uri, spec=self.store.spec, schema=pa.schema(self.store.features().schema()),
+    def extraction(self, night: Night) -> Extraction:
+        return Extraction(
+            output_uri=self.store.uri, spec=self.store.spec, schema=pa.schema(self.store.features().schema()),
             run_id=night.run.run_id, ds=night.run.ds, engine=EngineName.OPENVINO, batch_size=2, formats=FORMATS,
             max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES,
         )  # fmt: skip
-        return extract_shard(shard, self._worker, extraction, known_contents(extraction, self._worker), Meter())
 
-    def leave_receipts(self, night: Night, fragments: list[Fragment]) -> None:
-        for fragment in fragments:
-            if fragment.table == TableName.FEATURES:
-                leave_receipt(self.store.uri, night.run.run_id, fragment)
+    def compute(self, night: Night, shard: pa.RecordBatch) -> ShardResult:
+        """Writes the fragments of a shard, and their receipts."""
+        return compute_shard(shard, lambda _: self._worker, self.extraction(night))
 
     def work(self, night: Night) -> Night:
         """Computes and adopts all that is planned; returns the run."""
         for shard in self.shards(night):
-            fragments = self.compute(night, shard)
-            self.leave_receipts(night, fragments)
-            night.fragments += fragments
-        for described, wanted in night.finished:
+            night.fragments += self.compute(night, shard).fragments
+        for described, wanted in night.plan.finished:
             night.fragments.append(adopt(self.store.uri, night.run.run_id, described, [wanted]))
         return night
 
     def commit(self, night: Night) -> RunOutcome:
-        outcome = commit_run(night.snapshot, night.run, night.fragments, night.counts)
+        outcome = commit_run(night.snapshot, night.run, night.fragments, night.plan.counts)
         if outcome.state == RunState.COMPLETE:
             remove_receipts(self.store.uri, night.run.run_id, paths_of(self.store.features()))
         return outcome

@@ -18,6 +18,7 @@ from schemas.runs import InputCounts
 from schemas.takedowns import take_down
 from tests.nights import BAD, Killed, Night, World, at_write
 from transforms import fetching, loading
+from transforms.planning import Plan
 
 Promise = Callable[[World], None]
 
@@ -120,7 +121,7 @@ def what_a_killed_run_finished_is_not_computed_again(world: World) -> None:
     computed = world.engine.computed
     assert sum(fragment.rows for fragment in read_receipts(world.store.uri)) == 4
     outcome = world.extract()
-    assert (outcome.extracted, outcome.adopted, world.engine.computed - computed) == (6, 4, 2)
+    assert (outcome.totals.extracted, outcome.totals.adopted, world.engine.computed - computed) == (6, 4, 2)
     assert len(world.rows()) == 6
 
 
@@ -131,7 +132,7 @@ def a_fragment_that_is_not_whole_is_not_adopted(world: World) -> None:
     path = world.store_folder / "features" / fragment.path
     path.write_bytes(path.read_bytes()[:-1])
     outcome = world.extract()
-    assert (outcome.extracted, outcome.adopted) == (1, 0)
+    assert (outcome.totals.extracted, outcome.totals.adopted) == (1, 0)
     assert set(world.rows()) == {"a.png"}
 
 
@@ -204,9 +205,8 @@ def committed_files_never_change(world: World) -> None:
 def _alone(world: World, name: str) -> Night:
     """Returns a run over one of the pictures, which adopts nothing."""
     night = world.plan(f"only-{name}")
-    (wanted,) = (wanted for _, wanted in night.finished)
-    night.refs, night.finished = wanted.filter(pc.equal(wanted["uri"], world.uri(name))), []
-    night.counts = InputCounts(listed=1)
+    (wanted,) = (wanted for _, wanted in night.plan.finished)
+    night.plan = Plan(wanted.filter(pc.equal(wanted["uri"], world.uri(name))), [], InputCounts(listed=1))
     return world.work(night)
 
 

@@ -10,7 +10,8 @@ from schemas.images import REF_SCHEMA
 from schemas.receipts import leave_receipt, read_receipts, remove_receipts
 from schemas.store import FeatureStore
 from tests.fragments import SPEC, contents, fragment
-from transforms.adoption import adopt, finished_images, without_finished
+from transforms.adoption import adopt, finished_images
+from transforms.anti_join import without_finished
 from transforms.planning import Snapshot
 
 

@@ -13,6 +13,7 @@ LAYERS = ("schemas", "transforms", "pipelines")
 SLOW = ("apache_beam", "tensorflow", "keras", "openvino")
 BEAM_MODULES = {
     "transforms/arrow_coding.py",
+    "transforms/beam_metrics.py",
     "transforms/listing_steps.py",
     "transforms/planning_steps.py",
     "transforms/prediction_steps.py",

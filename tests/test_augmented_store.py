@@ -18,7 +18,7 @@ from pipelines import inspect as inspect_command
 from schemas.augmentation import AugmentedRows
 from schemas.classifiers import Classifier
 from schemas.compaction import compact
-from schemas.delta import paths_of
+from schemas.delta import files_of, paths_of
 from schemas.errors import ConvbaseError, InvalidSpec, SpecMismatch
 from schemas.fragments import Fragment, TableName
 from schemas.store import FeatureStore
@@ -262,9 +262,9 @@ def counts(world: World) -> dict[str, int]:
 def test_a_changed_image_supersedes_all_its_rows(world: World) -> None:
     world.put("a.png", 20)
     world.put("b.png", 10)
-    assert (world.extract().extracted, counts(world)) == (2, {"a.png": 3, "b.png": 1})
+    assert (world.extract().totals.extracted, counts(world)) == (2, {"a.png": 3, "b.png": 1})
     versions = {name: world.put(name, colour) for name, colour in (("a.png", 10), ("b.png", 30))}
-    assert (world.extract().extracted, counts(world)) == (2, {"a.png": 1, "b.png": 3})
+    assert (world.extract().totals.extracted, counts(world)) == (2, {"a.png": 1, "b.png": 3})
     assert world.rows() == {"a.png": (versions["a.png"], 10), "b.png": (versions["b.png"], 30)}
 
 
@@ -286,7 +286,7 @@ def test_what_a_killed_run_had_finished_is_adopted_whole(world: World) -> None:
     world.put("b.png", 20)
     computed = world.engine.computed
     outcome = world.extract()
-    assert (outcome.extracted, outcome.adopted, outcome.augmented) == (3, 2, 4)
+    assert (outcome.totals.extracted, outcome.totals.adopted, outcome.totals.augmented) == (3, 2, 4)
     assert world.engine.computed == computed + 3
     assert counts(world) == {"a.png": 3, "b.png": 3, "c.png": 1}
     # The fragment of which all images are wanted is taken as it is.
@@ -299,9 +299,9 @@ def test_a_run_that_comes_second_brings_no_row_twice(world: World) -> None:
     world.put("b.png", 30)
     late = world.work(world.plan())
     world.work(second)
-    assert [world.commit(run).extracted for run in (first, second, late)] == [1, 0, 1]
+    assert [world.commit(run).totals.extracted for run in (first, second, late)] == [1, 0, 1]
     assert counts(world) == {"a.png": 3, "b.png": 3}
-    files = pa.table(world.store.features().get_add_actions(flatten=True))
+    files = files_of(world.store.features())
     assert files["num_records"].to_pylist() == [3, 3]
 
 

@@ -23,7 +23,7 @@ from schemas.scan import Scan
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, Run, extract, write_pictures
 from tests.fragments import SPEC, contents, fragment
-from transforms import planning_steps
+from transforms import extracting
 from transforms.planning import Snapshot
 
 DAYS = tuple(datetime.date(2024, 3, day) for day in (1, 2, 3, 4))
@@ -79,7 +79,7 @@ def new_images(told: dict[str, dict[str, Any]]) -> list[int]:
 def let_begin(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
     """Lets the time be up after a number of shards."""
     left = iter([True] * shards)
-    monkeypatch.setattr(planning_steps, "begins_in_time", lambda _: next(left, False))
+    monkeypatch.setattr(extracting, "begins_in_time", lambda _: next(left, False))
 
 
 def test_each_date_is_a_run_and_a_partition(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +205,7 @@ def test_what_is_committed_anew_supersedes_what_was_compacted_meanwhile(tmp_path
     refreshed = fragment(store, {"a": 2.0, "b": 2.0})
     compact(store.uri, TableName.FEATURES, TARGET_BYTES)
     for _ in range(2):
-        store.commit_fragments(TableName.FEATURES, "refresh", [refreshed], planned_on, anew=True)
+        store.commit_fragments(TableName.FEATURES, "refresh", [refreshed], planned_on, refresh=True)
     assert contents(store) == {("a", "1"): 2.0, ("b", "1"): 2.0, ("c", "1"): 1.0}
 
 

@@ -14,7 +14,7 @@ from deltalake.exceptions import CommitFailedError
 
 from schemas import compaction, fragment_commits, reading
 from schemas.compaction import Compaction, compact, plan_compaction
-from schemas.delta import paths_of
+from schemas.delta import files_of, paths_of
 from schemas.fragments import Fragment, TableName
 from schemas.store import FeatureStore
 from tests.test_store import SPEC, commit, contents, fragment
@@ -92,7 +92,7 @@ def test_files_are_merged_within_partitions_up_to_the_target(tmp_path: Path) -> 
         for number in range(4):
             written = fragment(store, {f"{ds}-{number}": number})
             commit(store, f"{ds}-{number}", moved(store, written, ds))
-    size = max(pa.table(store.features().get_add_actions(flatten=True))["size_bytes"].to_pylist())
+    size = max(files_of(store.features())["size_bytes"].to_pylist())
     bins = plan_compaction(store.features(), target_bytes=3 * size)
     assert [len(filled.paths) for filled in bins] == [3, 3]
     assert all(len({path.partition("/")[0] for path in filled.paths}) == 1 for filled in bins)

@@ -14,7 +14,7 @@ from deltalake.exceptions import CommitFailedError
 from schemas import delta, fragment_commits
 from schemas.errors import RunFailed
 from schemas.fragments import TableName
-from schemas.runs import InputCounts, Run, RunState, Totals, outcome_of
+from schemas.runs import InputCounts, Run, RunOutcome, RunState, Totals
 from schemas.scan import Scan
 from schemas.store import FeatureStore
 from schemas.takedowns import take_down
@@ -188,7 +188,7 @@ def test_a_run_that_dies_between_its_commits_tells_the_same_when_it_is_tried_aga
             with pytest.raises(KeyError, match="killed"):
                 commit_run(snapshot, run, own, InputCounts(listed=4))
     outcome = commit_run(snapshot, run, own, InputCounts(listed=4))
-    assert (outcome.counts.skipped, outcome.extracted, outcome.failed) == (2, 1, 1)
+    assert (outcome.counts.skipped, outcome.totals.extracted, outcome.totals.failed) == (2, 1, 1)
     assert [figures(row) for row in runs(store)] == [(2, 0, 1, 1), (4, 2, 1, 1)]
     assert failed_images(store) == ["x", "y"]
 
@@ -259,14 +259,14 @@ def test_a_runs_table_from_before_gets_its_new_columns(store: FeatureStore) -> N
     commit_run(Snapshot.newest(store), a_run("r"), [fragment(store, {"a": 1})], InputCounts(listed=1))
     old = Scan(store.runs()).to_arrow().drop_columns(["adopted", "remaining"])
     deltalake.write_deltalake(store.runs(), old, mode="overwrite", schema_mode="overwrite")
-    store.record_run(a_run("s"), outcome_of(Totals(extracted=3, adopted=2), InputCounts(listed=3)))
+    store.record_run(a_run("s"), RunOutcome(RunState.COMPLETE, InputCounts(listed=3), Totals(extracted=3, adopted=2)))
     assert [(row["run_id"], row["adopted"]) for row in runs(store)] == [("r", None), ("s", 2)]
 
 
 def test_a_run_with_images_left_commits_nothing(store: FeatureStore) -> None:
     snapshot = Snapshot.newest(store)
     outcome = commit_run(snapshot, a_run("r"), [fragment(store, {"a": 1})], InputCounts(listed=3, remaining=2))
-    assert (outcome.state, outcome.extracted) == (RunState.STOPPED, 1)
+    assert (outcome.state, outcome.totals.extracted) == (RunState.STOPPED, 1)
     assert "2 of 3 images left" in str(outcome.message)
     assert contents(store) == {}
     assert runs(store)[0]["remaining"] == 2

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from schemas import contents
 from schemas.contents import KnownContents, Place, read_known_contents, read_places
 from schemas.errors import RunFailed
 from schemas.store import FeatureStore
@@ -17,8 +18,10 @@ def sha256(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
+@pytest.mark.parametrize("most_recent", [10, 10_000])
 @pytest.mark.parametrize("rows_a_file", [1, 7, 1000])
-def test_every_image_is_found_where_it_is(rows_a_file: int) -> None:
+def test_every_image_is_found_where_it_is(rows_a_file: int, most_recent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "_MOST_RECENT", most_recent)
     known = KnownContents()
     for start in range(0, 1000, rows_a_file):
         known.add(f"file-{start}", [sha256(number) for number in range(start, min(start + rows_a_file, 1000))])

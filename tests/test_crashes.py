@@ -16,7 +16,7 @@ from schemas.scan import Scan
 from schemas.store import FeatureStore
 from tests.children import Kill, start_extraction
 from tests.conftest import SMALL_BASE, extract, write_pictures
-from transforms import fetching, planning_steps, steps
+from transforms import extracting, fetching, steps
 
 IMAGES = 12
 BAD = "bad.jpg"
@@ -29,7 +29,7 @@ KILLS = {
     "while decoding": (Kill("transforms.fetching:_read", call=8), False, 1),
     "while writing a fragment": (Kill("schemas.fragments:FragmentWriter.write", call=4), False, 1),
     "with a fragment half flushed": (Kill("schemas.fragments:FragmentWriter._flush", call=3), False, 1),
-    "between fragment and receipt": (Kill("transforms.steps:leave_receipt", call=3), False, 2),
+    "between fragment and receipt": (Kill("transforms.extracting:leave_receipt", call=3), False, 2),
     "between receipt and commit": (Kill("transforms.steps:commit_run"), False, 4),
     "before the failures": (Kill("schemas.fragment_commits:write_actions"), False, 4),
     "between failures and features": (Kill("schemas.fragment_commits:write_actions", done=True), False, 4),
@@ -133,8 +133,8 @@ def test_a_killed_run_loses_at_most_its_shards_in_flight(moment: str, folder: Pa
 
 
 def test_a_run_that_adopts_and_is_killed_too_loses_nothing(folder: Path, fetched: list[str]) -> None:
-    kill_one(folder, Kill("transforms.steps:leave_receipt", call=3))
-    kill_one(folder, Kill("transforms.steps:leave_receipt", call=2, done=True))
+    kill_one(folder, Kill("transforms.extracting:leave_receipt", call=3))
+    kill_one(folder, Kill("transforms.extracting:leave_receipt", call=2, done=True))
     finished = sum(fragment.rows for fragment in read_receipts(f"file://{folder}/store"))
     summary = extract(*arguments(folder))
     assert (summary["extracted"], summary["adopted"]) == (IMAGES, finished)
@@ -209,7 +209,7 @@ def test_a_time_budget_stops_between_shards_and_the_next_run_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, fetched: list[str]
 ) -> None:
     shards = iter([True, True, False, False, False])
-    monkeypatch.setattr(planning_steps, "begins_in_time", lambda _: next(shards))
+    monkeypatch.setattr(extracting, "begins_in_time", lambda _: next(shards))
     with pytest.raises(RunStopped, match=r"of 13 images left; nothing is committed yet") as stopped:
         extract_command.main([*arguments(folder), "--time_budget=2h", f"--summary={folder}/stopped.json"])
     assert stopped.value.exit_code == 3
@@ -251,7 +251,7 @@ def test_odd_names_come_back_exactly_through_a_crash_and_an_adoption(empty_store
     for path, name in zip(write_pictures(folder / "new", len(ODD_NAMES)), ODD_NAMES, strict=True):
         (folder / "pictures").mkdir(exist_ok=True)
         path.rename(folder / "pictures" / name)
-    kill_one(folder, Kill("transforms.steps:leave_receipt", call=2, done=True))
+    kill_one(folder, Kill("transforms.extracting:leave_receipt", call=2, done=True))
     summary = extract(*arguments(folder), f"--input={folder}/pictures/a b.jpg")
     assert (summary["extracted"], summary["duplicates"]) == (len(ODD_NAMES), 1)
     assert 0 < summary["adopted"] < len(ODD_NAMES)

@@ -20,17 +20,16 @@ from tests.conftest import SMALL_BASE, extract, write_pictures
 DATAFLOW = ("--runner=DataflowRunner", "--sdk_container_image=registry/convbase:1")
 # A running job is updated, and its metrics compared with last month's, by the names of its steps.
 STEPS = [
-    "AdoptFinished", "BeginInTime", "CommitRun", "Counts", "ExtractFeatures", "Fragments", "ListImages", "MakeShards",
-    "Reshuffle", "SkipExtracted",
+    "AdoptFinished", "CommitRun", "ExtractFeatures", "ListImages", "MakeShards", "Reshuffle", "Results",
+    "SkipExtracted",
 ]  # fmt: skip
 # What may cross a shuffle or reach every worker: refs, descriptions of fragments, and sums; no pixels, no features.
 SMALL = {
     "RecordBatch",
-    "Fragment",
     "InputCounts",
-    "Measures",
+    "ShardResult",
     "Source",
-    "Part",
+    "SourcePart",
     "KnownFiles",
     "Snapshot",
     "Run",

@@ -10,20 +10,21 @@ import pytest
 from schemas.runs import InputCounts
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY, SMALL_BASE, extract, write_pictures
-from transforms.dry_run import Plan, plan_run, read_known
-from transforms.planning import RetryFailures
+from transforms.dry_run import known_by_partition, plan_run
+from transforms.planning import RetryFailures, shards_of
 from transforms.sources import ListingRules, find_sources
 
 
-def plan(store: FeatureStore | None, *inputs: Path, shard_size: int = 3, retry: str = "transient") -> Plan:
-    known = read_known(store, RetryFailures(retry))
-    return plan_run(find_sources(map(str, inputs)), ListingRules(), known, shard_size)
+def plan(store: FeatureStore | None, *inputs: Path, retry: str = "transient") -> InputCounts:
+    known = known_by_partition(store, RetryFailures(retry))
+    return plan_run(find_sources(map(str, inputs)), ListingRules(), known)
 
 
 @pytest.mark.parametrize(("pictures", "shards"), [(1, 1), (3, 1), (4, 2), (100, 34)])
 def test_shards_are_full_but_for_the_last(pictures: int, shards: int, tmp_path: Path) -> None:
     write_pictures(tmp_path / "pictures", pictures)
-    assert plan(None, tmp_path / "pictures") == Plan(InputCounts(listed=pictures), shards)
+    planned = plan(None, tmp_path / "pictures")
+    assert (planned, shards_of(planned.planned, 3)) == (InputCounts(listed=pictures), shards)
 
 
 def test_a_dry_run_counts_what_the_run_counts(tmp_path: Path) -> None:
@@ -35,15 +36,16 @@ def test_a_dry_run_counts_what_the_run_counts(tmp_path: Path) -> None:
     inputs = (pictures, tmp_path / "more.txt")
     arguments = (*(f"--input={uri}" for uri in inputs), f"--output={tmp_path}/store", "--max_failure_ratio=1")
     planned = plan(None, *inputs)
-    assert planned.counts == InputCounts(listed=10, duplicates=1, left_aside=1)
+    assert planned == InputCounts(listed=10, duplicates=1, left_aside=1)
     ran = extract(*arguments, *SMALL_BASE)
     store = FeatureStore.open(f"{tmp_path}/store")
     write_pictures(pictures, 2, seed=7)
     write_pictures(tmp_path / "other", 1)[0].rename(pictures / "new.jpg")
     planned_again = plan(store, *inputs)
-    assert planned_again == Plan(InputCounts(listed=11, skipped=8, duplicates=1, left_aside=1), 1)
-    assert plan(store, *inputs, retry="all").counts.skipped == 6
-    for told, counts in ((ran, planned.counts), (extract(*arguments), planned_again.counts)):
+    assert planned_again == InputCounts(listed=11, skipped=8, duplicates=1, left_aside=1)
+    assert shards_of(planned_again.planned, 3) == 1
+    assert plan(store, *inputs, retry="all").skipped == 6
+    for told, counts in ((ran, planned), (extract(*arguments), planned_again)):
         found = InputCounts(*(told[name] for name in ("listed", "skipped", "duplicates", "left_aside")))
         assert found == counts
 

@@ -19,7 +19,7 @@ from schemas import delta, fragments, receipts
 from schemas.errors import RunFailed, StoreNotWritable
 from schemas.exclusive_creation import check_created_once
 from schemas.fragments import TableName
-from schemas.runs import InputCounts, Totals, outcome_of
+from schemas.runs import InputCounts, RunOutcome, RunState, Totals
 from schemas.scan import Scan
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
@@ -255,7 +255,7 @@ def test_a_commit_whose_answers_are_spoiled_is_done_once(answer: str, times: int
 def test_the_row_of_a_run_whose_answer_is_spoiled_is_there_once(answer: str, server: Faults) -> None:
     store = FeatureStore.create(f"s3://{server.bucket}/store", SPEC)
     server.fault = first_puts("runs", answer, 1)
-    store.record_run(a_run("r"), outcome_of(Totals(extracted=1), InputCounts(listed=1)))
+    store.record_run(a_run("r"), RunOutcome(RunState.COMPLETE, InputCounts(listed=1), Totals(extracted=1)))
     assert server.told == [answer]
     assert Scan(store.runs()).to_arrow()["run_id"].to_pylist() == ["r"]
 

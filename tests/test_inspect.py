@@ -8,12 +8,12 @@ import pytest
 from pipelines import inspect as command
 from pipelines.run_table import HEADS
 from schemas.errors import UsageError
-from schemas.runs import InputCounts, Run, RunOutcome, RunState, Totals, outcome_of
+from schemas.runs import InputCounts, Run, RunOutcome, RunState, Totals
 from schemas.store import FeatureStore
 from tests.fragments import SPEC
 
 NIGHT = datetime.datetime(2024, 3, 2, 2, tzinfo=datetime.UTC)
-NOTHING = outcome_of(Totals(), InputCounts())
+NOTHING = RunOutcome(RunState.COMPLETE, InputCounts(), Totals())
 
 
 @pytest.fixture
@@ -36,9 +36,14 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
 
 def test_runs_are_a_table_the_newest_first(store: FeatureStore, capsys: pytest.CaptureFixture[str]) -> None:
     counts = InputCounts(listed=1200, skipped=100)
-    record(store, 1, outcome_of(Totals(extracted=1090, adopted=40, reused=7, failed=10), counts), minutes=10)
-    record(store, 2, outcome_of(Totals(failed=5), InputCounts(listed=5), RunState.FAILED, "5 of 5 images failed."), 1)
-    record(store, 3, outcome_of(Totals(), InputCounts(listed=9, remaining=9), RunState.STOPPED, "The time was up."))
+    record(
+        store,
+        1,
+        RunOutcome(RunState.COMPLETE, counts, Totals(extracted=1090, adopted=40, reused=7, failed=10)),
+        minutes=10,
+    )
+    record(store, 2, RunOutcome(RunState.FAILED, InputCounts(listed=5), Totals(failed=5), "5 of 5 images failed."), 1)
+    record(store, 3, RunOutcome(RunState.STOPPED, InputCounts(listed=9, remaining=9), Totals(), "The time was up."))
     lines = shown(capsys, store.uri, "--runs")
     assert lines == [
         HEADS,

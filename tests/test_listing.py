@@ -11,7 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from schemas.errors import InvalidInput
 from transforms import listing, manifests
-from transforms.listing import Part, divide, list_part
+from transforms.listing import SourcePart, divide, list_part
 from transforms.manifests import Stretch
 from transforms.packing import unpack
 from transforms.sources import LeftAside, ListingRules, find_sources
@@ -19,7 +19,7 @@ from transforms.sources import LeftAside, ListingRules, find_sources
 RULES = ListingRules()
 
 
-def parts(uri: object) -> tuple[list[Part], list[str], LeftAside]:
+def parts(uri: object) -> tuple[list[SourcePart], list[str], LeftAside]:
     """The parts of a source, the URIs of images that were met on the way to them, and what was left aside."""
     (source,) = find_sources([str(uri)])
     left_aside = LeftAside()

@@ -5,10 +5,12 @@ import pytest
 
 from schemas.images import REF_SCHEMA
 from schemas.runs import InputCounts
+from transforms.anti_join import new_images
 from transforms.partitioning import PARTITIONS, Partitioner
-from transforms.planning import full_shards, new_images
+from transforms.planning import Plan, full_shards, plan_images
 
 Key = tuple[str, str]
+FINISHED = pa.schema({"uri": pa.string(), "version": pa.string(), "fragment": pa.dictionary(pa.int32(), pa.string())})
 
 
 def refs(*keys: Key) -> pa.RecordBatch:
@@ -35,6 +37,15 @@ def test_known_images_are_skipped() -> None:
     batch, counts = new_images([refs(("a", "1"), ("b", "1"))], [known(("a", "1"), ("z", "1"))])
     assert keys(batch) == [("b", "1", False)]
     assert counts == InputCounts(listed=2, skipped=1)
+
+
+def test_finished_images_are_adopted_and_counted() -> None:
+    finished = pa.RecordBatch.from_pydict({"uri": ["b"], "version": ["1"], "fragment": ["{}"]}, FINISHED)
+    plan = plan_images([refs(("a", "1"), ("b", "1"), ("c", "1"))], [known(("c", "1"))], [finished])
+    assert keys(plan.refs) == [("a", "1", False)]
+    assert [(described, keys(taken)) for described, taken in plan.finished] == [("{}", [("b", "1", False)])]
+    assert plan.counts == InputCounts(listed=3, skipped=1)
+    assert plan_images([], [], [finished]) == Plan(None, [], InputCounts())
 
 
 def test_a_changed_image_supersedes() -> None:

@@ -19,6 +19,7 @@ from schemas.scan import Scan
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, Run, clusters, extract, store_of_features, train, write_pictures
 from transforms import loading
+from transforms.tasks import ShardResult
 
 SHAPES = ("discs", "squares", "stripes")
 
@@ -168,7 +169,7 @@ def test_runs_add_up_and_each_commits_once(
 def test_images_that_get_lost_on_the_way_fail_the_run(
     model: Path, early_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transforms.prediction_steps.predict_shard", lambda *_: [])
+    monkeypatch.setattr("transforms.prediction_steps.predict_shard", lambda *_: ShardResult())
     with pytest.raises(RunFailed, match="12 images went in, 0 were predicted and 0 failed; nothing was committed"):
         predict(model, f"--input={pictures_of(early_store)}", f"--output={tmp_path}/out")
 

@@ -84,14 +84,14 @@ def commit_by_listing(patch: Patch) -> None:
         commit_id: str,
         _: object,
         planned_on: Mapping[TableName, int],
-        **anew: bool,
+        **refresh: bool,
     ) -> Commit:
         table_uri = join(self.uri, name)
         folder = Path(table_uri.removeprefix("file://"))
         there = {path.relative_to(folder).as_posix() for path in folder.glob("ds=*/*.parquet")}
         new = sorted(there - paths_of(open_table(table_uri)))
         listed = [write_again(table_uri, name, [path], "listed") for path in new]
-        return commit(self, name, commit_id, listed, planned_on, **anew)
+        return commit(self, name, commit_id, listed, planned_on, **refresh)
 
     patch.setattr(FeatureStore, "commit_fragments", commit_what_is_there)
 

@@ -217,6 +217,11 @@ def test_there_must_be_an_input_and_an_image_in_it(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be read"):
         find_sources(["nosuchprotocol://a"])
     assert not has_image(find_sources([str(tmp_path)]), ListingRules())
+    (tmp_path / "a.jpg" / "b").mkdir(parents=True)
+    (tmp_path / "a.jpg" / "notes.md").touch()
+    assert not has_image(find_sources([str(tmp_path)]), ListingRules())
+    (tmp_path / "a.jpg" / "b" / "c.JPG").touch()
+    assert has_image(find_sources([str(tmp_path)]), ListingRules())
 
 
 def test_kinds(tmp_path: Path) -> None:

@@ -116,10 +116,12 @@ class Nights(RuleBasedStateMachine):
         night = self._planned().night
         done = self.world.shards(night)[:shards]
         for number, shard in enumerate(done):
-            fragments = self.world.compute(night, shard)
-            if receipt != "none" or number < len(done) - 1:
-                self.world.leave_receipts(night, fragments)
-        written = sorted((self.world.store_folder / "receipts" / night.run.run_id).glob("*.json"))
+            before = self._receipts(night)
+            self.world.compute(night, shard)
+            if receipt == "none" and number == len(done) - 1:
+                for path in self._receipts(night) - before:
+                    path.unlink()
+        written = sorted(self._receipts(night))
         if receipt == "cut off" and written:
             written[-1].write_text(written[-1].read_text()[:-5])
 
@@ -131,6 +133,9 @@ class Nights(RuleBasedStateMachine):
     def read_an_older_version(self, data: st.DataObject) -> None:
         version = data.draw(st.sampled_from(sorted(self.versions)))
         assert self.world.rows(version) == self.versions[version]
+
+    def _receipts(self, night: Night) -> set[Path]:
+        return set((self.world.store_folder / "receipts" / night.run.run_id).glob("*.json"))
 
     def _commit_killed(self, run: OpenNight, data: st.DataObject) -> None:
         """A run is killed right before or after a commit; some are begun again from their fragments."""
@@ -230,8 +235,8 @@ class Nights(RuleBasedStateMachine):
         assert {uri.rpartition("/")[2]: version for uri, version in night.planned} == {
             name: version for name, (version, _) in new.items()
         }
-        assert night.counts.listed == len(self.files)
-        adopted = sum(wanted.num_rows for _, wanted in night.finished)
+        assert night.plan.counts.listed == len(self.files)
+        adopted = sum(wanted.num_rows for _, wanted in night.plan.finished)
         assert adopted == len(set(night.planned) & self._finished())
         return OpenNight(
             night,
@@ -260,7 +265,7 @@ class Nights(RuleBasedStateMachine):
         for table in TABLES:
             self._land(run, table)
         extracted, failed = (run.landed.get(table, 0) for table in (TableName.FEATURES, TableName.FAILURES))
-        self.ended[run.night.run.run_id] = (extracted, failed, run.night.counts.listed - extracted - failed)
+        self.ended[run.night.run.run_id] = (extracted, failed, run.night.plan.counts.listed - extracted - failed)
 
     def _land(self, run: OpenNight, table: TableName) -> None:
         """Does to the model what a commit does to a table, once."""

@@ -20,9 +20,10 @@ from schemas.reading import read_keys
 from schemas.receipts import read_receipts
 from schemas.rewriting import keep_rows
 from schemas.storage import file_system, join
-from transforms.planning import Snapshot, first_mentions, have_keys_of, one_batch
+from transforms.anti_join import FRAGMENT
+from transforms.planning import Snapshot
+from transforms.progress import PROGRESS
 
-_FRAGMENT: Final = "fragment"
 _LOGGER: Final = logging.getLogger(__name__)
 
 
@@ -36,7 +37,7 @@ def finished_images(snapshot: Snapshot, refresh: str | None = None) -> Iterator[
     Yields:
         Batches with the columns `uri`, `version` and `fragment` (the description of the fragment as JSON).
     """
-    committed = paths_of(snapshot.store.features(snapshot.features_version))
+    committed = paths_of(snapshot.table(TableName.FEATURES))
     for fragment in read_receipts(snapshot.store.uri):
         wanted = posixpath.basename(fragment.path).startswith(f"{refresh}-") if refresh else True
         if wanted and fragment.table == TableName.FEATURES and fragment.path not in committed:
@@ -51,42 +52,9 @@ def _images_of(store_uri: str, fragment: Fragment) -> Iterator[pa.RecordBatch]:
             raise FileNotFoundError(path)
         for batch in read_keys(file_uri):
             described = pa.array([fragment.to_json()]).dictionary_encode().take(pa.array([0] * batch.num_rows))
-            yield pa.RecordBatch.from_arrays([*batch.columns, described], [*batch.schema.names, _FRAGMENT])
+            yield pa.RecordBatch.from_arrays([*batch.columns, described], [*batch.schema.names, FRAGMENT])
     except FileNotFoundError:
         _LOGGER.info("The fragment %s is gone, its receipt is not.", fragment.path)
-
-
-def without_finished(
-    refs: pa.RecordBatch, finished: Iterable[pa.RecordBatch]
-) -> tuple[pa.RecordBatch | None, list[tuple[str, pa.RecordBatch]]]:
-    """Takes the images out of the work whose features are computed already.
-
-    Args:
-        refs: The refs of one hash partition that have to be processed, each URI once.
-        finished: Images of the same partition that are finished, as `finished_images` yields them.
-
-    Returns:
-        The refs that are left, or None if there are none; and by description of a fragment the refs whose features are
-        to be taken from it, each ref in one of them.
-    """
-    batches = list(finished)
-    if not batches:
-        return refs, []
-    table = pa.Table.from_batches([refs])
-    rows = pa.Table.from_batches(batches).unify_dictionaries()
-    rows = rows.filter(have_keys_of(rows, table))
-    rows = rows.take(first_mentions(rows["uri"]))
-    fragments = rows[_FRAGMENT].cast(pa.string())
-    taken = []
-    for described in fragments.unique().to_pylist():
-        uris = rows["uri"].filter(pc.equal(fragments, described))
-        taken.append((described, one_batch(table.filter(_have_uris(table, uris)))))
-    left = table.filter(pc.invert(_have_uris(table, rows["uri"])))
-    return (one_batch(left) if left.num_rows else None), taken
-
-
-def _have_uris(refs: pa.Table, uris: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.is_in(refs["uri"], value_set=uris.combine_chunks())
 
 
 def adopt(store_uri: str, run_id: str, described: str, wanted: Iterable[pa.RecordBatch]) -> Fragment:
@@ -112,4 +80,5 @@ def adopt(store_uri: str, run_id: str, described: str, wanted: Iterable[pa.Recor
         uris = refs["uri"].combine_chunks()
         table_uri = join(store_uri, fragment.table)
         fragment = keep_rows(table_uri, fragment, run_id, lambda rows: pc.is_in(rows.column("uri"), value_set=uris))
+    PROGRESS.add(extracted=fragment.images)
     return dataclasses.replace(fragment, supersedes=supersedes, adopted=True)

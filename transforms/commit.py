@@ -12,7 +12,7 @@ from typing import Final
 from schemas.errors import RunFailed
 from schemas.fragments import Fragment, TableName
 from schemas.measures import Measures
-from schemas.runs import InputCounts, Run, RunOutcome, RunState, Totals, outcome_of
+from schemas.runs import InputCounts, Run, RunOutcome, RunState, Totals
 from transforms.planning import Snapshot
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -46,11 +46,11 @@ def commit_run(
     """
     written = list(fragments)
     totals = Totals.of(written)
-    state, message = _verdict(totals, counts, run.max_failure_ratio)
+    state, message = verdict(totals, counts, run.max_failure_ratio)
     if state == RunState.COMPLETE:
-        outcome = _commit(snapshot, run, written, counts)
+        outcome = _commit_tables(snapshot, run, written, counts)
     else:
-        outcome = outcome_of(totals, counts, state, message)
+        outcome = RunOutcome(state, counts, totals, message)
     outcome = dataclasses.replace(outcome, measures=measures)
     snapshot.store.record_run(run, outcome)
     listed = outcome.counts.listed
@@ -58,29 +58,39 @@ def commit_run(
     return outcome
 
 
-def _commit(snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts) -> RunOutcome:
+def _commit_tables(snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts) -> RunOutcome:
     committed = {
         name: snapshot.store.commit_fragments(
             name,
             run.commit_id,
             [fragment for fragment in written if fragment.table == name],
             snapshot.versions,
-            anew=run.refresh is not None,
+            refresh=run.refresh is not None,
         )
         for name in (TableName.FAILURES, TableName.FEATURES)
     }
     totals = sum((commit.totals for commit in committed.values()), Totals())
     counts += InputCounts(skipped=counts.planned - totals.images)
-    return outcome_of(totals, counts, table_version=committed[TableName.FEATURES].version)
+    return RunOutcome(RunState.COMPLETE, counts, totals, table_version=committed[TableName.FEATURES].version)
 
 
-def _verdict(totals: Totals, counts: InputCounts, max_failure_ratio: float) -> tuple[RunState, str | None]:
-    """Says what is to become of a run, and why it is not committed if it is not."""
+def verdict(
+    totals: Totals, counts: InputCounts, max_failure_ratio: float, done: str = "extracted"
+) -> tuple[RunState, str | None]:
+    """Returns what becomes of a run, and why it is not committed if it is not.
+
+    Args:
+        totals: What its fragments hold.
+        counts: What planning made of the input.
+        max_failure_ratio: The greatest share of failures among the images processed with which it is committed, 0 to 1.
+        done: What was done with the images that did not fail, for the message.
+    """
     planned, remaining = counts.planned, counts.remaining
     if totals.images + remaining != planned:
+        left = f", {remaining} were left" if remaining else ""
         return RunState.FAILED, (
-            f"{planned} images were to be processed, {totals.extracted} were extracted, {totals.failed} failed and "
-            f"{remaining} were left; nothing was committed."
+            f"{planned} images went in, {totals.extracted} were {done} and {totals.failed} failed{left}; nothing was "
+            "committed."
         )
     if remaining:
         return RunState.STOPPED, (

@@ -7,13 +7,15 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.fragments import TableName
 from schemas.images import SUPERSEDES
 from schemas.scan import Scan
 from schemas.store import FeatureStore
+from transforms.dry_run import plan_partitions
 from transforms.known import known_images
 from transforms.packing import unpack
-from transforms.partitioning import PARTITIONS, by_partition, listed_by_partition
-from transforms.planning import RetryFailures, Snapshot, new_images
+from transforms.partitioning import by_partition, listed_by_partition
+from transforms.planning import RetryFailures, Snapshot
 from transforms.sources import LeftAside, ListingRules, Source
 
 NEVER_SEEN: Final = "never seen"
@@ -21,6 +23,7 @@ ANOTHER_VERSION: Final = "another version"
 FAILED: Final = "failed: "
 
 _KEY: Final = ["uri", "version"]
+_NONE_MISSING: Final = pa.schema([("uri", pa.string()), ("why", pa.string())]).empty_table()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,20 +57,16 @@ def compare(sources: Sequence[Source], rules: ListingRules, store: FeatureStore)
     snapshot = Snapshot.newest(store)
     refs = listed_by_partition(sources, rules, LeftAside())
     known = by_partition(known_images(snapshot, RetryFailures.ALL))
-    failures = by_partition(Scan(store.failures(snapshot.failures_version), [*_KEY, "code", "failed_at"]).to_batches())
-    for partition in range(PARTITIONS):
-        lacking, counts = new_images(map(unpack, refs.get(partition, ())), map(unpack, known.get(partition, ())))
-        if lacking is None:
-            yield Coverage(
-                counts.listed, pa.table({"uri": pa.array([], pa.string()), "why": pa.array([], pa.string())})
-            )
-        else:
-            yield Coverage(counts.listed, _explained(lacking, map(unpack, failures.get(partition, ()))))
+    failed = Scan(snapshot.table(TableName.FAILURES), [*_KEY, "code", "failed_at"])
+    failures = by_partition(failed.to_batches())
+    for partition, plan in enumerate(plan_partitions(refs, known)):
+        errors = map(unpack, failures.get(partition, ()))
+        yield Coverage(plan.counts.listed, _NONE_MISSING if plan.refs is None else _explained(plan.refs, errors))
 
 
-def _explained(lacking: pa.RecordBatch, failures: Iterable[pa.RecordBatch]) -> pa.Table:
+def _explained(missing: pa.RecordBatch, failures: Iterable[pa.RecordBatch]) -> pa.Table:
     """Says of images without features why: the last error of this version, or that there is another, or neither."""
-    refs = pa.Table.from_batches([lacking])
+    refs = pa.Table.from_batches([missing])
     other = pc.if_else(pc.fill_null(refs[SUPERSEDES], False), ANOTHER_VERSION, NEVER_SEEN)
     refs = refs.select(_KEY).append_column("other", other)
     batches = list(failures)

@@ -1,7 +1,6 @@
-"""Planning in one process, for nothing but the counts: what `transforms.planning_steps` would plan, without Beam."""
+"""Planning in one process: what `transforms.planning_steps` would plan, without Beam."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow.compute as pc
@@ -12,60 +11,48 @@ from schemas.store import FeatureStore
 from transforms.known import known_images
 from transforms.packing import unpack
 from transforms.partitioning import PARTITIONS, by_partition, listed_by_partition
-from transforms.planning import RetryFailures, Snapshot, full_shards, new_images
+from transforms.planning import Plan, RetryFailures, Snapshot, plan_images
 from transforms.sources import LeftAside, ListingRules, Source
 
 # Packed batches, by hash partition.
-Known = Mapping[int, Sequence[bytes]]
+Packed = Mapping[int, Sequence[bytes]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a run would do.
+def plan_partitions(listed: Packed, known: Packed, *, refresh: bool = False) -> Iterator[Plan]:
+    """Yields the plan of each hash partition, in their order.
 
-    Attributes:
-        counts: What it would make of the input.
-        shards: Its units of work.
+    Args:
+        listed: The refs listed.
+        known: The known images.
+        refresh: Whether images that have features are processed again.
     """
+    for partition in range(PARTITIONS):
+        refs, there = (map(unpack, side.get(partition, ())) for side in (listed, known))
+        yield plan_images(refs, there, refresh=refresh)
 
-    counts: InputCounts
-    shards: int
 
-
-def plan_run(
-    sources: Sequence[Source], rules: ListingRules, known: Known, shard_size: int, *, anew: bool = False
-) -> Plan:
-    """Plans a run.
+def plan_run(sources: Sequence[Source], rules: ListingRules, known: Packed, *, refresh: bool = False) -> InputCounts:
+    """Returns what a run would make of its input.
 
     Holds the URI and version of every listed image in memory, packed: some 30 bytes each.
 
     Args:
         sources: Where the images are.
         rules: How the sources are read.
-        known: The known images, as `read_known` returns them.
-        shard_size: Images a shard.
-        anew: Whether images that have features are processed again.
+        known: The known images, as `known_by_partition` returns them.
+        refresh: Whether images that have features are processed again.
 
     Raises:
         InvalidInput: If a manifest has a row without a URI, or cannot be read.
         OSError: If a folder cannot be listed.
     """
     left_aside = LeftAside()
-    refs = listed_by_partition(sources, rules, left_aside)
-    counts = InputCounts(left_aside=left_aside.files)
-    shards = rest = 0
-    for partition in range(PARTITIONS):
-        listed, there = refs.get(partition, ()), known.get(partition, ())
-        new, counted = new_images(map(unpack, listed), map(unpack, there), anew=anew)
-        counts += counted
-        if new is not None:
-            full, left = full_shards(new, shard_size)
-            shards += len(full)
-            rest += left.num_rows if left is not None else 0
-    return Plan(counts, shards + -(-rest // shard_size))
+    listed = listed_by_partition(sources, rules, left_aside)
+    counts = (plan.counts for plan in plan_partitions(listed, known, refresh=refresh))
+    return sum(counts, InputCounts(left_aside=left_aside.files))
 
 
-def read_known(store: FeatureStore | None, retry: RetryFailures) -> Known:
+def known_by_partition(store: FeatureStore | None, retry: RetryFailures) -> Packed:
     """Reads which images the newest state of a store knows; holds some 30 bytes for each of them.
 
     Args:

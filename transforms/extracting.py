@@ -7,12 +7,13 @@ written while it runs on the batches after.
 import collections
 import concurrent.futures
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
 
 from schemas.contents import KnownContents, read_known_contents
 from schemas.fragments import Fragment, TableName
+from schemas.receipts import leave_receipt
 from schemas.store import FeatureStore
 from transforms.augmented_images import AugmentedImages
 from transforms.copies import Copies
@@ -21,10 +22,36 @@ from transforms.extraction import Extraction, Reuse
 from transforms.fragment_writing import write_computed, write_copied, write_failures
 from transforms.loading import BadImage, Batch, load_batches
 from transforms.metering import Meter
+from transforms.planning import begins_in_time
+from transforms.tasks import ShardResult
 from transforms.workers import Worker
 
 
-def known_contents(extraction: Extraction, worker: Worker) -> KnownContents | None:
+def compute_shard(shard: pa.RecordBatch, find_worker: Callable[[Meter], Worker], extraction: Extraction) -> ShardResult:
+    """Computes the features of a shard if there is time to, and leaves a receipt beside each fragment of them.
+
+    Args:
+        shard: Refs.
+        find_worker: Returns the worker of this process; it is given the meter, where it has to be loaded.
+        extraction: What to do.
+
+    Raises:
+        OSError: If the store cannot be written, or the machine is at its limit.
+        MemoryError: If there is too little memory.
+    """
+    if not begins_in_time(extraction.deadline):
+        return ShardResult(remaining=shard.num_rows)
+    meter = Meter()
+    # Here and not before: a worker without a shard needs no conv base.
+    worker = find_worker(meter)
+    fragments = extract_shard(shard, worker, extraction, reusable_contents(extraction, worker), meter)
+    for fragment in fragments:
+        if fragment.table == TableName.FEATURES:
+            leave_receipt(extraction.output_uri, extraction.run_id, fragment)
+    return ShardResult(tuple(fragments), meter.measures())
+
+
+def reusable_contents(extraction: Extraction, worker: Worker) -> KnownContents | None:
     """Returns the contents whose features are known to a run in this process, or None if they are not to be reused."""
     if extraction.reuse == Reuse.NONE:
         return None
@@ -32,7 +59,7 @@ def known_contents(extraction: Extraction, worker: Worker) -> KnownContents | No
     def read() -> KnownContents:
         if extraction.reuse == Reuse.RUN:
             return KnownContents()
-        features = FeatureStore(extraction.store_uri, extraction.spec).features()
+        features = FeatureStore(extraction.output_uri, extraction.spec).features()
         return read_known_contents(features, extraction.table_uri(TableName.FEATURES))
 
     return worker.known_contents(extraction.run_id, read)

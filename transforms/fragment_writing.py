@@ -13,12 +13,13 @@ from schemas.contents import KnownContents
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.images import SUPERSEDES
 from schemas.storage import join
-from schemas.tables import AUGMENTATION, FAILURES
+from schemas.tables import AUGMENTATION, FAILURES, file_schema
 from transforms.copies import Copy, read_copies
 from transforms.engines import Features
 from transforms.extraction import Extraction
 from transforms.loading import BadImage, Batch, LoadedPicture
 from transforms.progress import PROGRESS
+from transforms.tasks import ShardTask
 
 _GATHERED_BYTES: Final = 2**20
 
@@ -137,9 +138,9 @@ def as_lists(features: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.array(features.reshape(-1)), type=kind)
 
 
-def write_failures(shard: pa.RecordBatch, bad: Sequence[BadImage], extraction: Extraction) -> Fragment:
+def write_failures(shard: pa.RecordBatch, bad: Sequence[BadImage], task: ShardTask) -> Fragment:
     """Writes the rows of a shard that could not be processed, each with its error, as a fragment of `failures`."""
-    schema = FAILURES.remove(FAILURES.get_field_index("ds"))
+    schema = file_schema(FAILURES)
     refs = shard.take(pa.array([image.row for image in bad]))
     codes = [image.error.code for image in bad]
     columns = [
@@ -149,11 +150,11 @@ def write_failures(shard: pa.RecordBatch, bad: Sequence[BadImage], extraction: E
         pa.array([str(code) for code in codes]),
         pa.array([image.error.message for image in bad]),
         pa.array([code.permanent for code in codes]),
-        pa.array([extraction.run_id] * len(codes)),
+        pa.array([task.run_id] * len(codes)),
         _now(len(codes)),
     ]
-    uri = extraction.table_uri(TableName.FAILURES)
-    with FragmentWriter(uri, TableName.FAILURES, extraction.new_path(), schema) as writer:
+    uri = task.table_uri(TableName.FAILURES)
+    with FragmentWriter(uri, TableName.FAILURES, task.new_path(), schema) as writer:
         writer.write(pa.RecordBatch.from_arrays(columns, schema=schema))
     PROGRESS.add(failed=len(bad))
     return writer.fragment()

@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
+from schemas.delta import files_of
 from schemas.fragments import TableName
 from schemas.reading import read_columns
 from schemas.storage import join
-from schemas.takedowns import open_takedowns
-from transforms.planning import HAS_FEATURES, RetryFailures, Snapshot
+from transforms.anti_join import HAS_FEATURES
+from transforms.planning import RetryFailures, Snapshot
 
 # Files are read together until they have as many rows: a file's footer costs as much as thousands of them.
 _ROWS_TOGETHER: Final = 2**18
@@ -43,28 +43,24 @@ def known_files(snapshot: Snapshot, retry: RetryFailures) -> Iterator[KnownFiles
         snapshot: The state of the store.
         retry: Which failures are tried again.
     """
-    store = snapshot.store
     yield from _taken_down(snapshot)
-    yield from _files(store.uri, TableName.FEATURES, store.features(snapshot.features_version))
+    yield from _files(snapshot, TableName.FEATURES)
     if retry != RetryFailures.ALL:
-        failures = store.failures(snapshot.failures_version)
-        for files in _files(store.uri, TableName.FAILURES, failures):
+        for files in _files(snapshot, TableName.FAILURES):
             yield dataclasses.replace(files, only_permanent=retry == RetryFailures.TRANSIENT)
 
 
 def _taken_down(snapshot: Snapshot) -> Iterator[KnownFiles]:
-    store_uri, pinned = snapshot.store.uri, snapshot.takedowns_version
-    takedowns = open_takedowns(store_uri, pinned) if pinned is not None else None
-    if takedowns is not None:
-        yield from _files(store_uri, TableName.TAKEDOWNS, takedowns)
+    if TableName.TAKEDOWNS in snapshot.versions:
+        yield from _files(snapshot, TableName.TAKEDOWNS)
 
 
-def _files(store_uri: str, name: TableName, table: DeltaTable) -> Iterator[KnownFiles]:
-    files = pa.table(table.get_add_actions(flatten=True))
+def _files(snapshot: Snapshot, name: TableName) -> Iterator[KnownFiles]:
+    files = files_of(snapshot.table(name))
     together: list[str] = []
     rows = 0
     for path, count in zip(files["path"].to_pylist(), files["num_records"].to_pylist(), strict=True):
-        together.append(join(store_uri, name, path))
+        together.append(join(snapshot.store.uri, name, path))
         rows += count or 0
         if rows >= _ROWS_TOGETHER:
             yield KnownFiles(name, tuple(together))

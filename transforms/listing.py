@@ -5,11 +5,13 @@ manifests into ranges of bytes. A CSV manifest is read whole, for only its begin
 """
 
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import InvalidInput
 from schemas.images import SIZE, image_version
@@ -17,8 +19,7 @@ from schemas.storage import file_system, uri_builder
 from transforms.manifests import REF_COLUMNS, ManifestKind, Stretch, batched, canonical_uris, manifest_rows, stretches
 from transforms.packing import pack, unpack
 from transforms.sources import LeftAside, ListingRules, Source, SourceKind
-
-SPLITS: Final = ("train", "validation", "test")
+from transforms.splitting import PARTS
 
 # A folder is divided until there are as many folders: enough for every worker, few enough to be looked for by one.
 _FOLDERS: Final = 64
@@ -26,7 +27,7 @@ _PARENT: Final = r"(?:^|/)(?P<split>[^/]*)/(?P<label>[^/]+)/[^/]+$"
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class SourcePart:
     """A part of a source, to be listed by itself.
 
     Attributes:
@@ -39,7 +40,7 @@ class Part:
     where: str | Stretch | bytes | None = None
 
 
-def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[Part]:
+def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[SourcePart]:
     """Divides a source into parts.
 
     Args:
@@ -54,17 +55,17 @@ def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterat
     if source.kind == SourceKind.FOLDER:
         folders: list[str] = []
         met = _divide_folder(source, rules, left_aside, folders)
-        yield from (Part(source, pack(refs)) for refs in batched(met, rules.schema))
-        yield from (Part(source, folder) for folder in folders)
+        yield from (SourcePart(source, pack(refs)) for refs in batched(met, rules.schema))
+        yield from (SourcePart(source, folder) for folder in folders)
     elif source.kind == SourceKind.FILES:
-        yield Part(source)
+        yield SourcePart(source)
     else:
         for stretch in stretches(source.uri, source.kind):
             if stretch.kind == ManifestKind.CSV and rules.stat_manifests:
                 # Looking for versions takes far longer than reading, and is no work for a single worker.
-                yield from (Part(source, pack(_to_refs(rows, source, rules))) for rows in manifest_rows(stretch))
+                yield from (SourcePart(source, pack(_to_refs(rows, source, rules))) for rows in manifest_rows(stretch))
             else:
-                yield Part(source, stretch)
+                yield SourcePart(source, stretch)
 
 
 def _divide_folder(
@@ -83,7 +84,7 @@ def _divide_folder(
                 yield from _images(files, source, rules, left_aside)
 
 
-def list_part(part: Part, rules: ListingRules, left_aside: LeftAside) -> Iterator[pa.RecordBatch]:
+def list_part(part: SourcePart, rules: ListingRules, left_aside: LeftAside) -> Iterator[pa.RecordBatch]:
     """Lists the images of a part.
 
     Args:
@@ -117,8 +118,34 @@ def list_source(source: Source, rules: ListingRules, left_aside: LeftAside) -> I
 
 
 def has_image(sources: Iterable[Source], rules: ListingRules) -> bool:
-    """Whether the sources hold at least one image; stops at the first."""
-    return any(batch.num_rows for source in sources for batch in list_source(source, rules, LeftAside()))
+    """Whether the sources hold at least one image; stops at the first.
+
+    Raises:
+        InvalidInput: If a manifest has a row without a URI, or cannot be read.
+        OSError: If a folder cannot be listed.
+    """
+    return any(_has_image(source, rules) for source in sources)
+
+
+def _has_image(source: Source, rules: ListingRules) -> bool:
+    fs, path = file_system(source.uri)
+    if source.kind == SourceKind.FOLDER and isinstance(fs, LocalFileSystem):
+        # Names are enough: to ask for the size and time of every file first would be most of a second listing.
+        return any(_is_image(entry.name, rules) for entry in _files_below(path))
+    return any(batch.num_rows for batch in list_source(source, rules, LeftAside()))
+
+
+def _files_below(folder: str) -> Iterator["os.DirEntry[str]"]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files_below(entry.path)
+            else:
+                yield entry
+
+
+def _is_image(name: str, rules: ListingRules) -> bool:
+    return name.rpartition(".")[2].lower() in rules.extensions
 
 
 def _walk(folder: str, source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[dict[str, Any]]:
@@ -134,7 +161,7 @@ def _images(
     """Yields the images among the files of a folder, by name."""
     to_uri = uri_builder(source.uri, file_system(source.uri)[0])
     for name, info in sorted(files.items()):
-        if name.rpartition(".")[2].lower() in rules.extensions:
+        if _is_image(name, rules):
             yield _ref(to_uri(info["name"]), info)
         elif name:
             left_aside.files += 1
@@ -178,7 +205,8 @@ def _labelled(batches: Iterator[pa.RecordBatch], rules: ListingRules) -> Iterato
 def _labels_from_parent(batch: pa.RecordBatch) -> pa.RecordBatch:
     found = pc.extract_regex(batch.column("uri"), _PARENT)
     label, split = pc.struct_field(found, "label"), pc.struct_field(found, "split")
-    known_split = pc.if_else(pc.is_in(split, value_set=pa.array(SPLITS)), split, pa.scalar(None, pa.string()))
+    is_known = pc.is_in(split, value_set=pa.array([part.word for part in PARTS]))
+    known_split = pc.if_else(is_known, split, pa.scalar(None, pa.string()))
     for name, values in (("label", label), ("split", known_split)):
         index = batch.schema.get_field_index(name)
         batch = batch.set_column(index, batch.schema.field(index), pc.coalesce(batch.column(index), values))

@@ -10,7 +10,7 @@ from apache_beam.typehints.decorators import no_annotations
 
 from schemas.runs import InputCounts
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
-from transforms.listing import Part, divide, list_part
+from transforms.listing import SourcePart, divide, list_part
 from transforms.sources import LeftAside, ListingRules, Source
 from transforms.versions import look_up_versions
 
@@ -46,7 +46,7 @@ class ListImages(beam.PTransform):
             | "SpreadSources" >> beam.Reshuffle()
             | "Divide"
             >> beam.ParDo(_Divide(self._rules))
-            .with_output_types(Part, counts=InputCounts)
+            .with_output_types(SourcePart, counts=InputCounts)
             .with_outputs(_COUNTS, main="parts")
         )
         listed = (
@@ -65,7 +65,7 @@ class _Divide(beam.DoFn):
     def __init__(self, rules: ListingRules) -> None:
         self._rules = rules
 
-    def process(self, source: Source) -> Iterator[Part | TaggedOutput[Literal["counts"], InputCounts]]:
+    def process(self, source: Source) -> Iterator[SourcePart | TaggedOutput[Literal["counts"], InputCounts]]:
         left_aside = LeftAside()
         yield from divide(source, self._rules, left_aside)
         yield TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))
@@ -75,7 +75,7 @@ class _ListPart(beam.DoFn):
     def __init__(self, rules: ListingRules) -> None:
         self._rules = rules
 
-    def process(self, part: Part) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
+    def process(self, part: SourcePart) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
         left_aside = LeftAside()
         yield from map(look_up_versions, list_part(part, self._rules, left_aside))
         yield TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))

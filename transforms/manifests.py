@@ -45,7 +45,7 @@ def manifest_kind(uri: str) -> ManifestKind | None:
     return ManifestKind(extension) if extension in set(ManifestKind) else None
 
 
-def carried_fields(uri: str, kind: ManifestKind) -> tuple[pa.Field, ...]:
+def read_carried_fields(uri: str, kind: ManifestKind) -> tuple[pa.Field, ...]:
     """Returns the fields of a manifest's further columns, with the types that the store gives them.
 
     Raises:

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from schemas.errors import ImageError, RunFailed, first_line
 from schemas.tables import AUGMENTATION
+from transforms.anti_join import first_mentions, one_batch
 from transforms.listing import list_source
 from transforms.loading import BadImage, Batch, LoadingPools, LoadingRules, bounded_map, load_batches
 from transforms.metering import Meter
-from transforms.planning import first_mentions, one_batch
 from transforms.progress import PROGRESS
 from transforms.sources import LeftAside, ListingRules, Source
 

@@ -1,22 +1,20 @@
-"""Planning: which images have to be processed, in which shards. Pure of Beam; everything is Arrow and vectorised."""
+"""Planning: which images have to be processed, in which shards. Pure of Beam."""
 
 import dataclasses
 import datetime
 import enum
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from deltalake import DeltaTable
 
+from schemas.delta import open_table
 from schemas.fragments import TableName
-from schemas.images import SUPERSEDES
 from schemas.runs import InputCounts
+from schemas.storage import join
 from schemas.store import FeatureStore
 from schemas.takedowns import open_takedowns
-
-HAS_FEATURES: Final = "has_features"
+from transforms.anti_join import new_images, one_batch, without_finished
 
 
 class RetryFailures(enum.StrEnum):
@@ -33,105 +31,62 @@ class Snapshot:
 
     Attributes:
         store: The store.
-        features_version: The version of `features`.
-        failures_version: The version of `failures`.
-        takedowns_version: The version of `takedowns`, or None if nothing was ever taken down.
+        versions: The versions of its tables; that of `takedowns` only if anything was ever taken down.
         rows: The rows of `features`, by which planning is divided.
     """
 
     store: FeatureStore
-    features_version: int
-    failures_version: int
-    takedowns_version: int | None = None
-    rows: int = 0
+    versions: Mapping[TableName, int]
+    rows: int
 
     @classmethod
     def newest(cls, store: FeatureStore) -> "Snapshot":
         """Returns the newest state of a store."""
         features, takedowns = store.features(), open_takedowns(store.uri)
-        return cls(
-            store,
-            features.version(),
-            store.failures().version(),
-            takedowns.version() if takedowns else None,
-            features.count(),
-        )
+        tables = {TableName.FEATURES: features, TableName.FAILURES: store.failures(), TableName.TAKEDOWNS: takedowns}
+        versions = {name: table.version() for name, table in tables.items() if table is not None}
+        return cls(store, versions, features.count())
 
-    @property
-    def versions(self) -> dict[TableName, int]:
-        """The versions by table, of those that there are."""
-        versions = {TableName.FEATURES: self.features_version, TableName.FAILURES: self.failures_version}
-        if self.takedowns_version is not None:
-            versions[TableName.TAKEDOWNS] = self.takedowns_version
-        return versions
+    def table(self, name: TableName) -> DeltaTable:
+        """Opens a table as it was."""
+        return open_table(join(self.store.uri, name), self.versions[name])
 
 
-def new_images(
-    refs: Iterable[pa.RecordBatch], known: Iterable[pa.RecordBatch], *, anew: bool = False
-) -> tuple[pa.RecordBatch | None, InputCounts]:
-    """Takes out the images that are known, and those that are mentioned twice.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run does with some images.
+
+    Attributes:
+        refs: Those to be computed, in one batch ordered by URI, or None if there are none.
+        finished: By description of a fragment that a killed run has left, the refs that are taken from it.
+        counts: How many there are.
+    """
+
+    refs: pa.RecordBatch | None
+    finished: Sequence[tuple[str, pa.RecordBatch]]
+    counts: InputCounts
+
+
+def plan_images(
+    refs: Iterable[pa.RecordBatch],
+    known: Iterable[pa.RecordBatch],
+    finished: Iterable[pa.RecordBatch] = (),
+    *,
+    refresh: bool = False,
+) -> Plan:
+    """Plans what is done with the images of one hash partition, or with all images at once.
 
     Args:
-        refs: All refs of one hash partition.
-        known: The known images of the same partition.
-        anew: Whether images that have features are processed again.
-
-    Returns:
-        The refs that have to be processed, in one batch ordered by URI, those that have older features marked as
-        superseding, or None if there are none; and what was counted.
+        refs: The refs listed.
+        known: The images that the store knows, as `known.read_known` yields them.
+        finished: The images that killed runs have finished, as `adoption.finished_images` yields them.
+        refresh: Whether images that have features are processed again.
     """
-    mentioned = list(refs)
-    if not mentioned:
-        return None, InputCounts()
-    table = pa.Table.from_batches(mentioned)
-    first = first_mentions(table["uri"])
-    unique = table.take(first) if len(first) < table.num_rows else table
-    counts = InputCounts(listed=unique.num_rows, duplicates=table.num_rows - unique.num_rows)
-    known_batches = list(known)
-    if known_batches:
-        known_table = pa.Table.from_batches(known_batches)
-        finished = known_table.filter(pc.invert(known_table[HAS_FEATURES])) if anew else known_table
-        unique = unique.filter(pc.invert(_are_known(unique, finished)))
-        supersedes = _have_features(unique, known_table)
-    else:
-        supersedes = pa.nulls(unique.num_rows, pa.bool_())
-    new = unique.set_column(unique.schema.get_field_index(SUPERSEDES), table.schema.field(SUPERSEDES), supersedes)
-    counts += InputCounts(skipped=counts.listed - new.num_rows)
-    return (one_batch(new.sort_by("uri")) if new.num_rows else None), counts
-
-
-def first_mentions(uris: pa.ChunkedArray) -> pa.Array:
-    """Returns the rows of the first mention of each URI, in their order."""
-    # Codes count up in the order of first appearance: a first mention is a code above all before it.
-    codes = uris.combine_chunks().dictionary_encode().indices.to_numpy()
-    before = np.maximum.accumulate(np.concatenate([[-1], codes[:-1]])) if len(codes) else codes
-    return pa.array(np.flatnonzero(codes > before))
-
-
-def _have_features(refs: pa.Table, known: pa.Table) -> pa.Array:
-    """Returns of each row of `refs` whether `known` has its URI with features; cheap where the refs are few."""
-    mentioned = pc.is_in(known["uri"], value_set=refs["uri"].combine_chunks())
-    extracted = known["uri"].filter(pc.and_(mentioned, known[HAS_FEATURES])).combine_chunks()
-    return pc.is_in(refs["uri"], value_set=extracted)
-
-
-def _are_known(refs: pa.Table, known: pa.Table) -> pa.Array:
-    return pc.or_(_are_known_in_every_version(refs, known), have_keys_of(refs, known))
-
-
-def _are_known_in_every_version(refs: pa.Table, known: pa.Table) -> pa.Array:
-    in_every_version = known.filter(pc.is_null(known["version"]))["uri"].combine_chunks()
-    return pc.is_in(refs["uri"], value_set=in_every_version)
-
-
-def have_keys_of(refs: pa.Table, known: pa.Table) -> pa.Array:
-    """Returns of each row of `refs` whether `known` has its (uri, version)."""
-    key = ["uri", "version"]
-    rows = refs.select(key).append_column("row", pa.array(np.arange(refs.num_rows)))
-    found = rows.join(known.select(key), key, join_type="left semi")["row"].to_numpy()
-    mask = np.zeros(refs.num_rows, bool)
-    mask[found] = True
-    return pa.array(mask)
+    new, counts = new_images(refs, known, refresh=refresh)
+    if new is None:
+        return Plan(None, [], counts)
+    left, taken = without_finished(new, finished)
+    return Plan(left, taken, counts)
 
 
 def full_shards(refs: pa.RecordBatch, shard_size: int) -> tuple[list[pa.RecordBatch], pa.RecordBatch | None]:
@@ -142,11 +97,17 @@ def full_shards(refs: pa.RecordBatch, shard_size: int) -> tuple[list[pa.RecordBa
     return shards, None
 
 
+def last_shards(rests: Iterable[pa.RecordBatch], shard_size: int) -> list[pa.RecordBatch]:
+    """Cuts what is left of batches into shards ordered by URI, the last of which may be smaller."""
+    shards, rest = full_shards(one_batch(pa.Table.from_batches(rests).sort_by("uri")), shard_size)
+    return shards if rest is None else [*shards, rest]
+
+
+def shards_of(images: int, shard_size: int) -> int:
+    """Returns the number of shards that images are cut into: all are full but the last."""
+    return -(-images // shard_size)
+
+
 def begins_in_time(deadline: datetime.datetime | None) -> bool:
     """Whether a shard that begins now begins before the deadline, if there is one."""
     return deadline is None or datetime.datetime.now(datetime.UTC) < deadline
-
-
-def one_batch(table: pa.Table) -> pa.RecordBatch:
-    """Returns a table's rows as a single batch."""
-    return table.combine_chunks().to_batches()[0]

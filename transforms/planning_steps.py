@@ -4,34 +4,31 @@ They only carry: the work is in the pure functions of `known`, `planning` and `a
 batches.
 """
 
-import datetime
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
 from schemas.runs import InputCounts
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
-from transforms.adoption import finished_images, without_finished
+from transforms.adoption import finished_images
+from transforms.beam_metrics import count, count_planned
 from transforms.known import KnownFiles, known_files, read_known
 from transforms.listing_steps import Listing
-from transforms.planning import RetryFailures, Snapshot, begins_in_time, full_shards, new_images, one_batch
-from transforms.progress import PROGRESS
+from transforms.planning import RetryFailures, Snapshot, full_shards, last_shards, plan_images
 from transforms.shuffle_steps import Partition
 from transforms.spilling import Spilled, read_spilled
 
-METRICS: Final = "convbase"
 _COUNTS: Final = "counts"
 _FINISHED: Final = "finished"
 _REST: Final = "rest"
 
 
-class Plan(NamedTuple):
-    """The work of a run.
+class Planned(NamedTuple):
+    """The work of a run; see `planning.Plan`.
 
     Attributes:
         refs: Batches of the refs that have to be processed.
@@ -71,7 +68,7 @@ class SkipExtracted(beam.PTransform):
         self._spill_folder = spill_folder
 
     @no_annotations
-    def expand(self, listing: Listing) -> Plan:
+    def expand(self, listing: Listing) -> Planned:
         """Returns the images that have to be processed, and those whose features are only to be adopted."""
         store = listing.refs.pipeline | "Store" >> beam.Create(self._snapshots)
         known = (
@@ -91,18 +88,18 @@ class SkipExtracted(beam.PTransform):
                 for name, batches in sides.items()
             }
             | "ByPartition" >> beam.CoGroupByKey()
-            | "NewImages"
-            >> beam.ParDo(_NewImages(anew=self._refresh is not None))
+            | "PlanImages"
+            >> beam.ParDo(_PlanImages(refresh=self._refresh is not None))
             .with_output_types(pa.RecordBatch, counts=InputCounts, finished=tuple[str, pa.RecordBatch])
             .with_outputs(_COUNTS, _FINISHED, main="refs")
         )
         counts = (listing.counts, new[_COUNTS]) | "AllCounts" >> beam.Flatten()
-        return Plan(new.refs, counts, new[_FINISHED])
+        return Planned(new.refs, counts, new[_FINISHED])
 
 
-class _NewImages(beam.DoFn):
-    def __init__(self, *, anew: bool) -> None:
-        self._anew = anew
+class _PlanImages(beam.DoFn):
+    def __init__(self, *, refresh: bool) -> None:
+        self._refresh = refresh
 
     def process(
         self, partition: tuple[int, dict[str, Iterable[pa.RecordBatch | Spilled]]]
@@ -113,18 +110,13 @@ class _NewImages(beam.DoFn):
     ]:
         _, grouped = partition
         refs, known, finished = (read_spilled(grouped[name]) for name in ("refs", "known", "finished"))
-        new, counts = new_images(refs, known, anew=self._anew)
-        PROGRESS.add(planned=counts.planned, skipped=counts.skipped)
-        for name in ("listed", "skipped", "duplicates"):
-            Metrics.counter(METRICS, f"images_{name}").inc(getattr(counts, name))
-        yield TaggedOutput(_COUNTS, counts)
-        if new is None:
-            return
-        left, adopted = without_finished(new, finished)
-        if left is not None:
-            yield left
-        for of_fragment in adopted:
-            yield TaggedOutput(_FINISHED, of_fragment)
+        plan = plan_images(refs, known, finished, refresh=self._refresh)
+        count_planned(plan.counts)
+        yield TaggedOutput(_COUNTS, plan.counts)
+        if plan.refs is not None:
+            yield plan.refs
+        for taken in plan.finished:
+            yield TaggedOutput(_FINISHED, taken)
 
 
 class MakeShards(beam.PTransform):
@@ -135,7 +127,7 @@ class MakeShards(beam.PTransform):
         self._shard_size = shard_size
 
     @no_annotations
-    def expand(self, plan: Plan) -> PCollection[pa.RecordBatch]:
+    def expand(self, plan: Listing | Planned) -> PCollection[pa.RecordBatch]:
         """Returns the shards."""
         cut = plan.refs | "Cut" >> beam.ParDo(_CutShards(self._shard_size)).with_output_types(
             pa.RecordBatch, rest=pa.RecordBatch
@@ -147,11 +139,7 @@ class MakeShards(beam.PTransform):
             | "Rests" >> beam.Values()
             | "CutRests" >> beam.FlatMap(_cut_rests, self._shard_size).with_output_types(pa.RecordBatch)
         )
-        return (
-            (cut.full, rest)
-            | "AllShards" >> beam.Flatten()
-            | "CountShards" >> beam.ParDo(_CountShards()).with_output_types(pa.RecordBatch)
-        )
+        return (cut.full, rest) | "AllShards" >> beam.Flatten()
 
 
 class _CutShards(beam.DoFn):
@@ -162,48 +150,13 @@ class _CutShards(beam.DoFn):
         self, batch: pa.RecordBatch
     ) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["rest"], pa.RecordBatch]]:
         shards, rest = full_shards(batch, self._shard_size)
+        count("shards", len(shards))
         yield from shards
         if rest is not None:
             yield TaggedOutput(_REST, rest)
 
 
-def _cut_rests(rests: Iterable[pa.RecordBatch], shard_size: int) -> Iterator[pa.RecordBatch]:
-    ordered = one_batch(pa.Table.from_batches(list(rests)).sort_by("uri"))
-    shards, rest = full_shards(ordered, shard_size)
-    yield from shards
-    if rest is not None:
-        yield rest
-
-
-class _CountShards(beam.DoFn):
-    def process(self, shard: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        Metrics.counter(METRICS, "shards").inc()
-        yield shard
-
-
-class BeginInTime(beam.PTransform):
-    """Lets shards through until a deadline, each when it is about to begin, and counts the images of the rest."""
-
-    def __init__(self, deadline: datetime.datetime | None) -> None:
-        super().__init__()
-        self._deadline = deadline
-
-    @no_annotations
-    def expand(self, shards: PCollection[pa.RecordBatch]) -> Listing:
-        """Returns the shards that begin in time, and the count of images that are left."""
-        begun = shards | "BeginInTime" >> beam.ParDo(_BeginInTime(self._deadline)).with_output_types(
-            pa.RecordBatch, counts=InputCounts
-        ).with_outputs(_COUNTS, main="shards")
-        return Listing(begun.shards, begun[_COUNTS])
-
-
-class _BeginInTime(beam.DoFn):
-    def __init__(self, deadline: datetime.datetime | None) -> None:
-        self._deadline = deadline
-
-    def process(self, shard: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
-        # Runners fuse this with the extraction: the next shard comes when the one before is written.
-        if begins_in_time(self._deadline):
-            yield shard
-        else:
-            yield TaggedOutput(_COUNTS, InputCounts(remaining=shard.num_rows))
+def _cut_rests(rests: Iterable[pa.RecordBatch], shard_size: int) -> list[pa.RecordBatch]:
+    shards = last_shards(rests, shard_size)
+    count("shards", len(shards))
+    return shards

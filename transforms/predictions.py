@@ -3,43 +3,42 @@
 Pure of Beam and of TensorFlow: workers run the networks that training exported beside the classifier.
 """
 
-import collections
 import dataclasses
 import datetime
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from schemas.errors import RunFailed
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.labels import LabelSet
-from schemas.predictions import PREDICTIONS, STRINGS, PredictionTables
-from schemas.storage import file_system, join
-from schemas.tables import AUGMENTATION, FLOATS, TIMESTAMP, has_augmentations
+from schemas.predictions import PREDICTIONS, STRINGS, PredictionTables, lists_of_one
+from schemas.reading import read_columns
+from schemas.runs import InputCounts, RunState, Totals
+from schemas.tables import AUGMENTATION, FLOATS, TIMESTAMP, file_schema, has_augmentations
+from transforms.commit import verdict
 from transforms.engines import Engine
 from transforms.extracting import infer_batches
-from transforms.extraction import Extraction
 from transforms.fragment_writing import as_lists, write_failures
 from transforms.loading import BadImage, load_batches
 from transforms.metering import Meter
 from transforms.metrics import predicted_indicators
 from transforms.progress import PROGRESS
+from transforms.tasks import ShardResult, ShardTask
 from transforms.workers import Worker
 
-_SCHEMA: Final = PREDICTIONS.remove(PREDICTIONS.get_field_index("ds"))
+_SCHEMA: Final = file_schema(PREDICTIONS)
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """Everything that a worker needs to know besides the shard or the file.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prediction(ShardTask):
+    """Everything that a worker needs to know besides the shard or the file; see also `ShardTask`.
 
     Attributes:
-        extraction: How images are read, and where the tables are: `store_uri` is the folder of the predictions.
         model_id: The classifier.
         networks_uri: The folder of its networks.
         layer: The feature column that it takes.
@@ -47,7 +46,6 @@ class Prediction:
         label_column: The column of the true labels, where the input or the table has it.
     """
 
-    extraction: Extraction
     model_id: str
     networks_uri: str
     layer: str
@@ -55,27 +53,13 @@ class Prediction:
     label_column: str
 
 
-@dataclasses.dataclass(frozen=True)
-class FeatureFile:
-    """A file of a feature table.
-
-    Attributes:
-        table_uri: The table's folder.
-        path: Its path under the folder.
-    """
-
-    table_uri: str
-    path: str
-
-
-def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction, meter: Meter) -> list[Fragment]:
+def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction) -> ShardResult:
     """Predicts the classes of a shard of images and writes them.
 
     Args:
         shard: Refs.
-        worker: Loads pictures, and runs pixels to probabilities on batches of `extraction.batch_size`.
+        worker: Loads pictures, and runs pixels to probabilities on batches of `batch_size`.
         prediction: What to do.
-        meter: Measures the work.
 
     Returns:
         At most one fragment of `predictions` and one of `failures`, every ref a row in one of them.
@@ -83,73 +67,60 @@ def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction,
     Raises:
         OSError: If the tables cannot be written, or the machine is at its limit.
     """
-    extraction = prediction.extraction
+    meter = Meter()
     bad: list[BadImage] = []
 
     def predicted() -> Iterator[pa.RecordBatch]:
-        batches = load_batches(shard, extraction.loading_rules, worker.pools, bad, meter)
+        batches = load_batches(shard, prediction.loading_rules, worker.pools, bad, meter)
         for batch, outputs in infer_batches(batches, worker.engine, meter):
             refs = shard.take(pa.array(batch.rows))
             yield _prediction_rows(refs, outputs[0][: len(batch.rows)], prediction)
 
     fragments = _write_predictions(predicted(), prediction)
     if bad:
-        fragments.append(write_failures(shard, bad, extraction))
-    return fragments
+        fragments.append(write_failures(shard, bad, prediction))
+    return ShardResult(tuple(fragments), meter.measures())
 
 
-def predict_file(file: FeatureFile, engine: Engine, prediction: Prediction) -> list[Fragment]:
-    """Predicts the classes of the images of a feature file from their features, and writes them.
+def predict_file(file_uri: str, engine: Engine, prediction: Prediction) -> ShardResult:
+    """Predicts the classes of the images of a file of a feature table from their features, and writes them.
 
     Rows of random copies of pictures are left out.
 
     Args:
-        file: The file.
-        engine: Runs features to probabilities on batches of `extraction.batch_size`.
+        file_uri: The file.
+        engine: Runs features to probabilities on batches of `batch_size`.
         prediction: What to do.
 
     Returns:
         At most one fragment of `predictions`.
     """
-    batch_size = prediction.extraction.batch_size
-    shape = prediction.extraction.spec.shape_by_layer[prediction.layer]
+    shape = prediction.spec.shape_by_layer[prediction.layer]
 
     def predicted() -> Iterator[pa.RecordBatch]:
-        for rows in _read_features(file, prediction):
+        for rows in _read_features(file_uri, prediction):
             features = rows.column(prediction.layer).flatten().to_numpy(zero_copy_only=False)
-            padded = np.zeros((batch_size, *shape), np.float32)
+            padded = np.zeros((prediction.batch_size, *shape), np.float32)
             padded[: rows.num_rows] = features.reshape(-1, *shape)
             yield _prediction_rows(rows, engine.submit(padded).result()[0][: rows.num_rows], prediction)
 
-    return _write_predictions(predicted(), prediction)
+    return ShardResult(tuple(_write_predictions(predicted(), prediction)))
 
 
-def _read_features(file: FeatureFile, prediction: Prediction) -> Iterator[pa.RecordBatch]:
-    fs, path = file_system(join(file.table_uri, file.path))
-    with fs.open(path, "rb") as opened:
-        parquet = pq.ParquetFile(opened)
-        wanted = {"uri", "version", "split", prediction.layer, prediction.label_column}
-        several = has_augmentations(parquet.schema_arrow)
-        wanted |= {AUGMENTATION} if several else set()
-        # A file may be older than a column of its table.
-        columns = [name for name in parquet.schema_arrow.names if name in wanted]
-        for rows in parquet.iter_batches(prediction.extraction.batch_size, columns=columns):
-            images = rows.filter(pc.equal(rows.column(AUGMENTATION), 0)) if several else rows
-            if images.num_rows:
-                yield images
+def _read_features(file_uri: str, prediction: Prediction) -> Iterator[pa.RecordBatch]:
+    columns = ("uri", "version", "split", AUGMENTATION, prediction.layer, prediction.label_column)
+    for rows in read_columns(file_uri, sorted(set(columns)), prediction.batch_size):
+        several = has_augmentations(rows.schema)
+        images = rows.filter(pc.equal(rows.column(AUGMENTATION), 0)) if several else rows
+        if images.num_rows:
+            yield images
 
 
 def _true_labels(rows: pa.RecordBatch, column: str) -> pa.Array:
     if column not in rows.schema.names:
         return pa.nulls(rows.num_rows, STRINGS)
     labels = rows.column(column)
-    return labels.cast(STRINGS) if pa.types.is_list(labels.type) else _as_single_lists(labels.cast(pa.string()))
-
-
-def _as_single_lists(labels: pa.Array) -> pa.Array:
-    """Makes a list of one label of each label, and null of null."""
-    offsets = np.concatenate([[0], np.cumsum(pc.is_valid(labels).to_numpy(zero_copy_only=False))]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), labels.drop_null(), type=STRINGS, mask=pc.is_null(labels))
+    return labels.cast(STRINGS) if pa.types.is_list(labels.type) else lists_of_one(labels)
 
 
 def _prediction_rows(refs: pa.RecordBatch, probabilities: np.ndarray, prediction: Prediction) -> pa.RecordBatch:
@@ -177,7 +148,7 @@ def _prediction_rows(refs: pa.RecordBatch, probabilities: np.ndarray, prediction
         "true_labels": _true_labels(refs, prediction.label_column),
         "split": refs.column("split"),
         "model_id": pa.array([prediction.model_id] * rows),
-        "run_id": pa.array([prediction.extraction.run_id] * rows),
+        "run_id": pa.array([prediction.run_id] * rows),
         "predicted_at": pa.array([datetime.datetime.now(datetime.UTC)] * rows, TIMESTAMP),
     }
     return pa.RecordBatch.from_arrays([columns[field.name] for field in _SCHEMA], schema=_SCHEMA)
@@ -187,8 +158,7 @@ def _write_predictions(batches: Iterator[pa.RecordBatch], prediction: Prediction
     first = next(batches, None)
     if first is None:
         return []
-    extraction = prediction.extraction
-    uri, path = extraction.table_uri(TableName.PREDICTIONS), extraction.new_path()
+    uri, path = prediction.table_uri(TableName.PREDICTIONS), prediction.new_path()
     with FragmentWriter(uri, TableName.PREDICTIONS, path, _SCHEMA) as writer:
         for batch in itertools.chain([first], batches):
             writer.write(batch)
@@ -197,39 +167,23 @@ def _write_predictions(batches: Iterator[pa.RecordBatch], prediction: Prediction
 
 
 def commit_predictions(
-    tables_uri: str, run_id: str, fragments: Iterable[Fragment], expected: int, max_failure_ratio: float
+    prediction: Prediction, fragments: Iterable[Fragment], counts: InputCounts, max_failure_ratio: float
 ) -> None:
     """Makes a run visible, failures first. Doing it again changes nothing.
 
     Args:
-        tables_uri: The folder of the tables.
-        run_id: The run.
+        prediction: The run.
         fragments: All fragments of the run, complete on storage.
-        expected: The images that went in, each once.
+        counts: What planning made of the input.
         max_failure_ratio: The greatest share of failures, 0 to 1, with which it is committed.
 
     Raises:
         RunFailed: If images are missing, or too many failed; nothing is committed then.
     """
     written = list(fragments)
-    predicted, failed = (_rows(written, name) for name in (TableName.PREDICTIONS, TableName.FAILURES))
-    if predicted + failed != expected:
-        raise RunFailed(
-            f"{expected} images went in, {predicted} were predicted and {failed} failed; nothing was committed."
-        )
-    if failed > max_failure_ratio * expected:
-        counts: collections.Counter[str] = collections.Counter()
-        for fragment in written:
-            counts.update(dict(fragment.failures_by_code))
-        codes = ", ".join(f"{count} {code}" for code, count in counts.most_common())
-        raise RunFailed(
-            f"{failed} of {expected} images failed ({failed / expected:.1%}; {codes}), more than "
-            f"--max_failure_ratio={max_failure_ratio:g} allows; nothing was committed."
-        )
-    tables = PredictionTables(tables_uri)
+    state, message = verdict(Totals.of(written), counts, max_failure_ratio, "predicted")
+    if state != RunState.COMPLETE:
+        raise RunFailed(message or "The run failed.")
+    tables = PredictionTables(prediction.output_uri)
     for name in (TableName.FAILURES, TableName.PREDICTIONS):
-        tables.commit(name, run_id, [fragment for fragment in written if fragment.table == name])
-
-
-def _rows(fragments: Sequence[Fragment], name: TableName) -> int:
-    return sum(fragment.rows for fragment in fragments if fragment.table == name)
+        tables.commit(name, prediction.run_id, [fragment for fragment in written if fragment.table == name])

@@ -14,8 +14,8 @@ from schemas.images import ref_schema
 from schemas.storage import canonical_uri, file_system, uri_builder
 from transforms.manifests import (
     ManifestKind,
-    carried_fields,
     manifest_kind,
+    read_carried_fields,
 )
 
 EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
@@ -108,7 +108,7 @@ def _file_source(uri: str) -> Source:
     kind = manifest_kind(uri)
     if kind is None:
         return Source(canonical_uri(uri), SourceKind.FILES)
-    return Source(canonical_uri(uri), kind, carried_fields(uri, kind))
+    return Source(canonical_uri(uri), kind, read_carried_fields(uri, kind))
 
 
 def carried_columns(sources: Iterable[Source]) -> tuple[pa.Field, ...]:

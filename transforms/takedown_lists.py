@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from schemas.errors import InvalidInput, first_line
 from schemas.storage import canonical_uri, file_system
-from transforms.manifests import canonical_uris, carried_fields, manifest_kind, manifest_rows, stretches
+from transforms.manifests import canonical_uris, manifest_kind, manifest_rows, read_carried_fields, stretches
 
 
 def listed_uris(uri: str) -> pa.Array:
@@ -27,7 +27,7 @@ def listed_uris(uri: str) -> pa.Array:
         fs, path = file_system(location)
         if not fs.isfile(path):
             raise InvalidInput(f"There is no list at {uri}.")
-        carried_fields(location, kind)
+        read_carried_fields(location, kind)
         batches = [
             rows.column("uri").cast(pa.string())
             for stretch in stretches(location, kind)

@@ -7,9 +7,9 @@ import os
 import signal
 from pathlib import Path
 
-from transforms import steps
+from transforms import extracting
 
-_leave_receipt = steps.leave_receipt
+_leave_receipt = extracting.leave_receipt
 _left = 0
 
 
@@ -23,4 +23,4 @@ def _leave_receipt_and_die(*arguments: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-steps.leave_receipt = _leave_receipt_and_die
+extracting.leave_receipt = _leave_receipt_and_die
