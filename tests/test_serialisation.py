@@ -150,8 +150,8 @@ TEXTS = [
         (
             '{"augmentation": null, "conv_base": "VGG16", "conv_base_args": {}, "decode": "exact", '
             '"exif_orientation": "apply", "feature_shapes": [], "include_top": false, "input_shape": null, '
-            '"interpolation": "bilinear", "layers": [], "pooling": "avg", "precision": "float32", "weights": "imagenet", '
-            '"weights_sha256": null}'
+            '"interpolation": "bilinear", "layers": [], "pooling": "avg", "precision": "float32", '
+            '"weights": "imagenet", "weights_sha256": null}'
         ),
     ),
     (LABELS, '{\n  "kind": "binary",\n  "classes": [\n    "c\\u00e4t",\n    "dog"\n  ]\n}'),
@@ -170,9 +170,9 @@ TEXTS = [
         ),
     ),
     (
-        Fragment(TableName.FAILURES, "ds=2026-01-31/x.parquet", 3, 99, "{}", True, ((FailureCode.NOT_FOUND, 3),)),
+        Fragment(TableName.FAILURES, "ds=2026-01-31/x", 3, 99, "{}", True, ((FailureCode.NOT_FOUND, 3),)),
         (
-            '{"adopted": false, "augmented": 0, "failures_by_code": [["not_found", 3]], "path": "ds=2026-01-31/x.parquet", '
+            '{"adopted": false, "augmented": 0, "failures_by_code": [["not_found", 3]], "path": "ds=2026-01-31/x", '
             '"reused": false, "rows": 3, "size": 99, "statistics": "{}", "supersedes": true, "table": "failures"}'
         ),
     ),
