@@ -11,7 +11,7 @@ from schemas.storage import join, without_credentials
 from transforms.classifiers import REPORT_FILE, model_id
 from transforms.evaluation import Evaluation
 from transforms.memory import peak_memory
-from transforms.metrics import PartMetrics
+from transforms.metrics import PartMetrics, score_text
 from transforms.splitting import PARTS
 from transforms.training import Fitted
 from transforms.training_data import TrainingData
@@ -100,9 +100,9 @@ def use_lines(output: str) -> list[str]:
 
 def metrics_text(metrics: PartMetrics) -> str:
     """Returns the metrics of one part on one line."""
-    auc = "–" if metrics.auc is None else f"{metrics.auc:.4f}"
     return (
-        f"accuracy {metrics.accuracy:.4f}   AUC {auc}   log loss {metrics.log_loss:.4f}   ({metrics.images:,} images)"
+        f"accuracy {metrics.accuracy:.4f}   AUC {score_text(metrics.auc)}   log loss {metrics.log_loss:.4f}   "
+        f"({metrics.images:,} images)"
     )
 
 

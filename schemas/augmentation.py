@@ -5,13 +5,14 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from schemas.errors import InvalidSpec
+from schemas.serialisation import Serialisable
 
 
 @dataclasses.dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Serialisable):
     """The ranges of random transformations.
 
     The defaults are those of Chollet, *Deep Learning with Python* (2017), section 5.2.5, with the meaning that Keras's
@@ -52,15 +53,6 @@ class Augmentation:
             raise InvalidSpec(f"The zoom of the augmentation is {self.zoom:g}; it goes from 0 to below 1.")
         if self.seed < 0:
             raise InvalidSpec(f"The seed of the augmentation is {self.seed}; it is at least 0.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Reads what `to_dict` wrote."""
-        return cls(**fields)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """`ModelCard`: what is known of a trained classifier, and the names of the files in its folder."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from schemas.errors import ModelNotFound
 from schemas.labels import LabelSet
+from schemas.serialisation import Serialisable
 from schemas.spec import FeatureSpec, Shape
 from schemas.storage import file_system, join
 
@@ -16,7 +16,7 @@ NETWORKS_FOLDER: Final = "openvino"
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelCard:
+class ModelCard(Serialisable, indent=2):
     """What is known of a trained classifier.
 
     Attributes:
@@ -83,19 +83,14 @@ class ModelCard:
         """The fingerprint of the features that the classifier takes."""
         return self.spec.fingerprint
 
-    def to_json(self) -> str:
-        """Returns the card as JSON."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return json.dumps({**fields, "spec": self.spec.to_dict(), "fingerprint": self.fingerprint}, indent=2)
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON values, and the fingerprint for those who read the card by themselves."""
+        return {**super().to_dict(), "fingerprint": self.fingerprint}
 
     @classmethod
-    def from_json(cls, text: str) -> "ModelCard":
-        """Reads what `to_json` wrote."""
-        fields = json.loads(text)
-        fields.pop("fingerprint")
-        fields["spec"] = FeatureSpec.from_json(json.dumps(fields["spec"]))
-        fields["feature_shape"] = tuple(fields["feature_shape"])
-        return cls(**fields)
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Reads what `to_dict` returned."""
+        return super().from_dict({name: value for name, value in values.items() if name != "fingerprint"})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,18 @@
 """`FineTuning`: how a classifier and the last layers of its conv base are trained together."""
 
 import dataclasses
-from typing import Any, Final
+from typing import Final
 
 from schemas.augmentation import Augmentation
 from schemas.errors import InvalidRecipe
 from schemas.recipes import CLASS_WEIGHTS, OPTIMIZERS
+from schemas.serialisation import Serialisable
 
 DECAYS: Final = ("none", "cosine")
 
 
 @dataclasses.dataclass(frozen=True)
-class FineTuning:
+class FineTuning(Serialisable):
     """How a classifier and the last layers of its conv base are trained together.
 
     Optimizer, learning rate and batch size are those of Chollet, *Deep Learning with Python* (2017), 5.3.
@@ -65,7 +66,3 @@ class FineTuning:
         ):
             if not holds:
                 raise InvalidRecipe(f"{name} is {getattr(self, name)}; it must be {what}.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON values."""
-        return dataclasses.asdict(self)

@@ -12,14 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.errors import FailureCode
+from schemas.serialisation import Serialisable
 from schemas.statistics import FileStatistics
 from schemas.storage import file_system, join
 from schemas.tables import AUGMENTATION, feature_shape, has_augmentations
 
 ROW_GROUP_BYTES: Final = 16 * 2**20
-
-# Fields that a description lacks which is older than they are.
-_ADDED_LATER: Final = frozenset({"augmented"})
 
 
 class TableName(enum.StrEnum):
@@ -33,7 +31,7 @@ class TableName(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Fragment:
+class Fragment(Serialisable):
     """A Parquet file that is written but not committed yet: what a worker hands on instead of the rows.
 
     Attributes:
@@ -70,25 +68,6 @@ class Fragment:
         """Bounds of the URIs of its rows; both may be wider than the rows."""
         statistics = json.loads(self.statistics)
         return statistics["minValues"]["uri"], statistics["maxValues"]["uri"]
-
-    def to_json(self) -> str:
-        """Returns the description as JSON."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Fragment":
-        """Reads what `to_json` wrote.
-
-        Raises:
-            ValueError: If the text is cut off or no description.
-        """
-        fields = json.loads(text)
-        if not isinstance(fields, dict) or _ADDED_LATER.union(fields) != {
-            field.name for field in dataclasses.fields(cls)
-        }:
-            raise ValueError("This is no description of a fragment.")
-        by_code = tuple((FailureCode.from_code(code), count) for code, count in fields["failures_by_code"])
-        return cls(**{**fields, "table": TableName(fields["table"]), "failures_by_code": by_code})
 
 
 class FragmentWriter:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import enum
-import json
 from typing import Final
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import InvalidLabels
+from schemas.serialisation import Serialisable
 
 # A probability from which on a class is said to be there (multi-label), or the second of two classes to be the one.
 THRESHOLD: Final = 0.5
@@ -25,7 +25,7 @@ class LabelKind(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelSet:
+class LabelSet(Serialisable, indent=2):
     """The classes that a classifier tells apart.
 
     Attributes:
@@ -112,13 +112,3 @@ class LabelSet:
         if self.kind == LabelKind.BINARY:
             return np.concatenate([1 - probabilities, probabilities], axis=1)
         return probabilities
-
-    def to_json(self) -> str:
-        """Returns the label set as JSON."""
-        return json.dumps({"kind": str(self.kind), "classes": self.classes}, indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> "LabelSet":
-        """Reads what `to_json` wrote."""
-        fields = json.loads(text)
-        return cls(LabelKind(fields["kind"]), tuple(fields["classes"]))

@@ -1,13 +1,14 @@
 """What an extraction cost: measured where the work is done, added up where it is committed."""
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Mapping
 
+from schemas.serialisation import Serialisable
+
 
 @dataclasses.dataclass(frozen=True)
-class Measures:
+class Measures(Serialisable):
     """Work that was done; sums with `+`. Times of threads that work at once add up.
 
     Attributes:
@@ -48,12 +49,3 @@ class Measures:
     def batch_infer_milliseconds(self) -> float:
         """Mean time of a batch in the conv base."""
         return 1000 * self.infer_seconds / max(1, self.batches)
-
-    def to_json(self) -> str:
-        """Returns the measures as JSON."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Measures":
-        """Reads what `to_json` wrote."""
-        return cls(**json.loads(text))

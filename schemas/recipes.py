@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from schemas.errors import InvalidRecipe, nearest_names
+from schemas.serialisation import Serialisable
 
 ACTIVATIONS: Final = ("relu", "gelu", "elu", "selu", "silu", "tanh", "sigmoid")
 OPTIMIZERS: Final = ("adam", "adamw", "sgd", "rmsprop", "nadam")
@@ -20,7 +21,7 @@ _BATCH_SIZES: Final = (32, 64, 128, 256, 512, 1024)
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class Recipe(Serialisable):
     """How a classifier is built and trained.
 
     The defaults are a linear classifier on standardised features, with half of them dropped at each step: with features
@@ -101,10 +102,6 @@ class Recipe:
         if self.learning_rate is not None or self.hidden or self.optimizer not in _ADAM_FAMILY:
             return self.learning_rate
         return _LINEAR_LEARNING_RATE / math.sqrt(features)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON values."""
-        return {**dataclasses.asdict(self), "hidden": list(self.hidden)}
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from schemas.fragments import Fragment, TableName
 from schemas.measures import Measures
+from schemas.serialisation import Serialisable
 from schemas.spec import FeatureSpec
 from schemas.tables import RUNS
 
@@ -95,7 +96,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Totals:
+class Totals(Serialisable):
     """What fragments hold; sums with `+`.
 
     Attributes:
@@ -144,15 +145,6 @@ class Totals:
     def images(self) -> int:
         """Images in both tables."""
         return self.extracted + self.failed
-
-    def to_json(self) -> str:
-        """Returns the totals as JSON."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Totals":
-        """Reads what `to_json` wrote."""
-        return cls(**json.loads(text))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from schemas.augmentation import NO_ROWS, AugmentedRows
 from schemas.errors import InvalidSpec
+from schemas.serialisation import Serialisable
 
 NO_WEIGHTS: Final = "none"
 IMAGENET: Final = "imagenet"
@@ -42,7 +43,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureSpec:
+class FeatureSpec(Serialisable):
     """Everything that decides the value of a feature.
 
     A spec may be written down with `input_shape`, `layers`, `weights_sha256` and `feature_shapes` left open; publishing
@@ -154,26 +155,6 @@ class FeatureSpec:
     def augmentation_fields(self) -> Mapping[str, Any]:
         """The augmentation as `differences` takes it; no rows where there is none."""
         return self.augmentation.to_dict() if self.augmentation else NO_ROWS
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON values."""
-        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return fields
-
-    def to_json(self) -> str:
-        """Returns the spec as one line of JSON."""
-        return json.dumps(self.to_dict(), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "FeatureSpec":
-        """Reads what `to_json` wrote."""
-        fields = json.loads(text)
-        fields["input_shape"] = tuple(fields["input_shape"]) if fields["input_shape"] else None
-        fields["layers"] = tuple(fields["layers"])
-        fields["feature_shapes"] = tuple(tuple(shape) for shape in fields["feature_shapes"])
-        augmentation = fields.get("augmentation")
-        fields["augmentation"] = AugmentedRows.from_dict(augmentation) if augmentation else None
-        return cls(**fields)
 
     def fields_of_features(self) -> dict[str, object]:
         """Returns the fields that decide a feature's value, as `differences` takes them."""

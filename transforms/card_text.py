@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from schemas.classifiers import ModelCard
 from transforms.evaluation import Evaluation
-from transforms.report_blocks import number
+from transforms.metrics import score_text
 from transforms.splitting import PARTS
 
 
@@ -44,7 +44,7 @@ def card_markdown(card: ModelCard, evaluation: Evaluation) -> str:
     for part in PARTS:
         metrics = evaluation.by_part[part]
         if metrics is not None:
-            figures = f"{metrics.accuracy:.4f} | {number(metrics.auc)} | {metrics.log_loss:.4f}"
+            figures = f"{metrics.accuracy:.4f} | {score_text(metrics.auc)} | {metrics.log_loss:.4f}"
             lines.append(f"| {part.word} | {metrics.images:,} | {figures} |")
     lines += ["", "| class | " + " | ".join(part.word for part in PARTS) + " |", "|---|---|---|---|"]
     for name, counts in card.images_by_class.items():

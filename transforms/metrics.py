@@ -89,6 +89,11 @@ class CalibrationBin:
     frequency: float
 
 
+def score_text(score: float | None) -> str:
+    """Returns a metric for people; a dash where it has no value."""
+    return "–" if score is None else f"{score:.4f}"
+
+
 def predicted_indicators(labels: LabelSet, scores: np.ndarray) -> np.ndarray:
     """Returns the predicted classes as int8 [n, classes] of 0 and 1: the most probable one, or those from a half on."""
     if labels.kind == LabelKind.MULTI_LABEL:
