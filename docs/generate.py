@@ -111,7 +111,7 @@ def _usage(action: argparse.Action) -> str:
     if not action.option_strings:
         return action.dest.upper()
     value = "" if action.nargs == 0 else action.metavar or "|".join(map(str, action.choices or ()))
-    return f"{action.option_strings[0]} {value}".strip()
+    return f"{', '.join(action.option_strings)} {value}".strip()
 
 
 def _cell(text: str) -> str:

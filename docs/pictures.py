@@ -1,6 +1,6 @@
 """Draws the pictures of the documentation: sample pictures, and augmented copies of one.
 
-    python -m docs.pictures docs/images
+python -m docs.pictures docs/images
 """
 
 import hashlib
