@@ -103,7 +103,7 @@ def _subcommands(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def options_table(actions: Sequence[argparse.Action]) -> str:
     """Returns options as a table in Markdown: name and value, meaning."""
-    rows = [(f"`{_cell(_usage(action))}`", _cell(_escaped(action.help or ""))) for action in actions]
+    rows = [(f"`{_usage(action)}`", _escaped(action.help or "")) for action in actions]
     return _table(("option", "meaning"), rows)
 
 
@@ -114,13 +114,10 @@ def _usage(action: argparse.Action) -> str:
     return f"{', '.join(action.option_strings)} {value}".strip()
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 def _escaped(text: str) -> str:
-    """Keeps Markdown from reading `list<string>` as a tag; what stands between backticks is literal already."""
-    return "`".join(part if code % 2 else part.replace("<", "&lt;") for code, part in enumerate(text.split("`")))
+    """Keeps Markdown from reading tags and cells in a text; what stands between backticks is literal already."""
+    parts = enumerate(text.split("`"))
+    return "`".join(part if code % 2 else part.replace("<", "&lt;").replace("|", "&#124;") for code, part in parts)
 
 
 def columns_table(schema: pa.Schema) -> str:
