@@ -102,9 +102,9 @@ def _subcommands(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def options_table(actions: Sequence[argparse.Action]) -> str:
-    """Returns options as a table in Markdown: name and value, meaning."""
+    """Returns options as a table in Markdown: name and value, meaning; `style.css` lays it out on narrow pages."""
     rows = [(f"`{_usage(action)}`", _escaped(action.help or "")) for action in actions]
-    return _table(("option", "meaning"), rows)
+    return f'<div class="options" markdown>\n\n{_table(("option", "meaning"), rows)}\n\n</div>'
 
 
 def _usage(action: argparse.Action) -> str:
