@@ -9,7 +9,7 @@ BENCH  := .venv-bench
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fake-gcs-server prism flink spark flink-test spark-test bench lint types format readme template \
+.PHONY: help demo test fake-gcs-server prism flink spark flink-test spark-test bench lint types format docs docs-serve template \
 	pin-images image lock lock-job-servers clean
 
 help:  ## list the targets
@@ -74,8 +74,13 @@ format: $(VENV)/dev  ## put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-readme: $(VENV)/dev  ## bring the README's tables up to date with the code
-	$(BIN)/python -m tests.test_readme
+docs: $(VENV)/dev  ## build the documentation into build/site; a broken link fails
+	$(BIN)/python -m docs.generate build/reference
+	$(BIN)/zensical build --strict --clean
+
+docs-serve: $(VENV)/dev  ## show the documentation at localhost:8000, built again after each change
+	$(BIN)/python -m docs.generate build/reference
+	$(BIN)/zensical serve
 
 template: $(VENV)/runtime  ## write the Flex Template's metadata anew from the options in the code
 	$(BIN)/python -m pipelines.template extract > infra/dataflow/extract-template.json

@@ -16,8 +16,8 @@ _RANGES: Final = {
     "height_shift": (ratio, "R", "moved up or down by up to this share of the height"),
     "shear": (number, "DEGREES", "sheared by up to as much, either way"),
     "zoom": (ratio, "R", "zoomed by a factor between 1 - R and 1 + R, each side on its own"),
-    "flip_horizontal": (true_or_false, "true|false", "every second copy is mirrored"),
-    "flip_vertical": (true_or_false, "true|false", "every second copy is put on its head"),
+    "flip_horizontal": (true_or_false, "true|false", "a copy is flipped left to right with probability one half"),
+    "flip_vertical": (true_or_false, "true|false", "a copy is flipped upside down with probability one half"),
     "seed": (not_negative, "N", "another seed gives other copies"),
 }
 

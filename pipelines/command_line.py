@@ -1,4 +1,4 @@
-"""What a command is: a parser whose complaints are one sentence, a table of its options, and an exit code."""
+"""What a command is: a parser whose complaints are one sentence, and an exit code."""
 
 import argparse
 import gc
@@ -25,25 +25,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing the usage, which is three screens long."""
         raise UsageError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
-
-
-def markdown_table(parser: argparse.ArgumentParser, besides: argparse.ArgumentParser | None = None) -> str:
-    """Returns the options of a command as a table in Markdown, without those that another one has too.
-
-    Args:
-        parser: The command's parser.
-        besides: The other command's, if there is one.
-    """
-    others = {action.dest for action in besides._actions} if besides else {"help"}
-    rows = ["| option | meaning |", "|---|---|"]
-    for action in parser._actions:
-        if action.dest in others:
-            continue
-        name = action.option_strings[0] if action.option_strings else action.dest.upper()
-        value = "" if action.nargs == 0 else action.metavar or "|".join(map(str, action.choices or ()))
-        option = f"{name} {value}".strip().replace("|", "\\|")
-        rows.append(f"| `{option}` | {(action.help or '').replace('|', chr(92) + '|')} |")
-    return "\n".join(rows)
 
 
 def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The options of the commands, declared once: `--help`, the README's table and every check flow from here.
+"""The options of the commands, declared once: `--help`, the reference and every check flow from here.
 
 Beam's own options pass through untouched; what neither Beam nor a command knows is refused.
 """

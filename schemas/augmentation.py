@@ -24,8 +24,8 @@ class Augmentation(Serialisable):
         height_shift: Moved up or down by up to this share of its height.
         shear: Degrees; sheared by up to as many, either way.
         zoom: Zoomed by a factor between 1 - zoom and 1 + zoom, each side on its own.
-        flip_horizontal: Whether every second picture is mirrored.
-        flip_vertical: Whether every second picture is put on its head.
+        flip_horizontal: Whether a copy is flipped left to right, with probability one half.
+        flip_vertical: Whether a copy is flipped upside down, with probability one half.
         seed: Another seed gives other copies.
     """
 

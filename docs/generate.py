@@ -1,0 +1,165 @@
+"""Generates the tables of the reference: from the commands' parsers, the tables' schemas and the error classes.
+
+    python -m docs.generate build/reference
+
+The pages in `docs/reference` include the files that this writes, so that nothing there is written twice.
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import pyarrow as pa
+
+from pipelines import backfill, extract, finetune, inspect, maintain, predict, template, train
+from schemas.augmentation import AugmentedRows
+from schemas.errors import ConvbaseError, FailureCode
+from schemas.predictions import PREDICTIONS
+from schemas.spec import FeatureSpec
+from schemas.tables import FAILURES, RUNS, TAKEDOWNS, features_schema
+
+COMMANDS: Final[Mapping[str, ModuleType]] = {
+    "extract": extract,
+    "backfill": backfill,
+    "train": train,
+    "finetune": finetune,
+    "predict": predict,
+    "inspect": inspect,
+    "maintain": maintain,
+    "template": template,
+}
+
+_EXAMPLE: Final = FeatureSpec(
+    "VGG16",
+    weights_sha256="0",
+    input_shape=(150, 150, 3),
+    layers=("block5_pool",),
+    feature_shapes=((512,),),
+    augmentation=AugmentedRows(),
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes every generated file into the folder that the only argument names."""
+    folder = Path(arguments[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in generated().items():
+        path = folder / f"{name}.md"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def generated() -> dict[str, str]:
+    """Returns the Markdown of every generated file by its name, without the extension."""
+    schemas = {
+        "features": features_schema(_EXAMPLE),
+        "failures": FAILURES,
+        "runs": RUNS,
+        "takedowns": TAKEDOWNS,
+        "predictions": PREDICTIONS,
+    }
+    return {
+        **{name: command_text(command.parser()) for name, command in COMMANDS.items()},
+        **{f"{name}_table": columns_table(schema) for name, schema in schemas.items()},
+        "failure_codes": failure_codes_table(),
+        "exit_codes": exit_codes_table(),
+    }
+
+
+def command_text(parser: argparse.ArgumentParser) -> str:
+    """Returns a command's examples, what its description says, and a table of options for each group of them."""
+    examples, _, description = (parser.description or "").partition("\n\n")
+    description = description.replace("\nExit codes:", "\n\nExit codes:")
+    fenced = f"```sh\n{textwrap.dedent('    ' + examples)}\n```"
+    return "\n\n".join([fenced, _escaped(description), *_option_tables(parser), *_subcommands(parser)]) + "\n"
+
+
+def _option_tables(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for group in parser._action_groups:
+        actions = [action for action in group._group_actions if _is_option(action)]
+        if actions:
+            yield f"## {_capitalised(group.title or '')}\n\n{options_table(actions)}"
+
+
+def _capitalised(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _is_option(action: argparse.Action) -> bool:
+    return not isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
+
+
+def _subcommands(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                yield f"## `{name}`\n\n{_capitalised(_escaped(command.description or ''))}."
+                yield options_table([option for option in command._actions if _is_option(option)])
+
+
+def options_table(actions: Sequence[argparse.Action]) -> str:
+    """Returns options as a table in Markdown: name and value, meaning; `style.css` lays it out on narrow pages."""
+    rows = [(f"`{_usage(action)}`", _escaped(action.help or "")) for action in actions]
+    return f'<div class="options" markdown>\n\n{_table(("option", "meaning"), rows)}\n\n</div>'
+
+
+def _usage(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return action.dest.upper()
+    value = "" if action.nargs == 0 else action.metavar or "|".join(map(str, action.choices or ()))
+    return f"{', '.join(action.option_strings)} {value}".strip()
+
+
+def _escaped(text: str) -> str:
+    """Keeps Markdown from reading tags and cells in a text; what stands between backticks is literal already."""
+    parts = enumerate(text.split("`"))
+    return "`".join(part if code % 2 else part.replace("<", "&lt;").replace("|", "&#124;") for code, part in parts)
+
+
+def columns_table(schema: pa.Schema) -> str:
+    """Returns the columns of a table with their types and comments."""
+    return _table(
+        ("column", "type", "holds"),
+        [
+            (f"`{field.name}`", f"`{str(field.type).replace(' not null', '')}`", field.metadata[b"comment"].decode())
+            for field in schema
+        ],
+    )
+
+
+def failure_codes_table() -> str:
+    """Returns the codes of the table `failures`."""
+    rows = [(f"`{code}`", code.stage, "permanent" if code.permanent else "transient") for code in FailureCode]
+    return _table(("code", "stage", "tried again"), rows)
+
+
+def exit_codes_table() -> str:
+    """Returns the errors that end a command, by their exit code."""
+    rows = [
+        (error.exit_code, f"| {error.exit_code} | `{error.__name__}` | {_first_sentence(error)} |")
+        for error in _descendants(ConvbaseError)
+    ]
+    return "\n".join(["| exit code | error | means |", "| --- | --- | --- |", *(row for _, row in sorted(rows))]) + "\n"
+
+
+def _descendants(error: type[ConvbaseError]) -> Iterator[type[ConvbaseError]]:
+    for kind in error.__subclasses__():
+        yield kind
+        yield from _descendants(kind)
+
+
+def _first_sentence(documented: type) -> str:
+    return (documented.__doc__ or "").partition("\n")[0]
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
