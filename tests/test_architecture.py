@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 LAYERS = ("schemas", "transforms", "pipelines")
-SLOW = ("apache_beam", "tensorflow", "keras", "openvino")
+SLOW = ("apache_beam", "tensorflow", "keras", "openvino", "sklearn")
 BEAM_MODULES = {
     "transforms/arrow_coding.py",
     "transforms/beam_metrics.py",

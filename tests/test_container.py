@@ -106,7 +106,9 @@ def test_the_wheel_runs_as_the_flex_template_launcher_starts_it(tmp_path: Path) 
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, project], check=True)
     subprocess.run([*pip, "install", "--no-deps", "--no-index", "-t", site, *tmp_path.glob("*.whl")], check=True)
-    assert (site / "transforms" / "report.css").exists()
+    for pattern in ("*.css", "*.html.j2"):
+        templates = sorted(path.name for path in (REPOSITORY / "transforms").glob(pattern))
+        assert sorted(path.name for path in (site / "transforms").glob(pattern)) == templates != []
     environment = dict(item.split("=", 1) for rest in arguments("ENV") for item in rest.split())
     module = environment["FLEX_TEMPLATE_PYTHON_PY_FILE"].partition("/site-packages/")[2]
     done = subprocess.run(
