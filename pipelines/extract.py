@@ -16,7 +16,7 @@ from pipelines.job import new_job, run_job
 from pipelines.options import add_extraction_options, add_run_name_options, add_source_options
 from pipelines.preparation import asked_columns, find_images, find_store, open_or_create_store, resolved_spec
 from pipelines.runners import parse_command
-from pipelines.summary import planned_text, summary_text, write_summary
+from pipelines.summary import extraction_text, planned_text, write_summary
 from schemas.errors import RunFailed, RunStopped, first_line
 from schemas.runs import RunState
 from schemas.tables import check_carried
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if row["state"] == RunState.STOPPED:
         raise RunStopped(row["message"])
-    print(summary_text(row, store))
+    print(extraction_text(row, store))
     return 0
 
 

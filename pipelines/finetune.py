@@ -22,10 +22,10 @@ from pipelines.finetuning_summary import (
     data_text,
     epoch_text,
     fine_tuned_card,
+    finetuning_text,
     left_out_csv,
     parameters_text,
     start_text,
-    summary_text,
 )
 from pipelines.option_types import positive
 from pipelines.options import add_decoding_options, add_failure_ratio, add_source_options
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
     tuned = fine_tune_shown(begun, state)
     evaluation = judge(data.images.labels, lambda part: score_part(network, data, part))
     card = write(begun, tuned, evaluation)
-    print(summary_text(given.output, card, evaluation, time.perf_counter() - started))
+    print(finetuning_text(given.output, card, evaluation, time.perf_counter() - started))
     return 0
 
 

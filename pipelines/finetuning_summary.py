@@ -151,7 +151,7 @@ def epoch_text(state: Checkpoint, epochs: int) -> str:
     )
 
 
-def summary_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: float) -> str:
+def finetuning_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: float) -> str:
     """Returns what is printed in the end.
 
     Args:

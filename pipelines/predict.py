@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipelines.command_line import Parser, run_main
 from pipelines.option_types import positive, run_name
 from pipelines.options import add_decoding_options, add_failure_ratio, add_source_options
-from pipelines.prediction_summary import summary_text
+from pipelines.prediction_summary import prediction_text
 from pipelines.preparation import find_images, pinned_version
 from pipelines.progress import shown_progress
 from pipelines.runner_errors import explained_failures
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     tables = PredictionTables(given.output)
     predict = predict_features if given.features else predict_images
     predict(given, prediction, tables, beam_arguments)
-    print(summary_text(tables, prediction, file))
+    print(prediction_text(tables, prediction, file))
     return 0
 
 

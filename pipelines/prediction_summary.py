@@ -17,7 +17,7 @@ from transforms.metrics import part_metrics
 from transforms.predictions import Prediction
 
 
-def summary_text(tables: PredictionTables, prediction: Prediction, file: LabelFile | None) -> str:
+def prediction_text(tables: PredictionTables, prediction: Prediction, file: LabelFile | None) -> str:
     """Returns the closing summary of a run.
 
     Args:

@@ -61,7 +61,7 @@ def write_json(uri: str, figures: Mapping[str, Any] | Sequence[Mapping[str, Any]
         file.write(json.dumps(figures, indent=2) + "\n")
 
 
-def summary_text(row: Mapping[str, Any], store: FeatureStore) -> str:
+def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
     """Returns the closing summary of a run, one screen long."""
     failures = json.loads(row["failures_by_code"])
     measures = Measures.from_json(row["metrics"] or "{}")

@@ -22,7 +22,7 @@ from pipelines.training_options import (
     add_split_options,
     recipe_of,
 )
-from pipelines.training_summary import data_text, model_card, summary_text
+from pipelines.training_summary import data_text, model_card, training_text
 from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.recipes import Recipe, SweptField, combinations
 from schemas.storage import file_system
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
         fs, root = file_system(given.output)
         fs.pipe_file(f"{root}/{_LEADERBOARD_FILE}", leaderboard_csv(trials).encode())
         print(leaderboard_text(trials))
-    print(summary_text(given.output, card, evaluation, time.perf_counter() - started))
+    print(training_text(given.output, card, evaluation, time.perf_counter() - started))
     return 0
 
 

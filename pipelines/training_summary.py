@@ -72,7 +72,7 @@ def data_text(data: TrainingData) -> str:
     return "\n".join(lines)
 
 
-def summary_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: float) -> str:
+def training_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: float) -> str:
     """Returns what is printed in the end.
 
     Args:

@@ -15,10 +15,11 @@ from apache_beam.typehints.decorators import no_annotations
 from schemas.runs import InputCounts
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
 from transforms.adoption import finished_images
-from transforms.beam_metrics import count, count_planned
+from transforms.beam_metrics import count
 from transforms.known import KnownFiles, known_files, read_known
 from transforms.listing_steps import Listing
 from transforms.planning import RetryFailures, Snapshot, full_shards, last_shards, plan_images
+from transforms.progress import PROGRESS
 from transforms.shuffle_steps import Partition
 from transforms.spilling import Spilled, read_spilled
 
@@ -111,7 +112,7 @@ class _PlanImages(beam.DoFn):
         _, grouped = partition
         refs, known, finished = (read_spilled(grouped[name]) for name in ("refs", "known", "finished"))
         plan = plan_images(refs, known, finished, refresh=self._refresh)
-        count_planned(plan.counts)
+        _count_planned(plan.counts)
         yield TaggedOutput(_COUNTS, plan.counts)
         if plan.refs is not None:
             yield plan.refs
@@ -160,3 +161,11 @@ def _cut_rests(rests: Iterable[pa.RecordBatch], shard_size: int) -> list[pa.Reco
     shards = last_shards(rests, shard_size)
     count("shards", len(shards))
     return shards
+
+
+def _count_planned(counts: InputCounts) -> None:
+    """Counts what planning made of some images, for the progress bar too."""
+    PROGRESS.add(planned=counts.planned, skipped=counts.skipped)
+    count("images_listed", counts.listed)
+    count("images_skipped", counts.skipped)
+    count("images_duplicates", counts.duplicates)

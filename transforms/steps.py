@@ -16,10 +16,10 @@ from apache_beam.pvalue import AsIter, PCollection
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.shared import Shared
 
-from schemas.runs import InputCounts, Run
+from schemas.runs import InputCounts, Run, Totals
 from transforms import arrow_coding  # noqa: F401 (registers the coder of record batches)
 from transforms.adoption import adopt
-from transforms.beam_metrics import count, count_result, record
+from transforms.beam_metrics import count, record
 from transforms.commit import check_committed, commit_run
 from transforms.engines import load_engine
 from transforms.extracting import compute_shard
@@ -74,7 +74,7 @@ class _ExtractShard(beam.DoFn):
         started = time.perf_counter()
         result = compute_shard(shard, self._find_worker, self._extraction)
         if not result.remaining:
-            count_result(result)
+            _count_result(result)
             record("shard_milliseconds", 1000 * (time.perf_counter() - started))
         yield result
 
@@ -126,3 +126,17 @@ def _commit_extracted(
     done = ShardResult.of_all(results)
     planned = sum(counts, InputCounts(remaining=done.remaining))
     check_committed(commit_run(snapshot, run, done.fragments, planned, done.measures))
+
+
+def _count_result(result: ShardResult) -> None:
+    """Counts the result of a shard; once a shard, for each call takes microseconds."""
+    totals, measures = Totals.of(result.fragments), result.measures
+    count("fragment_bytes", sum(fragment.size for fragment in result.fragments))
+    count("images_extracted", totals.extracted)
+    count("images_reused", totals.reused)
+    for code, images in totals.failures_by_code.items():
+        count(f"images_failed_{code}", images)
+    count("bytes_read", measures.bytes_read)
+    if measures.batches:
+        record("batch_decode_milliseconds", measures.batch_decode_milliseconds)
+        record("batch_infer_milliseconds", measures.batch_infer_milliseconds)
