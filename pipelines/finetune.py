@@ -16,15 +16,15 @@ from pathlib import Path
 
 from pipelines.command_line import Parser, run_main
 from pipelines.finetuning_options import add_copy_options, add_finetuning_options, fine_tuning_of
-from pipelines.finetuning_preparation import Begun, digest_of, fetch_network, judge_start, read_data
+from pipelines.finetuning_preparation import Begun, digest_of, fetch_network, judge_start, read_labelled_pictures
 from pipelines.finetuning_summary import (
     LEFT_OUT_FILE,
-    data_text,
     epoch_text,
     fine_tuned_card,
     finetuning_text,
     left_out_csv,
     parameters_text,
+    pictures_text,
     start_text,
 )
 from pipelines.option_types import positive
@@ -93,8 +93,8 @@ def main(arguments: Sequence[str]) -> int:
     network, model_sha256 = fetch_network(classifier)
     unfreeze(network, how.unfreeze_from)
     print(parameters_text(network, how), flush=True)
-    data = read_data(given, classifier, refs)
-    print(data_text(data), flush=True)
+    data = read_labelled_pictures(given, classifier, refs)
+    print(pictures_text(data), flush=True)
     asked = {**how.to_dict(), "model": model_sha256, "images": digest_of(data)}
     state = Checkpoint.find(given.output, asked)
     before = state.before if state else judge_start(given, network, data).summary()

@@ -76,7 +76,7 @@ def fetch_network(classifier: Classifier) -> tuple[TrainableNetwork, str]:
         return open_network(path), sha256_of(content)
 
 
-def read_data(given: argparse.Namespace, classifier: Classifier, refs: pa.RecordBatch) -> LabelledPictures:
+def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, refs: pa.RecordBatch) -> LabelledPictures:
     """Reads the pictures as the classifier's features were made, and their labels and parts.
 
     Raises:
@@ -95,7 +95,7 @@ def read_data(given: argparse.Namespace, classifier: Classifier, refs: pa.Record
             available_memory() // 2 if given.memory_mb is None else given.memory_mb * 10**6,
             given.max_failure_ratio,
         )
-    return LabelledPictures(pictures, labelled_images(given, classifier, pictures))
+    return LabelledPictures(pictures, _labelled(given, classifier, pictures))
 
 
 def loading_rules(given: argparse.Namespace, classifier: Classifier) -> LoadingRules:
@@ -104,7 +104,7 @@ def loading_rules(given: argparse.Namespace, classifier: Classifier) -> LoadingR
     return LoadingRules(decoding, given.max_bytes, PICTURES_A_BATCH)
 
 
-def labelled_images(given: argparse.Namespace, classifier: Classifier, pictures: Pictures) -> LabelledImages:
+def _labelled(given: argparse.Namespace, classifier: Classifier, pictures: Pictures) -> LabelledImages:
     """Returns the targets and parts of pictures.
 
     Raises:

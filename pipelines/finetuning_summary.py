@@ -103,7 +103,7 @@ def held_bytes(data: LabelledPictures) -> int:
     return 0 if data.pictures.held is None else data.pictures.held.nbytes
 
 
-def data_text(data: LabelledPictures) -> str:
+def pictures_text(data: LabelledPictures) -> str:
     """Returns what is printed of the pictures before the training."""
     images = data.images
     counts = ", ".join(f"{name} {count:,}" for name, count in images.counts().items())

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(list(arguments))
     swept = [SweptField.parse(text) for text in given.sweep]
     recipes = combinations(recipe_of(given), swept)
-    data = read_data(given, recipes)
+    data = read_training_data(given, recipes)
     print(data_text(data), flush=True)
     check_folder(given.output)
     import_tensorflow()
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def read_data(given: argparse.Namespace, recipes: Sequence[Recipe]) -> TrainingData:
+def read_training_data(given: argparse.Namespace, recipes: Sequence[Recipe]) -> TrainingData:
     """Opens the store and reads all that the recipes need.
 
     Raises:
@@ -90,7 +90,7 @@ def read_data(given: argparse.Namespace, recipes: Sequence[Recipe]) -> TrainingD
         store,
         layer,
         version,
-        labelled_images(given, store, version),
+        labelled_rows(given, store, version),
         map_reductions={recipe.map_reduction for recipe in recipes if recipe.standardise},
         memory_bytes=available_memory() // 2 if given.memory_mb is None else given.memory_mb * 10**6,
     )
@@ -129,7 +129,7 @@ def chosen_layer(store: FeatureStore, asked: str | None) -> str:
     return asked or layers[0]
 
 
-def labelled_images(given: argparse.Namespace, store: FeatureStore, version: int) -> LabelledImages:
+def labelled_rows(given: argparse.Namespace, store: FeatureStore, version: int) -> LabelledImages:
     """Reads labels and parts, and refuses what nothing can be learned from.
 
     Raises:

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -241,8 +242,8 @@ def at_write(table: str, moment: Callable[[], None], *, done: bool) -> Iterator[
     """
     pending = [moment]
 
-    def wrapped(write: Callable[..., None], written: object, *arguments: object, **named: object) -> None:
-        here = str(written.table_uri).rstrip("/").rpartition("/")[2] == table and bool(pending)  # type: ignore[attr-defined]
+    def wrapped(write: Callable[..., None], written: Any, *arguments: object, **named: object) -> None:
+        here = str(written.table_uri).rstrip("/").rpartition("/")[2] == table and bool(pending)
         if here and not done:
             pending.pop()()
         write(written, *arguments, **named)
