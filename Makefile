@@ -25,7 +25,7 @@ test: $(VENV)/dev  ## run the tests
 
 # What the tests talk to, in the user's cache: built here once for all checkouts, never at run time.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/convbase/bin
-BEAM  := $(shell sed -nE 's/^apache-beam==([0-9.]+).*/\1/p' requirements.lock)
+BEAM  := $(shell sed -nE 's/^apache-beam==([0-9.]+).*/\1/p' infra/locks/requirements.lock)
 
 prism: $(TOOLS)/prism-$(BEAM)  ## build Beam's Prism runner (needs Go)
 
@@ -55,10 +55,10 @@ $(TOOLS)/%-$(SERVED)/job-server.jar:
 	mv $(@D).new $(@D)
 
 flink-test: $(FLINK_JAR) $(VENV)/dev  ## run the tests on Flink, or on that of another FLINK_JAR
-	FLINK_JAR=$(FLINK_JAR) $(BIN)/python -m pytest tests/test_runners.py tests/test_lost_workers.py -k flink
+	FLINK_JAR=$(FLINK_JAR) $(BIN)/python -m pytest tests/runners/test_runners.py tests/crashes/test_lost_workers.py -k flink
 
 spark-test: $(SPARK_JAR) $(VENV)/dev  ## run the tests on Spark, or on that of another SPARK_JAR
-	SPARK_JAR=$(SPARK_JAR) $(BIN)/python -m pytest tests/test_runners.py -k spark
+	SPARK_JAR=$(SPARK_JAR) $(BIN)/python -m pytest tests/runners/test_runners.py -k spark
 
 bench: $(BENCH)/bench  ## measure against peers, over IMAGES=FOLDER of JPEGs; further options in BENCH_OPTIONS (see tests/benchmarks)
 	$(BENCH)/bin/python -m tests.benchmarks $(if $(IMAGES),--images=$(IMAGES)) $(BENCH_OPTIONS)
@@ -100,13 +100,13 @@ image:  ## build the container; further arguments of docker build in ARGS
 	docker build -f $(DOCKERFILE) $$(sed 's/^/--build-arg /' $(DIGESTS)) $(ARGS) -t $(IMAGE) .
 
 lock:  ## compile the lock files anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml $(LOCK) -o requirements.lock
-	uv pip compile pyproject.toml $(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
+	uv pip compile pyproject.toml $(LOCK) -o infra/locks/requirements.lock
+	uv pip compile pyproject.toml $(LOCK) --extra dev -c infra/locks/requirements.lock -o infra/locks/requirements-dev.lock
 	# Daft wants an older tqdm than we do.
-	sed '/^tqdm==/,/[^\\]$$/d' requirements.lock | \
-		uv pip compile pyproject.toml $(LOCK) --extra bench -c /dev/stdin -o requirements-bench.lock
-	uv pip compile pyproject.toml $(LOCK) --extra dataflow -c requirements.lock -o requirements-dataflow.lock
-	uv pip compile pyproject.toml $(LOCK) --extra dataflow --extra gpu -c requirements-dataflow.lock -o requirements-gpu.lock
+	sed '/^tqdm==/,/[^\\]$$/d' infra/locks/requirements.lock | \
+		uv pip compile pyproject.toml $(LOCK) --extra bench -c /dev/stdin -o infra/locks/requirements-bench.lock
+	uv pip compile pyproject.toml $(LOCK) --extra dataflow -c infra/locks/requirements.lock -o infra/locks/requirements-dataflow.lock
+	uv pip compile pyproject.toml $(LOCK) --extra dataflow --extra gpu -c infra/locks/requirements-dataflow.lock -o infra/locks/requirements-gpu.lock
 
 lock-job-servers:  ## lock anew what the job servers are made of (needs Maven)
 	rm -rf $(TOOLS)/*.locked
@@ -124,18 +124,18 @@ clean:  ## remove what was installed and made here
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/runtime: requirements.lock | $(VENV)/bin/python
-	$(BIN)/python $(PIP) -r requirements.lock
+$(VENV)/runtime: infra/locks/requirements.lock | $(VENV)/bin/python
+	$(BIN)/python $(PIP) -r infra/locks/requirements.lock
 	@touch $@
 
-$(VENV)/dev: requirements-dev.lock | $(VENV)/bin/python
-	$(BIN)/python $(PIP) -r requirements-dev.lock
+$(VENV)/dev: infra/locks/requirements-dev.lock | $(VENV)/bin/python
+	$(BIN)/python $(PIP) -r infra/locks/requirements-dev.lock
 	@touch $@
 
 # The peers stay out of .venv: they are large, and nothing but the benchmarks needs them.
 $(BENCH)/bin/python:
 	$(PYTHON) -m venv $(BENCH)
 
-$(BENCH)/bench: requirements-bench.lock | $(BENCH)/bin/python
-	$(BENCH)/bin/python $(PIP) -r requirements-bench.lock
+$(BENCH)/bench: infra/locks/requirements-bench.lock | $(BENCH)/bin/python
+	$(BENCH)/bin/python $(PIP) -r infra/locks/requirements-bench.lock
 	@touch $@

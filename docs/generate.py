@@ -18,8 +18,8 @@ import pyarrow as pa
 from pipelines import backfill, extract, finetune, inspect, maintain, predict, template, train
 from schemas.augmentation import AugmentedRows
 from schemas.errors import ConvbaseError, FailureCode
-from schemas.predictions import PREDICTIONS
 from schemas.spec import FeatureSpec
+from schemas.store import PREDICTIONS
 from schemas.tables import FAILURES, RUNS, TAKEDOWNS, features_schema
 
 COMMANDS: Final[Mapping[str, ModuleType]] = {

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from pipelines.samples import CLASSES, draw_samples
+from pipelines.jobs import CLASSES, draw_samples
 from schemas.augmentation import Augmentation
-from transforms.augmenting import augmented
+from transforms.images import augmented
 
 _COLUMNS: Final = 6
 _GAP: Final = 8

@@ -1,1 +1,1 @@
-"""One module a command: its options, its wiring and what it prints."""
+"""One module a command, and the packages of what commands share."""

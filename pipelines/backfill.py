@@ -18,24 +18,37 @@ from collections.abc import Iterator, Sequence
 
 from deltalake.exceptions import DeltaError
 
-from pipelines.backfill_summary import DateOutcome, DatePlan, DateState, check_outcomes, planned_lines
-from pipelines.command_line import Parser, run_main
-from pipelines.dated_runs import DatedRuns
-from pipelines.dates import asked_dates, check_templates, dates_between, inputs_of, sources_of
-from pipelines.job import Job, new_job, run_job
-from pipelines.options import add_backfill_options, add_date_options, add_extraction_options, add_source_options
-from pipelines.preparation import asked_columns, find_store, listing_rules, open_or_create_store, resolved_spec
-from pipelines.run_table import HEADS
+from pipelines.console import HEADS, DateOutcome, DatePlan, DateState, check_outcomes, planned_lines, write_json
+from pipelines.jobs import (
+    DatedRuns,
+    Job,
+    asked_columns,
+    asked_dates,
+    check_templates,
+    dates_between,
+    find_store,
+    inputs_of,
+    listing_rules,
+    new_job,
+    open_or_create_store,
+    resolved_spec,
+    run_job,
+    sources_of,
+)
+from pipelines.options import (
+    Parser,
+    add_backfill_options,
+    add_date_options,
+    add_extraction_options,
+    add_source_options,
+    run_main,
+)
 from pipelines.runners import parse_command
-from pipelines.summary import write_json
 from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line
-from schemas.runs import InputCounts, RunOutcome, RunState, Totals
-from schemas.store import FeatureStore
+from schemas.store import FeatureStore, InputCounts, RunOutcome, RunState, Totals
 from schemas.tables import check_carried
-from transforms.dry_run import known_by_partition, past_rate, plan_run
-from transforms.listing import has_image
-from transforms.planning import RetryFailures, begins_in_time
-from transforms.sources import ListingRules, Source
+from transforms.planning import RetryFailures, begins_in_time, known_by_partition, past_rate, plan_run
+from transforms.sources import ListingRules, Source, has_image
 
 
 def parser() -> argparse.ArgumentParser:

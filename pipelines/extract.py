@@ -11,17 +11,14 @@ Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command ca
 import argparse
 from collections.abc import Sequence
 
-from pipelines.command_line import Parser, run_main
-from pipelines.job import new_job, run_job
-from pipelines.options import add_extraction_options, add_run_name_options, add_source_options
-from pipelines.preparation import asked_columns, find_images, find_store, open_or_create_store, resolved_spec
+from pipelines.console import extraction_text, planned_text, write_summary
+from pipelines.jobs import asked_columns, find_images, find_store, new_job, open_or_create_store, resolved_spec, run_job
+from pipelines.options import Parser, add_extraction_options, add_run_name_options, add_source_options, run_main
 from pipelines.runners import parse_command
-from pipelines.summary import extraction_text, planned_text, write_summary
 from schemas.errors import RunFailed, RunStopped, first_line
-from schemas.runs import RunState
+from schemas.store import RunState
 from schemas.tables import check_carried
-from transforms.dry_run import known_by_partition, plan_run
-from transforms.planning import RetryFailures
+from transforms.planning import RetryFailures, known_by_partition, plan_run
 from transforms.sources import ListingRules, Source
 
 

@@ -14,10 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.command_line import Parser, run_main
-from pipelines.finetuning_options import add_copy_options, add_finetuning_options, fine_tuning_of
-from pipelines.finetuning_preparation import Begun, digest_of, fetch_network, judge_start, read_labelled_pictures
-from pipelines.finetuning_summary import (
+from pipelines.console import (
     LEFT_OUT_FILE,
     epoch_text,
     fine_tuned_card,
@@ -27,26 +24,38 @@ from pipelines.finetuning_summary import (
     pictures_text,
     start_text,
 )
-from pipelines.option_types import positive
-from pipelines.options import add_decoding_options, add_failure_ratio, add_source_options
-from pipelines.preparation import find_images
-from pipelines.progress import shown_progress
-from pipelines.training_options import add_label_options, add_split_options
-from schemas.classifiers import Classifier, ModelCard
+from pipelines.jobs import Begun, digest_of, fetch_network, find_images, judge_start, read_labelled_pictures
+from pipelines.options import (
+    Parser,
+    add_copy_options,
+    add_decoding_options,
+    add_failure_ratio,
+    add_finetuning_options,
+    add_label_options,
+    add_source_options,
+    add_split_options,
+    fine_tuning_of,
+    positive,
+    run_main,
+)
+from pipelines.runners import shown_progress
+from schemas.classifiers import Classifier, ModelCard, Part
 from schemas.errors import ModelNotWritable, UsageError
 from schemas.storage import canonical_uri, join
-from transforms.checkpoints import Checkpoint, remove_checkpoint
-from transforms.classifiers import check_folder, write_folder
-from transforms.composing import BASE_WEIGHTS_FILE, CLASSIFIER_FILE, compose_fine_tuned
-from transforms.conv_bases import sha256_of
+from transforms.conv_bases import KERAS_FILE, sha256_of
 from transforms.evaluation import Evaluation, judge
-from transforms.finetuning import FineTuned, fine_tune, score_part
-from transforms.pictures import list_images
-from transforms.progress import PROGRESS
-from transforms.publishing import KERAS_FILE
-from transforms.quiet_tensorflow import import_tensorflow
-from transforms.splitting import Part
-from transforms.unfreezing import gpu_takes_bfloat16, unfreeze
+from transforms.export import BASE_WEIGHTS_FILE, CLASSIFIER_FILE, check_folder, compose_fine_tuned, write_folder
+from transforms.finetuning import (
+    Checkpoint,
+    FineTuned,
+    fine_tune,
+    gpu_takes_bfloat16,
+    list_images,
+    remove_checkpoint,
+    score_part,
+    unfreeze,
+)
+from transforms.runtime import PROGRESS, import_tensorflow
 
 
 def parser() -> argparse.ArgumentParser:

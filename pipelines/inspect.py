@@ -11,10 +11,16 @@ Exit codes: 0 done; 1 --coverage found that something is missing; 2 the command 
 import argparse
 from collections.abc import Sequence
 
-from pipelines.command_line import Parser, run_main
-from pipelines.coverage_report import coverage_report
-from pipelines.options import add_date_options, add_look_options, add_source_options, add_spec_options, spec_options
-from pipelines.store_text import run_table, store_lines
+from pipelines.console import coverage_report, run_table, store_lines
+from pipelines.options import (
+    Parser,
+    add_date_options,
+    add_look_options,
+    add_source_options,
+    add_spec_options,
+    run_main,
+    spec_options,
+)
 from schemas.errors import UsageError
 from schemas.spec import NO_WEIGHTS, FeatureSpec
 from schemas.store import FeatureStore
@@ -42,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         return _look(FeatureStore.open(given.store), given)
     if given.coverage or given.runs or not given.conv_base:
         raise UsageError("Name a store, or a conv base with --conv_base=NAME.")
-    from transforms.publishing import summarise_conv_base
+    from transforms.conv_bases import summarise_conv_base
 
     print(summarise_conv_base(FeatureSpec(**{"weights": NO_WEIGHTS, **spec_options(given)})))
     return 0

@@ -17,20 +17,30 @@ from typing import Final
 
 from deltalake.exceptions import DeltaError
 
-from pipelines.command_line import Parser, run_main
-from pipelines.option_types import positive, retention, version
-from pipelines.preparation import pinned_version
-from schemas.compaction import TARGET_BYTES, Compaction, compact, plan_compaction, planned
-from schemas.delta import open_table
+from pipelines.jobs import pinned_version
+from pipelines.options import Parser, positive, retention, run_main, version
+from schemas.delta import open_table, table_history
 from schemas.errors import RunFailed, UsageError, first_line
 from schemas.fragments import TableName
-from schemas.history import table_history
-from schemas.restoration import plan_restoration, restore
+from schemas.maintenance import (
+    LEAST_RETENTION,
+    RETENTION,
+    TARGET_BYTES,
+    Compaction,
+    compact,
+    find_waste,
+    open_takedowns,
+    plan_compaction,
+    plan_restoration,
+    plan_takedown,
+    planned,
+    remove_waste,
+    restore,
+    take_down,
+)
 from schemas.storage import join
 from schemas.store import FeatureStore
-from schemas.takedowns import open_takedowns, plan_takedown, take_down
-from schemas.vacuum import LEAST_RETENTION, RETENTION, find_waste, remove_waste
-from transforms.takedown_lists import listed_uris
+from transforms.sources import listed_uris
 
 Command = Callable[[FeatureStore, argparse.Namespace], Iterator[str]]
 
@@ -223,7 +233,7 @@ def _restore(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
 
 
 def _republish(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
-    from transforms.republishing import republish
+    from transforms.conv_bases import republish
 
     done = republish(store, dry_run=given.dry_run)
     compared = f"{done.pictures} pictures of the store" if done.pictures else "noise, for no picture can be read"

@@ -14,31 +14,40 @@ from typing import Final
 
 import pyarrow as pa
 
-from pipelines.command_line import Parser, run_main
-from pipelines.option_types import positive, run_name
-from pipelines.options import add_decoding_options, add_failure_ratio, add_source_options
-from pipelines.prediction_summary import prediction_text
-from pipelines.preparation import find_images, pinned_version
-from pipelines.progress import shown_progress
-from pipelines.runner_errors import explained_failures
-from pipelines.runners import beam_options, find_runner, parse_command, threads_a_process
-from pipelines.spilling import spill_folder
-from pipelines.training_options import add_label_options
+from pipelines.console import prediction_text
+from pipelines.jobs import find_images, pinned_version
+from pipelines.options import (
+    Parser,
+    add_decoding_options,
+    add_failure_ratio,
+    add_label_options,
+    add_source_options,
+    positive,
+    run_main,
+    run_name,
+)
+from pipelines.runners import (
+    beam_options,
+    explained_failures,
+    find_runner,
+    parse_command,
+    shown_progress,
+    spill_folder,
+    threads_a_process,
+)
 from schemas.classifiers import Classifier
 from schemas.delta import files_of
 from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.fragments import TableName
 from schemas.images import ref_schema
-from schemas.predictions import PredictionTables
-from schemas.runs import InputCounts, new_run_id
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
-from schemas.store import FeatureStore
-from transforms.engines import BATCH_SIZES, EngineName
-from transforms.labelling import LABEL, read_label_file
+from schemas.store import FeatureStore, InputCounts, PredictionTables, new_run_id
+from transforms.conv_bases import BATCH_SIZES, EngineName
 from transforms.planning import RetryFailures
-from transforms.predictions import Prediction
-from transforms.progress import PROGRESS
+from transforms.prediction import Prediction
+from transforms.runtime import PROGRESS
+from transforms.training import LABEL, read_label_file
 
 _SHARD_SIZE: Final = 1024
 _FEATURES_A_BATCH: Final = 256
@@ -127,10 +136,10 @@ def predict_images(
     options = beam_options(beam_arguments)
     import apache_beam as beam
 
-    from transforms.listing_steps import ListImages
-    from transforms.planning_steps import MakeShards, SkipExtracted
-    from transforms.prediction_steps import CommitPredictions, PredictImages
-    from transforms.shuffle_steps import Spread
+    from transforms.planning.beam import MakeShards, SkipExtracted
+    from transforms.prediction.beam import CommitPredictions, PredictImages
+    from transforms.shuffle.beam import Spread
+    from transforms.sources.beam import ListImages
 
     tables.create()
     with (
@@ -174,7 +183,7 @@ def predict_features(
     options = beam_options(beam_arguments)
     import apache_beam as beam
 
-    from transforms.prediction_steps import CommitPredictions, PredictFeatures
+    from transforms.prediction.beam import CommitPredictions, PredictFeatures
 
     tables.create()
     PROGRESS.add(planned=expected.listed)

@@ -13,8 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from pipelines import extract
-from pipelines.command_line import Parser, run_main
-from pipelines.option_types import OptionType, not_negative, number, positive, ratio, true_or_false
+from pipelines.options import OptionType, Parser, not_negative, number, positive, ratio, run_main, true_or_false
 
 Metadata: TypeAlias = dict[str, object]
 

@@ -12,29 +12,33 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from pipelines.command_line import Parser, run_main
-from pipelines.leaderboard import leaderboard_csv, leaderboard_text, trial_line
-from pipelines.preparation import pinned_version
-from pipelines.training_options import (
+from pipelines.console import data_text, leaderboard_csv, leaderboard_text, model_card, training_text, trial_line
+from pipelines.jobs import pinned_version
+from pipelines.options import (
+    Parser,
     add_data_options,
     add_label_options,
     add_recipe_options,
     add_split_options,
     recipe_of,
+    run_main,
 )
-from pipelines.training_summary import data_text, model_card, training_text
+from schemas.classifiers import Recipe, SplitFractions, SweptField, combinations
 from schemas.errors import SpecMismatch, UsageError, nearest_names
-from schemas.recipes import Recipe, SweptField, combinations
 from schemas.storage import file_system
 from schemas.store import FeatureStore
 from schemas.tables import AUGMENTATION
-from transforms.classifiers import check_folder, write_classifier
-from transforms.labelling import LabelledImages, SplitBy, read_label_file, read_labelled_images
-from transforms.memory import available_memory
-from transforms.quiet_tensorflow import import_tensorflow
-from transforms.splitting import SplitFractions
-from transforms.sweeping import Trial, fit_all
-from transforms.training_data import TrainingData
+from transforms.export import check_folder, write_classifier
+from transforms.runtime import available_memory, import_tensorflow
+from transforms.training import (
+    LabelledImages,
+    SplitBy,
+    TrainingData,
+    Trial,
+    fit_all,
+    read_label_file,
+    read_labelled_images,
+)
 
 _LEADERBOARD_FILE: Final = "leaderboard.csv"
 

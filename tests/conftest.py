@@ -23,9 +23,9 @@ from pipelines import train as train_command
 from schemas.fragments import FragmentWriter, TableName
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
-from transforms.conv_base_cache import CACHE_VARIABLE
-from transforms.engines import Features, OpenVINOEngine
-from transforms.fragment_writing import as_lists
+from transforms.conv_bases import Features, OpenVINOEngine
+from transforms.conv_bases.cache import CACHE_VARIABLE
+from transforms.extraction import as_lists
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"

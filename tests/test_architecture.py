@@ -1,77 +1,220 @@
-"""The layers hold: schemas <- transforms <- pipelines, and nobody imports for seconds what they may not need."""
+"""Layers, packages in a drawn order, the doors between them; and nothing slow is imported before it is needed."""
 
 import ast
+import collections
+import functools
+import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 LAYERS = ("schemas", "transforms", "pipelines")
-SLOW = ("apache_beam", "tensorflow", "keras", "openvino", "sklearn")
-BEAM_MODULES = {
-    "transforms/arrow_coding.py",
-    "transforms/beam_metrics.py",
-    "transforms/listing_steps.py",
-    "transforms/planning_steps.py",
-    "transforms/prediction_steps.py",
-    "transforms/shuffle_steps.py",
-    "transforms/steps.py",
-}
-MODULES = sorted(
-    path.relative_to(REPOSITORY).as_posix() for layer in LAYERS for path in Path(REPOSITORY, layer).glob("*.py")
+
+# A package imports only what stands before it.
+ORDER = (
+    "schemas",
+    "schemas/storage",
+    "schemas/classifiers",
+    "schemas/fragments",
+    "schemas/delta",
+    "schemas/store",
+    "schemas/maintenance",
+    "transforms/runtime",
+    "transforms/shuffle",
+    "transforms/sources",
+    "transforms/planning",
+    "transforms/images",
+    "transforms/conv_bases",
+    "transforms/extraction",
+    "transforms/training",
+    "transforms/evaluation",
+    "transforms/export",
+    "transforms/finetuning",
+    "transforms/prediction",
+    "pipelines/options",
+    "pipelines/runners",
+    "pipelines/jobs",
+    "pipelines/console",
+    "pipelines",
 )
+MOST_MODULES = 11
+
+# Imported past the `__init__` of their package, which would otherwise import Beam; and by whom.
+PAST_INIT = {
+    "beam": ("pipelines/*.py", "pipelines/*/*.py", "transforms/*/beam.py"),
+    "beam_metrics": ("transforms/*/beam.py",),
+    "coder": ("transforms/*/beam.py",),
+}
+
+# Packages that take long to import, and the modules that may do so when they are imported themselves.
+SLOW = {
+    "apache_beam": ("transforms/*/beam.py", "transforms/shuffle/coder.py", "transforms/runtime/beam_metrics.py"),
+    "jax": (),
+    "keras": (),
+    "openvino": (),
+    "sklearn": (),
+    "tensorflow": (),
+    "torch": (),
+}
+STARTED_WITHOUT = ("apache_beam", "jinja2", "keras", "openvino", "scipy", "sklearn", "tensorflow", "torch")
+
+# Keras raises a bare Exception for a failed download, and everything else is raised again there.
+CATCHES_EVERYTHING = {"transforms/conv_bases/applications.py": ["Exception"]}
+
+# Names that stand for the same thing in each module.
+SAME_NAMES = {"main", "parser"}
 
 
-def _imports(module: str, *, top_level_only: bool = False) -> Iterator[str]:
-    tree = ast.parse(Path(REPOSITORY, module).read_text())
-    guarded = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in tree.body if top_level_only else ast.walk(tree):
-        if node in guarded:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield (node.module or "").partition(".")[0]
+class Import(NamedTuple):
+    """One imported name: the module it is imported from, and whether that happens when the importing module is."""
+
+    module: str
+    name: str
+    at_once: bool
+
+
+def modules() -> list[str]:
+    """Every module of the product, `__init__`s too, as a path in the repository."""
+    return sorted(
+        path.relative_to(REPOSITORY).as_posix() for layer in LAYERS for path in Path(REPOSITORY, layer).rglob("*.py")
+    )
+
+
+MODULES = modules()
+OWN = [module for module in MODULES if not module.endswith("__init__.py")]
+PACKAGES = sorted({Path(module).parent.as_posix() for module in OWN})
+
+
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(Path(REPOSITORY, module).read_text())
+
+
+@functools.cache
+def imports(module: str) -> tuple[Import, ...]:
+    """What a module imports, now or later; what only type checkers see left out."""
+    return tuple(_imports(tree_of(module), at_once=True))
+
+
+def _imports(node: ast.AST, *, at_once: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield from _imports(other, at_once=at_once)
+        elif isinstance(child, ast.Import):
+            yield from (Import(alias.name, "", at_once) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from (Import(child.module or "", alias.name, at_once) for alias in child.names)
+        else:
+            yield from _imports(child, at_once=at_once and not isinstance(child, ast.FunctionDef))
+
+
+def place(imported: Import) -> str | None:
+    """The file that an import within the product reaches: that of a module, or the `__init__` of a package."""
+    path = imported.module.replace(".", "/")
+    for candidate in (f"{path}/{imported.name}.py", f"{path}.py", f"{path}/__init__.py"):
+        if candidate in MODULES:
+            return candidate
+    return None
+
+
+def matches(module: str, patterns: tuple[str, ...]) -> bool:
+    return any(Path(module).match(pattern) for pattern in patterns)
+
+
+def test_the_order_names_every_package() -> None:
+    assert sorted(ORDER) == PACKAGES
+
+
+def test_architecture_md_names_every_package_in_that_order() -> None:
+    rows = re.findall(r"^\| `([a-z_/]+)` \|", (REPOSITORY / "ARCHITECTURE.md").read_text(), flags=re.M)
+    assert sorted(row.rstrip("/") for row in rows) == PACKAGES
+
+
+@pytest.mark.parametrize("module", OWN)
+def test_a_module_imports_only_packages_before_its_own(module: str) -> None:
+    own = ORDER.index(Path(module).parent.as_posix())
+    reached = {Path(found).parent.as_posix() for found in map(place, imports(module)) if found}
+    assert [package for package in reached if ORDER.index(package) > own] == []
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {module: {found for found in map(place, imports(module)) if found} - {module} for module in OWN}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("module", OWN)
+def test_a_module_of_another_package_is_reached_through_its_door(module: str) -> None:
+    for imported in imports(module):
+        found = place(imported)
+        if found is None or "/" not in Path(found).parent.as_posix() or Path(found).name == "__init__.py":
+            continue  # The modules that stand in a layer itself are open to all.
+        if Path(found).parent != Path(module).parent:
+            assert matches(module, PAST_INIT.get(Path(found).stem, ())), f"{module} imports {found}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_says_what_it_is_for_and_holds_a_handful_of_modules(package: str) -> None:
+    tree = tree_of(f"{package}/__init__.py")
+    assert len((ast.get_docstring(tree) or "").split()) > 4
+    assert 0 < sum(Path(module).parent.as_posix() == package for module in OWN) <= MOST_MODULES
+
+
+@pytest.mark.parametrize("package", [package for package in PACKAGES if "/" in package])
+def test_a_door_defines_nothing(package: str) -> None:
+    tree = tree_of(f"{package}/__init__.py")
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+
+def test_no_two_things_share_a_name() -> None:
+    names = collections.defaultdict(list)
+    for module in OWN:
+        for node in tree_of(module).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                names[node.name].append(module)
+    assert {name: where for name, where in names.items() if len(where) > 1 and name not in SAME_NAMES} == {}
+
+
+@pytest.mark.parametrize("module", [module for module in OWN if module.startswith("schemas/")])
+def test_schemas_import_neither_beam_nor_keras(module: str) -> None:
+    assert not set(SLOW) & {imported.module.partition(".")[0] for imported in imports(module)}
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_layers_below_its_own(module: str) -> None:
-    own = LAYERS.index(module.partition("/")[0])
-    above = set(LAYERS[own + 1 :])
-    assert not above & set(_imports(module))
-
-
-@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("schemas/")])
-def test_schemas_import_neither_beam_nor_keras(module: str) -> None:
-    assert not set(SLOW) & set(_imports(module))
-
-
-@pytest.mark.parametrize("module", [module for module in MODULES if module not in BEAM_MODULES])
 def test_slow_packages_are_imported_only_when_called(module: str) -> None:
-    assert not set(SLOW) & set(_imports(module, top_level_only=True))
+    at_once = {imported.module.partition(".")[0] for imported in imports(module) if imported.at_once}
+    assert [name for name, where in SLOW.items() if name in at_once and not matches(module, where)] == []
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_catches_every_exception(module: str) -> None:
-    tree = ast.parse(Path(REPOSITORY, module).read_text())
-    caught = [ast.unparse(node.type) for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type]
-    # One place has to: Keras raises a bare Exception for a failed download, and everything else is raised again there.
-    allowed = ["Exception"] if module == "transforms/conv_bases.py" else []
-    assert [name for name in caught if name in {"Exception", "BaseException"}] == allowed
+    handlers = [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.ExceptHandler) and node.type]
+    caught = [
+        name
+        for name in (ast.unparse(node.type) for node in handlers if node.type)
+        if name in {"Exception", "BaseException"}
+    ]
+    assert caught == CATCHES_EVERYTHING.get(module, [])
+
+
+def _imported_by(code: str, names: tuple[str, ...]) -> str:
+    """Which of some packages a fresh interpreter has imported after some code."""
+    code = f"import sys, {code}; print(*[name for name in {names} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def test_the_commands_start_without_the_slow_packages() -> None:
-    commands = ", ".join(
-        f"pipelines.{name}" for name in ("backfill", "extract", "finetune", "inspect", "maintain", "predict", "train")
-    )
-    code = f"import sys, {commands}; print([name for name in {SLOW} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    commands = [path.stem for path in Path(REPOSITORY, "pipelines").glob("*.py") if path.stem != "__init__"]
+    assert "extract" in commands
+    assert _imported_by(", ".join(f"pipelines.{name}" for name in commands), STARTED_WITHOUT) == ""
+
+
+def test_a_decoder_process_needs_neither_arrow_nor_a_file_system() -> None:
+    names = ("apache_beam", "deltalake", "fsspec", "openvino", "pandas", "pyarrow")
+    assert _imported_by("transforms.images.decoding", names) == ""

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from transforms.decoding import DecodingRules, decode_image
+from transforms.images import DecodingRules, decode_image
 
 BATCH_SIZES: Final = (1, 2, 4, 8)
 SECONDS_A_SIZE: Final = 4.0

@@ -24,7 +24,7 @@ from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
 from tests.benchmarks.results import Figure
 from tests.benchmarks.workshop import Workshop
-from transforms.fragment_writing import as_lists
+from transforms.extraction import as_lists
 
 COUNTS: Final = (100_000, 1_000_000, 10_000_000)
 _SHARD_SIZE: Final = 1024
@@ -130,19 +130,18 @@ def rows_of(numbers: range, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def plan(store: FeatureStore, manifest: str) -> tuple[int, int]:
-    """Plans as `pipelines.job` does on one machine, and returns how many images are listed and how many planned."""
-    from pipelines.runners import beam_options, find_runner
-    from pipelines.spilling import spill_folder
+    """Plans as `pipelines.jobs` does on one machine; returns how many images are listed and how many planned."""
+    from pipelines.runners import beam_options, find_runner, spill_folder
 
     options = beam_options(["--runner=DirectRunner"])
     import apache_beam as beam
 
-    from transforms.listing_steps import ListImages
     from transforms.planning import RetryFailures, Snapshot
-    from transforms.planning_steps import MakeShards, SkipExtracted
-    from transforms.progress import PROGRESS
-    from transforms.shuffle_steps import Spread
+    from transforms.planning.beam import MakeShards, SkipExtracted
+    from transforms.runtime import PROGRESS
+    from transforms.shuffle.beam import Spread
     from transforms.sources import ListingRules, find_sources
+    from transforms.sources.beam import ListImages
 
     with spill_folder(options) as spill, beam.Pipeline(runner=find_runner(options), options=options) as root:
         planned = (

@@ -21,7 +21,7 @@ from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
 from tests.benchmarks.results import Figure, ratio
 from tests.benchmarks.workshop import Workshop, local_path
-from transforms.fragment_writing import as_lists
+from transforms.extraction import as_lists
 
 ROWS: Final = 100_000
 FEATURES: Final = 1024

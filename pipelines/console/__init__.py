@@ -1,0 +1,51 @@
+"""What the commands print: plans, summaries and tables."""
+
+from pipelines.console.backfill import DateOutcome, DatePlan, DateState, check_outcomes, planned_lines
+from pipelines.console.coverage import coverage_report
+from pipelines.console.extraction import extraction_text, planned_text, write_json, write_summary
+from pipelines.console.finetuning import (
+    LEFT_OUT_FILE,
+    epoch_text,
+    fine_tuned_card,
+    finetuning_text,
+    left_out_csv,
+    parameters_text,
+    pictures_text,
+    start_text,
+)
+from pipelines.console.leaderboard import leaderboard_csv, leaderboard_text, trial_line
+from pipelines.console.prediction import prediction_text
+from pipelines.console.runs import HEADS
+from pipelines.console.store import run_table, store_lines
+from pipelines.console.training import data_text, model_card, training_text
+
+__all__ = [
+    "HEADS",
+    "LEFT_OUT_FILE",
+    "DateOutcome",
+    "DatePlan",
+    "DateState",
+    "check_outcomes",
+    "coverage_report",
+    "data_text",
+    "epoch_text",
+    "extraction_text",
+    "fine_tuned_card",
+    "finetuning_text",
+    "leaderboard_csv",
+    "leaderboard_text",
+    "left_out_csv",
+    "model_card",
+    "parameters_text",
+    "pictures_text",
+    "planned_lines",
+    "planned_text",
+    "prediction_text",
+    "run_table",
+    "start_text",
+    "store_lines",
+    "training_text",
+    "trial_line",
+    "write_json",
+    "write_summary",
+]

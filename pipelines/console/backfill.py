@@ -1,0 +1,125 @@
+"""What a backfill did or would do, a line a date, for people and for machines."""
+
+import dataclasses
+import datetime
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pipelines.console.extraction import run_figures
+from pipelines.console.runs import duration_text, line_without_run, run_line
+from schemas.errors import RunFailed, RunStopped
+from schemas.spec import FeatureSpec
+from schemas.store import InputCounts, RunState
+
+_PLAN_HEADS: Final = f"{'date':<10}{'images':>12}{'new':>12}{'bytes of features':>20}{'time':>11}  state"
+
+
+class DateState(enum.StrEnum):
+    """What became of a date.
+
+    The first three are those of its run; a date that is complete already is skipped, one without an image is empty,
+    and not begun is one for which there was no time.
+    """
+
+    COMPLETE = str(RunState.COMPLETE)
+    FAILED = str(RunState.FAILED)
+    STOPPED = str(RunState.STOPPED)
+    SKIPPED = "skipped"
+    EMPTY = "empty"
+    NOT_BEGUN = "not begun"
+
+
+@dataclasses.dataclass(frozen=True)
+class DateOutcome:
+    """What became of a date.
+
+    Attributes:
+        ds: The date.
+        state: How it ended.
+        row: Its run's row in the `runs` table, if there was a run.
+        message: Why it failed, where there is no row that says so.
+    """
+
+    ds: datetime.date
+    state: DateState
+    row: Mapping[str, Any] | None = None
+    message: str | None = None
+
+    def line(self) -> str:
+        """Returns its line of the closing table."""
+        if self.row is not None:
+            return run_line(self.row)
+        return line_without_run(self.ds, f"{self.state}: {self.message}" if self.message else self.state)
+
+    def figures(self) -> dict[str, Any]:
+        """Returns its part of the summary for machines; figures of a run only where there was one."""
+        own = {"ds": self.ds.isoformat(), "state": str(self.state), "message": self.message}
+        return {**own, **run_figures(self.row)} if self.row is not None else own
+
+
+def check_outcomes(outcomes: Sequence[DateOutcome]) -> None:
+    """Raises unless every date is as complete as it can be; a date without images is.
+
+    Raises:
+        RunFailed: If a date failed.
+        RunStopped: If none failed, but the time was up.
+    """
+    failed = [outcome.ds for outcome in outcomes if outcome.state == DateState.FAILED]
+    left = [outcome.ds for outcome in outcomes if outcome.state in {DateState.STOPPED, DateState.NOT_BEGUN}]
+    if failed:
+        raise RunFailed(f"{len(failed)} of {len(outcomes)} dates failed: {', '.join(map(str, failed))}.")
+    if left:
+        raise RunStopped(
+            f"The time was up with {len(left)} of {len(outcomes)} dates left, {min(left)} to {max(left)}; the next "
+            "backfill goes on from there."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class DatePlan:
+    """What would be done of a date.
+
+    Attributes:
+        ds: The date.
+        counts: What its run would make of its input, or None if there would be none.
+        state: Why there would be none.
+    """
+
+    ds: datetime.date
+    counts: InputCounts | None
+    state: str = "to do"
+
+
+def planned_lines(plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: float | None) -> Iterator[str]:
+    """Yields what a dry run prints.
+
+    Args:
+        plans: What would be done, by date.
+        spec: The spec of the features; None if there is nothing to compute.
+        rate: Images a second, or None if nothing is known.
+    """
+    yield "Dry run; nothing is written."
+    yield _PLAN_HEADS
+    images = new = 0
+    for date in plans:
+        counts = date.counts
+        if counts is None:
+            yield f"{date.ds}{'-':>12}{'-':>12}{'-':>20}{'-':>11}  {date.state}"
+            continue
+        images, new = images + counts.listed, new + counts.planned
+        yield f"{date.ds}{_priced(counts.listed, counts.planned, spec, rate)}  {date.state}"
+    yield f"{'in all':<10}{_priced(images, new, spec, rate)}"
+    if spec and spec.augmentation:
+        yield f"Bytes are at most so many: only training images have {spec.augmentation.rows} further rows."
+    yield (
+        f"Time at {rate:.1f} images/s, the median of this store's runs."
+        if rate
+        else "Time is unknown: no run of this store has computed anything yet."
+    )
+
+
+def _priced(images: int, new: int, spec: FeatureSpec | None, rate: float | None) -> str:
+    size = new * spec.rows_per_training_image * spec.bytes_per_image if spec else 0
+    time = duration_text(new / rate) if rate else "unknown"
+    return f"{images:>12,}{new:>12,}{size:>20,}{time:>11}"

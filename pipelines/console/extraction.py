@@ -1,0 +1,128 @@
+"""What a run prints at its end, and writes for machines."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import fsspec
+
+from schemas.measures import Measures
+from schemas.spec import FeatureSpec
+from schemas.store import FeatureStore, InputCounts
+from transforms.planning import shards_of
+
+_NAME_WIDTH: Final = 22
+_LINE_WIDTH: Final = 36
+
+_FIGURES: Final = (
+    "listed",
+    "skipped",
+    "extracted",
+    "augmented",
+    "reused",
+    "adopted",
+    "failed",
+    "remaining",
+    "seconds",
+    "images_per_second",
+    "table_version",
+    "fingerprint",
+    "run_id",
+    "state",
+    "message",
+    "duplicates",
+    "left_aside",
+    "feature_bytes",
+)
+
+
+def write_summary(uri: str, row: Mapping[str, Any]) -> None:
+    """Writes the closing figures of a run as JSON.
+
+    Args:
+        uri: The file.
+        row: The run's row in the `runs` table.
+    """
+    write_json(uri, run_figures(row))
+
+
+def run_figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the closing figures of a run by name, from its row in the `runs` table."""
+    figures = {name: row[name] for name in _FIGURES}
+    figures["failures_by_code"] = json.loads(row["failures_by_code"])
+    figures["metrics"] = json.loads(row["metrics"] or "null")
+    return figures
+
+
+def write_json(uri: str, figures: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+    """Writes figures into a file."""
+    with fsspec.open(uri, "w") as file:
+        file.write(json.dumps(figures, indent=2) + "\n")
+
+
+def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
+    """Returns the closing summary of a run, one screen long."""
+    failures = json.loads(row["failures_by_code"])
+    measures = Measures.from_json(row["metrics"] or "{}")
+    lines = [
+        f"Run {row['run_id']} is {row['state']}.",
+        *_figures(
+            ("images in the input", row["listed"]),
+            ("already in the store", row["skipped"]),
+            ("extracted", row["extracted"]),
+            *((("  further, augmented rows", row["augmented"]),) if row["augmented"] else ()),
+            ("  of the same bytes", row["reused"]),
+            *((("  of these adopted", row["adopted"]),) if row["adopted"] else ()),
+            ("failed", row["failed"]),
+            *((f"  {code}", count) for code, count in failures.items()),
+            ("mentioned twice", row["duplicates"]),
+            ("files left aside", row["left_aside"]),
+        ),
+        f"  {row['seconds']:.1f} s, {row['images_per_second']:.1f} images/s",
+        *_cost(measures),
+        f"  {row['feature_bytes'] / 1e6:.1f} MB of Parquet, version {row['table_version']} of the table",
+        f"  store {store.uri}, fingerprint {store.fingerprint}",
+        f"  columns {', '.join(f'{name} {list(shape)}' for name, shape in store.spec.shape_by_layer.items())}",
+        f"Look at it: python -m pipelines.inspect {store.uri}",
+    ]
+    return "\n".join(lines)
+
+
+def planned_text(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> str:
+    """Returns what a dry run prints.
+
+    Args:
+        counts: What the run would make of its input.
+        shard_size: Images a shard.
+        spec: The spec of the features.
+    """
+    rows = counts.planned * spec.rows_per_training_image
+    most = ", at most" if spec.augmentation else ""
+    lines = [
+        "Dry run; nothing is written.",
+        *_figures(
+            ("images in the input", counts.listed),
+            ("already in the store", counts.skipped),
+            ("to extract", counts.planned),
+            ("shards", shards_of(counts.planned, shard_size)),
+            *((("rows of features, at most", rows),) if spec.augmentation else ()),
+            (f"bytes of features{most}", rows * spec.bytes_per_image),
+        ),
+        f"  fingerprint {spec.fingerprint}",
+    ]
+    return "\n".join(lines)
+
+
+def _cost(measures: Measures) -> list[str]:
+    if not measures.batches:
+        return []
+    read = f"  {measures.bytes_read / 1e6:.1f} MB read; a batch took "
+    batch = (
+        f"{measures.batch_decode_milliseconds:.1f} ms to decode, {measures.batch_infer_milliseconds:.1f} ms in the base"
+    )
+    loads = f"  loads of the base: {sum(measures.loads.values())}, processes: {len(measures.loads)}"
+    return [read + batch, f"{loads}, {measures.load_seconds:.1f} s"]
+
+
+def _figures(*rows: tuple[str, int]) -> list[str]:
+    return [f"  {name:<{_NAME_WIDTH}} {count:>{_LINE_WIDTH - max(_NAME_WIDTH, len(name))},}" for name, count in rows]

@@ -1,0 +1,114 @@
+"""What `pipelines.train` prints, and the model card that it writes."""
+
+import argparse
+import datetime
+import json
+from typing import Final
+
+from schemas.classifiers import PARTS, ModelCard
+from schemas.storage import join, without_credentials
+from transforms.evaluation import Evaluation, PartMetrics, score_text
+from transforms.export import REPORT_FILE, model_id
+from transforms.runtime import package_versions, peak_memory
+from transforms.training import Fitted, TrainingData
+
+_PACKAGES: Final = ("convbase", "deltalake", "keras", "numpy", "openvino", "pyarrow", "tensorflow")
+
+
+def model_card(given: argparse.Namespace, data: TrainingData, fitted: Fitted, evaluation: Evaluation) -> ModelCard:
+    """Returns what is known of a classifier once it is judged."""
+    images, store = data.images, data.store
+    counts = {part.word: images.class_counts(part) for part in PARTS}
+    options = {name: value for name, value in vars(given).items() if value is not None and value != []}
+    return ModelCard(
+        model_id=model_id(fitted.head, images.labels, store.fingerprint, data.layer),
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        spec=store.spec,
+        layer=data.layer,
+        feature_shape=data.rows.train.rows.shape,
+        store=without_credentials(store.uri),
+        table_version=data.table_version,
+        labels_from=f"the file {without_credentials(given.labels)}" if given.labels else f"column {given.label_column}",
+        split_by=str(images.split_by),
+        images=images.counts(),
+        left_out={"unlabelled": images.unlabelled, "without a split": images.unsplit},
+        images_by_class={
+            name: {part: int(found[index]) for part, found in counts.items()}
+            for index, name in enumerate(images.labels.classes)
+        },
+        recipe=fitted.recipe.to_dict(),
+        batch_size=fitted.batch_size,
+        learning_rate=fitted.learning_rate,
+        epochs=len(fitted.history["loss"]),
+        best_epoch=fitted.best_epoch,
+        streamed=data.rows.streamed,
+        memory_bytes=data.memory_bytes,
+        peak_memory_bytes=peak_memory(),
+        seconds=fitted.seconds,
+        metrics=evaluation.summary(),
+        options=json.loads(without_credentials(json.dumps(options, default=str))),
+        versions=package_versions(_PACKAGES),
+        augmented_rows=len(data.rows.train) - images.counts()["train"],
+    )
+
+
+def data_text(data: TrainingData) -> str:
+    """Returns what is printed before the training."""
+    images = data.images
+    counts = ", ".join(
+        f"{part.word} {_images_text(images.counts()[part.word], len(data.rows.of(part)))}" for part in PARTS
+    )
+    how = "streamed" if data.rows.streamed else "in memory"
+    lines = [
+        f"{len(images.labels.classes)} classes ({images.labels.kind}), split by {images.split_by}: {counts}.",
+        f"{_size(data.feature_bytes)} of features, {how} ({_size(data.memory_bytes)} allowed).",
+    ]
+    if images.unlabelled or images.unsplit:
+        lines.append(f"Left out: {images.unlabelled:,} images without a label, {images.unsplit:,} without a split.")
+    return "\n".join(lines)
+
+
+def training_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: float) -> str:
+    """Returns what is printed in the end.
+
+    Args:
+        output: The folder of the classifier, as it was named.
+        card: What is known of it.
+        evaluation: How good it is.
+        seconds: Wall time of the whole command.
+    """
+    lines = [f"Classifier {card.model_id}: epoch {card.best_epoch} of {card.epochs}, trained in {card.seconds:.1f} s."]
+    for part, metrics in evaluation.by_part.items():
+        if metrics is not None:
+            lines.append(f"  {part.word:<11} {metrics_text(metrics)}")
+    lines.append(f"  {seconds:.1f} s in all, peak memory {_size(peak_memory())}")
+    lines += use_lines(output)
+    return "\n".join(lines)
+
+
+def use_lines(output: str) -> list[str]:
+    """Returns where the report of a classifier is, and how it is used."""
+    return [
+        f"  report {join(output, REPORT_FILE)}",
+        f"Use it: python -m pipelines.predict --model={output} --input=PHOTOS --output=PREDICTIONS",
+    ]
+
+
+def metrics_text(metrics: PartMetrics) -> str:
+    """Returns the metrics of one part on one line."""
+    return (
+        f"accuracy {metrics.accuracy:.4f}   AUC {score_text(metrics.auc)}   log loss {metrics.log_loss:.4f}   "
+        f"({metrics.images:,} images)"
+    )
+
+
+def _images_text(images: int, rows: int) -> str:
+    return f"{images:,} ({rows:,} rows)" if rows > images else f"{images:,}"
+
+
+def _size(size: int) -> str:
+    """Returns bytes in a unit that leaves at least one digit before the point."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= factor:
+            return f"{size / factor:,.1f} {unit}"
+    return f"{size} bytes"

@@ -1,0 +1,42 @@
+"""From options to a job: inputs, spec and store are prepared, a job is wired and run, also one a date."""
+
+from pipelines.jobs.dated_runs import DatedRuns
+from pipelines.jobs.dates import asked_dates, check_templates, dates_between, inputs_of, sources_of
+from pipelines.jobs.finetuning import Begun, digest_of, fetch_network, judge_start, read_labelled_pictures
+from pipelines.jobs.job import Job, new_job, run_job
+from pipelines.jobs.preparation import (
+    asked_columns,
+    find_images,
+    find_store,
+    listing_rules,
+    open_or_create_store,
+    pinned_version,
+    resolved_spec,
+)
+from pipelines.jobs.samples import CLASSES, draw_samples
+
+__all__ = [
+    "CLASSES",
+    "Begun",
+    "DatedRuns",
+    "Job",
+    "asked_columns",
+    "asked_dates",
+    "check_templates",
+    "dates_between",
+    "digest_of",
+    "draw_samples",
+    "fetch_network",
+    "find_images",
+    "find_store",
+    "inputs_of",
+    "judge_start",
+    "listing_rules",
+    "new_job",
+    "open_or_create_store",
+    "pinned_version",
+    "read_labelled_pictures",
+    "resolved_spec",
+    "run_job",
+    "sources_of",
+]

@@ -1,0 +1,154 @@
+"""What `pipelines.finetune` does before it trains: fetch the classifier, read the pictures, judge where it begins."""
+
+import argparse
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.runners import shown_progress
+from schemas.classifiers import Classifier, FineTuning, Part, SplitFractions
+from schemas.errors import InvalidLabels, ModelNotFound, UsageError, nearest_names
+from schemas.storage import file_system
+from transforms.conv_bases import sha256_of
+from transforms.evaluation import Evaluation, judge
+from transforms.export import END_TO_END_FILE
+from transforms.finetuning import (
+    PICTURES_A_BATCH,
+    LabelledPictures,
+    Pictures,
+    TrainableNetwork,
+    log_loss_of_frequencies,
+    open_network,
+    read_pictures,
+    score_part,
+)
+from transforms.images import DecodingRules, LoadingPools, LoadingRules
+from transforms.runtime import available_cores, available_memory
+from transforms.training import LabelledImages, SplitBy, read_label_file, read_labelled_images
+
+# The log loss of a head that has learned something, as a share of that of knowing only how frequent the classes are.
+_LEARNED: Final = 0.98
+
+
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """A fine-tuning that has begun.
+
+    Attributes:
+        given: The command's options.
+        classifier: The classifier that it begins with.
+        network: The same, loaded, its last layers released.
+        how: How it is trained.
+        data: On what.
+        asked: All that decides the outcome, by the names of options; `model` is the SHA-256 of the network's file.
+        before: The metrics of the classifier.
+    """
+
+    given: argparse.Namespace
+    classifier: Classifier
+    network: TrainableNetwork
+    how: FineTuning
+    data: LabelledPictures
+    asked: Mapping[str, Any]
+    before: Mapping[str, float | None]
+
+
+def fetch_network(classifier: Classifier) -> tuple[TrainableNetwork, str]:
+    """Loads a classifier on its base, and returns it with the SHA-256 of its file.
+
+    Raises:
+        ModelNotFound: If the folder lacks the file.
+    """
+    fs, root = file_system(classifier.uri)
+    try:
+        content = fs.cat_file(f"{root}/{END_TO_END_FILE}")
+    except OSError as error:
+        raise ModelNotFound(
+            f"The classifier at {classifier.uri} has no {END_TO_END_FILE}; pipelines.train writes one."
+        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, END_TO_END_FILE)
+        path.write_bytes(content)
+        return open_network(path), sha256_of(content)
+
+
+def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, refs: pa.RecordBatch) -> LabelledPictures:
+    """Reads the pictures as the classifier's features were made, and their labels and parts.
+
+    Raises:
+        RunFailed: If more of them are bad than is allowed, or the machine is at its limit.
+        InvalidLabels: If the labels are none of the classifier's, or a part lacks images.
+        UsageError: If there is no such column of labels.
+    """
+    if given.labels is None and given.label_column not in refs.schema.names:
+        near = nearest_names(given.label_column, refs.schema.names) or f"; there are {', '.join(refs.schema.names)}."
+        raise UsageError(f"The images have no column '{given.label_column}' with labels{near}")
+    with shown_progress("reading"):
+        pictures = read_pictures(
+            refs,
+            loading_rules(given, classifier),
+            LoadingPools.start(available_cores()),
+            available_memory() // 2 if given.memory_mb is None else given.memory_mb * 10**6,
+            given.max_failure_ratio,
+        )
+    return LabelledPictures(pictures, _labelled(given, classifier, pictures))
+
+
+def loading_rules(given: argparse.Namespace, classifier: Classifier) -> LoadingRules:
+    """Returns how images become pixels: as they did for the features on which the classifier was trained."""
+    decoding = DecodingRules.of_spec(classifier.card.spec, given.formats, given.max_pixels)
+    return LoadingRules(decoding, given.max_bytes, PICTURES_A_BATCH)
+
+
+def _labelled(given: argparse.Namespace, classifier: Classifier, pictures: Pictures) -> LabelledImages:
+    """Returns the targets and parts of pictures.
+
+    Raises:
+        InvalidLabels: If the classes are not the classifier's, or a part lacks images.
+    """
+    fractions = SplitFractions(given.validation_fraction, given.test_fraction)
+    file = read_label_file(given.labels, given.label_column) if given.labels else None
+    table = pa.Table.from_batches([pictures.refs])
+    images = read_labelled_images(table, given.label_column, SplitBy(given.split), fractions, file)
+    if images.labels != classifier.labels:
+        own, found = (", ".join(labels.classes) for labels in (classifier.labels, images.labels))
+        raise InvalidLabels(f"The classifier tells {own} apart ({classifier.labels.kind}); the images are of {found}.")
+    images.check(fractions)
+    return images
+
+
+def judge_start(given: argparse.Namespace, network: TrainableNetwork, data: LabelledPictures) -> Evaluation:
+    """Judges the classifier before it is changed, and refuses one that has learned nothing.
+
+    A head that is hardly better than to know how frequent the classes are sends large gradients into the base, which
+    undo what it has learned. A log loss shows that where an accuracy does not: a random head on good features may be
+    far from one half by luck alone, and pays for its confidence in the log loss.
+
+    Raises:
+        UsageError: If its head is as good as untrained.
+    """
+    evaluation = judge(data.images.labels, lambda part: score_part(network, data, part))
+    found, known = evaluation.by_part[Part.VALIDATION], log_loss_of_frequencies(data, Part.VALIDATION)
+    if found and found.log_loss > _LEARNED * known and not given.untrained_head:
+        raise UsageError(
+            f"The head of {given.model} is as good as untrained: its log loss on the validation part is "
+            f"{found.log_loss:.4f}, and {known:.4f} is that of knowing only how frequent the classes are. Its "
+            "gradients would wreck the base: train it first with pipelines.train, or give --untrained_head."
+        )
+    return evaluation
+
+
+def digest_of(data: LabelledPictures) -> str:
+    """Returns a hash of the images, their targets and their parts."""
+    digest = hashlib.sha256()
+    for column in ("uri", "sha256"):
+        digest.update("\n".join(data.pictures.refs.column(column).to_pylist()).encode())
+    for array in (data.images.targets, data.images.parts):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,176 @@
+"""An extraction as a job: made of a command's options, then run to its row in `runs`."""
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipelines.jobs.preparation import new_run
+from pipelines.runners import (
+    beam_options,
+    explained_failures,
+    find_runner,
+    is_template,
+    recorded_options,
+    runner_name,
+    shown_progress,
+    spill_folder,
+    threads_a_process,
+)
+from schemas.delta import paths_of
+from schemas.errors import RunFailed
+from schemas.fragments import remove_receipts
+from schemas.store import FeatureStore, Run, RunState
+from transforms.conv_bases import BATCH_SIZES, choose_engine
+from transforms.extraction import Extraction, Reuse
+from transforms.planning import RetryFailures, Snapshot
+from transforms.sources import ListingRules, Source
+
+if TYPE_CHECKING:
+    from apache_beam import Pipeline
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Everything that an extraction needs to know.
+
+    Attributes:
+        sources: Where the images are.
+        rules: How the sources are read.
+        store: Where the features go.
+        run: The run.
+        retry: Which known failures are tried again.
+        shard_size: Images a shard.
+        extraction: What workers need to know.
+        options: Beam's options.
+    """
+
+    sources: Sequence[Source]
+    rules: ListingRules
+    store: FeatureStore
+    run: Run
+    retry: RetryFailures
+    shard_size: int
+    extraction: Extraction
+    options: "PipelineOptions"
+
+
+def new_job(
+    given: argparse.Namespace,
+    sources: Sequence[Source],
+    rules: ListingRules,
+    store: FeatureStore,
+    beam_arguments: Sequence[str],
+    *,
+    refresh: str | None = None,
+) -> Job:
+    """Returns a job that begins now, and sees to it that the store has the columns that it carries along.
+
+    Args:
+        given: The command's options.
+        sources: Where the images are.
+        rules: How the sources are read.
+        store: Where the features go.
+        beam_arguments: Beam's own arguments, checked.
+        refresh: The refresh of which the run is an attempt, if it is one: every image is then computed again, also
+            those that failed.
+
+    Raises:
+        InvalidInput: If a carried column is in the store with another type.
+        InvalidSpec: If a carried column has a name that is taken.
+    """
+    store.carry(rules.carried)
+    options = beam_options(beam_arguments)
+    engine = choose_engine(given.engine)
+    run = new_run(given, engine, runner_name(options), recorded_options(options), refresh)
+    return Job(
+        sources=sources,
+        rules=rules,
+        store=store,
+        run=run,
+        retry=RetryFailures(given.retry_failures) if refresh is None else RetryFailures.ALL,
+        shard_size=given.shard_size,
+        extraction=Extraction(
+            output_uri=store.uri,
+            spec=store.spec,
+            schema=pa.schema(store.features().schema()),
+            run_id=run.run_id,
+            ds=run.ds,
+            engine=engine,
+            batch_size=given.batch_size or BATCH_SIZES[engine],
+            formats=given.formats,
+            max_pixels=given.max_pixels,
+            max_bytes=given.max_bytes,
+            reuse=Reuse(given.reuse) if refresh is None else Reuse.NONE,
+            threads=given.threads or threads_a_process(options),
+            deadline=run.started_at + given.time_budget if given.time_budget is not None else None,
+        ),
+        options=options,
+    )
+
+
+def run_job(job: Job) -> Mapping[str, Any] | None:
+    """Runs a job to its end, and returns its row in `runs`; None if it is a template, which others run.
+
+    Raises:
+        RunFailed: If it cannot be completed.
+    """
+    with shown_progress(), explained_failures():
+        extract(job)
+    if is_template(job.options):
+        return None
+    row = job.store.find_run(job.run.run_id)
+    if row is None:
+        raise RunFailed(f"The pipeline ended, but {job.store.uri}/runs has no row for the run {job.run.run_id}.")
+    if row["state"] == RunState.COMPLETE:
+        remove_receipts(job.store.uri, job.run.run_id, paths_of(job.store.features()))
+    return row
+
+
+def extract(job: Job) -> None:
+    """Runs the pipeline of an extraction.
+
+    Raises:
+        RuntimeError: If a worker fails for good.
+    """
+    import apache_beam as beam
+
+    with (
+        spill_folder(job.options) as spill,
+        beam.Pipeline(runner=find_runner(job.options), options=job.options) as root,
+    ):
+        wire(root, job, spill)
+
+
+def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
+    """Adds the steps of an extraction to a pipeline.
+
+    Args:
+        root: The pipeline.
+        job: The extraction.
+        spill: A folder for image refs, where all workers are on this machine.
+    """
+    import apache_beam as beam
+
+    from transforms.extraction.beam import AdoptFinished, CommitRun, ExtractFeatures
+    from transforms.planning.beam import MakeShards, SkipExtracted
+    from transforms.shuffle.beam import Spread
+    from transforms.sources.beam import ListImages
+
+    snapshot = Snapshot.newest(job.store)
+    plan = (
+        root
+        | ListImages(job.sources, job.rules)  # refs and counts
+        | SkipExtracted(snapshot, job.retry, job.run.refresh, spill_folder=spill)  # those not in the table yet
+    )
+    computed = (
+        plan
+        | MakeShards(job.shard_size)  # shards of refs
+        | "Reshuffle" >> Spread(spill)
+        | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # results: fragments, already Parquet
+    )
+    adopted = plan.finished | AdoptFinished(job.store.uri, job.run.run_id)  # those of runs that were killed
+    (computed, adopted) | "Results" >> beam.Flatten() | CommitRun(snapshot, job.run, plan.counts)

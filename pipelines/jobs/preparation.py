@@ -1,0 +1,203 @@
+"""What a command does before its pipeline: look at the inputs, settle the spec, open the store, name the run."""
+
+import argparse
+import datetime
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from deltalake.exceptions import DeltaError
+
+from pipelines.jobs.samples import draw_samples
+from pipelines.options import asked_augmentation, spec_options
+from pipelines.runners import beam_imported_meanwhile
+from schemas.augmentation import AugmentedRows
+from schemas.errors import InvalidInput, StoreNotWritable, UsageError
+from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
+from schemas.storage import canonical_uri, check_created_once, check_writable, without_credentials
+from schemas.store import FeatureStore, Run, new_run_id
+from schemas.tables import AUGMENTATION
+from transforms.conv_bases import EngineName, cached_conv_base, weights_file_sha256
+from transforms.runtime import package_versions
+from transforms.sources import ListingRules, Source, carried_columns, find_sources, has_image
+
+DEFAULT_STORE: Final = "./feature-store"
+SAMPLES: Final = "./sample-pictures"
+
+# An early layer: with random weights, each further layer tells the shapes apart less well.
+_SAMPLE_SPEC: Final[Mapping[str, Any]] = {
+    "conv_base": "MobileNet",
+    "conv_base_args": {"alpha": 0.25},
+    "weights": NO_WEIGHTS,
+    "input_shape": (96, 96, 3),
+    "layers": ("conv_pw_3_relu",),
+}
+_PACKAGES: Final = ("apache-beam", "convbase", "deltalake", "keras", "numpy", "openvino", "pandas", "pillow", "pyarrow")
+
+
+def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
+    """Looks at the inputs; where none is given, draws the sample pictures.
+
+    Raises:
+        InvalidInput: If an input cannot be read, or there is no image in any of them.
+    """
+    inputs = given.input
+    if not inputs:
+        samples = draw_samples(Path(SAMPLES))
+        print(
+            f"No --input: using {samples} sample pictures drawn into {SAMPLES}, a conv base with random weights "
+            f"(unless --weights says otherwise), and the store {given.output or DEFAULT_STORE}."
+        )
+        inputs, given.labels_from = [SAMPLES], "parent"
+    sources = find_sources(inputs)
+    rules = listing_rules(given, sources)
+    if not has_image(sources, rules):
+        raise InvalidInput(
+            f"There is no image in {', '.join(inputs)}; a folder's images are the files ending in "
+            f"{', '.join(rules.extensions)} (--extensions)."
+        )
+    return sources, rules
+
+
+def asked_columns(given: argparse.Namespace) -> list[str]:
+    """Returns the columns of `features` that the options ask for, besides those of every store."""
+    return [*(given.layers or ()), *([AUGMENTATION] if given.augment else [])]
+
+
+def listing_rules(given: argparse.Namespace, sources: Sequence[Source]) -> ListingRules:
+    """Returns how sources are read.
+
+    Raises:
+        InvalidInput: If two of them give a column different types.
+    """
+    return ListingRules(
+        extensions=given.extensions,
+        labels_from_parent=given.labels_from == "parent",
+        stat_manifests=given.manifest_versions == "stat",
+        carried=carried_columns(sources),
+    )
+
+
+def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
+    """Returns the fields of the spec that were given, a weights file by its SHA-256, an augmentation by its fields.
+
+    Raises:
+        UsageError: If an augmentation has ranges, but no rows.
+        InvalidSpec: If it cannot be.
+        WeightsUnavailable: If the weights file cannot be read.
+    """
+    asked = spec_options(given)
+    augmentation = asked_augmentation(given)
+    if augmentation:
+        asked["augmentation"] = augmentation
+    if asked.get("weights") not in {None, NO_WEIGHTS, IMAGENET}:
+        asked["weights"] = canonical_uri(asked["weights"])
+        asked["weights_sha256"] = weights_file_sha256(asked["weights"])
+    return asked
+
+
+def new_spec(given: argparse.Namespace) -> FeatureSpec:
+    """Returns the spec of a store that is to be made, what is not given filled in."""
+    asked = asked_spec(given)
+    augmentation = asked.pop("augmentation", None)
+    if augmentation and augmentation["rows"]:
+        asked["augmentation"] = AugmentedRows(**augmentation)
+    if given.input:
+        return FeatureSpec(**{"conv_base": "VGG16", **asked})
+    return FeatureSpec(**{**({"weights": NO_WEIGHTS} if "conv_base" in asked else _SAMPLE_SPEC), **asked})
+
+
+def find_store(given: argparse.Namespace) -> FeatureStore | None:
+    """Opens the store, or returns None if there is none yet.
+
+    Raises:
+        SpecMismatch: If it holds features of another spec than the one asked.
+    """
+    store = FeatureStore.find(given.output or DEFAULT_STORE)
+    if store is not None:
+        store.refuse_other_spec(asked_spec(given))
+    return store
+
+
+def resolved_spec(given: argparse.Namespace) -> FeatureSpec:
+    """Returns the spec that a store would have which is to be made.
+
+    Raises:
+        InvalidSpec: If there is no such conv base.
+        WeightsUnavailable: If the weights cannot be had or do not fit.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return cached_conv_base(new_spec(given), Path(folder)).spec
+
+
+def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
+    """Opens the store, or publishes the conv base and creates it.
+
+    Raises:
+        SpecMismatch: If the store holds features of another spec than the one asked.
+        InvalidSpec: If there is no such conv base.
+        WeightsUnavailable: If the weights cannot be had or do not fit.
+        StoreNotWritable: If the store cannot be written, or is no place for several writers.
+    """
+    store = find_store(given)
+    if store is not None:
+        return store
+    uri = given.output or DEFAULT_STORE
+    spec = new_spec(given)
+    try:
+        check_writable(uri)
+        with tempfile.TemporaryDirectory() as folder, beam_imported_meanwhile():
+            prepared = cached_conv_base(spec, Path(folder))
+            if not given.single_writer:
+                check_created_once(canonical_uri(uri))
+            prepared.publish(canonical_uri(uri))
+    except OSError as error:
+        raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
+    return FeatureStore.create(uri, prepared.spec, single_writer=given.single_writer)
+
+
+def pinned_version(store: FeatureStore, asked: int | None) -> int:
+    """Returns the version of `features` that is read from here on.
+
+    Raises:
+        UsageError: If the table has no such version.
+    """
+    try:
+        return store.features(asked).version()
+    except (DeltaError, OverflowError) as error:
+        newest = store.features().version()
+        raise UsageError(f"The table has no version {asked}; its newest is {newest}.") from error
+
+
+def new_run(
+    given: argparse.Namespace,
+    engine: EngineName,
+    runner: str,
+    beam_options: Mapping[str, object],
+    refresh: str | None = None,
+) -> Run:
+    """Returns a run that begins now.
+
+    Args:
+        given: The command's options.
+        engine: What runs the conv base.
+        runner: The Beam runner.
+        beam_options: Beam's own options, for the record.
+        refresh: The refresh of which it is an attempt, if it is one.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    own = {name: value for name, value in vars(given).items() if value is not None}
+    recorded = json.dumps({**beam_options, **own}, default=str)
+    return Run(
+        run_id=given.run_id or new_run_id(now),
+        ds=given.ds or now.date(),
+        started_at=now,
+        max_failure_ratio=given.max_failure_ratio,
+        runner=runner,
+        engine=engine,
+        options=json.loads(without_credentials(recorded)),
+        versions=package_versions(_PACKAGES),
+        refresh=refresh,
+    )

@@ -1,0 +1,150 @@
+"""The options of the commands, declared once: `--help`, the reference and every check flow from here.
+
+Beam's own options pass through untouched; what neither Beam nor a command knows is refused.
+"""
+
+import argparse
+
+from pipelines.options.augmentation import add_augmentation_options
+from pipelines.options.sources import add_decoding_options
+from pipelines.options.spec import add_spec_options
+from pipelines.options.types import (
+    add_flag,
+    date,
+    duration,
+    positive,
+    ratio,
+    run_name,
+)
+from transforms.conv_bases import AUTO, EngineName
+from transforms.extraction import Reuse
+
+
+def add_failure_ratio(
+    options: "argparse.ArgumentParser | argparse._ArgumentGroup", meaning: str = "with which the run is committed"
+) -> None:
+    """Adds `--max_failure_ratio`, and in its help what happens at that share."""
+    options.add_argument(
+        "--max_failure_ratio",
+        type=ratio,
+        default=0.1,
+        metavar="R",
+        help=f"greatest share of bad images, 0 to 1, {meaning} (default: 0.1)",
+    )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a run."""
+    group = parser.add_argument_group("the run")
+    group.add_argument(
+        "--output", metavar="URI", help="the store: a local folder or s3://, gs://, abfs:// (default: ./feature-store)"
+    )
+    add_flag(
+        group,
+        "--single_writer",
+        "promise, for a store that is to be made on storage that lets a file be created twice, that no two commands "
+        "ever write to it at once",
+        default=False,
+    )
+    group.add_argument(
+        "--shard_size", type=positive, default=1024, metavar="N", help="images a unit of work (default: 1024)"
+    )
+    group.add_argument(
+        "--batch_size",
+        type=positive,
+        metavar="N",
+        help="images a call of the base (default: 2 for openvino, whose streams are fastest with small batches, 32 for "
+        "keras)",
+    )
+    group.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="threads of a worker process that run the base, and as many that decode (default: its cores, shared out "
+        "among the processes of --direct_running_mode=multi_processing)",
+    )
+    add_failure_ratio(group)
+    group.add_argument(
+        "--retry_failures",
+        choices=("transient", "all", "none"),
+        default="transient",
+        help="which known failures are tried again; permanent ones only change with the image, or with --formats, "
+        "--max_pixels and --max_bytes (default: transient)",
+    )
+    group.add_argument(
+        "--time_budget",
+        type=duration,
+        metavar="2h",
+        help="begin no shard after this time (90s, 30m, 2h); a run with images left is not committed, and the next one "
+        "goes on from what it computed (default: no limit)",
+    )
+    add_flag(group, "--dry_run", "say what would be done, and stop", default=False)
+    group.add_argument("--summary", metavar="FILE", help="write the closing figures there as JSON")
+    group.add_argument(
+        "--log_level",
+        choices=("debug", "info", "warning"),
+        default="warning",
+        help="what is logged on standard error; info shows each load of a conv base, debug tracebacks "
+        "(default: warning)",
+    )
+
+
+def add_extraction_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that every command has which extracts, besides those of its sources and of its run's name."""
+    add_spec_options(parser)
+    add_augmentation_options(parser)
+    add_decoding_options(parser)
+    add_engine_options(parser)
+    add_run_options(parser)
+
+
+def add_run_name_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that name a single run and its partition."""
+    group = parser.add_argument_group("the run's name")
+    group.add_argument(
+        "--run_id", type=run_name, metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
+    )
+    group.add_argument(
+        "--ds", type=date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"
+    )
+
+
+def add_look_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say what of a store is looked at."""
+    group = parser.add_argument_group("a store (an overview, unless one of these is given)")
+    group.add_argument(
+        "--runs",
+        nargs="?",
+        const=10,
+        type=positive,
+        metavar="N",
+        help="the last N runs as a table, the newest first (10 unless told)",
+    )
+    group.add_argument(
+        "--coverage",
+        action="store_true",
+        help="compare the images of --input with the store; what has no features is listed with the reason: never "
+        "seen, another version, or the code of its failure; what was taken down is not missing",
+    )
+    group.add_argument(
+        "--limit", type=positive, default=20, metavar="N", help="the most images that --coverage lists (default: 20)"
+    )
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say how features are computed, and do not change what they are."""
+    group = parser.add_argument_group("how features are computed")
+    group.add_argument(
+        "--engine",
+        choices=(AUTO, *EngineName),
+        default=AUTO,
+        help="openvino runs the base on the CPU; keras on Keras's own backend, which KERAS_BACKEND names and which may "
+        "use a GPU; auto is keras where this machine has an NVIDIA GPU (default: auto)",
+    )
+    group.add_argument(
+        "--reuse",
+        choices=tuple(Reuse),
+        default=Reuse.STORE,
+        help="images with the same bytes are computed once: store looks among all features of the store, run only "
+        "among those of the same run and process, none computes every image (default: store)",
+    )

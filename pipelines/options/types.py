@@ -1,0 +1,110 @@
+"""The types of options: what a text has to look like, said once for the command line and for templates."""
+
+import argparse
+import dataclasses
+import datetime
+import re
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from schemas.spec import ConvBaseArg
+
+Value_co = TypeVar("Value_co", covariant=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptionType(Generic[Value_co]):
+    """Reads the text of an option, after it was checked against a pattern. What argparse takes as a `type`.
+
+    Attributes:
+        pattern: What the whole text has to match: an extended regular expression of POSIX, which Dataflow asks for.
+        wanted: What a text that is refused is not, as in "'x' is not a whole number above 0".
+        read: Reads a text that matches; raises `ValueError` for what a pattern cannot tell.
+    """
+
+    pattern: str
+    wanted: str
+    read: Callable[[str], Value_co]
+
+    def __call__(self, text: str) -> Value_co:
+        """Reads a text.
+
+        Raises:
+            argparse.ArgumentTypeError: If it is not what is wanted.
+        """
+        try:
+            if re.fullmatch(self.pattern, text):
+                return self.read(text)
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"'{text}' is not {self.wanted}")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _lower_words(text: str) -> tuple[str, ...]:
+    return tuple(word.lower().lstrip(".") for word in _words(text))
+
+
+def _upper_words(text: str) -> tuple[str, ...]:
+    return tuple(word.upper() for word in _words(text))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(int(side) for side in text.split(","))
+
+
+def _name_and_value(text: str) -> tuple[str, ConvBaseArg]:
+    name, _, value = text.partition("=")
+    for convert in (int, float):
+        try:
+            return name, convert(value)
+        except ValueError:
+            continue
+    return name, {"true": True, "false": False}.get(value.lower(), value)
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() == "true"
+
+
+def _ratio(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return value
+
+
+def _time_span(text: str) -> datetime.timedelta:
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[text[-1]]
+    return datetime.timedelta(**{unit: int(text[:-1])})
+
+
+_WORDS: Final = "[^,]+(,[^,]+)*"
+
+words: Final = OptionType(_WORDS, "made of words with commas between them", _words)
+lower_words: Final = OptionType(_WORDS, words.wanted, _lower_words)
+upper_words: Final = OptionType(_WORDS, words.wanted, _upper_words)
+shape: Final = OptionType("[0-9]+(,[0-9]+)*", "height,width,3", _shape)
+name_and_value: Final = OptionType("[^=]+=.*", "NAME=VALUE", _name_and_value)
+true_or_false: Final = OptionType("[Tt]rue|[Ff]alse", "true or false", _is_true)
+positive: Final = OptionType("0*[1-9][0-9]*", "a whole number above 0", int)
+not_negative: Final = OptionType("[0-9]+", "a whole number, 0 or more", int)
+number: Final = OptionType(r"[0-9]*\.?[0-9]+", "a number, 0 or more", float)
+ratio: Final = OptionType(r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?", "between 0 and 1", _ratio)
+run_name: Final = OptionType("[A-Za-z0-9._-]+", "made of letters, digits, dots, dashes and underscores", str)
+date: Final = OptionType("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a date as 2026-01-31", datetime.date.fromisoformat)
+duration: Final = OptionType("[1-9][0-9]*[smh]", "a time span as 90s, 30m or 2h", _time_span)
+retention: Final = OptionType("[0-9]+[dh]", "a number of days or hours as 7d or 36h", _time_span)
+version: Final = OptionType("[0-9]+", "a version, which is a whole number", int)
+
+
+def add_flag(
+    options: "argparse.ArgumentParser | argparse._ArgumentGroup", name: str, meaning: str, default: bool | None = None
+) -> None:
+    """Adds an option that is given alone, or as `name=true` or `name=false`, the only form that a template knows."""
+    options.add_argument(
+        name, nargs="?", const=True, default=default, type=true_or_false, metavar="true|false", help=meaning
+    )

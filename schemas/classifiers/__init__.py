@@ -1,0 +1,46 @@
+"""What describes a classifier: its labels, how images are split, the recipe that it is trained by, its model card."""
+
+from schemas.classifiers.finetuning import DECAYS, FineTuning
+from schemas.classifiers.labels import THRESHOLD, UNLABELLED, LabelKind, LabelSet
+from schemas.classifiers.model_card import CARD_FILE, LABELS_FILE, NETWORKS_FOLDER, Classifier, ModelCard
+from schemas.classifiers.recipes import (
+    ACTIVATIONS,
+    CLASS_WEIGHTS,
+    MAP_REDUCTIONS,
+    OPTIMIZERS,
+    RECIPES,
+    Recipe,
+    SweptField,
+    combinations,
+    parse_field,
+)
+from schemas.classifiers.splits import PARTS, Part, SplitFractions, parts_by_column, parts_by_hash, trains_by_default
+
+__all__ = [
+    "ACTIVATIONS",
+    "CARD_FILE",
+    "CLASS_WEIGHTS",
+    "DECAYS",
+    "LABELS_FILE",
+    "MAP_REDUCTIONS",
+    "NETWORKS_FOLDER",
+    "OPTIMIZERS",
+    "PARTS",
+    "RECIPES",
+    "THRESHOLD",
+    "UNLABELLED",
+    "Classifier",
+    "FineTuning",
+    "LabelKind",
+    "LabelSet",
+    "ModelCard",
+    "Part",
+    "Recipe",
+    "SplitFractions",
+    "SweptField",
+    "combinations",
+    "parse_field",
+    "parts_by_column",
+    "parts_by_hash",
+    "trains_by_default",
+]

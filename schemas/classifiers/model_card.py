@@ -1,0 +1,130 @@
+"""`ModelCard`: what is known of a trained classifier, and the names of the files in its folder."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+from schemas.classifiers.labels import LabelSet
+from schemas.errors import ModelNotFound
+from schemas.serialisation import Serialisable
+from schemas.spec import FeatureSpec, Shape
+from schemas.storage import file_system, join
+
+CARD_FILE: Final = "model_card.json"
+LABELS_FILE: Final = "labels.json"
+NETWORKS_FOLDER: Final = "openvino"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard(Serialisable, indent=2):
+    """What is known of a trained classifier.
+
+    Attributes:
+        model_id: The first 16 hex digits of a SHA-256 over its weights, its classes and the spec of its features: the
+            same training gives the same id.
+        created_at: When it was trained (UTC, ISO 8601).
+        spec: The spec of the features that it takes.
+        layer: The layer whose output it takes.
+        feature_shape: The shape of one feature.
+        store: The store on which it was trained.
+        table_version: The version of `features` on which it was trained.
+        labels_from: Where the labels came from: a column, or a file.
+        split_by: What decided the parts: `column` or `hash`.
+        images: Images by part.
+        left_out: Images without a label, and labelled ones without a part.
+        images_by_class: Images by class and part.
+        recipe: The recipe's fields by name.
+        batch_size: Images an update.
+        learning_rate: The optimizer's.
+        epochs: Epochs that were trained.
+        best_epoch: The epoch, from 1, whose weights were kept.
+        streamed: Whether the training part was larger than the memory allowed, and read window by window.
+        memory_bytes: The bytes of features that were allowed in memory.
+        peak_memory_bytes: The most bytes that the process had in memory.
+        seconds: Wall time of the training alone.
+        metrics: Accuracy, AUC and log loss by part, as in `metrics.json`.
+        options: The command's options, credentials taken out.
+        versions: Versions by package.
+        augmented_rows: Rows that were trained on besides one an image: of random copies of pictures.
+        fine_tuning: Where a fine-tuned classifier came from, and how: `FineTuning`'s fields, the classifier and the
+            conv base that it began with, what was trained, and the metrics before. None for one that was trained on
+            features; of the others, `store` and `table_version` are those of the classifier that they came from.
+    """
+
+    model_id: str
+    created_at: str
+    spec: FeatureSpec
+    layer: str
+    feature_shape: Shape
+    store: str
+    table_version: int
+    labels_from: str
+    split_by: str
+    images: Mapping[str, int]
+    left_out: Mapping[str, int]
+    images_by_class: Mapping[str, Mapping[str, int]]
+    recipe: Mapping[str, Any]
+    batch_size: int
+    learning_rate: float
+    epochs: int
+    best_epoch: int
+    streamed: bool
+    memory_bytes: int
+    peak_memory_bytes: int
+    seconds: float
+    metrics: Mapping[str, float | None]
+    options: Mapping[str, Any]
+    versions: Mapping[str, str]
+    augmented_rows: int = 0
+    fine_tuning: Mapping[str, Any] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the features that the classifier takes."""
+        return self.spec.fingerprint
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON values, and the fingerprint for those who read the card by themselves."""
+        return {**super().to_dict(), "fingerprint": self.fingerprint}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Reads what `to_dict` returned."""
+        return super().from_dict({name: value for name, value in values.items() if name != "fingerprint"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A trained classifier in its folder, not loaded.
+
+    Attributes:
+        uri: The folder.
+        card: What is known of it.
+        labels: Its classes.
+    """
+
+    uri: str
+    card: ModelCard
+    labels: LabelSet
+
+    @classmethod
+    def open(cls, uri: str) -> "Classifier":
+        """Reads the card and the classes of a classifier.
+
+        Raises:
+            ModelNotFound: If there is none.
+        """
+        fs, root = file_system(uri)
+        try:
+            card = ModelCard.from_json(fs.cat_file(f"{root}/{CARD_FILE}").decode())
+            labels = LabelSet.from_json(fs.cat_file(f"{root}/{LABELS_FILE}").decode())
+        except OSError as error:
+            raise ModelNotFound(
+                f"There is no classifier at {uri}; pipelines.train --output={uri} makes one."
+            ) from error
+        return cls(uri, card, labels)
+
+    @property
+    def networks_uri(self) -> str:
+        """The folder of the networks that workers load."""
+        return join(self.uri, NETWORKS_FOLDER)

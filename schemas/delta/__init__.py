@@ -1,0 +1,40 @@
+"""Delta tables: opening and creating them, transactions, the rows of a snapshot, the history."""
+
+from schemas.delta.conflict_token import commit_in_turn
+from schemas.delta.history import table_history
+from schemas.delta.scan import Scan, Where
+from schemas.delta.transactions import (
+    RUN_ID,
+    UPKEEP,
+    TableAction,
+    commit_once,
+    commit_properties,
+    committed,
+    create_table,
+    files_of,
+    find_commit,
+    find_table,
+    open_table,
+    paths_of,
+    write_actions,
+)
+
+__all__ = [
+    "RUN_ID",
+    "UPKEEP",
+    "Scan",
+    "TableAction",
+    "Where",
+    "commit_in_turn",
+    "commit_once",
+    "commit_properties",
+    "committed",
+    "create_table",
+    "files_of",
+    "find_commit",
+    "find_table",
+    "open_table",
+    "paths_of",
+    "table_history",
+    "write_actions",
+]

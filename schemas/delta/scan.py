@@ -1,0 +1,161 @@
+"""`Scan`: rows of one snapshot of a table, in whatever form they are wanted."""
+
+import functools
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pa_fs
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from fsspec.implementations.local import LocalFileSystem
+
+from schemas.delta.transactions import files_of
+from schemas.errors import UsageError, nearest_names
+from schemas.storage import file_system
+from schemas.tables import feature_shape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS_PER_BATCH: Final = 8192
+
+# Row groups that are read ahead of the one that is put into place.
+_BATCHES_AHEAD: Final = 4
+
+Where: TypeAlias = pc.Expression | Sequence[tuple[str, str, object]]
+
+
+class Scan:
+    """Rows of one snapshot, not read yet. All endings see the same rows in the same order.
+
+    Attributes:
+        schema: The Arrow schema of the columns asked for. A feature column has its shape in the field's metadata.
+    """
+
+    def __init__(self, table: DeltaTable, columns: Sequence[str] | None = None, where: Where | None = None) -> None:
+        """Prepares a scan.
+
+        Args:
+            table: A snapshot.
+            columns: The columns to read, all of them unless told.
+            where: A PyArrow expression, or (column, operator, value) triples that must all hold, as in
+                `[("split", "=", "train")]`.
+
+        Raises:
+            UsageError: If the table has no such column.
+        """
+        self._dataset = _dataset(table)
+        names = self._dataset.schema.names
+        for name in columns or ():
+            if name not in names:
+                raise UsageError(f"The table has no column '{name}'{nearest_names(name, names)}")
+        self._columns = list(columns) if columns is not None else names
+        if where is None or isinstance(where, pc.Expression):
+            self._filter = where
+        else:
+            self._filter = pq.filters_to_expression([list(where)])
+        self.schema: pa.Schema = pa.schema([self._dataset.schema.field(name) for name in self._columns])
+
+    def to_batches(self, rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
+        """Yields record batches of at most `rows_per_batch` rows; memory stays bounded whatever the table's size."""
+        scanner = self._dataset.scanner(columns=self._columns, filter=self._filter, batch_size=rows_per_batch)
+        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+
+    def to_row_groups(self) -> list[ds.ParquetFileFragment]:
+        """Returns the row groups of the whole snapshot, none of them read yet, in the order of the other endings."""
+        return [group for file in self._dataset.get_fragments() for group in file.split_by_row_group()]
+
+    def count(self) -> int:
+        """Returns the number of rows."""
+        return int(self._dataset.count_rows(filter=self._filter))
+
+    def to_arrow(self) -> pa.Table:
+        """Returns the rows as an Arrow table."""
+        table: pa.Table = self._dataset.to_table(columns=self._columns, filter=self._filter)
+        return table.cast(self.schema)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Returns the rows as a DataFrame; a feature is one NumPy array a row."""
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def to_numpy(self, column: str | None = None) -> np.ndarray:
+        """Returns one column as an array.
+
+        Args:
+            column: The column; the only feature column among the scan's columns unless told.
+
+        Returns:
+            float32 [n, D] or [n, H, W, C] for a feature column, as its shape says, else [n]. Features are not copied
+            where the rows come from one row group, else put into their place while the next ones are read.
+
+        Raises:
+            UsageError: If no column is named and the scan has not exactly one feature column.
+        """
+        name = column or self._only_feature_column()
+        shape = feature_shape(self._dataset.schema.field(name))
+        if shape is None:
+            values: np.ndarray = self._dataset.to_table(columns=[name], filter=self._filter).column(0).to_numpy()
+            return values
+        rows = self._dataset.count_rows(filter=self._filter)
+        scanner = self._dataset.scanner(columns=[name], filter=self._filter, batch_readahead=_BATCHES_AHEAD)
+        parts = (batch.column(0).flatten().to_numpy().reshape(-1, *shape) for batch in scanner.to_batches())
+        return _in_one_array(parts, (rows, *shape))
+
+    def _only_feature_column(self) -> str:
+        names = [field.name for field in self.schema if feature_shape(field) is not None]
+        if len(names) != 1:
+            raise UsageError(f"to_numpy() reads one column and the scan has {len(names)} feature columns; name one.")
+        return str(names[0])
+
+
+def _dataset(table: DeltaTable) -> ds.Dataset:
+    """Returns the files of a snapshot as a PyArrow dataset.
+
+    `DeltaTable.to_pyarrow_dataset` does the same, but takes a column for which a file has no statistics (one that was
+    added to the table later) for one without values, and reads local files through Rust and the GIL.
+    """
+    schema = pa.schema(table.schema())
+    fs, root = _arrow_file_system(unquote(table.table_uri).rstrip("/"))
+    parquet = ds.ParquetFileFormat()
+    fragments = [
+        parquet.make_fragment(f"{root}/{file['path']}", fs, _partition_expression(file, schema))
+        for file in files_of(table).to_pylist()
+    ]
+    return ds.FileSystemDataset(fragments, schema, parquet, fs)
+
+
+def _arrow_file_system(uri: str) -> tuple[pa_fs.FileSystem, str]:
+    fs, path = file_system(uri)
+    if isinstance(fs, LocalFileSystem):
+        return pa_fs.LocalFileSystem(use_mmap=True), path
+    return pa_fs.PyFileSystem(pa_fs.FSSpecHandler(fs)), path
+
+
+def _partition_expression(file: Mapping[str, object], schema: pa.Schema) -> pc.Expression:
+    values = {name.partition(".")[2]: value for name, value in file.items() if name.startswith("partition.")}
+    return functools.reduce(
+        operator.and_,
+        (pc.field(name) == pa.scalar(value, schema.field(name).type) for name, value in values.items()),
+        pc.scalar(True),
+    )
+
+
+def _in_one_array(parts: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Returns float32 parts in one array; a part that is all there is comes back as it is."""
+    whole: np.ndarray | None = None
+    start = 0
+    for part in parts:
+        if len(part) == shape[0]:
+            return part
+        if whole is None:
+            whole = np.empty(shape, np.float32)
+        whole[start : start + len(part)] = part
+        start += len(part)
+    return np.empty(shape, np.float32) if whole is None else whole

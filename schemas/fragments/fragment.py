@@ -1,0 +1,145 @@
+"""`Fragment`: a Parquet file that is written but not committed yet, and the writer of it."""
+
+import collections
+import dataclasses
+import enum
+import json
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schemas.errors import FailureCode
+from schemas.fragments.statistics import FileStatistics
+from schemas.serialisation import Serialisable
+from schemas.storage import ROW_GROUP_BYTES, file_system, join
+from schemas.tables import AUGMENTATION, feature_shape, has_augmentations
+
+
+class TableName(enum.StrEnum):
+    """The tables whose files are written here; workers write to the first three."""
+
+    FEATURES = "features"
+    FAILURES = "failures"
+    PREDICTIONS = "predictions"
+    RUNS = "runs"
+    TAKEDOWNS = "takedowns"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fragment(Serialisable):
+    """A Parquet file that is written but not committed yet: what a worker hands on instead of the rows.
+
+    Attributes:
+        table: The table it belongs to.
+        path: Its path under the table's folder, as it is named (not percent-encoded).
+        rows: Its rows.
+        size: Its bytes.
+        statistics: JSON: the statistics by which readers skip files.
+        supersedes: Whether some of its images have older rows in the table, which go when it is committed.
+        failures_by_code: For `failures`, how many rows it holds of each code.
+        adopted: Whether a run that was killed had computed its rows.
+        reused: Whether its rows hold features that were computed for other images of the same bytes.
+        augmented: Of its rows, those of random copies of pictures. All rows of an image are in one fragment.
+    """
+
+    table: TableName
+    path: str
+    rows: int
+    size: int
+    statistics: str
+    supersedes: bool = False
+    failures_by_code: tuple[tuple[FailureCode, int], ...] = ()
+    adopted: bool = False
+    reused: bool = False
+    augmented: int = 0
+
+    @property
+    def images(self) -> int:
+        """Its images."""
+        return self.rows - self.augmented
+
+    @property
+    def uri_range(self) -> tuple[str, str]:
+        """Bounds of the URIs of its rows; both may be wider than the rows."""
+        statistics = json.loads(self.statistics)
+        return statistics["minValues"]["uri"], statistics["maxValues"]["uri"]
+
+
+class FragmentWriter:
+    """Writes one fragment, a row group at a time; holds at most `ROW_GROUP_BYTES` and one batch in memory.
+
+    Strings are dictionary-encoded. Features are not (they hardly ever repeat) and have no statistics (nobody filters by
+    the 513th float). Zstandard at its fastest level takes out the zeros that a ReLU leaves.
+
+    Use it as a context manager; `fragment` is there once it is closed.
+    """
+
+    def __init__(self, table_uri: str, table: TableName, path: str, schema: pa.Schema) -> None:
+        """Opens the file.
+
+        Args:
+            table_uri: The table's folder.
+            table: The table.
+            path: The fragment's path under the folder. Nobody else may ever write to it.
+            schema: The schema of the rows, without partition columns.
+        """
+        self._table = table
+        self._path = path
+        self._schema = schema
+        self._fs, self._target = file_system(join(table_uri, path))
+        self._file = self._fs.open(self._target, "wb")
+        texts = [field.name for field in schema if feature_shape(field) is None]
+        self._parquet = pq.ParquetWriter(
+            self._file, schema, compression="zstd", compression_level=1, use_dictionary=texts, write_statistics=texts
+        )
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_bytes = 0
+        self._statistics = FileStatistics(schema)
+        self._codes: collections.Counter[str] = collections.Counter()
+        self._has_augmentations = has_augmentations(schema)
+        self._augmented = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if kind is None:
+            self._flush()
+        self._parquet.close()
+        self._file.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Adds rows."""
+        if not batch.num_rows:
+            return
+        self._statistics.add(batch)
+        if self._table == TableName.FAILURES:
+            self._codes.update(batch.column("code").to_pylist())
+        if self._has_augmentations:
+            self._augmented += pc.sum(pc.greater(batch.column(AUGMENTATION), 0)).as_py()
+        self._pending.append(batch)
+        self._pending_bytes += batch.nbytes
+        if self._pending_bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def fragment(self, *, supersedes: bool = False) -> Fragment:
+        """Describes the fragment, once the writer is closed."""
+        return Fragment(
+            table=self._table,
+            path=self._path,
+            rows=self._statistics.rows,
+            size=self._fs.size(self._target),
+            statistics=self._statistics.to_json(),
+            supersedes=supersedes,
+            failures_by_code=tuple((FailureCode.from_code(code), count) for code, count in self._codes.items()),
+            augmented=self._augmented,
+        )
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._parquet.write_table(pa.Table.from_batches(self._pending, self._schema))
+            self._pending.clear()
+            self._pending_bytes = 0

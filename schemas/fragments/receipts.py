@@ -1,0 +1,79 @@
+"""Receipts: what a worker leaves beside a fragment once it is complete, so that a run that is killed loses little.
+
+    <store>/receipts/<run_id>/<name of the fragment>.json
+
+A receipt is the fragment's description. It is written after the fragment; one that is cut off counts for nothing.
+"""
+
+import concurrent.futures
+import functools
+import logging
+import posixpath
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import fsspec
+
+from schemas.fragments.fragment import Fragment
+from schemas.storage import file_system, join
+
+RECEIPTS: Final = "receipts"
+
+_READERS: Final = 16
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+def leave_receipt(store_uri: str, run_id: str, fragment: Fragment) -> None:
+    """Writes the receipt of a fragment that is complete on storage.
+
+    Raises:
+        OSError: If the store cannot be written.
+    """
+    name = posixpath.basename(fragment.path).removesuffix(".parquet")
+    fs, path = file_system(join(store_uri, RECEIPTS, run_id, f"{name}.json"))
+    fs.pipe_file(path, fragment.to_json().encode())
+
+
+def read_receipts(store_uri: str) -> Iterator[Fragment]:
+    """Yields the fragments of all receipts in a store that can be read, whatever became of their runs."""
+    for _, fragment in _receipts(store_uri):
+        yield fragment
+
+
+def remove_receipts(store_uri: str, run_id: str, committed_paths: Iterable[str]) -> None:
+    """Removes receipts that are of no more use, as far as that is possible: nothing depends on it.
+
+    Args:
+        store_uri: The store.
+        run_id: A run that is committed; all of its receipts go.
+        committed_paths: Paths of fragments in the table; the receipts of these go, whoever left them.
+    """
+    committed = set(committed_paths)
+    fs, root = file_system(join(store_uri, RECEIPTS))
+    own = f"{root}/{run_id}/"
+    try:
+        for path, fragment in _receipts(store_uri):
+            if path.startswith(own) or fragment.path in committed:
+                fs.rm_file(path)
+    except OSError as error:
+        _LOGGER.warning("Receipts of the run %s are left: %s", run_id, error)
+
+
+def _receipts(store_uri: str) -> Iterator[tuple[str, Fragment]]:
+    fs, root = file_system(join(store_uri, RECEIPTS))
+    fs.invalidate_cache(root)
+    paths = [path for path in fs.find(root) if path.endswith(".json")]
+    with concurrent.futures.ThreadPoolExecutor(_READERS, "receipts") as pool:
+        texts = pool.map(functools.partial(_read, fs), paths)
+        for path, text in zip(paths, texts, strict=True):
+            try:
+                yield path, Fragment.from_json(text)
+            except ValueError:
+                _LOGGER.info("The receipt %s is cut off or gone.", path)
+
+
+def _read(fs: fsspec.AbstractFileSystem, path: str) -> bytes:
+    try:
+        return bytes(fs.cat_file(path))
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,83 @@
+"""Rows of files written again, to a file of their own: a file that was written once is never changed."""
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.fragments.fragment import Fragment, FragmentWriter, TableName
+from schemas.storage import join, read_batches, read_schema
+
+Keep = Callable[[pa.RecordBatch], pa.Array]
+
+# How the names of files begin that are made of committed ones; those of fragments begin with their run.
+COMPACTED: Final = "compacted"
+SUPERSEDED: Final = "superseded"
+TAKEDOWN: Final = "takedown"
+
+
+def without(uris: pa.Array) -> Keep:
+    """Returns what keeps the rows of all images but these."""
+    return lambda rows: pc.invert(pc.is_in(rows.column("uri"), value_set=uris))
+
+
+def write_again(
+    table_uri: str,
+    name: TableName,
+    paths: Sequence[str],
+    origin: str,
+    *,
+    schema: pa.Schema | None = None,
+    keep: Keep | None = None,
+) -> Fragment:
+    """Writes rows of files of one partition to a new file; holds two row groups in memory.
+
+    Args:
+        table_uri: The table's folder.
+        name: The table.
+        paths: The files, under the folder.
+        origin: How the new file's name begins; it stands beside the first of the others.
+        schema: The columns of the new file, those that an old one lacks filled with nulls; those of the first file
+            unless given.
+        keep: Says which rows of a batch are kept, as booleans; all of them unless given.
+
+    Returns:
+        The new file. Nothing is committed.
+    """
+    new_path = join(paths[0].rpartition("/")[0], f"{origin}-{uuid.uuid4()}.parquet").lstrip("/")
+    columns = schema or read_schema(join(table_uri, paths[0]))
+    with FragmentWriter(table_uri, name, new_path, columns) as writer:
+        for path in paths:
+            for rows in read_batches(join(table_uri, path)):
+                batch = _with_schema(rows, columns)
+                writer.write(batch.filter(keep(batch)) if keep else batch)
+    return writer.fragment()
+
+
+def _with_schema(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = [
+        rows.column(field.name).cast(field.type)
+        if field.name in rows.schema.names
+        else pa.nulls(rows.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def keep_rows(table_uri: str, fragment: Fragment, run_id: str, keep: Keep) -> Fragment:
+    """Writes some of a fragment's rows to another fragment, which is like it in everything else.
+
+    The new file has a name of its own each time: a run that was killed and one that adopts from it may both do this
+    with one fragment, and one of them may have committed already.
+
+    Args:
+        table_uri: The table's folder.
+        fragment: The fragment.
+        run_id: The run that is to commit it.
+        keep: Says which rows of a batch are kept, as booleans.
+    """
+    rest = write_again(table_uri, fragment.table, [fragment.path], run_id, keep=keep)
+    return dataclasses.replace(rest, supersedes=fragment.supersedes, adopted=fragment.adopted, reused=fragment.reused)

@@ -1,0 +1,23 @@
+"""Upkeep of a store: compaction, vacuum, takedowns, restoring a version."""
+
+from schemas.maintenance.compaction import TARGET_BYTES, Compaction, compact, plan_compaction, planned
+from schemas.maintenance.restoration import plan_restoration, restore
+from schemas.maintenance.takedowns import open_takedowns, plan_takedown, take_down
+from schemas.maintenance.vacuum import LEAST_RETENTION, RETENTION, find_waste, remove_waste
+
+__all__ = [
+    "LEAST_RETENTION",
+    "RETENTION",
+    "TARGET_BYTES",
+    "Compaction",
+    "compact",
+    "find_waste",
+    "open_takedowns",
+    "plan_compaction",
+    "plan_restoration",
+    "plan_takedown",
+    "planned",
+    "remove_waste",
+    "restore",
+    "take_down",
+]

@@ -1,0 +1,51 @@
+"""URIs and the file systems behind them: credentials, timeouts, Parquet files, files that are created only once."""
+
+from schemas.storage.filesystems import (
+    canonical_uri,
+    check_writable,
+    delta_location,
+    delta_storage_options,
+    file_system,
+    http_errors,
+    http_status,
+    is_local,
+    join,
+    modified_at,
+    protocol_of,
+    uri_builder,
+    without_credentials,
+)
+from schemas.storage.parquet import (
+    ROW_GROUP_BYTES,
+    read_batches,
+    read_column,
+    read_columns,
+    read_keys,
+    read_rows,
+    read_schema,
+)
+from schemas.storage.put_if_absent import check_created_once
+
+__all__ = [
+    "ROW_GROUP_BYTES",
+    "canonical_uri",
+    "check_created_once",
+    "check_writable",
+    "delta_location",
+    "delta_storage_options",
+    "file_system",
+    "http_errors",
+    "http_status",
+    "is_local",
+    "join",
+    "modified_at",
+    "protocol_of",
+    "read_batches",
+    "read_column",
+    "read_columns",
+    "read_keys",
+    "read_rows",
+    "read_schema",
+    "uri_builder",
+    "without_credentials",
+]

@@ -1,0 +1,81 @@
+"""Reading the rows of one Parquet file, in memory that does not depend on its size."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.storage.filesystems import file_system
+
+ROW_GROUP_BYTES: Final = 16 * 2**20
+
+_ROWS_PER_BATCH: Final = 131_072
+
+
+@contextmanager
+def _open(file_uri: str) -> Iterator[pq.ParquetFile]:
+    fs, path = file_system(file_uri)
+    with fs.open(path, "rb") as file:
+        yield pq.ParquetFile(file)
+
+
+def read_schema(file_uri: str) -> pa.Schema:
+    """Reads the schema of a file."""
+    with _open(file_uri) as file:
+        return file.schema_arrow
+
+
+def read_batches(file_uri: str) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a file in batches of about `ROW_GROUP_BYTES`.
+
+    `iter_batches` takes a number of rows and joins row groups to reach it: its default would hold gigabytes of feature
+    maps.
+    """
+    with _open(file_uri) as file:
+        groups = (file.metadata.row_group(group) for group in range(file.num_row_groups))
+        size = sum(group.total_byte_size for group in groups)
+        yield from file.iter_batches(max(1, ROW_GROUP_BYTES * file.metadata.num_rows // max(1, size)))
+
+
+def read_columns(
+    file_uri: str, columns: Sequence[str], rows_per_batch: int = _ROWS_PER_BATCH
+) -> Iterator[pa.RecordBatch]:
+    """Yields columns of a file's rows, in their order; those that it lacks are left out."""
+    with _open(file_uri) as file:
+        names = [name for name in columns if name in file.schema_arrow.names]
+        yield from file.iter_batches(rows_per_batch, columns=names)
+
+
+def read_column(file_uri: str, column: str) -> pa.Array:
+    """Returns one column of a file's rows, in their order."""
+    with _open(file_uri) as file:
+        return file.read([column]).column(0).combine_chunks()
+
+
+def read_rows(file_uri: str, rows: Sequence[int], columns: Sequence[str]) -> Iterator[tuple[list[int], pa.Table]]:
+    """Reads single rows of a file, a row group at a time.
+
+    Args:
+        file_uri: The file.
+        rows: Which rows, in any order, also more than once.
+        columns: The columns to read.
+
+    Yields:
+        Indices into `rows`, and a table with these rows, in the same order.
+    """
+    wanted, first = np.asarray(rows), 0
+    with _open(file_uri) as file:
+        for group in range(file.num_row_groups):
+            after = first + file.metadata.row_group(group).num_rows
+            here = np.flatnonzero((first <= wanted) & (wanted < after))
+            if len(here):
+                yield here.tolist(), file.read_row_group(group, columns=columns).take(wanted[here] - first)
+            first = after
+
+
+def read_keys(file_uri: str) -> Iterator[pa.RecordBatch]:
+    """Yields `uri` and, where the file has it, `version` of its rows, in their order."""
+    yield from read_columns(file_uri, ("uri", "version"))

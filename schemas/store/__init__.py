@@ -1,0 +1,26 @@
+"""The feature store: `FeatureStore`, its runs, and the commit of a run's fragments, checked for conflicts."""
+
+from schemas.store.content_index import KnownContents, read_known_contents, read_places
+from schemas.store.feature_store import FeatureStore
+from schemas.store.prediction_tables import PREDICTIONS, STRINGS, PredictionTables, lists_of_one
+from schemas.store.removal import files_holding, removal_actions
+from schemas.store.runs import InputCounts, Run, RunOutcome, RunState, Totals, new_run_id
+
+__all__ = [
+    "PREDICTIONS",
+    "STRINGS",
+    "FeatureStore",
+    "InputCounts",
+    "KnownContents",
+    "PredictionTables",
+    "Run",
+    "RunOutcome",
+    "RunState",
+    "Totals",
+    "files_holding",
+    "lists_of_one",
+    "new_run_id",
+    "read_known_contents",
+    "read_places",
+    "removal_actions",
+]

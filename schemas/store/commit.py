@@ -1,0 +1,121 @@
+"""Fragments on their way into a table: one commit, checked against everything that others committed since."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from deltalake import DeltaTable
+
+from schemas.delta import (
+    RUN_ID,
+    TableAction,
+    commit_once,
+    commit_properties,
+    committed,
+    find_commit,
+    find_table,
+    write_actions,
+)
+from schemas.fragments import Fragment, TableName, add_actions
+from schemas.storage import join
+from schemas.store.conflicts import files_since, without_committed
+from schemas.store.removal import superseding_actions
+from schemas.store.runs import Totals
+
+_TOTALS: Final = "totals"
+
+# An image that has features since is no failure any more, and one that was taken down is to leave no row.
+_CHECKED: Final = {
+    TableName.FEATURES: (TableName.FEATURES, TableName.TAKEDOWNS),
+    TableName.FAILURES: (TableName.FAILURES, TableName.FEATURES, TableName.TAKEDOWNS),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Commit:
+    """What a commit of fragments brought into its table.
+
+    Attributes:
+        version: The version of the table; the newest one if there was nothing to commit.
+        totals: What was committed, without the rows that others had committed.
+    """
+
+    version: int
+    totals: Totals
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checked:
+    """Fragments without the rows that other commits brought, up to the versions of the tables that were looked at."""
+
+    fragments: Sequence[Fragment]
+    versions: Mapping[TableName, int]
+
+
+def commit_fragments(
+    folder_uri: str,
+    name: TableName,
+    commit_id: str,
+    fragments: Iterable[Fragment],
+    planned_on: Mapping[TableName, int] | None = None,
+    *,
+    refresh: bool = False,
+) -> Commit:
+    """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
+
+    Args:
+        folder_uri: The folder of the tables.
+        name: The table.
+        commit_id: The name of the commit: its run's, and what tells attempts at it apart behind a slash.
+        fragments: Fragments of that table, complete on storage.
+        planned_on: The versions of tables against which the fragments were checked; any that is missing means that they
+            were not. None commits every row, whatever is there.
+        refresh: Whether features supersede whatever is there of their images, also of the same version.
+
+    Raises:
+        FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
+        RunFailed: If it could not be committed.
+    """
+    table_uri, run_id = join(folder_uri, name), commit_id.partition("/")[0]
+    supersede_all = refresh and name == TableName.FEATURES
+    own = [dataclasses.replace(each, supersedes=each.supersedes or supersede_all) for each in fragments]
+    checked = _Checked(own, planned_on or {})
+
+    def write(table: DeltaTable) -> bool:
+        nonlocal checked
+        if planned_on is not None:
+            checked = _without_newer(checked, folder_uri, name, table, run_id, supersede_all=supersede_all)
+        if not checked.fragments:
+            return False
+        actions: list[TableAction] = [*add_actions(table_uri, checked.fragments)]
+        if name == TableName.FEATURES:
+            superseding = [fragment.path for fragment in checked.fragments if fragment.supersedes]
+            actions += superseding_actions(table_uri, table, superseding)
+        told = {RUN_ID: run_id, _TOTALS: Totals.of(checked.fragments).to_json()}
+        turn = None if planned_on is None else table.version()
+        write_actions(table, actions, commit_properties(commit_id, told, turn))
+        return True
+
+    table = commit_once(table_uri, commit_id, write)
+    if not committed(table, commit_id):
+        return Commit(table.version(), Totals())
+    if planned_on is None:
+        return Commit(table.version(), Totals.of(own))
+    version, told = find_commit(table_uri, table, commit_id)
+    return Commit(version, Totals.from_json(told[_TOTALS]))
+
+
+def _without_newer(
+    checked: _Checked, folder_uri: str, name: TableName, table: DeltaTable, run_id: str, *, supersede_all: bool
+) -> _Checked:
+    """Takes out the rows that others have committed since the last look."""
+    fragments, versions = checked.fragments, dict(checked.versions)
+    for other in _CHECKED[name]:
+        if not fragments or (supersede_all and other == TableName.FEATURES):
+            continue
+        newest = table if other == name else find_table(join(folder_uri, other))
+        if newest is not None:
+            files = files_since(join(folder_uri, other), newest, versions.get(other))
+            fragments = list(without_committed(join(folder_uri, name), fragments, files, run_id))
+            versions[other] = newest.version()
+    return _Checked(fragments, versions)

@@ -1,0 +1,198 @@
+"""`FeatureStore`: the folder that `--output` names, with three Delta tables and the conv base that made them.
+
+    <store>/features/                    one row an image, and one a random copy of it where there are any
+    <store>/failures/                    one row an image that could not be processed
+    <store>/runs/                        one row a run
+    <store>/conv_bases/<fingerprint>/    the published conv base
+
+A store holds the features of one spec, which is written into the `features` table itself: making the table and naming
+its spec is one atomic commit, so that two commands that create a store at the same moment cannot disagree.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
+from deltalake.schema import Field
+
+from schemas.delta import RUN_ID, Scan, Where, commit_once, commit_properties, create_table, find_table, open_table
+from schemas.errors import InvalidInput, SpecMismatch, StoreNotFound, StoreNotWritable
+from schemas.fragments import Fragment, TableName
+from schemas.spec import FeatureSpec
+from schemas.storage import canonical_uri, join
+from schemas.store.commit import Commit, commit_fragments
+from schemas.store.runs import Run, RunOutcome, run_row
+from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, carried_fields, features_schema
+
+_SPEC_PROPERTY: Final = "convbase.spec"
+_SINGLE_WRITER_PROPERTY: Final = "convbase.single_writer"
+
+
+class FeatureStore:
+    """A feature store. Instances are cheap; every read opens the newest snapshot unless a version is named.
+
+    Attributes:
+        uri: The store's folder, in canonical form.
+        spec: The spec of its features.
+    """
+
+    def __init__(self, uri: str, spec: FeatureSpec) -> None:
+        """Use `open` or `create`."""
+        self.uri = uri
+        self.spec = spec
+
+    @classmethod
+    def open(cls, uri: str) -> "FeatureStore":
+        """Opens a store.
+
+        Raises:
+            StoreNotFound: If there is none.
+        """
+        store = cls.find(uri)
+        if store is None:
+            raise StoreNotFound(f"There is no feature store at {uri}; pipelines.extract --output={uri} makes one.")
+        return store
+
+    @classmethod
+    def find(cls, uri: str) -> "FeatureStore | None":
+        """Opens a store, or returns None if there is none."""
+        canonical = canonical_uri(uri)
+        features = find_table(join(canonical, TableName.FEATURES))
+        if features is None:
+            return None
+        spec = features.metadata().configuration.get(_SPEC_PROPERTY)
+        if spec is None:
+            raise StoreNotFound(f"{join(uri, TableName.FEATURES)} is a Delta table, but of no feature store.")
+        return cls(canonical, FeatureSpec.from_json(spec))
+
+    @classmethod
+    def create(cls, uri: str, spec: FeatureSpec, *, single_writer: bool = False) -> "FeatureStore":
+        """Creates a store, or opens it if it is there already with the same spec.
+
+        Args:
+            uri: The folder; it is made.
+            spec: A resolved spec whose conv base is published under the folder.
+            single_writer: The promise that no two commands ever write to it at once; it stands in the table. Without
+                it, see `check_created_once`.
+
+        Raises:
+            SpecMismatch: If there is a store with another spec.
+            StoreNotWritable: If the folder cannot be written.
+        """
+        canonical = canonical_uri(uri)
+        try:
+            create_table(join(canonical, TableName.FAILURES), TableName.FAILURES, FAILURES, PARTITIONED_BY)
+            create_table(join(canonical, TableName.RUNS), TableName.RUNS, RUNS)
+            properties = {_SPEC_PROPERTY: spec.to_json(), _SINGLE_WRITER_PROPERTY: json.dumps(single_writer)}
+            schema = features_schema(spec)
+            create_table(join(canonical, TableName.FEATURES), TableName.FEATURES, schema, PARTITIONED_BY, properties)
+        except (OSError, DeltaError) as error:
+            raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
+        store = cls.open(canonical)
+        if store.spec.fingerprint != spec.fingerprint:
+            store.refuse_other_spec(spec.fields_of_features())
+        store.refuse_other_spec({"augmentation": spec.augmentation_fields})
+        return store
+
+    def refuse_other_spec(self, asked: Mapping[str, object]) -> None:
+        """Compares spec fields that were asked for with the store's.
+
+        Raises:
+            SpecMismatch: If one differs, naming every field that does.
+        """
+        differences = self.spec.differences(asked)
+        if differences:
+            raise SpecMismatch(
+                f"The store {self.uri} holds features of another spec ({'; '.join(differences)}): "
+                "leave these options out, or name another --output."
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the store's spec."""
+        return self.spec.fingerprint
+
+    @property
+    def conv_base_uri(self) -> str:
+        """The folder of the published conv base."""
+        return join(self.uri, "conv_bases", self.fingerprint)
+
+    def features(self, version: int | None = None) -> DeltaTable:
+        """Returns a snapshot of `features`."""
+        return open_table(join(self.uri, TableName.FEATURES), version)
+
+    def failures(self, version: int | None = None) -> DeltaTable:
+        """Returns a snapshot of `failures`."""
+        return open_table(join(self.uri, TableName.FAILURES), version)
+
+    def runs(self) -> DeltaTable:
+        """Returns the newest snapshot of `runs`."""
+        return open_table(join(self.uri, TableName.RUNS))
+
+    def scan(
+        self, columns: Sequence[str] | None = None, where: Where | None = None, *, table_version: int | None = None
+    ) -> Scan:
+        """Prepares a scan of `features`; see `Scan` for its endings and arguments."""
+        return Scan(self.features(table_version), columns, where)
+
+    def scan_images(self, columns: Sequence[str] | None = None, *, table_version: int | None = None) -> Scan:
+        """Prepares a scan of `features` without the rows of random copies, so that each image has one row."""
+        images = [(AUGMENTATION, "=", 0)] if self.spec.augmentation else None
+        return self.scan(columns, images, table_version=table_version)
+
+    def carry(self, carried: Iterable[pa.Field]) -> None:
+        """Adds columns that a manifest carries along to `features`, where it lacks them.
+
+        Raises:
+            InvalidInput: If a column is there with another type.
+            InvalidSpec: If a column has a name that is taken.
+        """
+        wanted = list(carried)
+        features_schema(self.spec, wanted)
+        table = self.features()
+        present = pa.schema(table.schema())
+        for field in wanted:
+            if field.name in present.names and present.field(field.name).type != field.type:
+                raise InvalidInput(
+                    f"The manifest's column '{field.name}' is {field.type}, "
+                    f"in the store it is {present.field(field.name).type}; convert it or leave it out."
+                )
+        missing = [field for field in carried_fields(wanted) if field.name not in present.names]
+        if missing:
+            table.alter.add_columns([Field.from_arrow(field) for field in missing])
+
+    def commit_fragments(
+        self,
+        name: TableName,
+        commit_id: str,
+        fragments: Iterable[Fragment],
+        planned_on: Mapping[TableName, int] | None = None,
+        *,
+        refresh: bool = False,
+    ) -> Commit:
+        """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
+
+        Rows that others have committed since are left out, and older rows of images in superseding fragments go in the
+        same commit, so that no reader ever sees an image twice or not at all. Where `planned_on` names no versions,
+        everything in the table counts as committed since. See `schemas.store.commit.commit_fragments`.
+        """
+        return commit_fragments(self.uri, name, commit_id, fragments, planned_on or {}, refresh=refresh)
+
+    def record_run(self, run: Run, outcome: RunOutcome) -> None:
+        """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added."""
+        row = run_row(run, outcome, self.spec)
+
+        def write(table: DeltaTable) -> bool:
+            properties = commit_properties(run.commit_id, {RUN_ID: run.run_id})
+            write_deltalake(table, row, mode="append", schema_mode="merge", commit_properties=properties)
+            return True
+
+        commit_once(join(self.uri, TableName.RUNS), run.commit_id, write)
+
+    def find_run(self, run_id: str) -> dict[str, Any] | None:
+        """Returns the row of a run by column, the last if it was begun several times, or None if it has not ended."""
+        rows = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().sort_by("ended_at").to_pylist()
+        return rows[-1] if rows else None

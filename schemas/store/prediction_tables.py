@@ -1,0 +1,90 @@
+"""The tables of predictions: what a classifier says of images, and the images that could not be processed.
+
+<output>/predictions/    one row an image and run
+<output>/failures/       one row an image that could not be processed, and run
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from schemas.delta import Scan, create_table, open_table
+from schemas.errors import StoreNotWritable, first_line
+from schemas.fragments import Fragment, TableName
+from schemas.storage import canonical_uri, join
+from schemas.store.commit import commit_fragments
+from schemas.tables import FAILURES, FLOATS, PARTITIONED_BY, TIMESTAMP, commented_field
+
+STRINGS: Final = pa.list_(pa.field("element", pa.string(), nullable=False))
+
+PREDICTIONS: Final = pa.schema(
+    [
+        commented_field("uri", pa.string(), "where the image is, in canonical form"),
+        commented_field("version", pa.string(), "etag, generation, or size and mtime of the image"),
+        commented_field("label", pa.string(), "the most probable class"),
+        commented_field("score", pa.float32(), "its probability"),
+        commented_field("labels", STRINGS, "all classes that it is said to have: the label, or those from 0.5 on"),
+        commented_field("scores", FLOATS, "the probability of every class, in the order of the model's labels.json"),
+        commented_field("true_labels", STRINGS, "its classes by the input or the feature table", nullable=True),
+        commented_field("split", pa.string(), "train, validation or test, by the input or the table", nullable=True),
+        commented_field("model_id", pa.string(), "the classifier"),
+        commented_field("run_id", pa.string(), "the run that wrote this row"),
+        commented_field("predicted_at", TIMESTAMP, "when the batch of this row was predicted"),
+        commented_field("ds", pa.date32(), "partition date"),
+    ]
+)
+
+_SCHEMAS: Final = {TableName.PREDICTIONS: PREDICTIONS, TableName.FAILURES: FAILURES}
+
+
+def lists_of_one(labels: pa.Array) -> pa.Array:
+    """Makes a list of one label of each label, and null of null."""
+    texts = labels.cast(pa.string())
+    offsets = np.concatenate([[0], np.cumsum(pc.is_valid(texts).to_numpy(zero_copy_only=False))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), texts.drop_null(), type=STRINGS, mask=pc.is_null(texts))
+
+
+class PredictionTables:
+    """The two tables under the folder that `--output` names.
+
+    Attributes:
+        uri: The folder, in canonical form.
+    """
+
+    def __init__(self, uri: str) -> None:
+        """Names the folder; see `create`."""
+        self.uri = canonical_uri(uri)
+
+    def create(self) -> None:
+        """Makes the tables where they are not there yet.
+
+        Raises:
+            StoreNotWritable: If they cannot be made.
+        """
+        try:
+            for name, schema in _SCHEMAS.items():
+                create_table(join(self.uri, name), name, schema, PARTITIONED_BY)
+        except (OSError, DeltaError) as error:
+            raise StoreNotWritable(f"The predictions {self.uri} cannot be written: {first_line(error)}") from error
+
+    def table(self, name: TableName) -> DeltaTable:
+        """Returns the newest snapshot of a table."""
+        return open_table(join(self.uri, name))
+
+    def commit(self, name: TableName, run_id: str, fragments: Iterable[Fragment]) -> None:
+        """Makes the rows of fragments visible in one atomic commit, once a run, whatever is tried again.
+
+        Raises:
+            FileNotFoundError: If a fragment is missing.
+            RunFailed: If it could not be committed.
+        """
+        commit_fragments(self.uri, name, run_id, fragments)
+
+    def of_run(self, name: TableName, run_id: str, columns: list[str]) -> pa.Table:
+        """Returns the rows of one run."""
+        return Scan(self.table(name), columns, [("run_id", "=", run_id)]).to_arrow()

@@ -1,0 +1,93 @@
+"""Taking the rows of images out of a table.
+
+Files are never changed: those that hold such a row are written again without it, and the log swaps one for the other.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from schemas.delta import TableAction, files_of
+from schemas.fragments import SUPERSEDED, TableName, add_action, remove_action, without, write_again
+from schemas.storage import join, read_column
+
+
+@dataclasses.dataclass(frozen=True)
+class Holding:
+    """A file of a table with rows of images that are to go.
+
+    Attributes:
+        path: Its path under the table's folder.
+        gone: The URIs of these rows.
+        whole: Whether they are all of its rows.
+    """
+
+    path: str
+    gone: pa.Array
+    whole: bool
+
+
+def files_holding(table_uri: str, table: DeltaTable, uris: pa.Array) -> Iterator[Holding]:
+    """Yields the files of a snapshot with rows of images; reads the URIs of those that may have some.
+
+    Args:
+        table_uri: The table's folder.
+        table: The snapshot.
+        uris: The images.
+    """
+    for path in _files_that_may_hold(table, uris):
+        stored = read_column(join(table_uri, path), "uri")
+        gone = stored.filter(pc.is_in(stored, value_set=uris))
+        if len(gone):
+            yield Holding(path, gone, len(gone) == len(stored))
+
+
+def removal_actions(table_uri: str, name: TableName, files: Iterable[Holding], origin: str) -> Iterator[TableAction]:
+    """Yields the Delta actions that take the rows out of files, which are written again where rows are left.
+
+    Args:
+        table_uri: The table's folder.
+        name: The table.
+        files: The files, as `files_holding` finds them.
+        origin: How the names of the new files begin.
+    """
+    for file in files:
+        yield remove_action(file.path)
+        if not file.whole:
+            rest = write_again(table_uri, name, [file.path], origin, keep=without(file.gone))
+            yield add_action(table_uri, rest)
+
+
+def superseding_actions(table_uri: str, table: DeltaTable, superseding_paths: Sequence[str]) -> Iterator[TableAction]:
+    """Yields the Delta actions that take out the rows of every image in the given fragments of `features`.
+
+    Args:
+        table_uri: The table's folder.
+        table: The snapshot that the commit builds on; a commit that changes the same files in between is a conflict.
+        superseding_paths: Paths under the table's folder of the fragments that hold the new rows.
+    """
+    if superseding_paths:
+        uris = pa.chunked_array([read_column(join(table_uri, path), "uri") for path in superseding_paths])
+        files = files_holding(table_uri, table, uris.combine_chunks())
+        yield from removal_actions(table_uri, TableName.FEATURES, files, SUPERSEDED)
+
+
+def _files_that_may_hold(table: DeltaTable, uris: pa.Array) -> list[str]:
+    """Returns the files whose range of URIs holds at least one of `uris`; files without statistics always may."""
+    files = files_of(table)
+    if "min.uri" not in files.column_names:
+        return [str(path) for path in files["path"].to_pylist()]
+    ordered = pc.take(uris, pc.sort_indices(uris)).to_numpy(zero_copy_only=False).astype(object)
+    ranges = zip(*(files[name].to_pylist() for name in ("path", "min.uri", "max.uri")), strict=True)
+    return [
+        path
+        for path, least, greatest in ranges
+        if least is None or greatest is None or _any_between(ordered, least, greatest)
+    ]
+
+
+def _any_between(ordered: "pa.Array", least: str, greatest: str) -> bool:
+    return bool(ordered.searchsorted(greatest, "right") > ordered.searchsorted(least, "left"))

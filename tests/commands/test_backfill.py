@@ -1,0 +1,450 @@
+"""A backfill does each date once, says what became of it, and goes on where it stopped."""
+
+import argparse
+import datetime
+import errno
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import backfill as command
+from pipelines.console import HEADS
+from pipelines.jobs import DatedRuns, asked_dates, check_templates, inputs_of
+from pipelines.jobs import job as job_module
+from schemas.delta import Scan
+from schemas.errors import ConvbaseError, RunFailed, RunStopped, UsageError
+from schemas.fragments import TableName
+from schemas.maintenance import TARGET_BYTES, compact
+from schemas.store import FeatureStore
+from tests.conftest import SMALL_BASE, Run, extract, write_pictures
+from tests.support.fragments import SPEC, contents, fragment
+from transforms.extraction import shard
+from transforms.planning import Snapshot
+
+DAYS = tuple(datetime.date(2024, 3, day) for day in (1, 2, 3, 4))
+YESTERDAY = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures of three dates, 3, 4 and 5 of them, in `uploads`."""
+    for number, ds in enumerate(DAYS[:3]):
+        write_pictures(tmp_path / "uploads" / str(ds), 3 + number, seed=number)
+    return tmp_path
+
+
+def backfill(folder: Path, *arguments: str, start: int = 0, end: int = 2) -> dict[str, dict[str, Any]]:
+    """Runs a backfill in this process and returns what its summary says by date; raises as the command does."""
+    summary = folder / "summary.json"
+    summary.unlink(missing_ok=True)
+    try:
+        code = command.main(
+            [
+                f"--input={folder}/uploads/{{ds}}/", f"--output={folder}/store", f"--start={DAYS[start]}",
+                f"--end={DAYS[end]}", f"--summary={summary}", "--runner=DirectRunner", *SMALL_BASE, *arguments,
+            ]
+        )  # fmt: skip
+        assert code == 0
+    finally:
+        told = json.loads(summary.read_text()) if summary.exists() else []
+        (folder / "states.txt").write_text(" ".join(date["state"] for date in told))
+    return {date["ds"]: date for date in told}
+
+
+def states(folder: Path) -> str:
+    """What became of each date in the last backfill, by date."""
+    return (folder / "states.txt").read_text()
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    columns = ["uri", "ds", "run_id", "conv_pw_13_relu"]
+    found = FeatureStore.open(f"{folder}/store").scan(columns).to_arrow().sort_by("uri").to_pylist()
+    assert len({row["uri"] for row in found}) == len(found)
+    return found
+
+
+def runs(folder: Path) -> list[dict[str, Any]]:
+    return Scan(FeatureStore.open(f"{folder}/store").runs()).to_arrow().sort_by("ended_at").to_pylist()
+
+
+def new_images(told: dict[str, dict[str, Any]]) -> list[int]:
+    return [date["extracted"] for date in told.values()]
+
+
+def let_begin(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
+    """Lets the time be up after a number of shards."""
+    left = iter([True] * shards)
+    monkeypatch.setattr(shard, "begins_in_time", lambda _: next(left, False))
+
+
+def test_each_date_is_a_run_and_a_partition(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert new_images(backfill(folder)) == [3, 4, 5]
+    assert states(folder) == "complete complete complete"
+    assert all(f"/{row['ds']}/" in row["uri"] for row in rows(folder))
+    assert [run["ds"] for run in runs(folder)] == list(DAYS[:3])
+    assert all(run["run_id"].startswith(f"backfill-{run['ds']}-1-") for run in runs(folder))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == HEADS
+    assert [line.split()[:4] for line in lines[1:]] == [
+        [str(ds), str(count), str(count), "0"] for ds, count in zip(DAYS[:3], (3, 4, 5), strict=True)
+    ]
+
+
+def test_complete_dates_are_skipped_and_late_images_found_by_looking_back(folder: Path) -> None:
+    backfill(folder)
+    for ds in DAYS[:3]:
+        write_pictures(folder / "late", 1, seed=9)[0].rename(folder / "uploads" / str(ds) / "late.jpg")
+    write_pictures(folder / "uploads" / str(DAYS[3]), 2, seed=8)
+    assert backfill(folder)
+    assert states(folder) == "skipped skipped skipped"
+    told = backfill(folder, "--lookback=2", start=3, end=3)
+    assert list(told) == [str(ds) for ds in DAYS[1:]]
+    assert (new_images(told), states(folder)) == ([1, 1, 2], "complete complete complete")
+    assert not any(row["ds"] == DAYS[0] and row["uri"].endswith("late.jpg") for row in rows(folder))
+    backfill(folder, "--lookback=2", start=3, end=3)
+    assert states(folder) == "complete complete skipped", "the last date is no date that is looked back at"
+
+
+def test_another_input_is_not_complete(folder: Path) -> None:
+    backfill(folder, end=0)
+    told = backfill(folder, f"--input={folder}/more/{{ds}}/", end=0)
+    assert states(folder) == "complete"
+    assert (told[str(DAYS[0])]["listed"], told[str(DAYS[0])]["skipped"]) == (3, 3)
+
+
+def test_a_date_without_images_is_empty_until_there_are_some(folder: Path) -> None:
+    shutil.move(folder / "uploads" / str(DAYS[0]), folder / "away")
+    (folder / "uploads" / str(DAYS[3])).mkdir()
+    backfill(folder, end=3)
+    assert states(folder) == "empty complete complete empty"
+    shutil.move(folder / "away", folder / "uploads" / str(DAYS[0]))
+    backfill(folder, end=3)
+    assert states(folder) == "complete skipped skipped empty"
+    assert len(rows(folder)) == 12
+
+
+def test_no_store_is_made_where_every_date_is_empty(folder: Path) -> None:
+    backfill(folder, start=3, end=3)
+    assert states(folder) == "empty"
+    assert not (folder / "store").exists()
+
+
+def test_a_refresh_computes_every_image_of_its_date_again(folder: Path, submitted: list[int]) -> None:
+    first = folder / "uploads" / str(DAYS[0])
+    shutil.copy(first / "000.jpg", first / "copy.jpg")
+    (first / "broken.jpg").touch()
+    backfill(folder, "--max_failure_ratio=1")
+    store = FeatureStore.open(f"{folder}/store")
+    before = rows(folder)
+    wrong = {row["uri"]: row for row in before}
+    submitted.clear()
+    told = backfill(folder, "--refresh", "--max_failure_ratio=1", end=0)
+    (date,) = told.values()
+    assert (date["extracted"], date["reused"], date["skipped"], date["failed"]) == (4, 0, 0, 1)
+    assert sum(submitted) == 4
+    after = rows(folder)
+    assert len(after) == len(before) == 13
+    for row in after:
+        same = row["run_id"] == wrong[row["uri"]]["run_id"]
+        assert same == (row["ds"] != DAYS[0])
+        assert row["conv_pw_13_relu"] == wrong[row["uri"]]["conv_pw_13_relu"]
+    assert store.features().count() == 13
+    backfill(folder, end=0)
+    assert states(folder) == "skipped"
+
+
+def test_a_refresh_goes_on_with_its_own_work_and_with_no_other(
+    folder: Path, submitted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = ("--shard_size=1", "--time_budget=1h")
+    backfill(folder, end=0)
+    write_pictures(folder / "late", 1, seed=9)[0].rename(folder / "uploads" / str(DAYS[0]) / "late.jpg")
+    let_begin(monkeypatch, 1)
+    write_pictures(folder / "late", 1, seed=10)[0].rename(folder / "uploads" / str(DAYS[0]) / "later.jpg")
+    with pytest.raises(RunStopped):
+        backfill(folder, "--lookback=1", *shards, start=1, end=1)
+    let_begin(monkeypatch, 2)
+    with pytest.raises(RunStopped):
+        backfill(folder, "--refresh", *shards, end=0)
+    assert states(folder) == "stopped"
+    monkeypatch.undo()
+    told = backfill(folder, "--refresh", *shards, end=0)
+    (date,) = told.values()
+    assert (date["extracted"], date["adopted"]) == (5, 2)
+    assert {row["run_id"] for row in rows(folder)} >= {runs(folder)[-2]["run_id"], date["run_id"]}
+    assert date["run_id"].startswith(f"backfill-{DAYS[0]}-refresh1-2-")
+    told = backfill(folder, "--refresh", *shards, end=0)
+    (date,) = told.values()
+    assert (date["extracted"], date["adopted"]) == (5, 0)
+    assert date["run_id"].startswith(f"backfill-{DAYS[0]}-refresh2-1-")
+
+
+def test_the_dates_refreshed_longest_ago_come_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    backfill(folder)
+    backfill(folder, "--refresh", end=0)
+    capsys.readouterr()
+    backfill(folder, "--refresh", "--dry_run")
+    backfill(folder, "--refresh", end=1)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed if line.startswith("2024")] == [
+        str(DAYS[number]) for number in (1, 2, 0, 1, 0)
+    ]
+
+
+def test_what_is_committed_anew_supersedes_what_was_compacted_meanwhile(tmp_path: Path) -> None:
+    store = FeatureStore.create(str(tmp_path / "store"), SPEC)
+    for rows_of_file in ({"a": 1.0, "b": 1.0}, {"c": 1.0}):
+        written = fragment(store, rows_of_file)
+        store.commit_fragments(TableName.FEATURES, str(rows_of_file), [written])
+    planned_on = Snapshot.newest(store).versions
+    refreshed = fragment(store, {"a": 2.0, "b": 2.0})
+    compact(store.uri, TableName.FEATURES, TARGET_BYTES)
+    for _ in range(2):
+        store.commit_fragments(TableName.FEATURES, "refresh", [refreshed], planned_on, refresh=True)
+    assert contents(store) == {("a", "1"): 2.0, ("b", "1"): 2.0, ("c", "1"): 1.0}
+
+
+@pytest.fixture
+def failing_second(folder: Path) -> Path:
+    """The second date has too many bad images."""
+    for number in range(4):
+        (folder / "uploads" / str(DAYS[1]) / f"bad-{number}.jpg").touch()
+    return folder
+
+
+def test_a_date_that_fails_does_not_stop_the_others(failing_second: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = failing_second
+    with pytest.raises(RunFailed, match=rf"^1 of 3 dates failed: {DAYS[1]}\.$"):
+        backfill(folder)
+    assert states(folder) == "complete failed complete"
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(str(DAYS[1])))
+    assert "failed: 4 of 8 images failed" in line
+    assert {row["ds"] for row in rows(folder)} == {DAYS[0], DAYS[2]}
+    backfill(folder, "--max_failure_ratio=0.5")
+    assert states(folder) == "skipped complete skipped"
+
+
+def test_an_input_that_cannot_be_read_fails_its_date(folder: Path) -> None:
+    for number, text in ((0, "uri\n000.jpg\n"), (1, "name\nx\n")):
+        (folder / "uploads" / str(DAYS[number]) / "images.csv").write_text(text)
+    with pytest.raises(RunFailed, match="1 of 2 dates failed"):
+        command.main(
+            [
+                f"--input={folder}/uploads/{{ds}}/images.csv", f"--output={folder}/store", f"--start={DAYS[0]}",
+                f"--end={DAYS[1]}", *SMALL_BASE,
+            ]
+        )  # fmt: skip
+    assert [(run["ds"], run["state"]) for run in runs(folder)] == [(DAYS[0], "complete")]
+
+
+def test_a_fault_of_the_system_is_a_failed_run_in_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backfill(folder, end=0)
+    work = job_module.extract
+
+    def failing(job: job_module.Job) -> None:
+        if job.run.ds == DAYS[1]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        work(job)
+
+    monkeypatch.setattr(job_module, "extract", failing)
+    with pytest.raises(RunFailed, match="1 of 3 dates failed"):
+        backfill(folder)
+    assert states(folder) == "skipped failed complete"
+    (failed,) = [run for run in runs(folder) if run["state"] == "failed"]
+    assert failed["ds"] == DAYS[1]
+    assert "No space left on device" in failed["message"]
+    monkeypatch.undo()
+    told = backfill(folder)
+    assert told[str(DAYS[1])]["run_id"].startswith(f"backfill-{DAYS[1]}-2-")
+
+
+def test_a_time_budget_is_for_all_dates_and_the_next_backfill_goes_on(
+    folder: Path, submitted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backfill(folder, end=0)
+    times: Iterator[bool] = iter([True, False])
+    monkeypatch.setattr(command, "begins_in_time", lambda _: next(times))
+    let_begin(monkeypatch, 1)
+    submitted.clear()
+    with pytest.raises(RunStopped, match=rf"2 of 3 dates left, {DAYS[1]} to {DAYS[2]}; the next backfill") as stopped:
+        backfill(folder, "--time_budget=2h", "--shard_size=3")
+    assert stopped.value.exit_code == 3
+    assert states(folder) == "skipped stopped not begun"
+    assert {row["ds"] for row in rows(folder)} == {DAYS[0]}
+    begun = sum(submitted)
+    assert 0 < begun < 4
+    monkeypatch.undo()
+    told = backfill(folder, "--time_budget=2h")
+    assert told[str(DAYS[1])]["adopted"] == begun
+    assert len(rows(folder)) == 12
+
+
+def test_a_budget_that_is_used_up_begins_no_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    past = datetime.timedelta(seconds=-1)
+    monkeypatch.setattr("pipelines.options.run.duration", lambda _: past)
+    with pytest.raises(RunStopped):
+        backfill(folder, "--time_budget=1s")
+    assert states(folder) == "not begun not begun not begun"
+    assert not (folder / "store").exists()
+
+
+def test_a_failed_date_weighs_more_than_the_time(failing_second: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([True, True, False])
+    monkeypatch.setattr(command, "begins_in_time", lambda _: next(times))
+    with pytest.raises(RunFailed):
+        backfill(failing_second, "--time_budget=2h")
+    assert states(failing_second) == "complete failed not begun"
+
+
+def dry_run(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str, end: int = 2) -> list[str]:
+    capsys.readouterr()
+    backfill(folder, "--dry_run", *arguments, end=end)
+    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_dry_run_prices_the_dates(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = dry_run(folder, capsys, end=3)
+    assert lines[0] == "Dry run; nothing is written."
+    assert lines[2:] == [
+        f"{DAYS[0]} 3 3 3,072 unknown to do",
+        f"{DAYS[1]} 4 4 4,096 unknown to do",
+        f"{DAYS[2]} 5 5 5,120 unknown to do",
+        f"{DAYS[3]} - - - - empty",
+        "in all 12 12 12,288 unknown",
+        "Time is unknown: no run of this store has computed anything yet.",
+    ]
+    assert not (folder / "store").exists()
+    backfill(folder, end=0)
+    (rate,) = [run["images_per_second"] for run in runs(folder)]
+    lines = dry_run(folder, capsys)
+    assert lines[2] == f"{DAYS[0]} - - - - skipped"
+    assert lines[3].split()[4] == str(datetime.timedelta(seconds=round(4 / rate)))
+    assert lines[5] == f"in all 9 9 9,216 {datetime.timedelta(seconds=round(9 / rate))}"
+    assert lines[6].startswith(f"Time at {rate:.1f} images/s")
+    assert dry_run(folder, capsys, "--refresh", end=0)[2].startswith(f"{DAYS[0]} 3 3 3,072")
+    assert len(runs(folder)) == 1
+
+
+def test_an_input_without_a_date_is_of_one_date(folder: Path) -> None:
+    options = (f"--input={folder}/uploads", f"--output={folder}/store", f"--end={DAYS[2]}")
+    assert command.main([*options, *SMALL_BASE]) == 0
+    assert [row["ds"] for row in rows(folder)] == [DAYS[2]] * 12
+    with pytest.raises(UsageError, match=r"has no \{ds\} in it, and there are 3 dates, 2024-03-01 to 2024-03-03"):
+        command.main([*options, f"--start={DAYS[0]}"])
+    with pytest.raises(UsageError, match=r"has no \{ds\} in it, and there are 2 dates"):
+        command.main([*options, "--lookback=1"])
+
+
+def test_retrying_failures_is_up_to_the_option(folder: Path) -> None:
+    (folder / "uploads" / str(DAYS[0]) / "bad.jpg").touch()
+    lenient = ("--max_failure_ratio=1", "--lookback=1")
+    backfill(folder, *lenient, end=0)
+    for retry, failed in (("transient", 0), ("all", 1), ("none", 0)):
+        told = backfill(folder, *lenient, f"--retry_failures={retry}", start=1, end=1)
+        assert told[str(DAYS[0])]["failed"] == failed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--start=2024-03-02", "--end=2024-03-01"), r"^--start=2024-03-02 is after --end=2024-03-01\.$"),
+        (("--end=2999-01-01",), r"^2999-01-01 is in the future; in UTC it is "),
+        (("--end=2024-02-30",), "'2024-02-30' is not a date as 2026-01-31"),
+        (("--input=up/{date}/",), r"^--input=up/\{date\}/ has \{date\} in it; the date is \{ds\}"),
+        (("--input=up/{{ ds }}/",), r"has \{\{ ds \}\} in it"),
+        (("--input=up/{DS}/",), r"has \{DS\} in it"),
+        (("--lookback=-1",), "is not a whole number above 0"),
+        (("--ds=2024-03-01",), "knows the argument '--ds=2024-03-01'"),
+        (("--run_id=mine",), "knows the argument '--run_id=mine'"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_work(arguments: Sequence[str], sentence: str, tmp_path: Path) -> None:
+    given = [f"--input={tmp_path}/{{ds}}/", f"--output={tmp_path}/store", *arguments]
+    with pytest.raises(UsageError, match=sentence):
+        command.main(given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_input_has_to_be_given() -> None:
+    with pytest.raises(UsageError, match="Say where the images of a date are"):
+        command.main([])
+
+
+def test_another_spec_is_refused_before_any_date(folder: Path) -> None:
+    backfill(folder, end=0)
+    with pytest.raises(ConvbaseError, match="another spec") as refused:
+        backfill(folder, "--pooling=max")
+    assert refused.value.exit_code == 2
+
+
+def test_the_default_is_yesterday() -> None:
+    assert asked_dates(argparse.Namespace(start=None, end=None)) == [YESTERDAY]
+    assert asked_dates(argparse.Namespace(start=None, end=DAYS[1])) == [DAYS[1]]
+    assert asked_dates(argparse.Namespace(start=DAYS[0], end=DAYS[2])) == list(DAYS[:3])
+    assert asked_dates(argparse.Namespace(start=YESTERDAY, end=None)) == [YESTERDAY]
+
+
+@pytest.mark.parametrize(
+    ("template", "of_date"),
+    [
+        ("gs://bucket/uploads/{ds}/", "gs://bucket/uploads/2024-03-01/"),
+        ("up/{ds:%Y/%m/%d}/*.jpg", "up/2024/03/01/*.jpg"),
+        ("{ds}/{ds}.csv", "2024-03-01/2024-03-01.csv"),
+        ("up/{ds}/*.{jpg,png}", "up/2024-03-01/*.{jpg,png}"),
+        ("plain", "plain"),
+    ],
+)
+def test_a_template_names_the_date(template: str, of_date: str) -> None:
+    check_templates([template], DAYS[:1])
+    assert inputs_of([template], DAYS[0]) == [of_date]
+
+
+def past(started_at: datetime.date, state: str = "complete", run_id: str = "backfill-2024-03-01-1-ab12") -> DatedRuns:
+    moment = datetime.datetime.combine(started_at, datetime.time(2), datetime.UTC)
+    options = json.dumps({"input": ["s3://bucket/2024-03-01"], "extensions": ["jpg"]})
+    row = {"run_id": run_id, "ds": DAYS[0], "state": state, "started_at": moment, "ended_at": moment}
+    return DatedRuns([{**row, "options": options}])
+
+
+@pytest.mark.parametrize(
+    ("runs_before", "inputs", "complete"),
+    [
+        (past(DAYS[1]), ["s3://bucket/2024-03-01"], True),
+        (past(DAYS[1]), ["s3://name:secret@bucket/2024-03-01"], True),
+        (past(DAYS[1]), ["s3://bucket/2024-03-01", "s3://other/2024-03-01"], False),
+        (past(DAYS[0]), ["s3://bucket/2024-03-01"], False),
+        (past(DAYS[1], state="stopped"), ["s3://bucket/2024-03-01"], False),
+        (past(DAYS[1], run_id="20240302T020000-ab12cd34"), ["s3://bucket/2024-03-01"], False),
+        (past(DAYS[1], run_id="backfill-2024-03-01-refresh1-1-ab12"), ["s3://bucket/2024-03-01"], True),
+        (DatedRuns(), ["s3://bucket/2024-03-01"], False),
+    ],
+)
+def test_a_date_is_complete_when_a_backfill_of_it_is_that_began_after_it(
+    runs_before: DatedRuns, inputs: list[str], complete: bool
+) -> None:
+    assert runs_before.is_complete(DAYS[0], inputs, ("jpg",)) == complete
+    assert not runs_before.is_complete(DAYS[1], inputs, ("jpg",))
+    assert not runs_before.is_complete(DAYS[0], inputs, ("png",))
+
+
+def test_an_extraction_of_the_same_date_makes_it_not_complete(folder: Path) -> None:
+    ds = DAYS[0]
+    extract(f"--input={folder}/uploads/{ds}", f"--output={folder}/store", f"--ds={ds}", *SMALL_BASE)
+    told = backfill(folder, end=0)
+    assert (states(folder), told[str(ds)]["skipped"]) == ("complete", 3)
+
+
+def test_the_command_exits_with_its_code(run: Run, tmp_path: Path) -> None:
+    assert run("backfill", "--help").returncode == 0
+    done = run("backfill", f"--input={tmp_path}/{{ds}}/", f"--output={tmp_path}/store")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].split() == [str(YESTERDAY), "-", "-", "-", "-", "-", "empty"]
+    (tmp_path / str(YESTERDAY)).mkdir()
+    (tmp_path / f"{YESTERDAY}" / "images.csv").write_text("name\n")
+    done = run("backfill", f"--input={tmp_path}/{{ds}}/images.csv", f"--output={tmp_path}/store")
+    assert done.returncode == 1
+    assert done.stderr == f"error: 1 of 1 dates failed: {YESTERDAY}.\n"

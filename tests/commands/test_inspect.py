@@ -1,0 +1,77 @@
+"""What is said of a store: an overview, or its last runs as a table."""
+
+import dataclasses
+import datetime
+
+import pytest
+
+from pipelines import inspect as command
+from pipelines.console import HEADS
+from schemas.errors import UsageError
+from schemas.store import FeatureStore, InputCounts, Run, RunOutcome, RunState, Totals
+from tests.support.fragments import SPEC
+
+NIGHT = datetime.datetime(2024, 3, 2, 2, tzinfo=datetime.UTC)
+NOTHING = RunOutcome(RunState.COMPLETE, InputCounts(), Totals())
+
+
+@pytest.fixture
+def store(tmp_path: object) -> FeatureStore:
+    return FeatureStore.create(f"{tmp_path}/store", SPEC)
+
+
+def record(store: FeatureStore, day: int, outcome: RunOutcome = NOTHING, minutes: int = 0) -> None:
+    """Writes the row of a run that began in the night after the `day`th of March 2024."""
+    started = NIGHT + datetime.timedelta(days=day - 1)
+    ds = datetime.date(2024, 3, day)
+    run = Run(f"backfill-{ds}-1-ab12", ds, started, 0.1, "DirectRunner", "openvino", {}, {})
+    store.record_run(run, dataclasses.replace(outcome, ended_at=started + datetime.timedelta(minutes=minutes)))
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    assert command.main(arguments) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_runs_are_a_table_the_newest_first(store: FeatureStore, capsys: pytest.CaptureFixture[str]) -> None:
+    counts = InputCounts(listed=1200, skipped=100)
+    record(
+        store,
+        1,
+        RunOutcome(RunState.COMPLETE, counts, Totals(extracted=1090, adopted=40, reused=7, failed=10)),
+        minutes=10,
+    )
+    record(store, 2, RunOutcome(RunState.FAILED, InputCounts(listed=5), Totals(failed=5), "5 of 5 images failed."), 1)
+    record(store, 3, RunOutcome(RunState.STOPPED, InputCounts(listed=9, remaining=9), Totals(), "The time was up."))
+    lines = shown(capsys, store.uri, "--runs")
+    assert lines == [
+        HEADS,
+        "2024-03-03           9           0        0      0.0    0:00:00  stopped (9 remaining): The time was up.",
+        "2024-03-02           5           0        5      0.1    0:01:00  failed: 5 of 5 images failed.",
+        "2024-03-01       1,200       1,090       10      1.8    0:10:00  complete (40 adopted, 7 reused)",
+    ]
+    assert HEADS.split() == ["date", "listed", "new", "failed", "img/s", "duration", "state"]
+
+
+def test_as_many_runs_are_shown_as_asked(store: FeatureStore, capsys: pytest.CaptureFixture[str]) -> None:
+    for day in range(1, 13):
+        record(store, day)
+    assert len(shown(capsys, store.uri, "--runs")) == 12
+    lines = shown(capsys, store.uri, "--runs=2")
+    assert [line.split()[0] for line in lines] == ["date", "2024-03-12", "2024-03-11", "…"]
+    assert lines[-1] == "… and 10 earlier ones."
+
+
+def test_the_overview_names_the_runs(store: FeatureStore, capsys: pytest.CaptureFixture[str]) -> None:
+    record(store, 1)
+    lines = shown(capsys, store.uri)
+    assert lines[0].startswith(f"Store {store.uri}, version ")
+    assert "Runs: 1, the last of them:" in lines
+    (line,) = [line for line in lines if "backfill-2024-03-01-1-ab12" in line]
+    assert line.split()[:4] == ["2024-03-02", "02:00:00", "backfill-2024-03-01-1-ab12", "complete"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--runs",), ("--coverage", "--input=pictures")])
+def test_a_store_has_to_be_named(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="Name a store"):
+        command.main(arguments)

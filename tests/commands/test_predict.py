@@ -1,0 +1,277 @@
+"""The command pipelines.predict: every image a row of predictions or of failures, once a run, all of it or nothing."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from pipelines import predict as predict_command
+from schemas.classifiers import Classifier
+from schemas.delta import Scan
+from schemas.errors import ConvbaseError, RunFailed
+from schemas.fragments import TableName
+from schemas.store import FeatureStore, PredictionTables
+from tests.conftest import SMALL_BASE, Run, clusters, extract, store_of_features, train, write_pictures
+from transforms.extraction import ShardResult
+from transforms.images import loading
+
+SHAPES = ("discs", "squares", "stripes")
+
+
+@pytest.fixture(scope="session")
+def early_store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    """A store of 12 pictures with an early layer of a random base, whose features differ; do not change it."""
+    folder = tmp_path_factory.mktemp("early")
+    for number, name in enumerate(SHAPES):
+        write_pictures(folder / "pictures" / "train" / name, 4, seed=number)
+    options = (f"--input={folder}/pictures", "--labels_from=parent", "--layers=conv_pw_3_relu")
+    extract(*options, f"--output={folder}/store", *SMALL_BASE)
+    return FeatureStore.open(f"{folder}/store")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory, early_store: FeatureStore) -> Path:
+    """A classifier of three classes on the conv base of the early store; do not change it.
+
+    It is trained on features of the scale of those of real pictures, so that it says something else of each of these.
+    """
+    features, classes = clusters((60, 60, 60), features=32, distance=4.0)
+    real = early_store.scan().to_numpy()
+    features = real.mean(axis=0) + features * real.std(axis=0)
+    labels = [SHAPES[index] for index in classes]
+    folder = tmp_path_factory.mktemp("predict")
+    store = store_of_features(folder / "store", features, early_store, label=labels)
+    train(f"--features={store.uri}", f"--output={folder}/model", "--epochs=2", "--test_fraction=0")
+    return folder / "model"
+
+
+def predict(model: Path, *arguments: object) -> int:
+    return predict_command.main([f"--model={model}", *map(str, arguments)])
+
+
+def rows(folder: object, name: TableName = TableName.PREDICTIONS) -> list[dict[str, Any]]:
+    found = Scan(PredictionTables(str(folder)).table(name)).to_arrow().to_pylist()
+    return sorted(found, key=lambda row: (row["run_id"], row["uri"]))
+
+
+def pictures_of(store: FeatureStore) -> str:
+    return store.uri.removesuffix("/store") + "/pictures"
+
+
+def test_images_and_features_get_the_probabilities_of_the_keras_models(
+    model: Path, early_store: FeatureStore, tmp_path: Path
+) -> None:
+    predict(model, f"--input={pictures_of(early_store)}", f"--output={tmp_path}/images", "--labels_from=parent")
+    predict(model, f"--features={early_store.uri}", f"--output={tmp_path}/features")
+    images, features = rows(tmp_path / "images"), rows(tmp_path / "features")
+    assert [row["uri"] for row in images] == sorted(early_store.scan().to_numpy("uri"))
+    scores = [np.array([row["scores"] for row in found]) for found in (images, features)]
+    assert scores[0].std(axis=0).max() > 0.05
+    np.testing.assert_allclose(*scores, atol=1e-5)
+    pixels = np.stack(
+        [
+            np.asarray(
+                keras.utils.load_img(row["uri"].removeprefix("file://"), target_size=(32, 32), interpolation="bilinear")
+            )
+            for row in images
+        ]
+    )
+    end_to_end = keras.saving.load_model(model / "end_to_end.keras")
+    assert end_to_end.inputs[0].dtype == "uint8"
+    np.testing.assert_allclose(end_to_end.predict(pixels, verbose=0), scores[0], atol=1e-5)
+    for column in ("version", "true_labels", "split", "label", "model_id"):
+        assert [row[column] for row in images] == [row[column] for row in features], column
+
+
+def test_a_row_says_what_it_is(model: Path, early_store: FeatureStore, tmp_path: Path) -> None:
+    predict(model, f"--features={early_store.uri}", f"--output={tmp_path}/out", "--run_id=nightly")
+    found = rows(tmp_path / "out")
+    classifier = Classifier.open(str(model))
+    assert classifier.labels.classes == SHAPES
+    for row in found:
+        assert row["label"] == SHAPES[int(np.argmax(row["scores"]))]
+        assert row["score"] == max(row["scores"])
+        assert row["labels"] == [row["label"]]
+        assert sum(row["scores"]) == pytest.approx(1)
+        assert row["true_labels"] == [row["uri"].split("/")[-2]]
+        assert (row["model_id"], row["run_id"], row["split"]) == (classifier.card.model_id, "nightly", "train")
+
+
+def test_the_tables_say_what_each_column_holds(model: Path, early_store: FeatureStore, tmp_path: Path) -> None:
+    predict(model, f"--features={early_store.uri}", f"--output={tmp_path}/out")
+    for field in Scan(PredictionTables(f"{tmp_path}/out").table(TableName.PREDICTIONS)).schema:
+        assert field.metadata[b"comment"], field.name
+
+
+def test_no_image_is_read_for_features(model: Path, early_store: FeatureStore, tmp_path: Path) -> None:
+    store = store_of_features(tmp_path / "store", np.zeros((600, 32)), early_store)  # Their images never existed.
+    predict(model, f"--features={store.uri}", f"--output={tmp_path}/out")
+    found = rows(tmp_path / "out")
+    assert len(found) == 600
+    assert all(row["scores"] == pytest.approx(found[0]["scores"], abs=1e-6) for row in found)
+    assert {row["true_labels"] for row in found} == {None}
+
+
+def test_bad_images_are_rows_in_failures(model: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", 8)
+    (tmp_path / "pictures" / "page.jpg").write_bytes(b"<html>")
+    (tmp_path / "pictures" / "empty.jpg").write_bytes(b"")
+    (tmp_path / "more.txt").write_text("pictures/missing.jpg\npictures/000.jpg\n")
+    inputs = (f"--input={tmp_path}/pictures", f"--input={tmp_path}/more.txt", f"--output={tmp_path}/out")
+    assert predict(model, *inputs, "--max_failure_ratio=0.5", "--batch_size=3") == 0
+    assert [row["uri"][-7:] for row in rows(tmp_path / "out")] == [f"{number:03}.jpg" for number in range(8)]
+    failed = rows(tmp_path / "out", TableName.FAILURES)
+    assert {row["uri"].rpartition("/")[2]: row["code"] for row in failed} == {
+        "page.jpg": "not_an_image", "empty.jpg": "empty_file", "missing.jpg": "not_found"
+    }  # fmt: skip
+    assert all(row["message"] and row["run_id"] for row in failed)
+
+
+def test_too_many_failures_commit_nothing(run: Run, model: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", 3)
+    (tmp_path / "pictures" / "page.jpg").write_bytes(b"<html>")
+    done = run("predict", f"--model={model}", "--input=pictures", "--output=out")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: 1 of 4 images failed (25.0%; 1 not_an_image), more than --max_failure_ratio=0.1 allows; "
+        "nothing was committed.\n"
+    )
+    assert rows(tmp_path / "out") == rows(tmp_path / "out", TableName.FAILURES) == []
+
+
+def test_too_little_memory_stops_the_run(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    write_pictures(tmp_path / "pictures", 3)
+    monkeypatch.setattr(loading, "decode_image", exhausted)
+    with pytest.raises(RunFailed, match="MemoryError"):
+        predict(model, f"--input={tmp_path}/pictures", f"--output={tmp_path}/out")
+    assert rows(tmp_path / "out") == []
+
+
+def test_runs_add_up_and_each_commits_once(
+    model: Path, early_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict_command, "find_runner", lambda _: FnApiRunner(bundle_repeat=2))
+    options = (f"--features={early_store.uri}", f"--output={tmp_path}/out")
+    for run_id in ("a", "a", "b"):
+        predict(model, *options, f"--run_id={run_id}")
+    assert [row["run_id"] for row in rows(tmp_path / "out")] == ["a"] * 12 + ["b"] * 12
+
+
+def test_images_that_get_lost_on_the_way_fail_the_run(
+    model: Path, early_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transforms.prediction.beam.predict_shard", lambda *_: ShardResult())
+    with pytest.raises(RunFailed, match="12 images went in, 0 were predicted and 0 failed; nothing was committed"):
+        predict(model, f"--input={pictures_of(early_store)}", f"--output={tmp_path}/out")
+
+
+def test_metrics_are_printed_where_labels_are_known(
+    model: Path, early_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uris = early_store.scan().to_numpy("uri")
+    lines = [f"{uri},{SHAPES[number % 3]}" for number, uri in enumerate(uris[:9])]
+    (tmp_path / "labels.csv").write_text("\n".join(["uri,label", *lines]))
+    options = (f"--features={early_store.uri}", f"--output={tmp_path}/out")
+    predict(model, *options)
+    assert "train       accuracy 0." in capsys.readouterr().out
+    predict(model, *options, f"--labels={tmp_path}/labels.csv", "--run_id=labelled")
+    printed = capsys.readouterr().out
+    said = {row["uri"]: row["label"] for row in rows(tmp_path / "out") if row["run_id"] == "labelled"}
+    right = sum(said[uri] == SHAPES[number % 3] for number, uri in enumerate(uris[:9]))
+    assert f"accuracy {right / 9:.4f}" in printed
+    assert "(9 images)" in printed
+    predict(model, f"--input={pictures_of(early_store)}", f"--output={tmp_path}/out")
+    assert "accuracy" not in capsys.readouterr().out
+
+
+def test_several_labels_and_two_classes(
+    early_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features, classes = clusters((60, 60, 60), features=32, distance=6.0)
+    tags = [(["x"], ["x", "y"], ["y"])[index] for index in classes]
+    labels = [SHAPES[min(index, 1)] for index in classes]
+    store = store_of_features(tmp_path / "store", features, early_store, tags=tags, label=labels)
+    quick = ("--epochs=30", "--learning_rate=0.05", "--test_fraction=0")
+    train(f"--features={store.uri}", f"--output={tmp_path}/tags", "--label_column=tags", *quick)
+    train(f"--features={store.uri}", f"--output={tmp_path}/two", *quick)
+    capsys.readouterr()
+    predict(tmp_path / "tags", f"--features={store.uri}", f"--output={tmp_path}/a", "--label_column=tags")
+    assert re.search(r"\n  all         accuracy (0\.9|1\.0).* \(180 images\)\n", capsys.readouterr().out)
+    for row in rows(tmp_path / "a"):
+        said = [name for name, score in zip("xy", row["scores"], strict=True) if score >= 0.5]
+        assert row["labels"] == said
+    predict(tmp_path / "two", f"--features={store.uri}", f"--output={tmp_path}/b")
+    for row in rows(tmp_path / "b"):
+        assert sum(row["scores"]) == pytest.approx(1)
+        assert len(row["scores"]) == 2
+
+
+def test_features_of_another_spec_are_refused(model: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", 1)
+    extract(
+        f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--conv_base=MobileNet",
+        "--conv_base_arg=alpha=0.25", "--weights=none", "--input_shape=64,64,3",
+    )  # fmt: skip
+    with pytest.raises(ConvbaseError, match=r"The classifier takes features with the fingerprint .*input_shape") as got:
+        predict(model, f"--features={tmp_path}/store", f"--output={tmp_path}/out")
+    assert got.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--input=PICTURES", "--features=STORE"), "Name either --input, .*, or --features"),
+        ((), "Name either --input"),
+        (("--input=/nowhere",), "/nowhere"),
+        (("--features=/nowhere",), "There is no feature store at /nowhere"),
+        (("--model=/nowhere", "--features=STORE"), "There is no classifier at /nowhere"),
+        (("--features=STORE", "--table_version=7"), "The table has no version 7; its newest is 1"),
+        (("--features=STORE", "--label_column=lable"), "There is no column 'lable' with labels; did you mean 'label'?"),
+        (("--input=PICTURES", "--label_column=tags"), "There is no column 'tags' with labels"),
+        (("--features=STORE", "--labels=/nowhere.csv"), "The file of labels /nowhere.csv cannot be read"),
+        (("--features=STORE", "--batch_size=0"), "'0' is not a whole number above 0"),
+        (("--features=STORE", "--max_failure_ratio=2"), "'2' is not"),
+        (("--features=STORE", "--ouptut=x"), "Neither this command nor Beam knows the argument '--ouptut=x'"),
+        (("--features=STORE", "--output=/dev/null/x"), "The predictions .*/dev/null/x cannot be written"),
+    ],
+)
+def test_refusals(
+    options: tuple[str, ...], sentence: str, model: Path, early_store: FeatureStore, tmp_path: Path
+) -> None:
+    given = [
+        option.replace("PICTURES", pictures_of(early_store)).replace("STORE", early_store.uri) for option in options
+    ]
+    with pytest.raises(ConvbaseError, match=sentence) as caught:
+        predict(model, f"--output={tmp_path}/out", *given)
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_workers_refuse_networks_that_were_tampered_with(
+    model: Path, early_store: FeatureStore, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model, tmp_path / "model"))
+    weights = copy / "openvino" / "classifier.bin"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
+    with pytest.raises(RunFailed, match="is not the file that was published"):
+        predict(copy, f"--features={early_store.uri}", f"--output={tmp_path}/out")
+
+
+def test_workers_need_no_tensorflow(run: Run, model: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", 2)
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tensorflow'] = sys.modules['keras'] = None\n")
+    search = f"{tmp_path}:{Path(__file__).parents[2]}"
+    done = run("predict", f"--model={model}", "--input=pictures", "--output=out", PYTHONPATH=search)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "2 images predicted, 0 failed" in done.stdout

@@ -1,0 +1,236 @@
+"""The command pipelines.train: what it writes and prints, what it refuses, and a table larger than its memory."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipelines import train as train_command
+from schemas.classifiers import Classifier
+from schemas.errors import ConvbaseError
+from schemas.store import FeatureStore
+from tests.conftest import REPOSITORY, Run, clusters, store_of_features, train
+
+PETS = ("cat", "cow", "dog")
+QUICK = ("--epochs=3", "--patience=0")
+
+
+@pytest.fixture(scope="session")
+def pets(tmp_path_factory: pytest.TempPathFactory, small_store: FeatureStore) -> FeatureStore:
+    """A store of 900 clustered features with the conv base of the small store; do not change it."""
+    features, classes = clusters((300, 300, 300), features=256, distance=4.0)
+    labels = [PETS[index] for index in classes]
+    return store_of_features(tmp_path_factory.mktemp("pets") / "store", features, small_store, label=labels)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory, pets: FeatureStore) -> Path:
+    """A classifier on these pets; do not change it."""
+    folder = tmp_path_factory.mktemp("models") / "model"
+    assert train(f"--features={pets.uri}", f"--output={folder}", "--seed=3")["test_accuracy"] > 0.9
+    return folder
+
+
+def test_the_folder_of_a_classifier(model: Path, pets: FeatureStore) -> None:
+    assert sorted(path.name for path in model.iterdir()) == [
+        "classifier.keras", "end_to_end.keras", "history.csv", "labels.json", "metrics.json", "model_card.json",
+        "model_card.md", "openvino", "report.html",
+    ]  # fmt: skip
+    metrics = json.loads((model / "metrics.json").read_text())
+    for part in ("train", "validation", "test"):
+        assert 0.9 < metrics[f"{part}_accuracy"] <= 1
+        assert 0.9 < metrics[f"{part}_auc"] <= 1
+        assert 0 < metrics[f"{part}_log_loss"] < 0.5
+        assert [row["name"] for row in metrics["classes"][part]] == [*PETS]
+        assert sum(row["images"] for row in metrics["classes"][part]) == metrics["images"][part]
+    assert sum(metrics["images"].values()) == 900
+    assert np.sum(metrics["confusion"]["true_by_predicted"]) == metrics["images"]["test"]
+    card = Classifier.open(str(model)).card
+    assert card.fingerprint == pets.fingerprint
+    assert (card.table_version, card.split_by, card.streamed) == (pets.features().version(), "hash", False)
+    assert card.images == metrics["images"]
+    assert card.recipe["seed"] == card.options["seed"] == 3
+    assert card.versions["keras"] == keras.__version__
+    history = list(csv.DictReader((model / "history.csv").open()))
+    assert [int(row["epoch"]) for row in history] == list(range(1, card.epochs + 1))
+    assert set(history[0]) == {"epoch", "accuracy", "loss", "val_accuracy", "val_loss"}
+
+
+def test_the_saved_metrics_are_those_of_the_saved_classifier(model: Path, pets: FeatureStore) -> None:
+    classifier = keras.saving.load_model(model / "classifier.keras")
+    assert "standardisation" in [layer.name for layer in classifier.layers]
+    rows = pets.scan().to_numpy("conv_pw_13_relu"), pets.scan().to_numpy("label")
+    predicted = np.array(PETS)[classifier.predict(rows[0], verbose=0).argmax(axis=1)]
+    metrics = json.loads((model / "metrics.json").read_text())
+    right = sum(metrics[f"{part}_accuracy"] * images for part, images in metrics["images"].items())
+    assert np.mean(predicted == rows[1]) == pytest.approx(right / 900)
+
+
+def test_the_report_needs_nothing_beside_it(model: Path) -> None:
+    page = (model / "report.html").read_text()
+    for title in ("Learning curves", "Confusion", "Discrimination", "Calibration", "Worst mistakes", "Model card"):
+        assert title in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "<script" not in page
+    assert page.count("<svg") == 6
+    # These images never existed.
+    assert "cannot be read" in page
+
+
+def test_the_same_seed_gives_the_same_metrics_and_the_same_model(
+    model: Path, pets: FeatureStore, tmp_path: Path
+) -> None:
+    again = train(f"--features={pets.uri}", f"--output={tmp_path}/model", "--seed=3")
+    assert again == json.loads((model / "metrics.json").read_text())
+    assert Classifier.open(f"{tmp_path}/model").card.model_id == Classifier.open(str(model)).card.model_id
+
+
+def test_the_command_says_how_good_it_is_and_where_the_report_is(run: Run, pets: FeatureStore, tmp_path: Path) -> None:
+    done = run("train", f"--features={pets.uri}", "--output=model", "--sweep=dropout=0,0.5", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("3 classes (multi-class), split by hash: train ")
+    assert lines[1].startswith("921.6 kB of features, in memory")
+    assert [line.partition(":")[0] for line in lines[2:4]] == ["  dropout 0.0", "  dropout 0.5"]
+    assert "Leaderboard" in done.stdout
+    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
+    assert f"  test        accuracy {metrics['test_accuracy']:.4f}" in done.stdout
+    assert "  report model/report.html" in done.stdout
+    leaderboard = list(csv.DictReader((tmp_path / "model" / "leaderboard.csv").open()))
+    assert [row["rank"] for row in leaderboard] == ["1", "2"]
+    assert {row["dropout"] for row in leaderboard} == {"0.0", "0.5"}
+
+
+def test_labels_of_a_file_and_an_older_version(pets: FeatureStore, tmp_path: Path) -> None:
+    lines = [f"file:///image-{number},{'odd' if number % 2 else 'even'}" for number in range(600)]
+    (tmp_path / "labels.csv").write_text("\n".join(["uri,parity", *lines]))
+    options = (f"--labels={tmp_path}/labels.csv", "--label_column=parity", "--table_version=1", "--test_fraction=0")
+    metrics = train(f"--features={pets.uri}", f"--output={tmp_path}/model", *options, *QUICK)
+    assert metrics["kind"] == "binary"
+    assert metrics["test_accuracy"] is None
+    assert sum(metrics["images"].values()) == 600
+    assert Classifier.open(f"{tmp_path}/model").card.left_out["unlabelled"] == 300
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--features=/nowhere",), "There is no feature store at /nowhere"),
+        (("--layer=conv_pw_12_relu",), "no features of a layer 'conv_pw_12_relu'; did you mean 'conv_pw_13_relu'?"),
+        (("--fingerprint=0123",), "holds features with the fingerprint [0-9a-f]{16}, 0123 was asked"),
+        (("--conv_base=VGG16",), "features of another spec: conv_base is MobileNet in the store, VGG16 was asked"),
+        (("--table_version=99",), "The table has no version 99; its newest is 1"),
+        (("--table_version=0",), "No image has a label"),
+        (("--label_column=breed",), "The table has no column 'breed'"),
+        (("--labels=missing.csv",), "The file of labels missing.csv cannot be read"),
+        (("--split=column",), "The train part is empty"),
+        (("--validation_fraction=0",), "The validation part is empty"),
+        (("--validation_fraction=0.6", "--test_fraction=0.4"), "leave nothing to train"),
+        (("--dropout=2",), "dropout is 2.0; it must be at least 0 and below 1"),
+        (("--hidden=a",), "'a' is no value of hidden"),
+        (("--sweep=droput=1",), "no field 'droput'; did you mean 'dropout'?"),
+        (("--memory_mb=0",), "'0' is not a whole number above 0"),
+        (("--recipe=cake",), "Argument --recipe: invalid choice: 'cake'"),
+        (("--optimiser=adam",), "Unrecognized arguments: --optimiser=adam"),
+    ],
+)
+def test_refusals(options: tuple[str, ...], sentence: str, pets: FeatureStore, tmp_path: Path) -> None:
+    with pytest.raises(ConvbaseError, match=sentence) as caught:
+        train_command.main([f"--features={pets.uri}", f"--output={tmp_path}/model", *options])
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([None] * 6, "No image has a label"),
+        (["cat"] * 6, "Every labelled image is of the class 'cat'"),
+        (["cat", "dog", "cat", "cat", "cat", "dog"], "The validation part has no example of 'dog'"),
+    ],
+)
+def test_labels_that_teach_nothing_are_refused(labels: list[str | None], sentence: str, tmp_path: Path) -> None:
+    splits = ["train", "train", "validation", "validation", "test", "test"]
+    store = store_of_features(tmp_path / "store", np.zeros((6, 4)), label=labels, split=splits)
+    with pytest.raises(ConvbaseError, match=sentence):
+        train_command.main([f"--features={store.uri}", f"--output={tmp_path}/model"])
+
+
+def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    features, classes = clusters((50, 50), features=4)
+    features[7, 2] = np.nan
+    store = store_of_features(tmp_path / "store", features, label=[PETS[index] for index in classes])
+    with pytest.raises(ConvbaseError, match=r"1 of 100 rows have NaN or infinite features .*: file:///image-7"):
+        train_command.main([f"--features={store.uri}", f"--output={tmp_path}/model"])
+
+
+def test_a_refusal_is_one_sentence_and_exit_code_2(run: Run) -> None:
+    done = run("train", "--features=nowhere", "--output=model")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: There is no feature store at nowhere; pipelines.extract --output=nowhere makes one.\n"
+    )
+
+
+def test_a_folder_that_cannot_be_written_is_refused(pets: FeatureStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConvbaseError, match=r"The classifier's folder .*/file/model cannot be written"):
+        train_command.main([f"--features={pets.uri}", f"--output={tmp_path}/file/model"])
+
+
+# Trains in a process whose data may grow by so many megabytes after TensorFlow is there; prints by how many it did.
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from pipelines.train import main
+from transforms.runtime.tensorflow import import_tensorflow
+
+def status(name):
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+
+import_tensorflow()
+before = status('VmHWM')
+most = status('VmData') + int(sys.argv[1]) * 10**6
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+code = main(sys.argv[2:])
+print(code, (status('VmHWM') - before) // 10**6)
+"""
+
+
+def test_a_table_four_times_larger_than_the_memory_allowed_is_streamed(
+    small_store: FeatureStore, tmp_path: Path
+) -> None:
+    """410 MB of features with 100 MB allowed, in a process that could not hold them if it wanted to."""
+    images = 400_000
+    features, classes = clusters((images // 2, images // 2), features=256, distance=2.5)
+    features = features.astype(np.float16).astype(np.float32)  # So that the file is half as large.
+    labels = [PETS[index] for index in classes]
+    store = store_of_features(tmp_path / "store", features, small_store, label=labels)
+    options = (f"--features={store.uri}", "--epochs=1", "--patience=0")
+    held = train(*options, f"--output={tmp_path}/held", "--memory_mb=1000")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, "350", *options, f"--output={tmp_path}/streamed", "--memory_mb=100"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    code, grown = map(int, done.stdout.splitlines()[-1].split())
+    assert code == 0
+    assert grown < 350
+    assert [Classifier.open(f"{tmp_path}/{name}").card.streamed for name in ("held", "streamed")] == [False, True]
+    streamed = json.loads((tmp_path / "streamed" / "metrics.json").read_text())
+    for name in ("train_accuracy", "validation_accuracy", "test_accuracy", "test_auc"):
+        assert streamed[name] == pytest.approx(held[name], abs=0.005)
+    assert streamed["test_log_loss"] == pytest.approx(held["test_log_loss"], abs=0.02)
+    assert streamed["test_accuracy"] > 0.85
+    print(
+        f"Peak memory grew by {grown} MB, test accuracy {streamed['test_accuracy']:.4f}, {held['test_accuracy']:.4f}."
+    )

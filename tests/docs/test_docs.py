@@ -1,0 +1,250 @@
+"""The documentation says what is true: commands run, what they print is what it shows, the reference is complete."""
+
+import contextlib
+import dataclasses
+import gc
+import importlib
+import io
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docs.generate import COMMANDS, generated
+from pipelines.runners.selection import refuse_unknown
+from schemas.errors import ConvbaseError, FailureCode
+from schemas.store import PREDICTIONS
+from schemas.tables import FAILURES, RUNS
+from tests.conftest import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+README = REPOSITORY / "README.md"
+PROSE = (README, *(REPOSITORY / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")))
+PAGES = sorted(path for path in DOCS.rglob("*.md"))
+INFRA = (REPOSITORY / "infra" / "README.md", REPOSITORY / "infra" / "RUNBOOK.md")
+
+_BLOCK = re.compile(
+    r"^(?:<!-- (?:(?P<parsed>parsed only): .+?|tested with (?P<extra>.+?)) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$",
+    flags=re.M | re.S,
+)
+_MODULE = "python -m pipelines."
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A fenced block of a page.
+
+    Attributes:
+        kind: `bash`, `python`, `text`, or `sh` for commands that are never run.
+        text: What is between the fences.
+        is_run: Whether it is run, and not only parsed.
+        extra: Options that its commands are tested with besides their own.
+    """
+
+    kind: str
+    text: str
+    is_run: bool
+    extra: str
+
+
+def blocks(page: Path) -> list[Block]:
+    return [
+        Block(found["kind"], found["text"], not found["parsed"] and found["kind"] != "sh", found["extra"] or "")
+        for found in _BLOCK.finditer(page.read_text())
+    ]
+
+
+def commands_of(text: str) -> Iterator[str]:
+    lines = text.replace("\\\n", " ").splitlines()
+    return (line for line in lines if line.startswith(_MODULE))
+
+
+def run_pages() -> list[Path]:
+    return [page for page in PAGES if any(block.is_run and block.kind in {"bash", "python"} for block in blocks(page))]
+
+
+def run_command(command: str) -> None:
+    """Runs one command here: importing Beam and TensorFlow for each would take most of the time."""
+    module, *arguments = shlex.split(command, comments=True)[2:]
+    assert importlib.import_module(module).main(arguments) == 0, command
+    gc.collect()
+
+
+def run_shell(lines: str) -> None:
+    subprocess.run(["bash", "-euo", "pipefail", "-c", lines], check=True, capture_output=True)
+
+
+def run_bash(block: Block) -> None:
+    """Runs a block in order: our commands here, those of `make demo` too, and everything else in a shell."""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        if line.startswith(_MODULE):
+            run_command(f"{line} {block.extra}" if block.extra and is_extract(line, block) else line)
+        elif line.startswith("make demo"):
+            for command in demo_commands():
+                run_command(command)
+        elif not line.startswith("make "):
+            run_shell(line)
+
+
+def is_extract(line: str, block: Block) -> bool:
+    """Whether a command takes the further options of its block: an extraction, or the only command."""
+    return line.startswith(f"{_MODULE}extract ") or len(list(commands_of(block.text))) == 1
+
+
+def demo_commands() -> list[str]:
+    recipe = re.search(r"^demo:.*\n((?:\t.*\n)+)", (REPOSITORY / "Makefile").read_text(), flags=re.M)
+    assert recipe
+    return [line.replace("\t$(BIN)/", "") for line in recipe[1].splitlines()]
+
+
+def run_page(page: Path, folder: Path) -> str:
+    """Runs a page's blocks in a folder and returns what they printed."""
+    printed = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+        for block in blocks(page):
+            if block.is_run and block.kind == "bash":
+                run_bash(block)
+            elif block.is_run and block.kind == "python":
+                before = printed.tell()
+                exec(compile(block.text, str(page), "exec"), {"__name__": "example"})
+                assert printed.tell() > before, block.text
+    return printed.getvalue()
+
+
+def shape_of(line: str) -> str:
+    """A printed line without what differs from run to run: numbers, names of runs, places."""
+    line = re.sub(r"\S*(file://|model/|[0-9a-f]{8,})\S*", "X", line)
+    return re.sub(r"\s+", " ", re.sub(r"\d[\d.,]*( [kMG]?B\b)?", "N", line)).strip()
+
+
+def assert_shown(page: Path, printed: str) -> None:
+    """What a page shows as printed was printed by its commands."""
+    lines = {shape_of(line) for line in printed.splitlines()}
+    shown = [line for block in blocks(page) if block.kind == "text" for line in block.text.splitlines()]
+    assert [line for line in shown if line.strip() not in {"", "…"} and shape_of(line) not in lines] == []
+
+
+@pytest.fixture(scope="module")
+def readme_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which the README was followed, and what it printed; `photos` are the sample pictures."""
+    from pipelines.jobs import draw_samples
+
+    folder = tmp_path_factory.mktemp("readme")
+    draw_samples(folder / "photos")
+    shutil.copytree(folder / "photos" / "test", folder / "new-photos")
+    return folder, run_page(README, folder)
+
+
+def test_the_readme_runs_and_prints_what_it_shows(readme_folder: tuple[Path, str]) -> None:
+    _, printed = readme_folder
+    assert_shown(README, printed)
+
+
+@pytest.mark.parametrize("page", run_pages(), ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_a_page_runs_and_prints_what_it_shows(page: Path, readme_folder: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = readme_folder
+    for name in ("photos", "store", "model"):
+        shutil.copytree(folder / name, tmp_path / name)
+    assert_shown(page, run_page(page, tmp_path))
+
+
+def parsed_commands() -> list[str]:
+    """Every command of ours in any page, in the infrastructure's, and in the examples of `--help`."""
+    texts = [block.text for page in (*PROSE, *PAGES, *INFRA) for block in blocks(page) if block.kind != "python"]
+    texts += [
+        block[1] for text in generated().values() for block in re.finditer(r"^```sh\n(.*?)^```$", text, re.M | re.S)
+    ]
+    return sorted({command for text in texts for command in commands_of(text)})
+
+
+@pytest.mark.parametrize("command", parsed_commands())
+def test_a_command_takes_its_options(command: str) -> None:
+    module, *arguments = shlex.split(command.partition(" > ")[0], comments=True)[2:]
+    parser = importlib.import_module(module).parser()
+    refuse_unknown(parser.parse_known_args(arguments)[1], parser)
+
+
+def test_python_blocks_that_are_not_run_can_be_compiled() -> None:
+    for page in PAGES:
+        for block in blocks(page):
+            if block.kind == "python":
+                compile(block.text, str(page), "exec")
+
+
+@pytest.mark.parametrize("page", [*PROSE, *PAGES], ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), flags=re.M))
+    code = "\n".join(re.findall(r"`make ([a-z -]+)", page.read_text()))
+    lines = "\n".join(re.findall(r"^make ([a-z -]+)", page.read_text(), flags=re.M))
+    assert set(f"{code}\n{lines}".split()) <= targets
+
+
+@pytest.mark.parametrize("page", [*PROSE, *PAGES], ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_links_between_files_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_reference_has_every_option(name: str) -> None:
+    page = (DOCS / "reference" / "commands" / f"{name}.md").read_text()
+    assert f'--8<-- "{name}.md"' in page
+    actions = COMMANDS[name].parser()._actions
+    for action in actions:
+        for option in action.option_strings:
+            assert option in {"-h", "--help"} or re.search(rf"`[^`\n]*{option}\b[^`\n]*` \|", generated()[name])
+    for subcommand in next((action.choices for action in actions if isinstance(action.choices, dict)), {}).values():
+        for action in subcommand._actions:
+            for option in action.option_strings:
+                assert option in {"-h", "--help"} or re.search(rf"`[^`\n]*{option}\b[^`\n]*` \|", generated()[name])
+
+
+def test_every_command_is_in_the_reference() -> None:
+    modules = {path.stem for path in (REPOSITORY / "pipelines").glob("*.py") if "run_main(main)" in path.read_text()}
+    assert modules == set(COMMANDS)
+
+
+def test_the_reference_has_every_column_and_code() -> None:
+    tables = generated()
+    for name, schema in (("failures", FAILURES), ("runs", RUNS), ("predictions", PREDICTIONS)):
+        for field in schema:
+            assert f"| `{field.name}` | `" in tables[f"{name}_table"]
+    assert "| `uri` | `string` |" in tables["features_table"]
+    assert "| `block5_pool` | `list<element: float>` |" in tables["features_table"]
+    for code in FailureCode:
+        assert f"| `{code}` | {code.stage} |" in tables["failure_codes"]
+    for error in ConvbaseError.__subclasses__():
+        assert f"| {error.exit_code} | `{error.__name__}` |" in tables["exit_codes"]
+
+
+def test_no_text_in_a_generated_table_is_read_as_a_tag() -> None:
+    for text in generated().values():
+        outside_code = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.S)
+        assert set(re.findall(r"<.*", outside_code)) <= {'<div class="options" markdown>', "</div>"}
+
+
+def test_every_generated_file_is_included_by_a_page() -> None:
+    included = {name for page in PAGES for name in re.findall(r'^--8<-- "(.+)\.md"$', page.read_text(), flags=re.M)}
+    assert set(generated()) <= included
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    def pages(entry: object) -> Iterator[str]:
+        if isinstance(entry, str):
+            yield entry
+        else:
+            for inner in entry.values() if isinstance(entry, dict) else entry:
+                yield from pages(inner)
+
+    nav = tomllib.loads((REPOSITORY / "zensical.toml").read_text())["project"]["nav"]
+    assert sorted(pages(nav)) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
+
+
+def test_the_front_door_is_small() -> None:
+    assert README.stat().st_size <= 5 * 1024
+    assert (REPOSITORY / "ARCHITECTURE.md").stat().st_size <= 6 * 1024

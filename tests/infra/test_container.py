@@ -1,0 +1,124 @@
+"""The container is built from pinned images, locked packages and files that are there; the wheel in it is whole."""
+
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+CONTAINER = REPOSITORY / "infra" / "container"
+LOCK_FOLDER = "infra/locks"
+LOCKS = ("requirements-dataflow.lock", "requirements-gpu.lock")
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Every instruction of the Dockerfile with its arguments, lines joined and comments left out."""
+    text = re.sub(r"^\s*#.*\n", "", (CONTAINER / "Dockerfile").read_text(), flags=re.M).replace("\\\n", " ")
+    return [(line.split()[0], line.partition(" ")[2].strip()) for line in text.splitlines() if line.strip()]
+
+
+def arguments(name: str) -> list[str]:
+    return [rest for instruction, rest in instructions() if instruction == name]
+
+
+def defaults() -> dict[str, str]:
+    return dict(rest.split("=", 1) for rest in arguments("ARG") if "=" in rest)
+
+
+def context_paths() -> list[str]:
+    """What is copied from the checkout, build arguments at their defaults."""
+    paths = [path for rest in arguments("COPY") if not rest.startswith("--from") for path in rest.split()[:-1]]
+    return [re.sub(r"\$\{(\w+)\}", lambda found: defaults()[found[1]], path) for path in paths]
+
+
+def let_in(path: str) -> bool:
+    """Whether .dockerignore lets a path in: the last line that matches it, or a folder above it, decides."""
+    let = True
+    folders = [path, *map(str, PurePosixPath(path).parents)]
+    for line in (REPOSITORY / ".dockerignore").read_text().splitlines():
+        if line and not line.startswith("#") and any(fnmatch.fnmatch(part, line.lstrip("!")) for part in folders):
+            let = line.startswith("!")
+    return let
+
+
+def pins(lock: str) -> set[str]:
+    return set(re.findall(r"^[\w.-]+==[^ ;]+", (REPOSITORY / LOCK_FOLDER / lock).read_text(), flags=re.M))
+
+
+def test_every_base_image_is_pinned_by_a_digest_that_has_no_default() -> None:
+    stages: set[str] = set()
+    for rest in arguments("FROM"):
+        image, _, stage = rest.partition(" AS ")
+        if image not in stages:
+            digest = re.fullmatch(r"[^@]+:[^@]+@\$\{(\w+)\}", image)
+            assert digest, image
+            assert digest[1] in arguments("ARG")
+        stages.add(stage)
+
+
+def test_beams_boot_is_of_the_locked_version() -> None:
+    (version,) = re.findall(r"apache/beam_python3\.11_sdk:([\d.]+)@", "\n".join(arguments("FROM")))
+    assert f"apache-beam=={version}" in pins("requirements.lock")
+
+
+@pytest.mark.parametrize("path", [*context_paths(), *(f"{LOCK_FOLDER}/{lock}" for lock in LOCKS)])
+def test_what_is_copied_is_there_and_let_in(path: str) -> None:
+    assert (REPOSITORY / path).exists()
+    assert let_in(path)
+
+
+@pytest.mark.parametrize("path", [".git/config", ".venv/bin/python", "tests/conftest.py", "feature-store/features"])
+def test_the_rest_of_the_checkout_stays_out(path: str) -> None:
+    assert not let_in(path)
+
+
+def test_only_locked_packages_and_the_wheel_are_installed() -> None:
+    commands = [command for rest in arguments("RUN") for command in rest.split("&&") if "pip install" in command]
+    assert len(commands) == 3
+    assert all("--require-hashes" in command or "--no-index" in command for command in commands)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_locks_of_the_image_hold_the_packages_that_are_tested(lock: str) -> None:
+    assert pins("requirements.lock") <= pins(lock)
+    assert any(pin.startswith("google-apitools==") for pin in pins(lock)), "Dataflow needs apache-beam[gcp]"
+
+
+def test_nobody_is_root_unless_told() -> None:
+    assert arguments("USER") == ["${RUN_AS}"]
+    assert int(defaults()["RUN_AS"]) > 0
+
+
+def test_the_wheel_runs_as_the_flex_template_launcher_starts_it(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="80", reason="the environment is not that of requirements-dev.lock")
+    project, site = tmp_path / "project", tmp_path / "site"
+    project.mkdir()
+    for path in context_paths():
+        if (REPOSITORY / path).is_dir():
+            shutil.copytree(REPOSITORY / path, project / path)
+        else:
+            shutil.copy(REPOSITORY / path, project / path)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, project], check=True)
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "-t", site, *tmp_path.glob("*.whl")], check=True)
+    for pattern in ("*.css", "*.html.j2"):
+        templates = sorted(path.name for path in (REPOSITORY / "transforms" / "evaluation").glob(pattern))
+        assert sorted(path.name for path in (site / "transforms" / "evaluation").glob(pattern)) == templates != []
+    environment = dict(item.split("=", 1) for rest in arguments("ENV") for item in rest.split())
+    module = environment["FLEX_TEMPLATE_PYTHON_PY_FILE"].partition("/site-packages/")[2]
+    done = subprocess.run(
+        [sys.executable, site / module, "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": environment["PYTHONSAFEPATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: python -m pipelines.extract")

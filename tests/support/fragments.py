@@ -1,0 +1,80 @@
+"""Fragments of a store whose features are simple numbers, for tests without a conv base."""
+
+import datetime
+import uuid
+
+import pyarrow as pa
+
+from schemas.delta import Scan
+from schemas.errors import FailureCode
+from schemas.fragments import Fragment, FragmentWriter, TableName
+from schemas.spec import FeatureSpec
+from schemas.store import FeatureStore
+
+SPEC = FeatureSpec(
+    conv_base="VGG16",
+    weights="none",
+    weights_sha256="ab" * 32,
+    input_shape=(32, 32, 3),
+    layers=("pooled", "map"),
+    pooling="none",
+    feature_shapes=((3,), (2, 2, 1)),
+)
+DS = "2026-01-31"
+
+
+def fragment(
+    store: FeatureStore, rows: dict[str, float], version: str = "1", *, run_id: str = "r", supersedes: bool = False
+) -> Fragment:
+    """Writes a fragment: features of `rows`, all their floats the same."""
+    now = datetime.datetime.now(datetime.UTC)
+    values = [
+        {
+            "uri": uri, "version": version, "label": None, "split": "train", "width": 1, "height": 1, "sha256": uri,
+            "pooled": [value] * 3, "map": [value, value + 1, value + 2, value + 3], "run_id": run_id,
+            "extracted_at": now,
+        }
+        for uri, value in rows.items()
+    ]  # fmt: skip
+    return _write(store, TableName.FEATURES, values, run_id).fragment(supersedes=supersedes)
+
+
+def failures(
+    store: FeatureStore,
+    uris: list[str],
+    version: str = "1",
+    *,
+    run_id: str = "r",
+    code: FailureCode = FailureCode.EMPTY_FILE,
+) -> Fragment:
+    """Writes a fragment of failures, all of the same code."""
+    now = datetime.datetime.now(datetime.UTC)
+    values = [
+        {
+            "uri": uri, "version": version, "stage": code.stage, "code": str(code), "message": "The file is empty.",
+            "permanent": code.permanent, "run_id": run_id, "failed_at": now,
+        }
+        for uri in uris
+    ]  # fmt: skip
+    return _write(store, TableName.FAILURES, values, run_id).fragment()
+
+
+def _write(store: FeatureStore, table: TableName, values: list[dict[str, object]], run_id: str) -> FragmentWriter:
+    schema = pa.schema((store.features() if table == TableName.FEATURES else store.failures()).schema())
+    schema = schema.remove(schema.get_field_index("ds"))
+    path = f"ds={DS}/{run_id}-{uuid.uuid4()}.parquet"
+    with FragmentWriter(f"{store.uri}/{table}", table, path, schema) as writer:
+        writer.write(pa.RecordBatch.from_pylist(values, schema))
+    return writer
+
+
+def contents(store: FeatureStore) -> dict[tuple[str, str], float]:
+    """Returns the features by (uri, version); every URI is there once."""
+    rows = store.scan(["uri", "version", "pooled"]).to_arrow().to_pylist()
+    assert len({row["uri"] for row in rows}) == len(rows)
+    return {(row["uri"], row["version"]): row["pooled"][0] for row in rows}
+
+
+def failed_images(store: FeatureStore) -> list[str]:
+    """Returns the URIs in `failures`, in order."""
+    return sorted(Scan(store.failures()).to_arrow()["uri"].to_pylist())

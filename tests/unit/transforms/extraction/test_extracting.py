@@ -1,0 +1,45 @@
+"""A shard is computed in time or not at all, and its result says what became of each of its images."""
+
+import dataclasses
+import datetime
+from pathlib import Path
+
+import pytest
+
+from schemas.fragments import TableName, read_receipts
+from tests.support.nights import BAD, World
+from transforms.extraction import ShardResult, Worker
+from transforms.extraction.shard import compute_shard
+from transforms.runtime import Meter
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Two pictures and one that is none."""
+    world = World(tmp_path)
+    for name, colour in (("a.png", 10), ("b.png", BAD), ("c.png", 20)):
+        world.put(name, colour)
+    return world
+
+
+def test_after_the_deadline_nothing_is_loaded_or_written(world: World) -> None:
+    def load(_: Meter) -> Worker:
+        raise AssertionError("the conv base was loaded")
+
+    night = world.plan()
+    late = dataclasses.replace(world.extraction(night), deadline=NOW)
+    results = [compute_shard(shard, load, late) for shard in world.shards(night)]
+    assert results == [ShardResult(remaining=2), ShardResult(remaining=1)]
+    assert list(world.store_folder.rglob("*.parquet")) == []
+
+
+def test_before_the_deadline_every_image_is_in_a_fragment(world: World) -> None:
+    night = world.plan()
+    done = ShardResult.of_all(world.compute(night, shard) for shard in world.shards(night))
+    rows = sorted((fragment.table, fragment.rows) for fragment in done.fragments)
+    assert rows == [(TableName.FAILURES, 1), (TableName.FEATURES, 1), (TableName.FEATURES, 1)]
+    assert (done.remaining, done.measures.batches, done.measures.decoded) == (0, 2, 3)
+    features = [fragment for fragment in done.fragments if fragment.table == TableName.FEATURES]
+    assert sorted(read_receipts(world.store.uri), key=str) == sorted(features, key=str)

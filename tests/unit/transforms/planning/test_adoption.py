@@ -1,0 +1,95 @@
+"""Which images of a run that was killed are taken over, and from which of its fragments."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from schemas.fragments import Fragment, leave_receipt, read_receipts, remove_receipts
+from schemas.images import REF_SCHEMA
+from schemas.store import FeatureStore
+from tests.support.fragments import SPEC, contents, fragment
+from transforms.planning import Snapshot, adopt
+from transforms.planning.adoption import finished_images
+from transforms.planning.anti_join import without_finished
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    return FeatureStore.create(str(tmp_path / "a store #1"), SPEC)
+
+
+def refs(*uris: str, version: str = "1", supersedes: bool | None = None) -> pa.RecordBatch:
+    rows = [{"uri": uri, "version": version, "_supersedes": supersedes} for uri in uris]
+    return pa.RecordBatch.from_pylist(rows, REF_SCHEMA)
+
+
+def finished(store: FeatureStore) -> list[pa.RecordBatch]:
+    return list(finished_images(Snapshot.newest(store)))
+
+
+def receipt(store: FeatureStore, *uris: str, run_id: str = "dead", version: str = "1") -> Fragment:
+    written = fragment(store, dict.fromkeys(uris, 1.0), version, run_id=run_id)
+    leave_receipt(store.uri, run_id, written)
+    return written
+
+
+def test_a_receipt_comes_back_as_it_was_left(store: FeatureStore) -> None:
+    written = receipt(store, "a", "b")
+    assert list(read_receipts(store.uri)) == [written]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"table": "features"}'])
+def test_what_is_no_receipt_is_none(text: str, store: FeatureStore, tmp_path: Path) -> None:
+    (tmp_path / "a store #1" / "receipts" / "dead").mkdir(parents=True)
+    (tmp_path / "a store #1" / "receipts" / "dead" / "x.json").write_text(text)
+    assert list(read_receipts(store.uri)) == []
+
+
+def test_finished_images_leave_the_work(store: FeatureStore) -> None:
+    written = receipt(store, "a", "b", "c")
+    left, taken = without_finished(refs("b", "c", "d"), finished(store))
+    assert left is not None
+    assert left.column("uri").to_pylist() == ["d"]
+    ((described, wanted),) = taken
+    assert described == written.to_json()
+    assert wanted.column("uri").to_pylist() == ["b", "c"]
+
+
+def test_another_version_is_not_finished(store: FeatureStore) -> None:
+    receipt(store, "a")
+    left, taken = without_finished(refs("a", version="2"), finished(store))
+    assert left is not None
+    assert (left.num_rows, taken) == (1, [])
+
+
+def test_an_image_that_two_runs_have_finished_is_taken_once(store: FeatureStore) -> None:
+    receipt(store, "a", "b", run_id="dead-1")
+    receipt(store, "b", "c", run_id="dead-2")
+    left, taken = without_finished(refs("a", "b", "c"), finished(store))
+    assert left is None
+    assert sorted(uri for _, wanted in taken for uri in wanted.column("uri").to_pylist()) == ["a", "b", "c"]
+
+
+def test_fragments_in_the_table_are_finished_no_more(store: FeatureStore) -> None:
+    written = receipt(store, "a")
+    store.commit_fragments(written.table, "dead/1", [written])
+    assert finished(store) == []
+
+
+def test_a_fragment_is_adopted_as_it_is_or_in_part(store: FeatureStore) -> None:
+    written = receipt(store, "a", "b")
+    whole = adopt(store.uri, "next", written.to_json(), [refs("a"), refs("b")])
+    assert (whole.path, whole.rows, whole.adopted, whole.supersedes) == (written.path, 2, True, False)
+    part = adopt(store.uri, "next", written.to_json(), [refs("b", supersedes=True)])
+    assert (part.rows, part.adopted, part.supersedes) == (1, True, True)
+    assert part.path.startswith("ds=2026-01-31/next-")
+    store.commit_fragments(part.table, "next/1", [part])
+    assert contents(store) == {("b", "1"): 1}
+
+
+def test_receipts_go_with_their_run_and_with_their_fragments(store: FeatureStore) -> None:
+    own, adopted, other = (receipt(store, "a", run_id=run_id) for run_id in ("own", "dead", "alive"))
+    remove_receipts(store.uri, "own", [adopted.path])
+    assert list(read_receipts(store.uri)) == [other]
+    assert own != other

@@ -1,0 +1,45 @@
+"""Lists of images that are to be taken down: any manifest, every URI once, in the form that the store knows."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.errors import InvalidInput
+from transforms.sources import listed_uris
+
+LISTED = ["/photos/a b#.jpg", "s3a://bucket/c.jpg", "d.jpg", "/photos/a b#.jpg"]
+
+
+@pytest.mark.parametrize("kind", ["txt", "csv", "parquet"])
+def test_uris_are_canonical_and_unique(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"gone.{kind}"
+    table = pa.table({"uri": LISTED, "ticket": ["17"] * 4})
+    if kind == "txt":
+        path.write_text("\n".join(LISTED) + "\n")
+    elif kind == "csv":
+        pa_csv.write_csv(table, path)
+    else:
+        pq.write_table(table, path)
+    expected = ["file:///photos/a b#.jpg", "s3://bucket/c.jpg", f"file://{tmp_path}/d.jpg"]
+    assert listed_uris(str(path)).to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("gone.json", "", "takes a .txt, .csv or .parquet"),
+        ("gone.txt", None, "There is no list at"),
+        ("gone.txt", "\n", "names no image"),
+        ("gone.csv", "url\na\n", "has no column 'uri'"),
+        ("gone.csv", "uri,x\n,1\n", "has 1 rows without a uri"),
+        ("gone.parquet", "no parquet", "cannot be read"),
+    ],
+)
+def test_lists_that_are_none(name: str, text: str | None, complaint: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidInput, match=complaint):
+        listed_uris(str(tmp_path / name))

@@ -1,0 +1,287 @@
+"""Training: heads of every kind learn, held or streamed, and the same seed gives the same weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schemas.classifiers import LabelKind, LabelSet, Part, Recipe, SplitFractions, SweptField, combinations, parse_field
+from schemas.classifiers.recipes import BOOK
+from schemas.errors import InvalidFeatures, InvalidRecipe, RunFailed
+from schemas.store import FeatureStore
+from tests.conftest import clusters, store_of_features
+from transforms.evaluation import Evaluation, evaluate
+from transforms.training import (
+    Fitted,
+    SplitBy,
+    TrainingData,
+    class_weights,
+    fit_all,
+    predict_part,
+    read_labelled_images,
+)
+from transforms.training.feature_rows import FeatureRows, PartRows
+from transforms.training.fit import fit_head
+from transforms.training.heads import build_head
+from transforms.training.standardisation import RunningMoments, reduced_maps
+
+PLENTY = 10**9
+RECIPE = Recipe()
+PETS = ("cat", "cow", "dog")
+
+
+def read(
+    store: FeatureStore, recipe: Recipe = RECIPE, column: str = "label", memory_bytes: int = PLENTY
+) -> TrainingData:
+    scan = store.scan(["uri", "sha256", "split", column])
+    images = read_labelled_images(scan, column, SplitBy.AUTO, SplitFractions(), None)
+    return TrainingData.read(
+        store, "features", store.features().version(), images,
+        map_reductions=[recipe.map_reduction], memory_bytes=memory_bytes,
+    )  # fmt: skip
+
+
+def fit(
+    store: FeatureStore, recipe: Recipe, column: str = "label", memory_bytes: int = PLENTY
+) -> tuple[Fitted, Evaluation]:
+    data = read(store, recipe, column, memory_bytes)
+    fitted = fit_head(recipe, data)
+    return fitted, evaluate(fitted, data)
+
+
+def pets(folder: Path, counts: Sequence[int], distance: float = 2.5, seed: int = 0) -> FeatureStore:
+    features, classes = clusters(counts, distance=distance, seed=seed)
+    return store_of_features(folder, features, label=[PETS[index] for index in classes])
+
+
+def recalls(evaluation: Evaluation) -> dict[str, float]:
+    metrics = evaluation.by_part[Part.TEST]
+    assert metrics is not None
+    return {row.name: row.recall for row in metrics.classes}
+
+
+def test_two_classes_are_learned_by_one_sigmoid(tmp_path: Path) -> None:
+    fitted, evaluation = fit(pets(tmp_path / "store", (500, 500)), Recipe(epochs=20))
+    assert evaluation.labels.kind == LabelKind.BINARY
+    assert fitted.head.output_shape == (None, 1)
+    assert evaluation.summary()["test_accuracy"] > 0.93
+    assert evaluation.summary()["test_auc"] > 0.98
+
+
+def test_three_classes_of_one_to_ten_to_a_hundred_are_learned(tmp_path: Path) -> None:
+    """Balanced weights find the rare class, which weighing all images the same nearly gives up."""
+    store = pets(tmp_path / "store", (60, 600, 6000), distance=2.2, seed=3)
+    found = {
+        weights: recalls(fit(store, Recipe(class_weight=weights, epochs=15))[1]) for weights in ("none", "balanced")
+    }
+    assert min(found["balanced"].values()) > 0.7
+    assert found["balanced"]["cat"] > found["none"]["cat"] + 0.1
+
+
+def test_several_labels_are_learned_each_for_itself(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    present = rng.random((1500, 3)) < [0.5, 0.3, 0.1]
+    features = present @ (3 * rng.normal(size=(3, 16))) + rng.normal(size=(1500, 16))
+    tags = [[name for name, there in zip("xyz", row, strict=True) if there] for row in present]
+    _, evaluation = fit(store_of_features(tmp_path / "store", features, tags=tags), Recipe(epochs=30), "tags")
+    assert evaluation.labels.kind == LabelKind.MULTI_LABEL
+    assert evaluation.confusion is None
+    assert evaluation.summary()["test_accuracy"] > 0.95
+    assert min(recalls(evaluation).values()) > 0.8
+
+
+@pytest.mark.parametrize("map_reduction", ["flatten", "avg", "max"])
+def test_feature_maps_are_reduced_in_the_head(map_reduction: str, tmp_path: Path) -> None:
+    """The classes differ in where a channel is bright for `flatten`, else in how bright it is."""
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 2, 600)
+    maps = rng.random((600, 4, 3, 5)).astype(np.float32)
+    if map_reduction == "flatten":
+        maps[np.arange(600), classes * 3, 0, 2] += 2
+    else:
+        maps[:, 1, 1, 2] += 3 * classes
+    store = store_of_features(tmp_path / "store", maps, label=[PETS[index] for index in classes])
+    fitted, evaluation = fit(store, Recipe(map_reduction=map_reduction, epochs=30))
+    assert fitted.head.input_shape == (None, 4, 3, 5)
+    assert fitted.head.get_layer("probabilities").input.shape[-1] == (60 if map_reduction == "flatten" else 5)
+    assert evaluation.summary()["test_accuracy"] > 0.9
+
+
+def test_the_book_s_recipe_builds_the_book_s_head() -> None:
+    labels = LabelSet(LabelKind.BINARY, ("cat", "dog"))
+    head = build_head(BOOK, (4, 4, 512), labels, None)
+    # Dense(256, input_dim=4 * 4 * 512) and Dense(1): the book prints these counts.
+    assert head.count_params() == 8192 * 256 + 256 + 256 + 1
+    dense, dropout = head.get_layer("hidden_1"), head.get_layer("dropout_1")
+    assert (dense.activation.__name__, dropout.rate) == ("relu", 0.5)
+    assert head.get_layer("probabilities").activation.__name__ == "sigmoid"
+    assert (BOOK.optimizer, BOOK.learning_rate, BOOK.batch_size, BOOK.epochs) == ("rmsprop", 2e-5, 20, 30)
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    store = pets(tmp_path / "store", (100, 100, 100), distance=1.5)
+    recipe = Recipe(hidden=(8,), epochs=4, patience=0)
+    first, again, other = (fit(store, each) for each in (recipe, recipe, Recipe(**{**vars(recipe), "seed": 1})))
+    assert first[0].history == again[0].history
+    assert first[1].to_dict() == again[1].to_dict()
+    assert first[0].history != other[0].history
+
+
+def test_the_best_weights_are_kept(tmp_path: Path) -> None:
+    """A rate so high that later epochs are worse than the best."""
+    store = pets(tmp_path / "store", (100, 100, 100), distance=1.5)
+    data = read(store)
+    fitted = fit_head(Recipe(learning_rate=0.3, hidden=(16,), epochs=30, patience=3), data)
+    losses = fitted.history["val_loss"]
+    assert fitted.validation_loss == min(losses) < losses[-1]
+    assert len(losses) == fitted.best_epoch + 3
+    scores = predict_part(fitted.head, data.rows.validation)
+    targets = data.images.targets[data.rows.validation.numbers]
+    assert np.mean(scores.argmax(axis=1) == targets) == pytest.approx(fitted.validation_accuracy)
+
+
+def test_standardisation_makes_the_scale_of_features_irrelevant(tmp_path: Path) -> None:
+    features, classes = clusters((200, 200))
+    names = [PETS[index] for index in classes]
+    stores = [
+        store_of_features(tmp_path / str(scale), features * scale + shift, label=names)
+        for scale, shift in ((1.0, 0.0), (1e-3, 0.01), (100.0, -50.0))
+    ]
+    found = [fit(store, Recipe(epochs=10))[1].summary()["validation_log_loss"] for store in stores]
+    np.testing.assert_allclose(found, found[0], rtol=1e-3)
+
+
+def test_training_that_diverges_fails_in_a_sentence(tmp_path: Path) -> None:
+    recipe = Recipe(hidden=(8,), optimizer="sgd", learning_rate=1e30, epochs=3)
+    with pytest.raises(RunFailed, match=r"The training diverged: the loss is not finite with the learning rate 1e\+30"):
+        fit(pets(tmp_path / "store", (50, 50)), recipe)
+
+
+def test_moments_are_learned_in_one_pass_over_the_training_part(tmp_path: Path) -> None:
+    features, classes = clusters((700, 700))
+    data = read(store_of_features(tmp_path / "store", features, label=[PETS[index] for index in classes]))
+    part = features[data.images.parts == Part.TRAIN]
+    moments = data.moments["avg"]
+    np.testing.assert_allclose(moments.mean, part.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(moments.deviation, part.std(axis=0), rtol=1e-5)
+    running = RunningMoments("flatten")
+    running.add(np.ones((10, 4), np.float32))
+    np.testing.assert_array_equal(running.moments().deviation, np.ones(4))  # Nothing moves: nothing is divided by 0.
+    tiny = RunningMoments("flatten")
+    tiny.add(np.float32([[0], [1e-25]]))
+    assert tiny.moments().deviation.tolist() == [1]
+    assert reduced_maps(np.ones((2, 3, 3, 5)), "avg").shape == (2, 5)
+
+
+def test_balanced_weights_make_classes_count_the_same(tmp_path: Path) -> None:
+    images = read(pets(tmp_path / "store", (50, 200, 400))).images
+    assert class_weights("none", images) is None
+    weights = class_weights("balanced", images)
+    counts = images.class_counts(Part.TRAIN)
+    np.testing.assert_allclose(weights * counts, np.full(3, counts.sum() / 3), rtol=1e-6)
+
+
+def test_several_labels_cannot_be_balanced(tmp_path: Path) -> None:
+    store = store_of_features(tmp_path / "store", np.zeros((30, 3)), tags=[["x"], ["y"], ["x", "y"]] * 10)
+    with pytest.raises(InvalidRecipe, match="these have several labels each"):
+        fit_head(Recipe(class_weight="balanced"), read(store, column="tags"))
+
+
+@pytest.mark.parametrize("memory_bytes", [PLENTY, 400_000], ids=["held", "streamed"])
+@pytest.mark.parametrize("batch_size", [7, 64, 100_000])
+def test_batches_hold_every_image_of_a_part_once(memory_bytes: int, batch_size: int, tmp_path: Path) -> None:
+    rows = many_row_groups(tmp_path / "store", 4000)
+    numbers = np.flatnonzero(np.arange(4000) % 3 == 0)
+    held = None if memory_bytes < PLENTY else np.concatenate([rows.read(group) for group in range(4)])[numbers]
+    part = PartRows(rows, numbers, memory_bytes // 8, held)
+    for shuffling in (None, np.random.default_rng(0)):
+        batches = list(part.batches(batch_size, shuffling))
+        assert [len(found) for _, found in batches[:-1]] == [batch_size] * (len(batches) - 1)
+        order = np.concatenate([found for _, found in batches])
+        assert sorted(order) == numbers.tolist()
+        assert (order.tolist() == numbers.tolist()) == (shuffling is None)
+        for features, found in batches:
+            np.testing.assert_array_equal(features[:, 0], found)  # The first feature is the row's number.
+
+
+def test_each_epoch_is_shuffled_anew(tmp_path: Path) -> None:
+    part = PartRows(many_row_groups(tmp_path / "store", 4000), np.arange(4000), 1)
+    shuffling = np.random.default_rng(0)
+    epochs = [np.concatenate([found for _, found in part.batches(64, shuffling)]) for _ in range(4)]
+    assert len({tuple(order) for order in epochs}) == 4
+    # A window is a single row group here, and these come in another order as well.
+    groups = np.searchsorted(part.rows.starts, epochs, "right")
+    assert len({tuple(order) for order in groups}) > 1
+
+
+def many_row_groups(folder: Path, images: int) -> FeatureRows:
+    """Features of 20 kB, of which a row group holds some 800."""
+    features = np.zeros((images, 5000), np.float32)
+    features[:, 0] = np.arange(images)
+    rows = FeatureRows.of(store_of_features(folder, features).scan(), "features")
+    assert len(rows.groups) == 4
+    return rows
+
+
+def test_features_that_are_not_finite_are_refused_with_their_number_and_place(tmp_path: Path) -> None:
+    features, classes = clusters((20, 20))
+    features[3, 0], features[5, 1], features[6, 2], features[9, 3] = np.nan, np.inf, -np.inf, np.nan
+    labels = [PETS[index] for index in classes]
+    labels[9] = None  # An image that nobody learns from does not matter.
+    store = store_of_features(tmp_path / "store", features, label=labels)
+    with pytest.raises(InvalidFeatures) as caught:
+        read(store)
+    assert str(caught.value) == (
+        "3 of 39 rows have NaN or infinite features in the column 'features': "
+        "file:///image-3, file:///image-5, file:///image-6."
+    )
+
+
+def test_a_sweep_tries_every_combination_and_keeps_the_best(tmp_path: Path) -> None:
+    swept = [SweptField.parse("hidden=0,8+4"), SweptField.parse("learning_rate=0.00001,0.01")]
+    recipes = combinations(Recipe(epochs=3), swept)
+    assert [(recipe.hidden, recipe.learning_rate) for recipe in recipes] == [
+        ((), 1e-5), ((), 0.01), ((8, 4), 1e-5), ((8, 4), 0.01)
+    ]  # fmt: skip
+    seen = []
+    best, trials = fit_all(recipes, read(pets(tmp_path / "store", (100, 100, 100)), Recipe()), seen.append)
+    assert len(seen) == len(trials) == 4
+    assert best.recipe == trials[0].recipe
+    accuracies = [trial.validation_accuracy for trial in trials]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert best.recipe.learning_rate == 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("hidden", "256", (256,)),
+        ("hidden", "0", ()),
+        ("hidden", "64+32", (64, 32)),
+        ("dropout", "0.2", 0.2),
+        ("standardise", "False", False),
+        ("batch_size", "20", 20),
+        ("learning_rate", "1e-3", 1e-3),
+        ("optimizer", "sgd", "sgd"),
+    ],
+)
+def test_fields_of_a_recipe_are_read_from_their_text(name: str, text: str, value: object) -> None:
+    assert parse_field(name, text) == value
+
+
+@pytest.mark.parametrize(
+    ("sweep", "sentence"),
+    [
+        ("hiden=1", "A recipe has no field 'hiden'; did you mean 'hidden'?"),
+        ("dropout", "'dropout' has no value"),
+        ("dropout=x", "'x' is no value of dropout"),
+        ("dropout=1", "dropout is 1.0; it must be at least 0 and below 1"),
+        ("optimizer=adm", "optimizer 'adm' is not one of adam"),
+        ("hidden=-3", "hidden is -3; it must be layers of one unit or more"),
+        ("epochs=0", "epochs is 0; it must be 1 or more"),
+    ],
+)
+def test_sweeps_over_what_is_no_recipe_are_refused(sweep: str, sentence: str) -> None:
+    with pytest.raises(InvalidRecipe, match=sentence):
+        combinations(Recipe(), [SweptField.parse(sweep)])

@@ -1,0 +1,141 @@
+"""The user's cache of built conv bases, so that a new store with a base that was built before has it at once.
+
+    <cache>/<key>/    the files of a published conv base, as in a store
+
+The cache is `$CONVBASE_CACHE`, a folder, or none where that is empty; unless it is set, `convbase/conv_bases` under
+`$XDG_CACHE_HOME` or `~/.cache`. The key is a hash of all that a base is built from: the fields of the spec that matter
+to it, as they were asked, the bytes of a weights file, the versions of what builds it, and our own code that does. A
+cache that cannot be read or written is none: it may cost time, never a run.
+"""
+
+import dataclasses
+import errno
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from schemas.errors import InvalidSpec, RunFailed
+from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
+from transforms.conv_bases import applications, channel_layout, publishing
+from transforms.conv_bases.applications import weights_file_sha256
+from transforms.conv_bases.publishing import (
+    CONV_BASE_FILES,
+    PreparedConvBase,
+    fetch_published,
+    prepare_conv_base,
+    publish_files,
+    published_spec,
+)
+
+CACHE_VARIABLE: Final = "CONVBASE_CACHE"
+
+# Every base of `keras.applications` but the very largest, several times over; those not used for longest go first.
+MOST_BYTES: Final = 4 * 10**9
+
+# What decides which pixels there are, and where weights came from, is not built into a base.
+_NOT_BUILT_IN: Final = frozenset({"weights", "interpolation", "exif_orientation", "decode", "augmentation"})
+_RESOLVED: Final = ("weights_sha256", "input_shape", "layers", "feature_shapes")
+_BUILT_WITH: Final = ("keras", "numpy", "openvino")
+
+# What taking an entry raises that somebody has damaged or removed, or that is none.
+_UNUSABLE: Final = (OSError, RunFailed, InvalidSpec, ValueError, LookupError, TypeError)
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+def cached_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
+    """Takes the conv base of a spec from the cache, or builds it and puts it there.
+
+    Args:
+        spec: A spec; fields that it leaves open are filled in.
+        folder: A local folder, empty, for its files.
+
+    Raises:
+        InvalidSpec: If Keras cannot build it, or has no such layer.
+        WeightsUnavailable: If the weights cannot be had or do not fit.
+        RunFailed: If the process that builds it is killed.
+    """
+    cache = cache_folder()
+    if cache is None:
+        return prepare_conv_base(spec, folder)
+    entry = cache / cache_key(spec)
+    prepared = _take(entry, spec, folder)
+    if prepared is None:
+        prepared = prepare_conv_base(spec, folder)
+        _put(entry, prepared)
+    return prepared
+
+
+def cache_folder() -> Path | None:
+    """Returns the folder of the cache, which need not exist; None where there is to be none."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named is not None:
+        return Path(named) if named else None
+    # XDG Base Directory Specification: a relative path is to be ignored.
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return (base if base.is_absolute() else Path.home() / ".cache") / "convbase" / "conv_bases"
+    except RuntimeError:
+        return None  # The user has no home.
+
+
+def cache_key(spec: FeatureSpec) -> str:
+    """Returns the name of a conv base in the cache.
+
+    Raises:
+        WeightsUnavailable: If the spec names a weights file that cannot be read.
+    """
+    asked = {name: value for name, value in spec.to_dict().items() if name not in _NOT_BUILT_IN}
+    if spec.weights in {NO_WEIGHTS, IMAGENET}:
+        asked["weights"] = spec.weights
+    elif spec.weights_sha256 is None:
+        asked["weights_sha256"] = weights_file_sha256(spec.weights)
+    versions = {name: importlib.metadata.version(name) for name in _BUILT_WITH}
+    code = [inspect.getsource(module) for module in (applications, channel_layout, publishing)]
+    built_from = json.dumps([asked, versions, code], sort_keys=True)
+    return hashlib.sha256(built_from.encode()).hexdigest()[:32]
+
+
+def _take(entry: Path, spec: FeatureSpec, folder: Path) -> PreparedConvBase | None:
+    """Copies an entry's files, each compared with the SHA-256 that it was put there with."""
+    if not entry.exists():
+        return None
+    try:
+        built = published_spec(str(entry))
+        fetch_published(str(entry), CONV_BASE_FILES, folder)
+        resolved = dataclasses.replace(spec, **{name: getattr(built, name) for name in _RESOLVED})
+        os.utime(entry)
+    except _UNUSABLE:
+        _LOGGER.debug("The cached conv base %s is built anew.", entry, exc_info=True)
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+    return PreparedConvBase(resolved, folder)
+
+
+def _put(entry: Path, prepared: PreparedConvBase) -> None:
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=entry.parent, ignore_cleanup_errors=True) as unfinished:
+            whole = Path(unfinished, entry.name)
+            publish_files(prepared.folder, CONV_BASE_FILES, str(whole), prepared.spec)
+            whole.rename(entry)
+        _evict(entry.parent)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # Somebody else was first.
+            _LOGGER.debug("The conv base was not cached.", exc_info=True)
+
+
+def _evict(cache: Path) -> None:
+    """Removes what has not been used for longest, until the rest is no larger than `MOST_BYTES`."""
+    kept = 0
+    for entry in sorted(cache.iterdir(), key=lambda entry: entry.stat().st_mtime, reverse=True):
+        kept += sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
+        if kept > MOST_BYTES:
+            shutil.rmtree(entry, ignore_errors=True)

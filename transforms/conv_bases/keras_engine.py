@@ -1,0 +1,125 @@
+"""The Keras engine: a published `.keras` file on Keras's own backend; the reference, and the one that uses a GPU."""
+
+import concurrent.futures
+import functools
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from schemas.errors import UsageError
+from schemas.spec import BFLOAT16
+from transforms.conv_bases.engine import Features, log_load
+from transforms.conv_bases.publishing import KERAS_FILE, fetch_published
+from transforms.runtime import import_tensorflow
+
+if TYPE_CHECKING:
+    import keras
+
+_TENSORFLOW: Final = "tensorflow"
+
+
+class KerasEngine:
+    """Runs the `.keras` form of a conv base on Keras's own backend, TensorFlow unless `KERAS_BACKEND` says otherwise.
+
+    The reference, and the engine that uses a GPU. In float32 a GPU computes without TF32, so that features equal those
+    of a CPU; in bfloat16 it computes in Keras's `mixed_bfloat16`. One batch at a time: the backend has threads of its
+    own.
+    """
+
+    def __init__(self, conv_base_uri: str, batch_size: int, precision: str = "float32") -> None:
+        """Loads the base and compiles it for one batch size.
+
+        Args:
+            conv_base_uri: The folder where it is published.
+            batch_size: Images a batch.
+            precision: `"float32"` or `"bfloat16"`.
+
+        Raises:
+            RunFailed: If the file is not the one that was published.
+            UsageError: If `KERAS_BACKEND` names a backend that is not installed.
+        """
+        keras = _import_keras()
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            fetch_published(conv_base_uri, (KERAS_FILE,), Path(folder))
+            model = keras.saving.load_model(Path(folder, KERAS_FILE), compile=False)
+        if precision == BFLOAT16:
+            for layer in model._flatten_layers(include_self=False):
+                layer.dtype_policy = "mixed_bfloat16"
+        self._predict = _compiled(model, batch_size)
+        self.batches_in_flight = 2
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "infer")
+        self.load_seconds = time.perf_counter() - started
+        log_load(conv_base_uri, self.load_seconds)
+
+    def submit(self, pixels: np.ndarray) -> "concurrent.futures.Future[Features]":
+        """Begins to compute features; see `Engine`."""
+        return self._thread.submit(self._infer, pixels)
+
+    def _infer(self, pixels: np.ndarray) -> Features:
+        outputs = self._predict(pixels)
+        tensors = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        return [np.asarray(tensor, np.float32).reshape(len(pixels), -1) for tensor in tensors]
+
+
+def _import_keras() -> ModuleType:
+    """Imports Keras with the backend that the user has chosen.
+
+    Raises:
+        UsageError: If that is not installed.
+    """
+    backend = os.environ.get("KERAS_BACKEND", _TENSORFLOW)
+    try:
+        if backend == _TENSORFLOW:
+            import_tensorflow()
+        import keras
+
+        compute_float32_exactly(backend)
+    except ImportError as error:
+        raise UsageError(f"Keras's backend {backend} (KERAS_BACKEND) is not installed: {error}.") from error
+    module: ModuleType = keras
+    return module
+
+
+def compute_float32_exactly(backend: str) -> None:
+    """Has a backend compute products of float32 in float32: on a GPU, TF32 would keep 10 bits of the mantissa.
+
+    Args:
+        backend: A backend of Keras, whose package is installed.
+    """
+    if backend == _TENSORFLOW:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    elif backend == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
+    elif backend == "torch":
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def _compiled(model: "keras.Model", batch_size: int) -> Callable[[np.ndarray], Any]:
+    """Returns a model as a function that is compiled once, whatever the backend."""
+    import keras
+
+    if keras.backend.backend() != _TENSORFLOW:
+        predict: Callable[[np.ndarray], Any] = model.predict_on_batch
+        return predict
+    import tensorflow as tf
+
+    shape = tf.TensorSpec((batch_size, *model.input_shape[1:]), tf.uint8)
+    # Without XLA, which is slower than either on a CPU.
+    call: Callable[[np.ndarray], Any] = tf.function(
+        functools.partial(model, training=False), input_signature=[shape], jit_compile=False
+    )
+    return call

@@ -1,0 +1,90 @@
+"""The OpenVINO engine: a published network on the CPU."""
+
+import concurrent.futures
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from schemas.errors import RunFailed
+from schemas.spec import BFLOAT16
+from transforms.conv_bases.engine import Features, log_load
+from transforms.conv_bases.publishing import OPENVINO_FILES, fetch_published
+from transforms.runtime import available_cores
+
+_OPENVINO_PRECISIONS: Final = {"float32": "f32", BFLOAT16: "bf16"}
+
+
+class OpenVINOEngine:
+    """Runs the OpenVINO form of a network on the CPU, in as many streams as threads; see `Engine`."""
+
+    def __init__(
+        self,
+        conv_base_uri: str,
+        batch_size: int,
+        precision: str = "float32",
+        threads: int | None = None,
+        files: tuple[str, str] = OPENVINO_FILES,
+    ) -> None:
+        """Loads the network and compiles it for one batch size.
+
+        Args:
+            conv_base_uri: The folder where it is published.
+            batch_size: Images a batch.
+            precision: `"float32"` or `"bfloat16"`.
+            threads: Threads that compute; every core that the process may use unless told.
+            files: The `.xml` and the `.bin`, where the folder holds other networks than a base.
+
+        Raises:
+            RunFailed: If the files are not the ones that were published, or the CPU has no bfloat16.
+        """
+        import openvino
+
+        started = time.perf_counter()
+        streams = threads or available_cores()
+        core = openvino.Core()
+        # The first call fills a table in C++ behind a lock, and lets the GIL go meanwhile: two threads that come first
+        # together wait for each other for ever (openvino 2026.4.1).
+        openvino.Type.u8.to_dtype()
+        if precision == BFLOAT16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise RunFailed(
+                "This CPU does not compute in bfloat16 (it needs AVX-512 BF16 or AMX): take --engine=keras, or another "
+                "store with --precision=float32."
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            fetch_published(conv_base_uri, files, Path(folder))
+            network = core.read_model(Path(folder, files[0]))
+            pixels = network.input(0).get_partial_shape()
+            pixels[0] = batch_size
+            network.reshape(pixels)
+            options = {
+                "INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[precision],
+                "NUM_STREAMS": streams,
+                "INFERENCE_NUM_THREADS": streams,
+                # Pinned streams are counted from the first core in each process: two processes would share it.
+                "ENABLE_CPU_PINNING": False,
+            }
+            self._compiled = core.compile_model(network, "CPU", options)
+        self._requests = threading.local()
+        # Twice the streams: while results are copied out and written, the next batch is there already.
+        self.batches_in_flight = 2 * streams
+        self._threads = concurrent.futures.ThreadPoolExecutor(self.batches_in_flight, "infer")
+        self.load_seconds = time.perf_counter() - started
+        log_load(conv_base_uri, self.load_seconds)
+
+    def submit(self, pixels: np.ndarray) -> "concurrent.futures.Future[Features]":
+        """Begins to compute features; see `Engine`."""
+        return self._threads.submit(self._infer, pixels)
+
+    def _infer(self, pixels: np.ndarray) -> Features:
+        request = getattr(self._requests, "request", None)
+        if request is None:
+            request = self._requests.request = self._compiled.create_infer_request()
+        request.infer([pixels], share_inputs=True)
+        return [
+            np.array(request.get_output_tensor(index).data, np.float32).reshape(len(pixels), -1)
+            for index in range(len(self._compiled.outputs))
+        ]

@@ -1,0 +1,278 @@
+"""Publishing a conv base: built once by the launcher, kept in the store, loaded from there by every worker.
+
+    <store>/conv_bases/<fingerprint>/base.keras    uint8 pixels -> features, for Keras
+    <store>/conv_bases/<fingerprint>/base.xml      the same for OpenVINO
+    <store>/conv_bases/<fingerprint>/base.bin
+    <store>/conv_bases/<fingerprint>/published.json    the spec, and the SHA-256 of each file; written last
+
+Workers need no internet, no architecture code and no TensorFlow, and every table keeps the very base that made it.
+
+Keras runs in a process of its own, on its OpenVINO backend: it builds and exports there without TensorFlow, in a tenth
+of the time, the launcher never holds the model, and the backend that the caller may have chosen for Keras in
+their own process does not matter.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import importlib.abc
+import io
+import json
+import math
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from schemas.errors import RunFailed
+from schemas.spec import FeatureSpec
+from schemas.storage import file_system, join
+from transforms.conv_bases.applications import (
+    add_preprocessing_and_pooling,
+    default_layer,
+    feature_layers,
+    find_builder,
+    load_application,
+    pooled_shape,
+    sha256_of,
+    with_input_shape,
+)
+from transforms.conv_bases.channel_layout import to_channels_first
+
+if TYPE_CHECKING:
+    import keras
+    import openvino
+
+KERAS_FILE: Final = "base.keras"
+OPENVINO_FILES: Final = ("base.xml", "base.bin")
+CONV_BASE_FILES: Final = (KERAS_FILE, *OPENVINO_FILES)
+_MARKER: Final = "published.json"
+_STORED_AS: Final = "stored_as"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedConvBase:
+    """A conv base that is built and exported, but not in a store yet.
+
+    Attributes:
+        spec: Its spec, resolved.
+        folder: The local folder of its files.
+    """
+
+    spec: FeatureSpec
+    folder: Path
+
+    def publish(self, store_uri: str) -> str:
+        """Copies the files into a store, unless they are there, and returns their folder's URI."""
+        uri = join(store_uri, "conv_bases", self.spec.fingerprint)
+        fs, root = file_system(uri)
+        if fs.exists(f"{root}/{_MARKER}"):
+            return uri
+        publish_files(self.folder, CONV_BASE_FILES, uri, self.spec)
+        return uri
+
+
+def publish_files(folder: Path, names: Sequence[str], uri: str, spec: FeatureSpec) -> None:
+    """Copies local files to a folder that `fetch_published` reads, the list of their SHA-256 last."""
+    sha256_by_file = _copy_files(folder, {name: name for name in names}, uri)
+    _write_marker(uri, {"spec": spec.to_dict(), "sha256": sha256_by_file})
+
+
+def replace_files(folder: Path, names: Sequence[str], uri: str) -> None:
+    """Puts local files in place of published ones, all at once for whoever fetches them.
+
+    They get names of their own, for which the marker's `stored_as` is the index; a reader finds either all of the old
+    files or all of the new ones.
+
+    Args:
+        folder: The local folder.
+        names: The files, by the names under which they are fetched.
+        uri: The folder where they are published.
+    """
+    marker = _read_marker(uri)
+    old = {name: _stored_as(marker, name) for name in names}
+    tag = sha256_of(b"".join(Path(folder, name).read_bytes() for name in names))[:12]
+    new = {name: f"{Path(name).stem}-{tag}{Path(name).suffix}" for name in names}
+    sha256_by_file = _copy_files(folder, new, uri)
+    marker["sha256"] |= sha256_by_file
+    marker[_STORED_AS] = marker.get(_STORED_AS, {}) | new
+    _write_marker(uri, marker)
+    fs, root = file_system(uri)
+    for stored in set(old.values()) - set(new.values()):
+        fs.rm_file(f"{root}/{stored}")
+
+
+def _copy_files(folder: Path, stored_as: Mapping[str, str], uri: str) -> dict[str, str]:
+    """Copies files under other names, and returns the SHA-256 of each."""
+    fs, root = file_system(uri)
+    sha256_by_file = {}
+    for name, stored in stored_as.items():
+        data = Path(folder, name).read_bytes()
+        sha256_by_file[name] = sha256_of(data)
+        fs.pipe_file(f"{root}/{stored}", data)
+    return sha256_by_file
+
+
+def _write_marker(uri: str, marker: Mapping[str, Any]) -> None:
+    fs, root = file_system(uri)
+    fs.pipe_file(f"{root}/{_MARKER}", json.dumps(marker, indent=2).encode())
+
+
+def _stored_as(marker: Mapping[str, Any], name: str) -> str:
+    return str(marker.get(_STORED_AS, {}).get(name, name))
+
+
+def prepare_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
+    """Builds the conv base of a spec, resolves the spec, and writes the base's files into a local folder.
+
+    Raises:
+        InvalidSpec: If Keras cannot build it, or has no such layer.
+        WeightsUnavailable: If the weights cannot be had or do not fit.
+        RunFailed: If the process that builds it is killed.
+    """
+    return PreparedConvBase(in_keras_process(_build_and_export, spec, folder), folder)
+
+
+def summarise_conv_base(spec: FeatureSpec) -> str:
+    """Returns what Keras prints of the application of a spec, and the layers that a spec may name.
+
+    Raises:
+        InvalidSpec: If Keras cannot build it.
+    """
+    return in_keras_process(_summarise, spec)
+
+
+def published_spec(conv_base_uri: str) -> FeatureSpec:
+    """Returns the spec of a published conv base."""
+    return FeatureSpec.from_json(json.dumps(_read_marker(conv_base_uri)["spec"]))
+
+
+def _read_marker(conv_base_uri: str) -> dict[str, Any]:
+    fs, root = file_system(conv_base_uri)
+    marker: dict[str, Any] = json.loads(fs.cat_file(f"{root}/{_MARKER}"))
+    return marker
+
+
+def fetch_published(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:
+    """Copies files of a published conv base into a local folder.
+
+    Raises:
+        RunFailed: If a file is not the one that was published.
+    """
+    try:
+        _fetch(conv_base_uri, names, folder)
+    except FileNotFoundError:
+        # Other files took their place after the marker was read: what the marker says now is there.
+        _fetch(conv_base_uri, names, folder)
+
+
+def _fetch(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:
+    fs, root = file_system(conv_base_uri)
+    marker = _read_marker(conv_base_uri)
+    for name in names:
+        stored = _stored_as(marker, name)
+        data = fs.cat_file(f"{root}/{stored}")
+        if sha256_of(data) != marker["sha256"][name]:
+            raise RunFailed(f"{join(conv_base_uri, stored)} is not the file that was published: its SHA-256 differs.")
+        Path(folder, name).write_bytes(data)
+
+
+def in_keras_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Calls a function of a module in a process of its own, where Keras runs on its OpenVINO backend.
+
+    Raises:
+        RunFailed: If the process is killed.
+    """
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=_choose_keras_backend) as pool:
+        try:
+            return pool.submit(function, *args, **kwargs).result()
+        except BrokenProcessPool as error:
+            raise RunFailed("The process that builds a Keras model was killed; it may lack memory.") from error
+
+
+class _WithoutTensorFlow(importlib.abc.MetaPathFinder):
+    """Hides TensorFlow. Keras imports it where it is there when it saves a model, for seconds and for nothing."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "tensorflow":
+            raise ModuleNotFoundError("TensorFlow is not used here.", name=fullname)
+
+
+def _choose_keras_backend() -> None:
+    os.environ["KERAS_BACKEND"] = "openvino"
+    sys.meta_path.insert(0, _WithoutTensorFlow())
+
+
+def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
+    shaped = with_input_shape(spec)
+    application, weights_sha256 = load_application(shaped)
+    named = dataclasses.replace(shaped, layers=shaped.layers or (default_layer(application),))
+    model = add_preprocessing_and_pooling(application, named)
+    resolved = dataclasses.replace(
+        named,
+        weights_sha256=weights_sha256,
+        feature_shapes=tuple(tuple(output.shape[1:]) for output in model.outputs),
+    )
+    model.save(folder / KERAS_FILE)
+    export_to_openvino(model, folder / OPENVINO_FILES[0])
+    return resolved
+
+
+def export_to_openvino(model: "keras.Model", path: Path) -> None:
+    """Writes a model as OpenVINO IR, weights in float32, for batches of any size; on Keras's OpenVINO backend only.
+
+    The network takes and gives what the model does, and keeps the channels of its feature maps first meanwhile.
+
+    Args:
+        model: The model.
+        path: The `.xml`; the `.bin` is written beside it.
+    """
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        network = keras_export(model, Path(folder))
+        to_channels_first(network)
+        openvino.save_model(network, str(path), compress_to_fp16=False)
+
+
+def keras_export(model: "keras.Model", folder: Path) -> "openvino.Model":
+    """Returns the network that Keras exports, whose files stay in use in a local folder."""
+    import openvino
+
+    exported = str(folder / "exported.xml")
+    with contextlib.redirect_stdout(io.StringIO()):
+        model.export(exported, format="openvino", verbose=False)
+    return openvino.Core().read_model(exported)
+
+
+def export_again(folder: Path) -> None:
+    """Writes the OpenVINO files of a conv base from the `.keras` beside them; in a Keras process."""
+    import keras
+
+    model = keras.saving.load_model(folder / KERAS_FILE, compile=False)
+    export_to_openvino(model, folder / OPENVINO_FILES[0])
+
+
+def _summarise(spec: FeatureSpec) -> str:
+    shaped = with_input_shape(spec)
+    application, _ = load_application(shaped)
+    lines: list[str] = []
+    application.summary(print_fn=lines.append)
+    lines.append(f"Smallest side: {find_builder(spec.conv_base).smallest_side()} pixels, three channels.")
+    lines.append("")
+    lines.append(
+        "Layers for --layers, with the shape of a feature (--pooling=none), its floats, and its floats pooled:"
+    )
+    for layer in feature_layers(application):
+        shape = tuple(layer.output.shape[1:])
+        pooled = math.prod(pooled_shape(shape, "avg"))
+        lines.append(f"  {layer.name:<40} {shape!s:<20} {math.prod(shape):>10,} {pooled:>8,}")
+    return "\n".join(lines)

@@ -1,0 +1,55 @@
+"""The model card for people: as names and texts, and as Markdown."""
+
+import json
+from collections.abc import Mapping
+
+from schemas.classifiers import PARTS, ModelCard
+from transforms.evaluation.evaluation import Evaluation
+from transforms.evaluation.metrics import score_text
+
+
+def card_lines(card: ModelCard) -> list[tuple[str, str]]:
+    """Returns what the card says, as names and texts."""
+    spec = card.spec
+    args = ", ".join(f"{name}={value}" for name, value in spec.conv_base_args.items())
+    return [
+        ("model", card.model_id),
+        ("trained", f"{card.created_at}, {card.seconds:.1f} s, {card.epochs} epochs, best {card.best_epoch}"),
+        ("features", f"{card.store}, version {card.table_version}, fingerprint {card.fingerprint}"),
+        ("conv base", f"{spec.conv_base}({args}), weights {spec.weights_sha256}"),
+        ("layer", f"{card.layer} {list(card.feature_shape)}, pooling {spec.pooling}"),
+        ("labels", f"from {card.labels_from}"),
+        ("split", f"by {card.split_by}: " + _pairs(card.images)),
+        *([("augmented rows", f"{card.augmented_rows:,} of the training part")] if card.augmented_rows else []),
+        ("left out", _pairs(card.left_out)),
+        ("recipe", json.dumps(dict(card.recipe))),
+        ("batch size, learning rate", f"{card.batch_size}, {card.learning_rate:.3g}"),
+        ("features in memory", "streamed" if card.streamed else "all of them"),
+        (
+            "peak memory",
+            f"{card.peak_memory_bytes / 1e6:,.0f} MB, {card.memory_bytes / 1e6:,.0f} MB allowed for features",
+        ),
+        *([("fine-tuning", json.dumps(dict(card.fine_tuning)))] if card.fine_tuning else []),
+        ("options", json.dumps(dict(card.options))),
+        ("versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),
+    ]
+
+
+def card_markdown(card: ModelCard, evaluation: Evaluation) -> str:
+    """Returns the model card for people, as Markdown."""
+    lines = [f"# Classifier {card.model_id}", ""]
+    lines += [f"- **{name}**: {text}" for name, text in card_lines(card)]
+    lines += ["", "| part | images | accuracy | AUC | log loss |", "|---|---|---|---|---|"]
+    for part in PARTS:
+        metrics = evaluation.by_part[part]
+        if metrics is not None:
+            figures = f"{metrics.accuracy:.4f} | {score_text(metrics.auc)} | {metrics.log_loss:.4f}"
+            lines.append(f"| {part.word} | {metrics.images:,} | {figures} |")
+    lines += ["", "| class | " + " | ".join(part.word for part in PARTS) + " |", "|---|---|---|---|"]
+    for name, counts in card.images_by_class.items():
+        lines.append(f"| {name} | " + " | ".join(f"{counts[part.word]:,}" for part in PARTS) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _pairs(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

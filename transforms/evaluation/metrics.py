@@ -1,0 +1,268 @@
+"""Metrics: how good a classifier is on one part of the table. Scores that are equal stay together in every curve.
+
+Counts of a class, its ranking and areas are scikit-learn's, which is imported where they are computed: it takes a
+second, in a process with Keras a twentieth of it. What is not: both areas of a class come from one ranking, as
+`roc_auc_score` and `average_precision_score` sort a million scores once each and take two and a half times as long. The
+log loss is summed in float64 over the true classes alone, where `log_loss` expands the targets and stays in float32.
+`confusion_matrix` refuses a part without images. `calibration_curve` does not say how many predictions a bin holds.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from schemas.classifiers import THRESHOLD, LabelKind, LabelSet
+
+CALIBRATION_BINS: Final = 10
+# The most points of a curve that are kept: more than a report can show.
+_CURVE_POINTS: Final = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassMetrics:
+    """How well one class is told from the others.
+
+    Attributes:
+        name: The class.
+        images: Images that have it.
+        precision: Of the images said to have it, the share that does, 0 to 1; 0 where none is said to.
+        recall: Of the images that have it, the share that is said to, 0 to 1; 0 where none has it.
+        f1: The harmonic mean of both.
+        auc: The area under the ROC curve, this class against the rest; None where all images have it, or none.
+        average_precision: The area under the precision–recall curve; None likewise.
+    """
+
+    name: str
+    images: int
+    precision: float
+    recall: float
+    f1: float
+    auc: float | None
+    average_precision: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class PartMetrics:
+    """How good a classifier is on one part.
+
+    Attributes:
+        images: The images of the part.
+        accuracy: The share of images whose most probable class is theirs, 0 to 1. For multi-label the share of (image,
+            class) pairs that are right; `exact_match` is the share of images that are right in all classes.
+        exact_match: Images right in every class; the accuracy unless multi-label.
+        log_loss: The mean of -log p of the true class (natural logarithm); for multi-label the mean over images and
+            classes of the binary cross-entropy.
+        auc: The mean of the classes' areas under the ROC curve; None where no class has both kinds of images.
+        calibration_error: The expected calibration error (Naeini et al., 2015) over ten bins of equal width.
+        classes: A row a class.
+    """
+
+    images: int
+    accuracy: float
+    exact_match: float
+    log_loss: float
+    auc: float | None
+    calibration_error: float
+    classes: tuple[ClassMetrics, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A line in a diagram: x and y float64 [n], with its name and the area under it."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    area: float
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibrationBin:
+    """Predictions of about the same confidence.
+
+    Attributes:
+        predictions: How many.
+        confidence: Their mean score, 0 to 1.
+        frequency: The share of them that is right, 0 to 1.
+    """
+
+    predictions: int
+    confidence: float
+    frequency: float
+
+
+def score_text(score: float | None) -> str:
+    """Returns a metric for people; a dash where it has no value."""
+    return "–" if score is None else f"{score:.4f}"
+
+
+def predicted_indicators(labels: LabelSet, scores: np.ndarray) -> np.ndarray:
+    """Returns the predicted classes as int8 [n, classes] of 0 and 1: the most probable one, or those from a half on."""
+    if labels.kind == LabelKind.MULTI_LABEL:
+        return (scores >= THRESHOLD).astype(np.int8)
+    indicators: np.ndarray = np.eye(len(labels.classes), dtype=np.int8)[scores.argmax(axis=1)]
+    return indicators
+
+
+def part_metrics(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> PartMetrics | None:
+    """Computes the metrics of a part.
+
+    Args:
+        labels: The classes.
+        targets: int32 [n] or int8 [n, classes], every image labelled.
+        scores: float32 [n, classes] in 0 to 1.
+
+    Returns:
+        The metrics; None where there are no images.
+    """
+    if not len(targets):
+        return None
+    true, predicted = labels.indicators(targets), predicted_indicators(labels, scores)
+    exact = float((true == predicted).all(axis=1).mean())
+    rows = _class_metrics(labels, true, predicted, scores)
+    areas = [row.auc for row in rows if row.auc is not None]
+    bins = calibration_bins(labels, targets, scores)
+    return PartMetrics(
+        images=len(targets),
+        accuracy=float((true == predicted).mean()) if labels.kind == LabelKind.MULTI_LABEL else exact,
+        exact_match=exact,
+        log_loss=_log_loss(labels, true, scores),
+        auc=float(np.mean(areas)) if areas else None,
+        calibration_error=_calibration_error(bins),
+        classes=rows,
+    )
+
+
+def _class_metrics(
+    labels: LabelSet, true: np.ndarray, predicted: np.ndarray, scores: np.ndarray
+) -> tuple[ClassMetrics, ...]:
+    from sklearn import metrics
+
+    counted = metrics.precision_recall_fscore_support(true, predicted, zero_division=0.0)
+    rows = []
+    for index, (name, precision, recall, f1, images) in enumerate(zip(labels.classes, *counted, strict=True)):
+        auc = average = None
+        if 0 < images < len(true):
+            ranking = _Ranking.of(true[:, index], scores[:, index])
+            auc, average = ranking.auc, ranking.average_precision
+        rows.append(ClassMetrics(name, int(images), float(precision), float(recall), float(f1), auc, average))
+    return tuple(rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ranking:
+    """How many images of a class, and how many others, have at least a score, the highest score first.
+
+    Attributes:
+        true_positives: int64 [m], m the number of distinct scores.
+        false_positives: int64 [m].
+    """
+
+    true_positives: np.ndarray
+    false_positives: np.ndarray
+
+    @classmethod
+    def of(cls, true: np.ndarray, score: np.ndarray) -> "_Ranking":
+        """Ranks the scores, float32 [n], of images that have the class or not, int8 [n] of 0 and 1, both there."""
+        from sklearn import metrics
+
+        _, false_positives, _, true_positives, _ = metrics.confusion_matrix_at_thresholds(true, score)
+        return cls(true_positives.astype(np.int64), false_positives.astype(np.int64))
+
+    @property
+    def recall(self) -> np.ndarray:
+        rates: np.ndarray = self.true_positives / self.true_positives[-1]
+        return rates
+
+    @property
+    def precision(self) -> np.ndarray:
+        rates: np.ndarray = self.true_positives / (self.true_positives + self.false_positives)
+        return rates
+
+    @property
+    def roc(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rates of false and of true positives, from 0 on."""
+        return np.append(0, self.false_positives / self.false_positives[-1]), np.append(0, self.recall)
+
+    @property
+    def auc(self) -> float:
+        from sklearn import metrics
+
+        return float(metrics.auc(*self.roc))
+
+    @property
+    def average_precision(self) -> float:
+        """The sum of precisions, each weighted by the recall that its threshold adds."""
+        return float((np.diff(self.recall, prepend=0) * self.precision).sum())
+
+
+def _log_loss(labels: LabelSet, true: np.ndarray, scores: np.ndarray) -> float:
+    least = np.finfo(np.float32).eps
+    bounded = np.clip(scores.astype(np.float64), least, 1 - least)
+    if labels.kind == LabelKind.MULTI_LABEL:
+        return float(-np.where(true == 1, np.log(bounded), np.log1p(-bounded)).mean())
+    return float(-np.log(bounded[true == 1]).mean())
+
+
+def confusion_matrix(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Returns int64 [classes, classes], images by true class (rows) and predicted class (columns); not multi-label."""
+    classes = len(labels.classes)
+    pairs = targets.astype(np.int64) * classes + scores.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def roc_curves(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> list[Curve]:
+    """Returns true against false positive rates: of the second class where there are two, else of each class."""
+    rankings = _one_against_rest(labels, targets, scores)
+    return [_thinned(name, *ranking.roc, ranking.auc) for name, ranking in rankings]
+
+
+def precision_recall_curves(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> list[Curve]:
+    """Returns precision against recall, of the classes of `roc_curves`; the area is the average precision.
+
+    A curve begins at recall 0 with precision 1, a point without a threshold.
+    """
+    return [
+        _thinned(name, np.append(0, ranking.recall), np.append(1, ranking.precision), ranking.average_precision)
+        for name, ranking in _one_against_rest(labels, targets, scores)
+    ]
+
+
+def _one_against_rest(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> Iterator[tuple[str, _Ranking]]:
+    true = labels.indicators(targets)
+    for index in [1] if labels.kind == LabelKind.BINARY else range(len(labels.classes)):
+        if 0 < true[:, index].sum() < len(true):
+            yield labels.classes[index], _Ranking.of(true[:, index], scores[:, index])
+
+
+def _thinned(name: str, x: np.ndarray, y: np.ndarray, area: float) -> Curve:
+    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), _CURVE_POINTS)).astype(int))
+    return Curve(name, x[kept], y[kept], area)
+
+
+def calibration_bins(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> list[CalibrationBin]:
+    """Groups predictions by their score, in ten bins of equal width; empty bins are left out.
+
+    The predictions are those of the second class where there are two, of the most probable class where there are
+    more, and of every class for multi-label.
+    """
+    if labels.kind == LabelKind.MULTI_LABEL:
+        confidence, right = scores.ravel(), targets.ravel() == 1
+    elif labels.kind == LabelKind.BINARY:
+        confidence, right = scores[:, 1], targets == 1
+    else:
+        confidence, right = scores.max(axis=1), scores.argmax(axis=1) == targets
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    return [
+        CalibrationBin(
+            int((bins == number).sum()), float(confidence[bins == number].mean()), float(right[bins == number].mean())
+        )
+        for number in np.unique(bins)
+    ]
+
+
+def _calibration_error(bins: list[CalibrationBin]) -> float:
+    predictions = sum(found.predictions for found in bins)
+    return sum(found.predictions * abs(found.confidence - found.frequency) for found in bins) / predictions

@@ -1,0 +1,96 @@
+"""Mistakes: the images about which a classifier is most wrong, with small pictures of them."""
+
+import base64
+import concurrent.futures
+import dataclasses
+import io
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from schemas.classifiers import LabelKind, LabelSet
+from schemas.errors import ImageError
+from schemas.images import ImageRef
+from transforms.evaluation.metrics import predicted_indicators
+from transforms.images import MAX_BYTES, DecodingRules, decode_image, fetch_image
+
+_RULES: Final = DecodingRules(height=128, width=128)
+_THREADS: Final = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """An image that is classified wrongly.
+
+    Attributes:
+        uri: Where it is.
+        true: Its classes.
+        predicted: The classes that it is said to have.
+        decisive: Its true class; for multi-label the class whose score is furthest off.
+        score: The score of that class, 0 to 1.
+        thumbnail: A JPEG in base64; None where the image can no longer be read.
+    """
+
+    uri: str
+    true: tuple[str, ...]
+    predicted: tuple[str, ...]
+    decisive: str
+    score: float
+    thumbnail: str | None
+
+
+def worst_mistakes(
+    labels: LabelSet,
+    uris_of: Callable[[np.ndarray], Sequence[str]],
+    targets: np.ndarray,
+    scores: np.ndarray,
+    most: int,
+) -> list[Mistake]:
+    """Finds the images whose true classes have the lowest scores, or for multi-label the classes furthest off.
+
+    Args:
+        labels: The classes.
+        uris_of: Returns the URIs of images of a part, by their places in it, ascending.
+        targets: The targets of the part's images, as `LabelSet.targets` gives them.
+        scores: float32 [n, classes] in 0 to 1.
+        most: The most images to return, the worst first.
+    """
+    true, predicted = labels.indicators(targets), predicted_indicators(labels, scores)
+    errors = np.abs(true - scores)
+    decisive = errors.argmax(axis=1) if labels.kind == LabelKind.MULTI_LABEL else targets
+    error = errors[np.arange(len(errors)), decisive]
+    wrong = np.flatnonzero((true != predicted).any(axis=1))
+    worst = wrong[np.argsort(-error[wrong], kind="stable")][:most]
+    places = np.sort(worst)
+    uris = dict(zip(places.tolist(), uris_of(places), strict=True))
+    found = [uris[int(place)] for place in worst]
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        thumbnails = list(pool.map(thumbnail, found))
+    return [
+        Mistake(
+            uri=uri,
+            true=_names(labels, true[row]),
+            predicted=_names(labels, predicted[row]),
+            decisive=labels.classes[decisive[row]],
+            score=float(scores[row, decisive[row]]),
+            thumbnail=picture,
+        )
+        for uri, row, picture in zip(found, worst, thumbnails, strict=True)
+    ]
+
+
+def thumbnail(uri: str) -> str | None:
+    """Returns a small square picture of an image as a JPEG in base64, or None if it cannot be read."""
+    try:
+        picture = decode_image(fetch_image(ImageRef(uri, "", None), MAX_BYTES), _RULES)
+    except ImageError:
+        return None
+    file = io.BytesIO()
+    Image.fromarray(picture.pixels).save(file, "JPEG", quality=80)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _names(labels: LabelSet, indicators: np.ndarray) -> tuple[str, ...]:
+    return tuple(labels.classes[index] for index in np.flatnonzero(indicators))

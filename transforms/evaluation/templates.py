@@ -1,0 +1,39 @@
+"""Templates: the HTML of reports by Jinja, everything that is put into it escaped."""
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transforms.evaluation.metrics import score_text
+
+if TYPE_CHECKING:
+    import jinja2
+    import markupsafe
+
+
+def render(template: str, **values: object) -> "markupsafe.Markup":
+    """Returns HTML.
+
+    Args:
+        template: The name of a file beside this module.
+        values: What the template names; HTML that was rendered before is put in as it is, all other text is escaped.
+    """
+    import markupsafe
+
+    return markupsafe.Markup(_environment().get_template(template).render(values))  # noqa: S704 - it is escaped
+
+
+@functools.cache
+def _environment() -> "jinja2.Environment":
+    import jinja2  # Here, as only commands that write a report need it.
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(score=score_text, thousands="{:,}".format, tenths="{:.1f}".format, short="{:g}".format)
+    return environment

@@ -1,0 +1,116 @@
+"""Committing a run: what survives the shuffle becomes visible, once. Pure of Beam.
+
+The order is failures, features, run. A reader of `features` sees all of a run or nothing; the row in `runs` comes last,
+so that a run that has one is complete.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from schemas.errors import RunFailed
+from schemas.fragments import Fragment, TableName
+from schemas.measures import Measures
+from schemas.store import InputCounts, Run, RunOutcome, RunState, Totals
+from transforms.planning import Snapshot
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+def commit_run(
+    snapshot: Snapshot,
+    run: Run,
+    fragments: Iterable[Fragment],
+    counts: InputCounts,
+    measures: Measures | None = None,
+) -> RunOutcome:
+    """Makes a run visible, or records why not. Doing it again, after a crash anywhere in it, changes nothing.
+
+    Images that others have committed since the run planned count as skipped.
+
+    Args:
+        snapshot: The store, and the state of it on which the run planned.
+        run: The run.
+        fragments: All fragments of the run, complete on storage.
+        counts: What planning made of the input.
+        measures: What the work cost, for the record.
+
+    Returns:
+        What became of it. A run that is not committed has the state `failed` or `stopped`, a message, and its row in
+        `runs`.
+
+    Raises:
+        FileNotFoundError: If a fragment is missing.
+        RunFailed: If the storage stays at fault.
+    """
+    written = list(fragments)
+    totals = Totals.of(written)
+    state, message = verdict(totals, counts, run.max_failure_ratio)
+    if state == RunState.COMPLETE:
+        outcome = _commit_tables(snapshot, run, written, counts)
+    else:
+        outcome = RunOutcome(state, counts, totals, message)
+    outcome = dataclasses.replace(outcome, measures=measures)
+    snapshot.store.record_run(run, outcome)
+    listed = outcome.counts.listed
+    _LOGGER.info("Run %s is %s: coverage %.4f of %d images.", run.run_id, outcome.state, outcome.coverage, listed)
+    return outcome
+
+
+def _commit_tables(snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts) -> RunOutcome:
+    committed = {
+        name: snapshot.store.commit_fragments(
+            name,
+            run.commit_id,
+            [fragment for fragment in written if fragment.table == name],
+            snapshot.versions,
+            refresh=run.refresh is not None,
+        )
+        for name in (TableName.FAILURES, TableName.FEATURES)
+    }
+    totals = sum((commit.totals for commit in committed.values()), Totals())
+    counts += InputCounts(skipped=counts.planned - totals.images)
+    return RunOutcome(RunState.COMPLETE, counts, totals, table_version=committed[TableName.FEATURES].version)
+
+
+def verdict(
+    totals: Totals, counts: InputCounts, max_failure_ratio: float, done: str = "extracted"
+) -> tuple[RunState, str | None]:
+    """Returns what becomes of a run, and why it is not committed if it is not.
+
+    Args:
+        totals: What its fragments hold.
+        counts: What planning made of the input.
+        max_failure_ratio: The greatest share of failures among the images processed with which it is committed, 0 to 1.
+        done: What was done with the images that did not fail, for the message.
+    """
+    planned, remaining = counts.planned, counts.remaining
+    if totals.images + remaining != planned:
+        left = f", {remaining} were left" if remaining else ""
+        return RunState.FAILED, (
+            f"{planned} images went in, {totals.extracted} were {done} and {totals.failed} failed{left}; nothing was "
+            "committed."
+        )
+    if remaining:
+        return RunState.STOPPED, (
+            f"The time was up with {remaining:,} of {planned:,} images left; nothing is committed yet, and the next "
+            "run goes on from there."
+        )
+    if totals.failed > max_failure_ratio * totals.images:
+        codes = ", ".join(f"{count} {code}" for code, count in totals.failures_by_code.items())
+        return RunState.FAILED, (
+            f"{totals.failed} of {planned} images failed ({totals.failed / totals.images:.1%}; {codes}), more than "
+            f"--max_failure_ratio={max_failure_ratio:g} allows; nothing was committed."
+        )
+    return RunState.COMPLETE, None
+
+
+def check_committed(outcome: RunOutcome) -> None:
+    """Raises if a run could not be committed. One that stopped in time has done what it was asked to.
+
+    Raises:
+        RunFailed: With the reason.
+    """
+    if outcome.state == RunState.FAILED:
+        raise RunFailed(outcome.message or "The run failed.")

@@ -1,0 +1,128 @@
+"""Extracting: a shard of image refs in, Parquet fragments of features and failures out. Pure of Beam.
+
+A shard is a chain of iterators: pictures are loaded while the conv base runs on the batches before, and features are
+written while it runs on the batches after.
+"""
+
+import collections
+import concurrent.futures
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+
+import pyarrow as pa
+
+from schemas.fragments import Fragment, TableName, leave_receipt
+from schemas.store import FeatureStore, KnownContents, read_known_contents
+from transforms.conv_bases import Engine, Features
+from transforms.extraction.deduplication import Copies
+from transforms.extraction.extraction import Extraction, Reuse
+from transforms.extraction.tasks import ShardResult
+from transforms.extraction.worker import Worker
+from transforms.extraction.writing import write_computed, write_copied, write_failures
+from transforms.images import AugmentedImages, BadImage, Batch, load_batches
+from transforms.planning import begins_in_time
+from transforms.runtime import Meter
+
+
+def compute_shard(shard: pa.RecordBatch, find_worker: Callable[[Meter], Worker], extraction: Extraction) -> ShardResult:
+    """Computes the features of a shard if there is time to, and leaves a receipt beside each fragment of them.
+
+    Args:
+        shard: Refs.
+        find_worker: Returns the worker of this process; it is given the meter, where it has to be loaded.
+        extraction: What to do.
+
+    Raises:
+        OSError: If the store cannot be written, or the machine is at its limit.
+        MemoryError: If there is too little memory.
+    """
+    if not begins_in_time(extraction.deadline):
+        return ShardResult(remaining=shard.num_rows)
+    meter = Meter()
+    # Here and not before: a worker without a shard needs no conv base.
+    worker = find_worker(meter)
+    fragments = extract_shard(shard, worker, extraction, reusable_contents(extraction, worker), meter)
+    for fragment in fragments:
+        if fragment.table == TableName.FEATURES:
+            leave_receipt(extraction.output_uri, extraction.run_id, fragment)
+    return ShardResult(tuple(fragments), meter.measures())
+
+
+def reusable_contents(extraction: Extraction, worker: Worker) -> KnownContents | None:
+    """Returns the contents whose features are known to a run in this process, or None if they are not to be reused."""
+    if extraction.reuse == Reuse.NONE:
+        return None
+
+    def read() -> KnownContents:
+        if extraction.reuse == Reuse.RUN:
+            return KnownContents()
+        features = FeatureStore(extraction.output_uri, extraction.spec).features()
+        return read_known_contents(features, extraction.table_uri(TableName.FEATURES))
+
+    return worker.known_contents(extraction.run_id, read)
+
+
+def extract_shard(
+    shard: pa.RecordBatch, worker: Worker, extraction: Extraction, known: KnownContents | None, meter: Meter
+) -> list[Fragment]:
+    """Computes the features of a shard and writes them.
+
+    Args:
+        shard: Refs.
+        worker: Loads pictures and runs the conv base.
+        extraction: What to do.
+        known: The contents whose features need not be computed again, to which those of this shard are added; None
+            computes every image.
+        meter: Measures the work.
+
+    Returns:
+        At most one fragment of `features` with what was computed, one with what was known already, and one of
+        `failures`, complete on storage, every ref in one of them: with a row, and in `features` with those of its
+        random copies.
+
+    Raises:
+        OSError: If the store cannot be written, or the machine is at its limit.
+        MemoryError: If there is too little memory.
+    """
+    bad: list[BadImage] = []
+    augmentation = extraction.spec.augmentation
+    augmented_images = AugmentedImages(augmentation, shard.column("split")) if augmentation else None
+    copies = Copies(known, augmented_images)
+    batches = load_batches(
+        shard,
+        extraction.loading_rules,
+        worker.pools,
+        bad,
+        meter,
+        is_wanted=copies.is_new,
+        augmented_images=augmented_images,
+    )
+    fragments = []
+    inferred = infer_batches(batches, worker.engine, meter)
+    first = next(inferred, None)
+    if first is not None:
+        fragments.append(write_computed(shard, itertools.chain([first], inferred), extraction, known))
+    copied, bad_copies = copies.settle(bad)
+    if known is not None and copied:
+        fragments.append(write_copied(shard, copied, extraction, known))
+    if bad:
+        fragments.append(write_failures(shard, [*bad, *bad_copies], extraction))
+    return fragments
+
+
+def infer_batches(batches: Iterable[Batch], engine: Engine, meter: Meter) -> Iterator[tuple[Batch, Features]]:
+    """Runs batches through an engine, several of them at once.
+
+    Yields:
+        Each batch with its features, in order.
+    """
+    running: collections.deque[tuple[Batch, concurrent.futures.Future[Features]]] = collections.deque()
+    for batch in batches:
+        future = engine.submit(batch.pixels)
+        meter.inferring(future)
+        running.append((batch, future))
+        while running and (len(running) >= engine.batches_in_flight or running[0][1].done()):
+            oldest, future = running.popleft()
+            yield oldest, future.result()
+    for oldest, future in running:
+        yield oldest, future.result()

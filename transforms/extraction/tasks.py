@@ -1,0 +1,79 @@
+"""What a worker is given besides a shard, and what it gives back: the same whatever it computes."""
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Iterable
+
+from schemas.fragments import Fragment, TableName
+from schemas.measures import Measures
+from schemas.spec import FeatureSpec
+from schemas.storage import join
+from transforms.images import DecodingRules, LoadingRules
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardTask:
+    """How the images of a run's shards are read, and where its fragments go.
+
+    Attributes:
+        output_uri: The folder of the tables.
+        spec: The spec of the features.
+        run_id: The run.
+        ds: The partition date of the rows.
+        batch_size: Images a call of the network. The last batch of a shard is padded to it, so that a result does not
+            depend on which images shared its batch.
+        formats: The names of the Pillow formats that are taken.
+        max_pixels: The most pixels that are decoded.
+        max_bytes: The most bytes of a file that are read.
+        threads: Threads that run the network, and as many that decode; every core of the worker where it is None.
+    """
+
+    output_uri: str
+    spec: FeatureSpec
+    run_id: str
+    ds: datetime.date
+    batch_size: int
+    formats: tuple[str, ...]
+    max_pixels: int
+    max_bytes: int
+    threads: int | None = None
+
+    @property
+    def loading_rules(self) -> LoadingRules:
+        """How images are loaded."""
+        decoding = DecodingRules.of_spec(self.spec, self.formats, self.max_pixels)
+        return LoadingRules(decoding, self.max_bytes, self.batch_size)
+
+    def table_uri(self, table: TableName) -> str:
+        """The folder of a table."""
+        return join(self.output_uri, table)
+
+    def new_path(self) -> str:
+        """A path under a table's folder that nobody else ever writes to, not even another attempt at the same shard."""
+        return f"ds={self.ds.isoformat()}/{self.run_id}-{uuid.uuid4()}.parquet"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardResult:
+    """The result of a shard.
+
+    Attributes:
+        fragments: What was written, complete on storage.
+        measures: What it cost.
+        remaining: Images that were left because the deadline was over.
+    """
+
+    fragments: tuple[Fragment, ...] = ()
+    measures: Measures = dataclasses.field(default_factory=Measures)
+    remaining: int = 0
+
+    @classmethod
+    def of_all(cls, results: Iterable["ShardResult"]) -> "ShardResult":
+        """Adds up the results of shards."""
+        done = list(results)
+        return cls(
+            tuple(fragment for result in done for fragment in result.fragments),
+            sum((result.measures for result in done), Measures()),
+            sum(result.remaining for result in done),
+        )

@@ -1,0 +1,63 @@
+"""From a URI to a batch of pixels: fetching, decoding, random augmentation, loading a shard's images.
+
+Names are imported when they are first used: a decoder process needs the decoder, and neither Arrow nor fsspec.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transforms.images.augmentation import augmented
+    from transforms.images.augmented_images import AugmentedImages
+    from transforms.images.decoding import FORMATS, MAX_BYTES, MAX_PIXELS, DecodingRules, decode_image
+    from transforms.images.fetching import fetch_image
+    from transforms.images.loading import (
+        BadImage,
+        Batch,
+        ImageFile,
+        LoadedPicture,
+        LoadingPools,
+        LoadingRules,
+        bounded_map,
+        load_batches,
+    )
+else:
+    from schemas.lazy_imports import lazy_attributes
+
+    __getattr__ = lazy_attributes(
+        __name__,
+        {
+            "transforms.images.augmentation": ["augmented"],
+            "transforms.images.augmented_images": ["AugmentedImages"],
+            "transforms.images.decoding": ["DecodingRules", "FORMATS", "MAX_BYTES", "MAX_PIXELS", "decode_image"],
+            "transforms.images.fetching": ["fetch_image"],
+            "transforms.images.loading": [
+                "BadImage",
+                "Batch",
+                "ImageFile",
+                "LoadedPicture",
+                "LoadingPools",
+                "LoadingRules",
+                "bounded_map",
+                "load_batches",
+            ],
+        },
+    )
+
+__all__ = [
+    "FORMATS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "AugmentedImages",
+    "BadImage",
+    "Batch",
+    "DecodingRules",
+    "ImageFile",
+    "LoadedPicture",
+    "LoadingPools",
+    "LoadingRules",
+    "augmented",
+    "bounded_map",
+    "decode_image",
+    "fetch_image",
+    "load_batches",
+]

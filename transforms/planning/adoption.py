@@ -1,0 +1,81 @@
+"""Adoption: what a run that was killed had finished is taken over by the next one. Pure of Beam.
+
+A fragment with a receipt is complete. Where its run has not committed it, those of its rows that a later run is about
+to compute are taken from it. Its run may even be alive: whoever commits second leaves out what is there.
+"""
+
+import dataclasses
+import logging
+import posixpath
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.delta import paths_of
+from schemas.fragments import Fragment, TableName, keep_rows, read_receipts
+from schemas.images import SUPERSEDES
+from schemas.storage import file_system, join, read_keys
+from transforms.planning.anti_join import FRAGMENT
+from transforms.planning.snapshot import Snapshot
+from transforms.runtime import PROGRESS
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+def finished_images(snapshot: Snapshot, refresh: str | None = None) -> Iterator[pa.RecordBatch]:
+    """Yields the images of fragments that are complete and not in the table.
+
+    Args:
+        snapshot: The state of the store on which the run plans.
+        refresh: The name of a refresh, of whose attempts alone the fragments are taken; of all runs unless given.
+
+    Yields:
+        Batches with the columns `uri`, `version` and `fragment` (the description of the fragment as JSON).
+    """
+    committed = paths_of(snapshot.table(TableName.FEATURES))
+    for fragment in read_receipts(snapshot.store.uri):
+        wanted = posixpath.basename(fragment.path).startswith(f"{refresh}-") if refresh else True
+        if wanted and fragment.table == TableName.FEATURES and fragment.path not in committed:
+            yield from _images_of(snapshot.store.uri, fragment)
+
+
+def _images_of(store_uri: str, fragment: Fragment) -> Iterator[pa.RecordBatch]:
+    file_uri = join(store_uri, fragment.table, fragment.path)
+    fs, path = file_system(file_uri)
+    try:
+        if fs.info(path)["size"] != fragment.size:
+            raise FileNotFoundError(path)
+        for batch in read_keys(file_uri):
+            described = pa.array([fragment.to_json()]).dictionary_encode().take(pa.array([0] * batch.num_rows))
+            yield pa.RecordBatch.from_arrays([*batch.columns, described], [*batch.schema.names, FRAGMENT])
+    except FileNotFoundError:
+        _LOGGER.info("The fragment %s is gone, its receipt is not.", fragment.path)
+
+
+def adopt(store_uri: str, run_id: str, described: str, wanted: Iterable[pa.RecordBatch]) -> Fragment:
+    """Makes a fragment of a run that was killed one of this run.
+
+    Args:
+        store_uri: The store.
+        run_id: The run that adopts.
+        described: The description of the fragment as JSON.
+        wanted: The refs whose rows are taken from it.
+
+    Returns:
+        The fragment as it is if all of its rows are wanted, else another one of those that are. The partition stays
+        that of the fragment: its rows were computed on that date.
+
+    Raises:
+        OSError: If the store cannot be read or written.
+    """
+    fragment = Fragment.from_json(described)
+    refs = pa.Table.from_batches([batch.select(["uri", SUPERSEDES]) for batch in wanted])
+    supersedes = bool(pc.any(refs[SUPERSEDES]).as_py())
+    if refs.num_rows < fragment.images:
+        uris = refs["uri"].combine_chunks()
+        table_uri = join(store_uri, fragment.table)
+        fragment = keep_rows(table_uri, fragment, run_id, lambda rows: pc.is_in(rows.column("uri"), value_set=uris))
+    PROGRESS.add(extracted=fragment.images)
+    return dataclasses.replace(fragment, supersedes=supersedes, adopted=True)

@@ -1,0 +1,21 @@
+"""Where images come from: folders, globs and manifests, listed as image refs."""
+
+from transforms.sources.listing import has_image, list_source
+from transforms.sources.manifests import canonical_uris
+from transforms.sources.source import EXTENSIONS, LeftAside, ListingRules, Source, carried_columns, find_sources
+from transforms.sources.stat import look_up_versions
+from transforms.sources.takedown_lists import listed_uris
+
+__all__ = [
+    "EXTENSIONS",
+    "LeftAside",
+    "ListingRules",
+    "Source",
+    "canonical_uris",
+    "carried_columns",
+    "find_sources",
+    "has_image",
+    "list_source",
+    "listed_uris",
+    "look_up_versions",
+]

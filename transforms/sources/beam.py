@@ -1,0 +1,81 @@
+"""The Beam transform that lists images. It only carries: the work is in `listing` and `versions`."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
+from apache_beam.typehints.decorators import no_annotations
+
+from schemas.store import InputCounts
+from transforms.shuffle import coder  # noqa: F401 (registers the coder of record batches)
+from transforms.sources.listing import SourcePart, divide, list_part
+from transforms.sources.source import LeftAside, ListingRules, Source
+from transforms.sources.stat import look_up_versions
+
+_COUNTS: Final = "counts"
+
+
+class Listing(NamedTuple):
+    """Images and what was counted on the way to them.
+
+    Attributes:
+        refs: Batches of refs.
+        counts: `InputCounts`, to be summed.
+    """
+
+    refs: PCollection[pa.RecordBatch]
+    counts: PCollection[InputCounts]
+
+
+class ListImages(beam.PTransform):
+    """Lists the images of sources, each with its version."""
+
+    def __init__(self, sources: Sequence[Source], rules: ListingRules) -> None:
+        super().__init__()
+        self._sources = sources
+        self._rules = rules
+
+    @no_annotations
+    def expand(self, root: PBegin) -> Listing:
+        """Returns the images."""
+        divided = (
+            root
+            | "Sources" >> beam.Create(self._sources)
+            | "SpreadSources" >> beam.Reshuffle()
+            | "Divide"
+            >> beam.ParDo(_Divide(self._rules))
+            .with_output_types(SourcePart, counts=InputCounts)
+            .with_outputs(_COUNTS, main="parts")
+        )
+        listed = (
+            divided.parts
+            | "SpreadParts" >> beam.Reshuffle()
+            | "List"
+            >> beam.ParDo(_ListPart(self._rules))
+            .with_output_types(pa.RecordBatch, counts=InputCounts)
+            .with_outputs(_COUNTS, main="refs")
+        )
+        counts = (divided[_COUNTS], listed[_COUNTS]) | "ListingCounts" >> beam.Flatten()
+        return Listing(listed.refs, counts)
+
+
+class _Divide(beam.DoFn):
+    def __init__(self, rules: ListingRules) -> None:
+        self._rules = rules
+
+    def process(self, source: Source) -> Iterator[SourcePart | TaggedOutput[Literal["counts"], InputCounts]]:
+        left_aside = LeftAside()
+        yield from divide(source, self._rules, left_aside)
+        yield TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))
+
+
+class _ListPart(beam.DoFn):
+    def __init__(self, rules: ListingRules) -> None:
+        self._rules = rules
+
+    def process(self, part: SourcePart) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
+        left_aside = LeftAside()
+        yield from map(look_up_versions, list_part(part, self._rules, left_aside))
+        yield TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))

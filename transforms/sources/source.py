@@ -1,0 +1,122 @@
+"""Sources: what the inputs are, and how they are read. Pure of Beam; nothing here reads a whole input."""
+
+import dataclasses
+import enum
+from collections.abc import Iterable
+from typing import Final
+
+import fsspec
+import pyarrow as pa
+from fsspec.core import has_magic
+
+from schemas.errors import InputNotFound, InvalidInput, first_line
+from schemas.images import ref_schema
+from schemas.storage import canonical_uri, file_system, uri_builder
+from transforms.sources.manifests import ManifestKind, manifest_kind, read_carried_fields
+
+EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+
+
+class SourceKind(enum.StrEnum):
+    """What an `--input` is, if it is no manifest."""
+
+    FOLDER = "folder"
+    FILES = "files"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One `--input`, looked at but not read.
+
+    Attributes:
+        uri: The folder, glob, file or manifest, in canonical form.
+        kind: What it is.
+        carried: The fields of the further columns of a manifest, with the types that the store gives them.
+    """
+
+    uri: str
+    kind: SourceKind | ManifestKind
+    carried: tuple[pa.Field, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ListingRules:
+    """How a source is read.
+
+    Attributes:
+        extensions: The extensions, in lower case and without a dot, of the files that a folder's images have.
+        labels_from_parent: Whether an image without a label takes the name of its folder, and the folder above it as
+            the split, if that is named train, validation or test.
+        stat_manifests: Whether images of a manifest without a `version` column are looked up for their version.
+        carried: The fields of all columns that are carried along, over all sources.
+    """
+
+    extensions: tuple[str, ...] = EXTENSIONS
+    labels_from_parent: bool = False
+    stat_manifests: bool = True
+    carried: tuple[pa.Field, ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of the refs."""
+        return ref_schema(pa.schema(self.carried))
+
+
+@dataclasses.dataclass
+class LeftAside:
+    """How many files of a folder were left aside, for want of an image's extension; counted while it is listed."""
+
+    files: int = 0
+
+
+def find_sources(uris: Iterable[str]) -> list[Source]:
+    """Looks at inputs, without listing them whole.
+
+    Raises:
+        InputNotFound: If there is nothing at one.
+        InvalidInput: If one cannot be read, or is a manifest without a column `uri`.
+    """
+    return [source for uri in uris for source in _find_sources(uri)]
+
+
+def _find_sources(uri: str) -> list[Source]:
+    try:
+        fs, path = file_system(uri)
+        if fs.isdir(path):
+            return [Source(canonical_uri(uri), SourceKind.FOLDER)]
+        if fs.isfile(path):
+            return [_file_source(uri)]
+        if has_magic(path):
+            return _glob_sources(uri, fs, path)
+    except (OSError, ValueError, ImportError) as error:
+        raise InvalidInput(f"The input {uri} cannot be read: {first_line(error)}") from error
+    raise InputNotFound(f"There is no input at {uri}.")
+
+
+def _glob_sources(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> list[Source]:
+    if manifest_kind(uri) is None:
+        return [Source(canonical_uri(uri), SourceKind.FILES)]
+    to_uri = uri_builder(uri, fs)
+    return [_file_source(to_uri(found)) for found in sorted(fs.glob(path))]
+
+
+def _file_source(uri: str) -> Source:
+    kind = manifest_kind(uri)
+    if kind is None:
+        return Source(canonical_uri(uri), SourceKind.FILES)
+    return Source(canonical_uri(uri), kind, read_carried_fields(uri, kind))
+
+
+def carried_columns(sources: Iterable[Source]) -> tuple[pa.Field, ...]:
+    """Returns the fields of all columns that sources carry along.
+
+    Raises:
+        InvalidInput: If two sources give a column different types.
+    """
+    fields: dict[str, pa.Field] = {}
+    for source in sources:
+        for field in source.carried:
+            other = fields.setdefault(field.name, field)
+            if other.type != field.type:
+                raise InvalidInput(f"The manifests disagree on column '{field.name}': {other.type} and {field.type}.")
+    return tuple(fields.values())

@@ -1,0 +1,43 @@
+"""Lists of images that are to be taken down: manifests in, URIs out. Pure of Beam."""
+
+import pyarrow as pa
+
+from schemas.errors import InvalidInput, first_line
+from schemas.storage import canonical_uri, file_system
+from transforms.sources.manifests import canonical_uris, manifest_kind, manifest_rows, read_carried_fields, stretches
+
+
+def listed_uris(uri: str) -> pa.Array:
+    """Reads the URIs of a list.
+
+    Args:
+        uri: A .txt of URIs, or a .csv or .parquet manifest with a column `uri`. A relative path in it is one beside it.
+
+    Returns:
+        string [n]: the URIs in canonical form, each once.
+
+    Raises:
+        InvalidInput: If it cannot be read, has a row without a URI, or names no image.
+    """
+    kind = manifest_kind(uri)
+    if kind is None:
+        raise InvalidInput(f"--uris takes a .txt, .csv or .parquet, and {uri} is none of them.")
+    location = canonical_uri(uri)
+    try:
+        fs, path = file_system(location)
+        if not fs.isfile(path):
+            raise InvalidInput(f"There is no list at {uri}.")
+        read_carried_fields(location, kind)
+        batches = [
+            rows.column("uri").cast(pa.string())
+            for stretch in stretches(location, kind)
+            for rows in manifest_rows(stretch)
+        ]
+    except (OSError, ImportError) as error:
+        raise InvalidInput(f"The list {uri} cannot be read: {first_line(error)}") from error
+    uris = pa.chunked_array(batches, pa.string()).combine_chunks()
+    if uris.null_count:
+        raise InvalidInput(f"The list {uri} has {uris.null_count} rows without a uri.")
+    if not len(uris):
+        raise InvalidInput(f"The list {uri} names no image.")
+    return canonical_uris(uris, location).unique()

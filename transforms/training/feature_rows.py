@@ -1,0 +1,229 @@
+"""Feature rows: the features of the parts of a table, held in memory where they fit, else read window by window.
+
+A window is a set of row groups, drawn anew and in another order in every epoch, whose rows are shuffled together. So a
+table of any size is trained on with the memory of one window; a part that is held is a single window.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow.dataset as ds
+
+from schemas.classifiers import PARTS, Part
+from schemas.delta import Scan
+from schemas.errors import InvalidFeatures
+from schemas.spec import Shape
+from schemas.tables import feature_shape
+
+_FLOAT_BYTES: Final = 4
+_URIS_TOLD: Final = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureRows:
+    """The features of one column of a snapshot, row group by row group.
+
+    Attributes:
+        column: The column.
+        shape: The shape of one feature.
+        groups: The row groups, in the order of the snapshot's scans.
+        starts: int64 [groups + 1], the number of the first row of each group, and of all rows.
+    """
+
+    column: str
+    shape: Shape
+    groups: Sequence[ds.ParquetFileFragment]
+    starts: np.ndarray
+
+    @classmethod
+    def of(cls, scan: Scan, column: str) -> "FeatureRows":
+        """Prepares the rows of a feature column; only the footers of the files are read."""
+        groups = scan.to_row_groups()
+        shape = feature_shape(scan.schema.field(column))
+        if shape is None:
+            raise InvalidFeatures(f"The column '{column}' holds no features.")
+        # Not `count_rows`, which counts the whole file of a row group (PyArrow 25).
+        counts = [sum(info.num_rows for info in group.row_groups) for group in groups]
+        return cls(column, shape, groups, np.cumsum([0, *counts]))
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of one feature."""
+        return _FLOAT_BYTES * int(np.prod(self.shape))
+
+    def read(self, group: int) -> np.ndarray:
+        """Reads a row group: float32 [n, *shape]."""
+        values = self.groups[group].to_table(columns=[self.column]).column(0).combine_chunks()
+        floats: np.ndarray = values.flatten().to_numpy(zero_copy_only=False)
+        return floats.reshape(-1, *self.shape)
+
+    def uris(self, rows: np.ndarray) -> list[str]:
+        """Reads the URIs of rows, in ascending order of their numbers."""
+        found: list[str] = []
+        for group in np.unique(np.searchsorted(self.starts, rows, "right") - 1):
+            within = rows[(rows >= self.starts[group]) & (rows < self.starts[group + 1])] - self.starts[group]
+            found += self.groups[group].to_table(columns=["uri"]).column(0).take(within).to_pylist()
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class PartRows:
+    """The features of one part of the table.
+
+    Attributes:
+        rows: The table's features.
+        numbers: int64 [n], the numbers of the part's rows, ascending.
+        window_bytes: The most bytes of features that are read at once, but one row group at least.
+        held: float32 [n, *shape], the features, where they are held in memory.
+    """
+
+    rows: FeatureRows
+    numbers: np.ndarray
+    window_bytes: int
+    held: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def batches(
+        self, batch_size: int, shuffling: np.random.Generator | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields the part once, in batches of `batch_size`, of which only the last may be smaller.
+
+        Args:
+            batch_size: Rows a batch.
+            shuffling: Where the order comes from; the table's order where it is None.
+
+        Yields:
+            float32 [b, *shape], the features, and int64 [b], the numbers of their rows.
+        """
+        rest_features, rest_numbers = np.empty((0, *self.rows.shape), np.float32), np.empty(0, np.int64)
+        for features, numbers in self._windows(shuffling):
+            order = np.arange(len(numbers)) if shuffling is None else shuffling.permutation(len(numbers))
+            first = min(-len(rest_numbers) % batch_size, len(order))
+            if len(rest_numbers):
+                rest_features = np.concatenate([rest_features, features[order[:first]]])
+                rest_numbers = np.concatenate([rest_numbers, numbers[order[:first]]])
+                if len(rest_numbers) == batch_size:
+                    yield rest_features, rest_numbers
+                    rest_numbers = rest_numbers[:0]
+            for start in range(first, len(order), batch_size):
+                taken = order[start : start + batch_size]
+                if len(taken) == batch_size:
+                    yield features[taken], numbers[taken]
+                else:
+                    rest_features, rest_numbers = features[taken], numbers[taken]
+        if len(rest_numbers):
+            yield rest_features, rest_numbers
+
+    def _windows(self, shuffling: np.random.Generator | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if self.held is not None:
+            yield self.held, self.numbers
+            return
+        bounds = np.searchsorted(self.numbers, self.rows.starts)
+        groups = np.flatnonzero(np.diff(bounds))
+        if shuffling is not None:
+            groups = shuffling.permutation(groups)
+        for window in _packed(groups, np.diff(bounds) * self.rows.row_bytes, self.window_bytes):
+            numbers = np.concatenate([self.numbers[bounds[group] : bounds[group + 1]] for group in window])
+            features = np.empty((len(numbers), *self.rows.shape), np.float32)
+            filled = 0
+            for group in window:
+                within = self.numbers[bounds[group] : bounds[group + 1]] - self.rows.starts[group]
+                features[filled : filled + len(within)] = self.rows.read(group)[within]
+                filled += len(within)
+            yield features, numbers
+
+
+def _packed(groups: np.ndarray, group_bytes: np.ndarray, most: int) -> Iterator[list[int]]:
+    window: list[int] = []
+    held = 0
+    for group in groups:
+        if window and held + group_bytes[group] > most:
+            yield window
+            window, held = [], 0
+        window.append(int(group))
+        held += int(group_bytes[group])
+    if window:
+        yield window
+
+
+@dataclasses.dataclass(frozen=True)
+class PartedRows:
+    """The features of the three parts.
+
+    Attributes:
+        train: The part that is learned from.
+        validation: The part by which the best weights and recipes are chosen.
+        test: The part that is looked at in the end.
+        streamed: Whether the training part is read window by window.
+    """
+
+    train: PartRows
+    validation: PartRows
+    test: PartRows
+    streamed: bool
+
+    def of(self, part: Part) -> PartRows:
+        """Returns a part."""
+        return {Part.TRAIN: self.train, Part.VALIDATION: self.validation, Part.TEST: self.test}[part]
+
+
+def read_parts(
+    rows: FeatureRows, parts: np.ndarray, memory_bytes: int, on_train: Callable[[np.ndarray], None]
+) -> PartedRows:
+    """Reads the table once: checks the features, shows those of the training part, and keeps what fits in memory.
+
+    All parts are held where they take at most `memory_bytes` together. Else the training and the test part are read in
+    windows of an eighth of it, and the validation part, which every epoch needs, is held if it takes no more than a
+    quarter. There are at most four windows at once: training's, validation's, and the next of each.
+
+    Args:
+        rows: The features.
+        parts: uint8 [n] of `Part`.
+        memory_bytes: The most bytes of features that are held at once.
+        on_train: Called with the training part's features, float32 [b, *shape], in the table's order.
+
+    Raises:
+        InvalidFeatures: If a feature of any part is NaN or infinite.
+    """
+    numbers = {part: np.flatnonzero(parts == part) for part in PARTS}
+    sizes = {part: len(numbers[part]) * rows.row_bytes for part in PARTS}
+    streamed = sum(sizes.values()) > memory_bytes
+    held = {
+        part: np.empty((len(numbers[part]), *rows.shape), np.float32)
+        for part in PARTS
+        if not streamed or (part == Part.VALIDATION and sizes[part] <= memory_bytes // 4)
+    }
+    filled = dict.fromkeys(PARTS, 0)
+    bad: list[np.ndarray] = []
+    for group in range(len(rows.groups)):
+        start, stop = rows.starts[group], rows.starts[group + 1]
+        group_parts = parts[start:stop]
+        if (group_parts == Part.LEFT_OUT).all():
+            continue
+        features = rows.read(group)
+        finite = np.isfinite(features).all(axis=tuple(range(1, features.ndim)))
+        bad.append(start + np.flatnonzero(~finite & (group_parts != Part.LEFT_OUT)))
+        on_train(features[(group_parts == Part.TRAIN) & finite])
+        for part, target in held.items():
+            found = features[group_parts == part]
+            target[filled[part] : filled[part] + len(found)] = found
+            filled[part] += len(found)
+    _refuse_bad(rows, np.concatenate([np.empty(0, np.int64), *bad]), parts)
+    window = memory_bytes // 8
+    train, validation, test = (PartRows(rows, numbers[part], window, held.get(part)) for part in PARTS)
+    return PartedRows(train, validation, test, streamed)
+
+
+def _refuse_bad(rows: FeatureRows, bad: np.ndarray, parts: np.ndarray) -> None:
+    if not len(bad):
+        return
+    uris = rows.uris(bad[:_URIS_TOLD])
+    further = f" and {len(bad) - len(uris):,} more" if len(bad) > len(uris) else ""
+    raise InvalidFeatures(
+        f"{len(bad):,} of {np.count_nonzero(parts != Part.LEFT_OUT):,} rows have NaN or infinite features in the "
+        f"column '{rows.column}': {', '.join(uris)}{further}."
+    )

@@ -1,0 +1,152 @@
+"""Training: a head fitted to the training part, with the best weights by the validation part."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+
+from schemas.classifiers import LabelKind, Part, Recipe
+from schemas.errors import InvalidRecipe, RunFailed
+from transforms.training.dataset import TrainingData
+from transforms.training.feature_rows import PartRows
+from transforms.training.heads import build_head, compile_head
+from transforms.training.targets import LabelledImages
+
+if TYPE_CHECKING:
+    import keras
+
+EVALUATION_BATCH_SIZE: Final = 1024
+
+WeightedBatch: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A head that was trained.
+
+    Attributes:
+        head: The model, with the weights that are kept.
+        recipe: How it was trained.
+        batch_size: Images an update.
+        learning_rate: The optimizer's.
+        history: The loss and the accuracy on both parts, by Keras's names, an epoch each.
+        best_epoch: The epoch, from 1, whose weights are kept.
+        seconds: How long it took.
+    """
+
+    head: "keras.Model"
+    recipe: Recipe
+    batch_size: int
+    learning_rate: float
+    history: Mapping[str, Sequence[float]]
+    best_epoch: int
+    seconds: float
+
+    @property
+    def validation_accuracy(self) -> float:
+        """The accuracy on the validation part of the weights that are kept, 0 to 1."""
+        return self.history["val_accuracy"][self.best_epoch - 1]
+
+    @property
+    def validation_loss(self) -> float:
+        """The loss on the validation part of the weights that are kept."""
+        return self.history["val_loss"][self.best_epoch - 1]
+
+
+def fit_head(recipe: Recipe, data: TrainingData) -> Fitted:
+    """Builds and trains a head.
+
+    The same seed gives the same weights on the same machine: this seeds Python, NumPy and TensorFlow, and makes the
+    operations of TensorFlow deterministic for the whole process.
+
+    Args:
+        recipe: How.
+        data: What it is trained on; held or streamed, batches come from shuffled windows.
+
+    Raises:
+        RunFailed: If the loss does not stay finite.
+    """
+    import keras
+    import tensorflow as tf
+
+    started = time.perf_counter()
+    keras.utils.set_random_seed(recipe.seed)
+    tf.config.experimental.enable_op_determinism()
+    rows, images = data.rows, data.images
+    moments = data.moments[recipe.map_reduction] if recipe.standardise else None
+    head = build_head(recipe, rows.train.rows.shape, images.labels, moments)
+    compile_head(head, recipe, images.labels)
+    batch_size = recipe.batch_size_for(len(rows.train))
+    learning_rate = float(head.optimizer.learning_rate)
+    weights = class_weights(recipe.class_weight, images)
+    shuffling = np.random.default_rng(recipe.seed)
+    stopping = [keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True)]
+    fitted = head.fit(
+        _weighted_batches(rows.train, batch_size, images, weights, shuffling),
+        steps_per_epoch=_steps(rows.train, batch_size),
+        epochs=recipe.epochs,
+        validation_data=_weighted_batches(rows.validation, EVALUATION_BATCH_SIZE, images, None, None),
+        validation_steps=_steps(rows.validation, EVALUATION_BATCH_SIZE),
+        callbacks=stopping if recipe.patience else [],
+        shuffle=False,  # The generator has done so.
+        verbose=0,
+    )
+    losses = fitted.history["val_loss"]
+    if not np.isfinite([*losses, *fitted.history["loss"]]).all():
+        raise RunFailed(f"The training diverged: the loss is not finite with the learning rate {learning_rate:g}.")
+    best = int(np.argmin(losses)) + 1 if recipe.patience else len(losses)
+    return Fitted(
+        head=head,
+        recipe=recipe,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        history=fitted.history,
+        best_epoch=best,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def predict_part(head: "keras.Model", part: PartRows) -> np.ndarray:
+    """Returns the probabilities of a part, float32 [n, outputs], in the table's order."""
+    if not len(part):
+        return np.empty((0, head.output_shape[-1]), np.float32)
+    batches = ((features,) for features, _ in part.batches(EVALUATION_BATCH_SIZE))
+    probabilities: np.ndarray = head.predict(batches, steps=_steps(part, EVALUATION_BATCH_SIZE), verbose=0)
+    return probabilities
+
+
+def class_weights(class_weight: str, images: LabelledImages) -> np.ndarray | None:
+    """Returns float32 [classes], the weight of a row by its class, or None where all weigh the same.
+
+    `balanced` is n / (classes · n of the class), as in scikit-learn, in rows, of which images may have several;
+    `LabelledImages.check` has seen to it that no class is without images.
+
+    Raises:
+        InvalidRecipe: If images are to be weighted that have several labels, and so no class of their own.
+    """
+    if class_weight == "none":
+        return None
+    if images.labels.kind == LabelKind.MULTI_LABEL:
+        raise InvalidRecipe("--class_weight=balanced weighs images by their class, and these have several labels each.")
+    counts = np.bincount(images.targets[images.parts == Part.TRAIN], minlength=len(images.labels.classes))
+    weights: np.ndarray = (counts.sum() / (len(counts) * counts)).astype(np.float32)
+    return weights
+
+
+def _weighted_batches(
+    part: PartRows,
+    batch_size: int,
+    images: LabelledImages,
+    weights: np.ndarray | None,
+    shuffling: np.random.Generator | None,
+) -> Iterator[WeightedBatch]:
+    """Yields the part for ever, epoch after epoch."""
+    while True:
+        for features, numbers in part.batches(batch_size, shuffling):
+            yield features, images.columns(numbers), images.weights(numbers, weights)
+
+
+def _steps(part: PartRows, batch_size: int) -> int:
+    return -(-len(part) // batch_size)

@@ -1,0 +1,180 @@
+"""Labelling: the target and the part of every image of a table, from its columns or from a file of labels.
+
+Only codes are kept, six bytes a row: nothing here grows with the length of a URI. An image has one row, or further ones
+of random copies of its picture. These train, and neither validate nor test: an image's rows are never on two sides.
+"""
+
+import dataclasses
+import enum
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.classifiers import (
+    PARTS,
+    UNLABELLED,
+    LabelKind,
+    LabelSet,
+    Part,
+    SplitFractions,
+    parts_by_column,
+    parts_by_hash,
+)
+from schemas.delta import Scan
+from schemas.errors import InvalidLabels
+from schemas.tables import AUGMENTATION, has_augmentations
+from transforms.training.label_file import LabelFile
+
+
+class SplitBy(enum.StrEnum):
+    """What decides the part of an image."""
+
+    AUTO = "auto"
+    COLUMN = "column"
+    HASH = "hash"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledImages:
+    """The target and the part of every row of a snapshot, in the order of its scans.
+
+    Attributes:
+        labels: The classes.
+        targets: int32 [n], or int8 [n, classes] for multi-label; see `LabelSet.targets`.
+        parts: uint8 [n] of `Part`; `LEFT_OUT` for rows without a label or a part, and for random copies of what does
+            not train.
+        are_images: bool [n], whether a row is that of an image itself, and not of a random copy.
+        split_by: What decided the parts.
+        unlabelled: Images without a label.
+        unsplit: Images with a label and without a part.
+    """
+
+    labels: LabelSet
+    targets: np.ndarray
+    parts: np.ndarray
+    are_images: np.ndarray
+    split_by: SplitBy
+    unlabelled: int
+    unsplit: int
+
+    def counts(self) -> dict[str, int]:
+        """Returns the images by part."""
+        return {part.word: int(np.count_nonzero(self.images_of(part))) for part in PARTS}
+
+    def images_of(self, part: Part) -> np.ndarray:
+        """Returns bool [n], whether a row is that of an image of a part, and not of a random copy."""
+        images: np.ndarray = self.are_images & (self.parts == part)
+        return images
+
+    def columns(self, rows: np.ndarray) -> np.ndarray:
+        """Returns float32 [n, 1], or [n, classes] for multi-label: the targets of rows as a loss takes them."""
+        targets = self.targets[rows]
+        columns: np.ndarray = (targets[:, None] if targets.ndim == 1 else targets).astype(np.float32)
+        return columns
+
+    def weights(self, rows: np.ndarray, by_class: np.ndarray | None) -> np.ndarray:
+        """Returns float32 [n], the weights of rows by their classes; 1 where all weigh the same."""
+        return np.ones(len(rows), np.float32) if by_class is None else by_class[self.targets[rows]]
+
+    def class_counts(self, part: Part) -> np.ndarray:
+        """Returns int64 [classes], the images of a part by class."""
+        targets = self.targets[self.images_of(part)]
+        if self.labels.kind == LabelKind.MULTI_LABEL:
+            counts: np.ndarray = targets.sum(axis=0, dtype=np.int64)
+            return counts
+        return np.bincount(targets, minlength=len(self.labels.classes))
+
+    def check(self, fractions: SplitFractions) -> None:
+        """Refuses what no classifier can be trained and judged on.
+
+        Raises:
+            InvalidLabels: If a part is empty, or the training or validation part lacks a class.
+        """
+        counts = self.counts()
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        for part in PARTS:
+            if not counts[part.word] and (part != Part.TEST or fractions.test > 0):
+                remedy = " or --test_fraction=0 to go without" if part == Part.TEST else ""
+                raise InvalidLabels(
+                    f"The {part.word} part is empty ({told}; split by {self.split_by}): fill it, take --split=hash"
+                    f"{remedy}."
+                )
+        for part in (Part.TRAIN, Part.VALIDATION):
+            missing = [self.labels.classes[index] for index in np.flatnonzero(self.class_counts(part) == 0)]
+            if missing:
+                raise InvalidLabels(
+                    f"The {part.word} part has no example of {_names(missing)} "
+                    f"(split by {self.split_by}): label more images, or change the split."
+                )
+
+
+def read_labelled_images(
+    scan: Scan | pa.Table, column: str | None, split_by: SplitBy, fractions: SplitFractions, file: LabelFile | None
+) -> LabelledImages:
+    """Reads the labels and parts of all images of a snapshot, a batch at a time.
+
+    Args:
+        scan: A scan, or a table, of `uri`, `sha256`, `split`, `augmentation` where the table has it, and the labels'
+            column where there is no file.
+        column: The column of the labels, where there is no file.
+        split_by: What decides the part of an image; `AUTO` takes the column where any labelled image has a split.
+        fractions: The shares of a split by hash.
+        file: Labels by image.
+
+    Raises:
+        InvalidLabels: If no image has a label, there is one class only, or `split` holds an unknown word.
+    """
+    columns = _read_columns(scan, column, fractions, file)
+    several = pa.types.is_list(columns.labels.type)
+    names = columns.labels.combine_chunks()
+    labels = LabelSet.of(pc.list_flatten(names) if several else names, several=several)
+    targets = labels.targets(names)
+    labelled = (targets if targets.ndim == 1 else targets[:, 0]) != UNLABELLED
+    by_column = split_by == SplitBy.COLUMN or (
+        split_by == SplitBy.AUTO and bool((columns.by_column[labelled] != Part.LEFT_OUT).any())
+    )
+    parts = (columns.by_column if by_column else columns.by_hash).copy()
+    are_images = columns.are_images
+    unsplit = int(np.count_nonzero(are_images & labelled & (parts == Part.LEFT_OUT)))
+    parts[~labelled | (~are_images & (parts != Part.TRAIN))] = Part.LEFT_OUT
+    return LabelledImages(
+        labels=labels,
+        targets=targets,
+        parts=parts,
+        are_images=are_images,
+        split_by=SplitBy.COLUMN if by_column else SplitBy.HASH,
+        unlabelled=int(np.count_nonzero(are_images & ~labelled)),
+        unsplit=unsplit,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Columns:
+    labels: pa.ChunkedArray
+    by_column: np.ndarray
+    by_hash: np.ndarray
+    are_images: np.ndarray
+
+
+def _read_columns(
+    scan: Scan | pa.Table, column: str | None, fractions: SplitFractions, file: LabelFile | None
+) -> _Columns:
+    labels, by_column, by_hash = [], [np.empty(0, np.uint8)], [np.empty(0, np.uint8)]
+    are_images = [np.empty(0, bool)]
+    augmented = has_augmentations(scan.schema)
+    kind = file.labels.type if file else scan.schema.field(column).type
+    for batch in scan.to_batches():
+        values = file.labels_of(batch.column("uri")) if file else batch.column(column)
+        labels.append(values if pa.types.is_list(kind) else values.cast(pa.string()).dictionary_encode())
+        by_column.append(parts_by_column(batch.column("split")))
+        by_hash.append(parts_by_hash(batch.column("sha256"), fractions))
+        are_images.append(batch.column(AUGMENTATION).to_numpy() == 0 if augmented else np.ones(batch.num_rows, bool))
+    encoded = kind if pa.types.is_list(kind) else pa.dictionary(pa.int32(), pa.string())
+    chunks = pa.chunked_array(labels, encoded)
+    return _Columns(chunks, *(np.concatenate(found) for found in (by_column, by_hash, are_images)))
+
+
+def _names(names: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:3])
+    return shown + (f" and {len(names) - 3} further classes" if len(names) > 3 else "")
