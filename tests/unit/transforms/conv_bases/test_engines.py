@@ -4,6 +4,7 @@ import concurrent.futures
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import openvino
@@ -82,6 +83,33 @@ def test_bfloat16_is_near_float32_on_every_engine(
     assert found.dtype == np.float32
     assert cosines(found, expected).min() > 0.98
     assert np.abs(found - expected).max() > 1e-4 * np.abs(expected).max()
+
+
+def test_streams_are_free_to_run_on_any_core(published: str) -> None:
+    """Pinned streams are counted from the first core in each process, so that several processes would share it."""
+    engine = OpenVINOEngine(published, 1, threads=2)
+    assert engine._compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+def test_float32_means_float32_on_every_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings; what they are worth only a graphics card shows."""
+    chosen: dict[str, str] = {}
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(config=SimpleNamespace(update=chosen.__setitem__)))
+    keras_engine.compute_float32_exactly("jax")
+    assert chosen == {"jax_default_matmul_precision": "highest"}
+
+    backends = SimpleNamespace(
+        cudnn=SimpleNamespace(allow_tf32=True), cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True))
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(backends=backends))
+    keras_engine.compute_float32_exactly("torch")
+    assert not backends.cudnn.allow_tf32
+    assert not backends.cuda.matmul.allow_tf32
+
+    keras_engine.compute_float32_exactly("tensorflow")
+    import tensorflow as tf
+
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_many_threads_share_an_engine(published: str, pixels: np.ndarray, expected: np.ndarray) -> None:
