@@ -53,7 +53,8 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="arithmetic of the base; bfloat16 is twice as fast on some CPUs, half as fast on others, and moves the features of "
+        help="arithmetic of the base; bfloat16 is twice as fast on some CPUs, half as fast on others, "
+        "and moves the features of "
         "a real MobileNet by 0.8 percent and a probe's accuracy by 0.1 point (default: float32)",
     )
     group.add_argument(
