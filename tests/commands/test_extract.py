@@ -316,7 +316,7 @@ def test_bundles_that_run_twice_commit_once(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_conv_base_is_loaded_once_a_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_pictures(tmp_path / "pictures", 40)
-    with caplog.at_level(logging.INFO, logger="transforms.conv_bases.engine_selection"):
+    with caplog.at_level(logging.INFO, logger="transforms.conv_bases.engine"):
         extract(
             f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--shard_size=2", "--log_level=info",
             "--direct_num_workers=2", "--direct_running_mode=multi_threading", *SMALL_BASE,

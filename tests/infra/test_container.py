@@ -103,6 +103,7 @@ def test_the_wheel_runs_as_the_flex_template_launcher_starts_it(tmp_path: Path) 
         if (REPOSITORY / path).is_dir():
             shutil.copytree(REPOSITORY / path, project / path)
         else:
+            (project / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / path, project / path)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, project], check=True)

@@ -9,10 +9,10 @@ import openvino
 import pytest
 
 from pipelines import maintain
-from schemas.errors import RunFailed
+from schemas.errors import FailureCode, ImageError, RunFailed
 from schemas.store import FeatureStore
 from tests.conftest import extract, write_pictures
-from transforms.conv_bases import KERAS_FILE, OpenVINOEngine, fetch_published, in_keras_process
+from transforms.conv_bases import KERAS_FILE, OpenVINOEngine, fetch_published, in_keras_process, republishing
 from transforms.conv_bases.publishing import OPENVINO_FILES, keras_export, replace_files
 
 
@@ -67,14 +67,17 @@ def test_a_base_is_published_again_under_the_same_fingerprint(
     assert len(list(published.glob("base*.xml"))) == len(list(published.glob("base*.bin"))) == 1
 
     write_pictures(tmp_path / "more", 3, seed=200)
-    assert extract(f"--input={tmp_path}/more", f"--output={old_store.uri}")["extracted"] == 3
+    assert extract(f"--input={tmp_path}/more", f"--output={tmp_path}/store")["extracted"] == 3
     assert FeatureStore.open(old_store.uri).spec == old_store.spec
 
 
 def test_a_store_whose_pictures_are_gone_is_compared_on_noise(
-    old_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture
+    old_store: FeatureStore, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.rmtree(tmp_path / "pictures")
+    def gone(*_: object) -> bytes:
+        raise ImageError(FailureCode.NOT_FOUND, "There is no such file.")
+
+    monkeypatch.setattr(republishing, "fetch_image", gone)
     assert maintain.main([old_store.uri, "republish"]) == 0
     assert "compared on noise, for no picture can be read" in capsys.readouterr().out
 
