@@ -10,7 +10,7 @@ Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command ca
 import argparse
 import datetime
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -28,6 +28,7 @@ from pipelines.options import (
 )
 from pipelines.runners import (
     beam_options,
+    decoders_a_process,
     explained_failures,
     find_runner,
     parse_command,
@@ -48,6 +49,9 @@ from transforms.planning import RetryFailures
 from transforms.prediction import Prediction
 from transforms.runtime import PROGRESS
 from transforms.training import LABEL, read_label_file
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 _SHARD_SIZE: Final = 1024
 _FEATURES_A_BATCH: Final = 256
@@ -92,7 +96,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("Name either --input, to predict from images, or --features, to predict from a store.")
     classifier = Classifier.open(given.model)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
-    prediction = new_prediction(given, classifier, threads_a_process(beam_options(beam_arguments)))
+    prediction = new_prediction(given, classifier, beam_options(beam_arguments))
     tables = PredictionTables(given.output)
     predict = predict_features if given.features else predict_images
     predict(given, prediction, tables, beam_arguments)
@@ -100,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def new_prediction(given: argparse.Namespace, classifier: Classifier, threads: int | None) -> Prediction:
+def new_prediction(given: argparse.Namespace, classifier: Classifier, options: "PipelineOptions") -> Prediction:
     """Returns a run that begins now."""
     now = datetime.datetime.now(datetime.UTC)
     return Prediction(
@@ -112,7 +116,8 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, threads: i
         formats=given.formats,
         max_pixels=given.max_pixels,
         max_bytes=given.max_bytes,
-        threads=threads,
+        threads=threads_a_process(options),
+        decode_processes=0 if given.features else decoders_a_process(options),
         model_id=classifier.card.model_id,
         networks_uri=classifier.networks_uri,
         layer=classifier.card.layer,

@@ -64,8 +64,12 @@ SLOW = {
 }
 STARTED_WITHOUT = ("apache_beam", "jinja2", "keras", "openvino", "scipy", "sklearn", "tensorflow", "torch")
 
-# Keras raises a bare Exception for a failed download, and everything else is raised again there.
-CATCHES_EVERYTHING = {"transforms/conv_bases/applications.py": ["Exception"]}
+# Keras raises a bare Exception for a failed download, and everything else is raised again there; what is raised in a
+# decoder process is raised again in the process that it serves.
+CATCHES_EVERYTHING = {
+    "transforms/conv_bases/applications.py": ["Exception"],
+    "transforms/images/decoder_server.py": ["Exception"],
+}
 
 # Names that stand for the same thing in each module.
 SAME_NAMES = {"main", "parser"}

@@ -93,7 +93,7 @@ def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, re
         pictures = read_pictures(
             refs,
             loading_rules(given, classifier),
-            LoadingPools.start(available_cores()),
+            LoadingPools.start(available_cores(), available_cores()),
             available_memory() // 2 if given.memory_mb is None else given.memory_mb * 10**6,
             given.max_failure_ratio,
         )

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pipelines.jobs.preparation import new_run
 from pipelines.runners import (
     beam_options,
+    decoders_a_process,
     explained_failures,
     find_runner,
     is_template,
@@ -106,6 +107,7 @@ def new_job(
             max_bytes=given.max_bytes,
             reuse=Reuse(given.reuse) if refresh is None else Reuse.NONE,
             threads=given.threads or threads_a_process(options),
+            decode_processes=decoders_a_process(options) if given.decode_processes is None else given.decode_processes,
             deadline=run.started_at + given.time_budget if given.time_budget is not None else None,
         ),
         options=options,

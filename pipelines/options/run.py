@@ -12,6 +12,7 @@ from pipelines.options.types import (
     add_flag,
     date,
     duration,
+    not_negative,
     positive,
     ratio,
     run_name,
@@ -60,8 +61,16 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=positive,
         metavar="N",
-        help="threads of a worker process that run the base, and as many that decode (default: its cores, shared out "
-        "among the processes of --direct_running_mode=multi_processing)",
+        help="threads of a worker process that run the base, and as many processes that decode (default: its cores, "
+        "shared out among the processes of --direct_running_mode=multi_processing)",
+    )
+    group.add_argument(
+        "--decode_processes",
+        type=not_negative,
+        metavar="N",
+        help="processes of a worker process that decode pictures; 0 decodes in its threads, which happens where none "
+        "can start (default: as many as --threads; 1 where the runner's workers share a machine in a number that is "
+        "not known, as those of Flink and Spark)",
     )
     add_failure_ratio(group)
     group.add_argument(

@@ -6,6 +6,7 @@ from pipelines.runners.progress import shown_progress
 from pipelines.runners.selection import (
     beam_imported_meanwhile,
     beam_options,
+    decoders_a_process,
     find_runner,
     parse_command,
     recorded_options,
@@ -17,6 +18,7 @@ from pipelines.runners.spilling import spill_folder
 __all__ = [
     "beam_imported_meanwhile",
     "beam_options",
+    "decoders_a_process",
     "explained_failures",
     "find_runner",
     "is_template",

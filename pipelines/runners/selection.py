@@ -219,3 +219,15 @@ def threads_a_process(options: "PipelineOptions") -> int | None:
     if runner_name(options) != DIRECT_RUNNER or direct.direct_running_mode != "multi_processing":
         return None
     return max(1, available_cores() // (direct.direct_num_workers or available_cores()))
+
+
+def decoders_a_process(options: "PipelineOptions") -> int | None:
+    """Returns the decoder processes that a worker process may have, or None where they are as many as its threads.
+
+    Where workers share a machine in a number that is not known (the slots of Flink and Spark), each has one.
+    """
+    from apache_beam.options.pipeline_options import PortableOptions
+
+    portable = options.view_as(PortableOptions)
+    alone = runner_name(options) in {DIRECT_RUNNER, DATAFLOW_RUNNER, "PrismRunner"} or portable.environment_type == "LOOPBACK"
+    return None if alone else 1

@@ -29,7 +29,7 @@ from schemas.fragments import FragmentWriter
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY, SMALL_BASE, Run, extract, write_pictures
 from transforms.extraction import beam as extraction_beam
-from transforms.images import loading
+from transforms.images import decoder
 
 FIGURES = ("listed", "skipped", "extracted", "failed")
 
@@ -233,9 +233,9 @@ def test_too_little_memory_stops_the_run(tmp_path: Path, monkeypatch: pytest.Mon
         raise MemoryError
 
     write_pictures(tmp_path / "pictures", 3)
-    monkeypatch.setattr(loading, "decode_image", exhausted)
+    monkeypatch.setattr(decoder, "decode_image", exhausted)
     with pytest.raises(RunFailed, match="MemoryError"):
-        extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", *SMALL_BASE)
+        extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--decode_processes=0", *SMALL_BASE)
     assert features(tmp_path / "store") == {}
     assert failures(tmp_path / "store") == []
 

@@ -18,7 +18,7 @@ from schemas.fragments import TableName
 from schemas.store import FeatureStore, PredictionTables
 from tests.conftest import SMALL_BASE, Run, clusters, extract, store_of_features, train, write_pictures
 from transforms.extraction import ShardResult
-from transforms.images import loading
+from transforms.images import decoder
 
 SHAPES = ("discs", "squares", "stripes")
 
@@ -149,7 +149,8 @@ def test_too_little_memory_stops_the_run(model: Path, tmp_path: Path, monkeypatc
         raise MemoryError
 
     write_pictures(tmp_path / "pictures", 3)
-    monkeypatch.setattr(loading, "decode_image", exhausted)
+    monkeypatch.setattr(decoder, "decode_image", exhausted)
+    monkeypatch.setattr(predict_command, "decoders_a_process", lambda _: 0)
     with pytest.raises(RunFailed, match="MemoryError"):
         predict(model, f"--input={tmp_path}/pictures", f"--output={tmp_path}/out")
     assert rows(tmp_path / "out") == []

@@ -3,7 +3,7 @@
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.children import Kill, start_extraction
 from transforms.extraction import beam as extraction_beam
 from transforms.extraction import shard as shard_module
-from transforms.images import fetching
+from transforms.images.decoder import Content, LocalFile
+from transforms.images.decoder_processes import DecoderProcess
 
 IMAGES = 12
 BAD = "bad.jpg"
@@ -28,7 +29,7 @@ OPTIONS = ("--shard_size=3", "--batch_size=2", "--max_failure_ratio=0.5")
 # a receipt at least.
 KILLS = {
     "before anything": (Kill("transforms.sources.beam:list_part"), False, 0),
-    "while decoding": (Kill("transforms.images.fetching:_read", call=8), False, 1),
+    "while decoding": (Kill("transforms.images.decoder_processes:DecoderProcess.decode", call=3), False, 1),
     "while writing a fragment": (Kill("schemas.fragments.fragment:FragmentWriter.write", call=4), False, 1),
     "with a fragment half flushed": (Kill("schemas.fragments.fragment:FragmentWriter._flush", call=3), False, 1),
     "between fragment and receipt": (Kill("transforms.extraction.shard:leave_receipt", call=3), False, 2),
@@ -99,13 +100,13 @@ def kill_one(folder: Path, kill: Kill) -> None:
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The URIs of the images that are read in this process."""
-    read, names = fetching._read, []
+    read, names = DecoderProcess.read, []
 
-    def noted(ref: fetching.ImageRef, max_bytes: int) -> bytes:
-        names.append(ref.uri)
-        return read(ref, max_bytes)
+    def noted(self: DecoderProcess, files: Sequence[LocalFile], max_bytes: int) -> list[Content | None]:
+        names.extend(f"file://{file.path}" for file in files)
+        return read(self, files, max_bytes)
 
-    monkeypatch.setattr(fetching, "_read", noted)
+    monkeypatch.setattr(DecoderProcess, "read", noted)
     return names
 
 

@@ -14,7 +14,7 @@ from schemas.fragments import TableName, read_receipts
 from schemas.maintenance import compact, restore, take_down
 from schemas.store import InputCounts
 from tests.support.nights import BAD, Killed, Night, World, at_write
-from transforms.images import fetching, loading
+from transforms.images import decoder, fetching
 from transforms.planning.plan import Plan
 
 Promise = Callable[[World], None]
@@ -71,7 +71,7 @@ def a_system_fault_is_no_bad_image(world: World) -> None:
     """Too little memory while decoding, a full disk while fetching: the run ends, and nothing is said of the image."""
     world.put("a.png", 10)
     for module, name, fault in (
-        (loading, "decode_image", MemoryError()),
+        (decoder, "decode_image", MemoryError()),
         (fetching, "_read", OSError(errno.ENOSPC, "No space left on device")),
     ):
         with pytest.MonkeyPatch.context() as patch:

@@ -2,11 +2,11 @@
 
 import contextlib
 import dataclasses
-import functools
 import types
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -26,7 +26,7 @@ from tests.promises.promises import Promise
 from tests.support import nights
 from tests.support.nights import World
 from transforms.extraction.run_commit import commit_run
-from transforms.images import BadImage, ImageFile, loading
+from transforms.images import BadImage, ImageFile, decoder, loading
 from transforms.planning import Snapshot, adoption, known_images
 
 PROMISES = (
@@ -96,16 +96,22 @@ def commit_by_listing(patch: Patch) -> None:
 
 def every_exception_is_a_bad_image(patch: Patch) -> None:
     """Whatever goes wrong with an image is said to be its fault."""
-    patch.setattr(loading, "_decode", functools.partial(_blamed, loading._decode))
-    patch.setattr(loading, "_fetch", functools.partial(_blamed, loading._fetch))
+    decode, fetch = decoder.Decoder._decode, loading._Loader._fetch
 
+    def decoded(self: decoder.Decoder, *arguments: Any) -> decoder.Decoded:
+        try:
+            return decode(self, *arguments)
+        except Exception as error:  # noqa: BLE001 (the mistake)
+            return decoder.Decoded(ImageError(FailureCode.DECODER_ERROR, str(error)), 0)
 
-def _blamed(function: Callable[..., object], item: tuple[int, object] | ImageFile, **rules: object) -> object:
-    try:
-        return function(item, **rules)
-    except Exception as error:  # noqa: BLE001 (the mistake)
-        row = item[0] if isinstance(item, tuple) else item.row
-        return BadImage(row, ImageError(FailureCode.DECODER_ERROR, str(error)))
+    def fetched(self: loading._Loader, numbered: tuple[int, Any]) -> ImageFile | BadImage:
+        try:
+            return fetch(self, numbered)
+        except Exception as error:  # noqa: BLE001 (the mistake)
+            return BadImage(numbered[0], ImageError(FailureCode.DECODER_ERROR, str(error)))
+
+    patch.setattr(decoder.Decoder, "_decode", decoded)
+    patch.setattr(loading._Loader, "_fetch", fetched)
 
 
 def errors_are_believed(patch: Patch) -> None:

@@ -31,7 +31,7 @@ from transforms.conv_bases import EngineName, Features
 from transforms.extraction import Extraction, ShardResult, Worker
 from transforms.extraction.run_commit import commit_run
 from transforms.extraction.shard import compute_shard
-from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS
+from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS, LoadingPools
 from transforms.planning import RetryFailures, Snapshot, adopt
 from transforms.planning.adoption import finished_images
 from transforms.planning.known_images import known_images
@@ -124,7 +124,7 @@ class World:
         self.pictures.mkdir()
         self.store = FeatureStore.create(str(folder / "a store #1"), spec)
         self.engine = MeanColours()
-        self._worker = Worker(self.engine, threads=1)
+        self._worker = Worker(self.engine, LoadingPools.start(threads=1))
         self._clock = 1_700_000_000
 
     @property

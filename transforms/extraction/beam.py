@@ -58,16 +58,17 @@ class _ExtractShard(beam.DoFn):
 
     def _find_worker(self, meter: Meter) -> Worker:
         given = self._extraction
-        tag = f"{self._conv_base_uri} {given.engine} {given.batch_size} {given.threads}"
+        tag = f"{self._conv_base_uri} {given.engine} {given.batch_size} {given.threads} {given.decode_processes}"
         return _SHARED_WORKER.acquire(functools.partial(self._load_worker, meter), tag)
 
     def _load_worker(self, meter: Meter) -> Worker:
         given = self._extraction
+        pools = given.start_loading()  # Before the base is loaded: processes start meanwhile.
         engine = load_engine(given.engine, self._conv_base_uri, given.batch_size, given.spec.precision, given.threads)
         count("conv_base_loads")
         record("conv_base_load_milliseconds", 1000 * engine.load_seconds)
         meter.loaded(engine.load_seconds)
-        return Worker(engine, given.threads)
+        return Worker(engine, pools)
 
     def process(self, shard: pa.RecordBatch) -> Iterator[ShardResult]:
         started = time.perf_counter()

@@ -9,7 +9,8 @@ from schemas.fragments import Fragment, TableName
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.storage import join
-from transforms.images import DecodingRules, LoadingRules
+from transforms.images import DecodingRules, LoadingPools, LoadingRules
+from transforms.runtime import available_cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,8 @@ class ShardTask:
         formats: The names of the Pillow formats that are taken.
         max_pixels: The most pixels that are decoded.
         max_bytes: The most bytes of a file that are read.
-        threads: Threads that run the network, and as many that decode; every core of the worker where it is None.
+        threads: Threads that run the network; every core of the worker where it is None.
+        decode_processes: Processes that decode, or 0 for threads; as many as `threads` where it is None.
     """
 
     output_uri: str
@@ -38,12 +40,18 @@ class ShardTask:
     max_pixels: int
     max_bytes: int
     threads: int | None = None
+    decode_processes: int | None = None
 
     @property
     def loading_rules(self) -> LoadingRules:
         """How images are loaded."""
         decoding = DecodingRules.of_spec(self.spec, self.formats, self.max_pixels)
         return LoadingRules(decoding, self.max_bytes, self.batch_size)
+
+    def start_loading(self) -> LoadingPools:
+        """Starts what loads the images of a worker process, and does not wait for it."""
+        threads = self.threads or available_cores()
+        return LoadingPools.start(threads, threads if self.decode_processes is None else self.decode_processes)
 
     def table_uri(self, table: TableName) -> str:
         """The folder of a table."""

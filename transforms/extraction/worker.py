@@ -1,4 +1,4 @@
-"""What the threads of a worker process share: one conv base, the threads that load pictures, the contents known."""
+"""What the threads of a worker process share: one conv base, what loads pictures, the contents known."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from schemas.store import KnownContents
 from transforms.conv_bases import Engine
 from transforms.images import LoadingPools
-from transforms.runtime import available_cores
 
 
 class Worker:
@@ -17,15 +16,15 @@ class Worker:
         pools: Load pictures.
     """
 
-    def __init__(self, engine: Engine, threads: int | None = None) -> None:
-        """Starts the threads.
+    def __init__(self, engine: Engine, pools: LoadingPools) -> None:
+        """Takes what was started.
 
         Args:
             engine: Runs the network.
-            threads: Threads that decode; every core that the process may use unless told.
+            pools: Load pictures.
         """
         self.engine = engine
-        self.pools = LoadingPools.start(threads or available_cores())
+        self.pools = pools
         self._lock = threading.Lock()
         self._contents = ("", KnownContents())
 

@@ -44,8 +44,8 @@ def write_computed(
     with _features_writer(path, extraction) as writer:
         for pictures, features in _gathered(inferred):
             columns = {
-                "width": pa.array([loaded.picture.width for loaded in pictures], pa.int32()),
-                "height": pa.array([loaded.picture.height for loaded in pictures], pa.int32()),
+                "width": pa.array([loaded.width for loaded in pictures], pa.int32()),
+                "height": pa.array([loaded.height for loaded in pictures], pa.int32()),
                 "sha256": pa.array([loaded.sha256 for loaded in pictures]),
                 **_augmentation_column([loaded.augmentation for loaded in pictures], extraction),
                 **{

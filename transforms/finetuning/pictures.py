@@ -83,7 +83,7 @@ class Pictures:
 
         ahead = batch_size + PICTURES_A_BATCH
         found: list[tuple[int, np.ndarray]] = []
-        for numbered in bounded_map(self.pools.decoding, changed, self._pixels(numbers), ahead):
+        for numbered in bounded_map(self.pools.decoders.threads, changed, self._pixels(numbers), ahead):
             found.append(numbered)
             if len(found) == batch_size:
                 yield _stacked(found)
@@ -97,8 +97,8 @@ class Pictures:
             return
         left_out: list[LeftOut] = []
         for batch in _load(self.refs.take(pa.array(numbers)), self.rules, self.pools, self.max_failure_ratio, left_out):
-            for loaded in batch.pictures:
-                yield int(numbers[loaded.row]), loaded.picture.pixels
+            for loaded, pixels in zip(batch.pictures, batch.pixels, strict=False):
+                yield int(numbers[loaded.row]), pixels
         known = {image.uri for image in self.left_out}
         self.left_out.extend(image for image in left_out if image.uri not in known)
 

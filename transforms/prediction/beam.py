@@ -60,10 +60,11 @@ def _worker(prediction: Prediction, network: tuple[str, str]) -> Worker:
     def load() -> Worker:
         # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
         warnings.filterwarnings("ignore", module=r"PIL\.")
+        pools = prediction.start_loading()
         precision = prediction.spec.precision if network == END_TO_END_NETWORK else FLOAT32
         engine = OpenVINOEngine(prediction.networks_uri, batch_size, precision, threads, network)
         count("classifier_loads")
-        return Worker(engine, threads)
+        return Worker(engine, pools)
 
     return _SHARED_WORKER.acquire(load, f"{prediction.networks_uri} {prediction.model_id} {network[0]} {batch_size}")
 

@@ -4,9 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -28,28 +26,15 @@ class Meter:
         self._load_seconds = 0.0
 
     def read(self, size: int) -> None:
-        """Counts a file of `size` bytes."""
+        """Counts `size` bytes of files."""
         with self._lock:
             self._bytes_read += size
 
-    @contextmanager
-    def decoding(self) -> Iterator[None]:
-        """Counts a file that is decoded meanwhile, and the time that it takes."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._decoded += 1
-                self._decode_seconds += time.perf_counter() - started
-
-    @contextmanager
-    def augmenting(self) -> Iterator[None]:
-        """Counts the time meanwhile, in which a random copy of a picture is made, to that of decoding."""
-        started = time.perf_counter()
-        yield
+    def decoded(self, files: int, seconds: float) -> None:
+        """Counts files that were decoded, and the time that they and random copies of their pictures took."""
         with self._lock:
-            self._decode_seconds += time.perf_counter() - started
+            self._decoded += files
+            self._decode_seconds += seconds
 
     def inferring(self, batch: "Future[list[np.ndarray]]") -> None:
         """Counts a batch that was just submitted, and the time until it is done."""
