@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schemas.augmentation import Augmentation
+from schemas.augmentation import AugmentedRows
 from schemas.errors import ImageError
 from transforms.images.augmentation import augmented
 from transforms.images.decoding import DecodingRules, decode_image
@@ -93,7 +93,7 @@ class DecodingTask(NamedTuple):
 
     rules: DecodingRules
     batch_size: int
-    augmentation: Augmentation | None = None
+    augmentation: AugmentedRows | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -31,7 +31,7 @@ from transforms.runtime import Meter
 # Files fetched at once. A file of 100 KB from a bucket takes some 50 ms: 16 at a time are 300 a second.
 FETCH_THREADS: Final = 16
 
-# Files a message to a decoder: what a message costs, shared by as many. Fewer of large files.
+# Files a message to a decoder, which share what a message costs; fewer of large files, and of augmented images.
 FILES_PER_CHUNK: Final = 8
 BYTES_PER_CHUNK: Final = 4 * 2**20
 
@@ -164,8 +164,8 @@ def load_batches(
 ) -> Iterator[Batch]:
     """Loads the images of a shard, ahead of whoever takes the batches.
 
-    At most two chunks of `FILES_PER_CHUNK` files a decoder, or the files of two batches if they are more, are held
-    besides the batch that is filled, and `FETCH_THREADS` files that are fetched.
+    At most two chunks a decoder, or two batches if they are more, are held besides the batch that is filled, and
+    `FETCH_THREADS` files that are fetched. A chunk has at most `FILES_PER_CHUNK` pictures, or one image and its copies.
 
     Args:
         shard: Refs.
@@ -319,13 +319,14 @@ class _Loader:
         self._task = task
         self._admission = admission
         self._meter = meter
+        self._files_per_chunk = max(1, FILES_PER_CHUNK // task.rows_per_image)
 
     def local_chunks(self, shard: pa.RecordBatch) -> Iterator[_Chunk]:
         """Yields files that decoders read."""
         turn = threading.Event()
         turn.set()
         first = 0
-        for refs in _cut(image_refs(shard), lambda ref: ref.size or 0):
+        for refs in _cut(image_refs(shard), self._files_per_chunk, lambda ref: ref.size or 0):
             chunk = _Chunk(None, first, refs, turn)
             yield chunk
             first, turn = first + len(refs), chunk.done
@@ -334,7 +335,7 @@ class _Loader:
         """Fetches files, and yields those that are wanted."""
         files = bounded_map(self._pools.fetching, self._fetch, enumerate(image_refs(shard)), FETCH_THREADS)
         wanted = (admitted for file in files for admitted in self._admission.admit([file]))
-        for admitted in _cut(wanted, lambda file: 0 if isinstance(file, BadImage) else file.file.content.size):
+        for admitted in _cut(wanted, self._files_per_chunk, _bytes_of):
             yield _Chunk(admitted)
 
     def load(self, chunk: _Chunk) -> list[_Outcome | BadImage]:
@@ -406,18 +407,22 @@ def _outcome(admitted: _Admitted, decoded: Decoded) -> _Outcome | BadImage:
     return _Outcome(admitted, *decoded.size)
 
 
+def _bytes_of(file: _Admitted | BadImage) -> int:
+    return 0 if isinstance(file, BadImage) else file.file.content.size
+
+
 def _path(ref: ImageRef) -> str:
     return ref.uri.removeprefix(_LOCAL)
 
 
-def _cut(items: Iterable[A], size: Callable[[A], int]) -> Iterator[list[A]]:
-    """Cuts items into lists of at most `FILES_PER_CHUNK`, each ended by the one with which it has its bytes."""
+def _cut(items: Iterable[A], most: int, size: Callable[[A], int]) -> Iterator[list[A]]:
+    """Cuts items into lists of at most `most`, each ended by the one with which it has `BYTES_PER_CHUNK`."""
     chunk: list[A] = []
     size_of_chunk = 0
     for item in items:
         chunk.append(item)
         size_of_chunk += size(item)
-        if len(chunk) == FILES_PER_CHUNK or size_of_chunk >= BYTES_PER_CHUNK:
+        if len(chunk) == most or size_of_chunk >= BYTES_PER_CHUNK:
             yield chunk
             chunk, size_of_chunk = [], 0
     if chunk:
