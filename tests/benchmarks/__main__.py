@@ -20,6 +20,7 @@ from typing import Final
 
 from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, SCALED, SIDES, WARM, WARM_HALF, Case
 from tests.benchmarks.commits import FRAGMENTS, commits
+from tests.benchmarks.feeding import feeding
 from tests.benchmarks.machine import SECONDS_A_SIZE
 from tests.benchmarks.memory_growth import memory_growth
 from tests.benchmarks.nothing_new import nothing_new
@@ -32,10 +33,10 @@ from tests.benchmarks.results import Figure
 from tests.benchmarks.training_reads import ROWS, training_reads
 from tests.benchmarks.workshop import Unmeasurable, Workshop
 
-ONLY: Final = ("race", "megapixels", "nothing_new", "training_reads", "memory", "planning", "commits")
-_WITHOUT_PICTURES: Final = frozenset({"training_reads", "planning", "commits"})
+ONLY: Final = ("race", "megapixels", "nothing_new", "feeding", "training_reads", "memory", "planning", "commits")
+_WITHOUT_PICTURES: Final = frozenset({"feeding", "training_reads", "planning", "commits"})
 _QUICK: Final = {
-    "count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096, "planned": (10_000,), "fragments": 100,
+    "count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096, "fed": 256, "planned": (10_000,), "fragments": 100,
 }  # fmt: skip
 _QUICK_LIMIT_SECONDS: Final = 0.5
 _LIGHT_BASE: Final = "MobileNet"
@@ -73,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds, of which medians (default: 3)")
     command.add_argument(
         "--megapixel_count", type=int, default=200, metavar="N", help="12-megapixel pictures (default: 200)"
+    )
+    command.add_argument(
+        "--fed", type=int, default=4096, metavar="N", help="pictures fed to a base that costs nothing (default: 4096)"
     )
     command.add_argument("--known", type=int, default=4000, metavar="N", help="pictures known (default: 4000)")
     command.add_argument(
@@ -206,6 +210,11 @@ class Benchmarks:
             yield (
                 "Nothing new",
                 lambda: nothing_new(self._workshop, self._plain(_LIGHT_BASE, given.known), given.rounds),
+            )
+        if "feeding" in given.only:
+            yield (
+                "Pictures that one process feeds",
+                lambda: feeding(self._workshop, self._pictures, given.fed, given.rounds),
             )
         if "training_reads" in given.only:
             yield "Training reads", lambda: training_reads(self._workshop, given.rounds, given.rows)

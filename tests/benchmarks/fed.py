@@ -1,0 +1,89 @@
+"""Extracts pictures with a base that costs nothing, and says how long that took: a step of the benchmark of feeding."""
+
+import argparse
+import datetime
+import json
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+
+from schemas.images import ref_schema
+from schemas.spec import FeatureSpec
+from schemas.store import FeatureStore
+from transforms.conv_bases import EngineName, Features
+from transforms.extraction import Extraction, Worker
+from transforms.extraction.shard import compute_shard
+from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS
+
+FLOATS = 1024
+WARM_UP = 64
+
+
+class NoBase:
+    """An engine whose features are the first values of the pixels, as soon as they are asked for; see `Engine`."""
+
+    batches_in_flight = 4
+    load_seconds = 0.0
+
+    def submit(self, pixels: np.ndarray) -> "Future[Features]":
+        """Returns a future that is done; see `Engine`."""
+        future: Future[Features] = Future()
+        future.set_result([pixels.reshape(len(pixels), -1)[:, :FLOATS].astype(np.float32)])
+        return future
+
+
+def feed(worker: Worker, extraction: Extraction, shards: list[pa.RecordBatch]) -> float:
+    """Extracts shards and returns the seconds that it took. The benchmark finds its frames by this name."""
+    started = time.perf_counter()
+    for shard in shards:
+        compute_shard(shard, lambda _: worker, extraction)
+    return time.perf_counter() - started
+
+
+def in_memory(path: str) -> str:
+    """Copies a file into fsspec's file system in memory and returns its URI: storage that costs nothing but is remote."""
+    uri = f"memory://{path}"
+    fsspec.filesystem("memory").pipe_file(path, Path(path).read_bytes())
+    return uri
+
+
+def main() -> None:
+    """Runs the command."""
+    command = argparse.ArgumentParser(allow_abbrev=False)
+    command.add_argument("--pictures", type=Path, required=True, help="a list of local files, one a line")
+    command.add_argument("--figures", type=Path, required=True, help="where the figures go")
+    command.add_argument("--store", required=True, help="a folder in which nothing is")
+    command.add_argument("--side", type=int, required=True)
+    command.add_argument("--batch_size", type=int, default=8)
+    command.add_argument("--decode_processes", type=int, default=None)
+    command.add_argument("--remote", action="store_true", help="read them from storage that is not local")
+    given = command.parse_args()
+    spec = FeatureSpec(
+        conv_base="VGG16", weights="none", weights_sha256="ab" * 32, input_shape=(given.side, given.side, 3),
+        layers=("features",), feature_shapes=((FLOATS,),),
+    )  # fmt: skip
+    store = FeatureStore.create(given.store, spec)
+    extraction = Extraction(
+        output_uri=store.uri, spec=spec, schema=pa.schema(store.features().schema()), run_id="fed",
+        ds=datetime.date(2026, 1, 31), engine=EngineName.OPENVINO, batch_size=given.batch_size, formats=FORMATS,
+        max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES, decode_processes=given.decode_processes,
+    )  # fmt: skip
+    paths = given.pictures.read_text().split("\n")[:-1]
+    uris = [in_memory(path) for path in paths] if given.remote else [f"file://{path}" for path in paths]
+    rows = [
+        {"uri": uri, "version": "1", "_size": Path(path).stat().st_size} for uri, path in zip(uris, paths, strict=True)
+    ]
+    refs = pa.RecordBatch.from_pylist(rows, schema=ref_schema())
+    worker = Worker(NoBase(), extraction.start_loading())
+    feed(worker, extraction, [refs.slice(0, WARM_UP)])
+    shards = [refs.slice(first, 1024) for first in range(WARM_UP, refs.num_rows, 1024)]
+    seconds = feed(worker, extraction, shards)
+    given.figures.write_text(json.dumps({"pictures": refs.num_rows - WARM_UP, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()

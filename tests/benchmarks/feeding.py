@@ -1,0 +1,99 @@
+"""How many pictures one process feeds to a base, and how long each of them holds Python's lock there.
+
+An extraction whose base costs nothing, with pictures that are decoded in threads and in processes, local and remote. The
+lock is sampled by py-spy, where that is installed and may look into its child.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from tests.benchmarks.pictures import write_list
+from tests.benchmarks.results import Figure
+from tests.benchmarks.workshop import Unmeasurable, Workshop
+
+SMALL_SIDE: Final = 32
+SIDE: Final = 224
+SAMPLES_PER_SECOND: Final = 250
+
+# Threads that load pictures begin here; the others are the main thread's, which feeds in `feed`.
+_THREAD: Final = "_bootstrap (threading.py"
+_FEEDING: Final = "feed (tests/benchmarks/fed.py"
+
+
+def feeding(workshop: Workshop, photographs: Sequence[str], count: int, rounds: int) -> list[Figure]:
+    """Measures small pictures, of which decoding is a small part, and photographs, of which it is all.
+
+    Raises:
+        Unmeasurable: If a process fails.
+    """
+    small = small_pictures(count, workshop.kept("small"))
+    cases = [(f"{SMALL_SIDE} × {SMALL_SIDE} pictures", small, SMALL_SIDE)]
+    if photographs:
+        cases.append((f"photographs at {SIDE} pixels", photographs[:count], SIDE))
+    figures = []
+    for name, paths, side in cases:
+        pictures = write_list(paths, workshop.scratch("fed").with_suffix(".txt"))
+        for where, how in (("local", []), ("remote", ["--remote"])):
+            for decoders, option in (("threads", ["--decode_processes=0"]), ("processes", [])):
+                command = ["-m", "tests.benchmarks.fed", f"--pictures={pictures}", f"--side={side}", *how, *option]
+                called = f"{name}, {where}, decoded in {decoders}"
+                figures += [_speed(workshop, called, command, rounds), *_lock(workshop, called, command)]
+    return figures
+
+
+def _speed(workshop: Workshop, name: str, command: Sequence[str], rounds: int) -> Figure:
+    values = []
+    for _ in range(rounds):
+        pictures, seconds = _fed(workshop, [sys.executable, *command])
+        values.append(pictures / seconds)
+    return Figure(name, tuple(values), "images/s")
+
+
+def _lock(workshop: Workshop, name: str, command: Sequence[str]) -> list[Figure]:
+    name = f"{name}: Python's lock"
+    sampler = shutil.which("py-spy", path=f"{Path(sys.executable).parent}") or shutil.which("py-spy")
+    if sampler is None:
+        return [Figure(name, (), "ms/image", "py-spy is not installed")]
+    samples = workshop.scratch("samples")
+    samples.parent.mkdir(parents=True, exist_ok=True)
+    record = [sampler, "record", "--gil", "--format=raw", f"--rate={SAMPLES_PER_SECOND}", f"--output={samples}"]
+    try:
+        pictures, _ = _fed(workshop, [*record, "--", sys.executable, *command])
+    except Unmeasurable as error:
+        return [Figure(name, (), "ms/image", str(error))]
+    held = samples_of_feeding(samples.read_text()) / SAMPLES_PER_SECOND
+    return [Figure(name, (1000 * held / pictures,), "ms/image")]
+
+
+def samples_of_feeding(stacks: str) -> int:
+    """Returns the samples of py-spy's raw format that are not of the start-up."""
+    lines = [line.rpartition(" ") for line in stacks.splitlines()]
+    return sum(int(count) for stack, _, count in lines if stack.startswith(_THREAD) or _FEEDING in stack)
+
+
+def _fed(workshop: Workshop, command: Sequence[str]) -> tuple[int, float]:
+    figures_file = workshop.scratch("figures").with_suffix(".json")
+    figures_file.parent.mkdir(parents=True, exist_ok=True)
+    done = workshop.run([*command, f"--store={workshop.scratch('fed-store')}", f"--figures={figures_file}"])
+    if done.exit_code:
+        raise Unmeasurable(done.message)
+    figures = json.loads(figures_file.read_text())
+    return figures["pictures"], figures["seconds"]
+
+
+def small_pictures(count: int, folder: Path) -> list[str]:
+    """Draws JPEGs of noise of `SMALL_SIDE` pixels, and returns their paths; those that are there are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:06}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        if not path.exists():
+            pixels = np.random.default_rng(number).integers(0, 256, (SMALL_SIDE, SMALL_SIDE, 3), np.uint8)
+            Image.fromarray(pixels).save(path)
+    return [str(path) for path in paths]
