@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.benchmarks.cases import COLD, PEERS, WARM, WARM_HALF, Case, our_command
+from tests.benchmarks.feeding import samples_of_feeding
 from tests.benchmarks.machine import Limit, composite_limit
 from tests.benchmarks.measuring import last_line, measure
 from tests.benchmarks.pictures import different_pictures, find_pictures, megapixel_pictures
@@ -145,3 +146,12 @@ def test_our_command_takes_the_precision_only_where_it_is_not_the_default() -> N
 def test_every_peer_has_a_script() -> None:
     scripts = Path(__file__).parent.joinpath("peers").glob("*.py")
     assert {*PEERS.values(), "task", "__init__"} == {script.stem for script in scripts}
+
+
+def test_samples_of_the_start_are_not_those_of_feeding() -> None:
+    stacks = """\
+<module> (tests/benchmarks/fed.py:90);main (tests/benchmarks/fed.py:80);_call_with_frames_removed (<frozen>:1) 40
+<module> (tests/benchmarks/fed.py:90);main (tests/benchmarks/fed.py:86);feed (tests/benchmarks/fed.py:40);write (a.py:2) 3
+_bootstrap (threading.py:1002);_bootstrap_inner (threading.py:1045);run (threading.py:982);_worker (thread.py:83) 5
+"""
+    assert samples_of_feeding(stacks) == 8
