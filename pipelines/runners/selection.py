@@ -229,5 +229,8 @@ def decoders_a_process(options: "PipelineOptions") -> int | None:
     from apache_beam.options.pipeline_options import PortableOptions
 
     portable = options.view_as(PortableOptions)
-    alone = runner_name(options) in {DIRECT_RUNNER, DATAFLOW_RUNNER, "PrismRunner"} or portable.environment_type == "LOOPBACK"
+    alone = (
+        runner_name(options) in {DIRECT_RUNNER, DATAFLOW_RUNNER, "PrismRunner"}
+        or portable.environment_type == "LOOPBACK"
+    )
     return None if alone else 1

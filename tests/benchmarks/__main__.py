@@ -36,7 +36,8 @@ from tests.benchmarks.workshop import Unmeasurable, Workshop
 ONLY: Final = ("race", "megapixels", "nothing_new", "feeding", "training_reads", "memory", "planning", "commits")
 _WITHOUT_PICTURES: Final = frozenset({"feeding", "training_reads", "planning", "commits"})
 _QUICK: Final = {
-    "count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096, "fed": 256, "planned": (10_000,), "fragments": 100,
+    "count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096, "fed": 256, "planned": (10_000,),
+    "fragments": 100,
 }  # fmt: skip
 _QUICK_LIMIT_SECONDS: Final = 0.5
 _LIGHT_BASE: Final = "MobileNet"

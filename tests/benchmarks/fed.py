@@ -45,7 +45,7 @@ def feed(worker: Worker, extraction: Extraction, shards: list[pa.RecordBatch]) -
 
 
 def in_memory(path: str) -> str:
-    """Copies a file into fsspec's file system in memory and returns its URI: storage that costs nothing but is remote."""
+    """Copies a file into fsspec's file system in memory, remote storage that costs nothing, and returns its URI."""
     uri = f"memory://{path}"
     fsspec.filesystem("memory").pipe_file(path, Path(path).read_bytes())
     return uri

@@ -1,7 +1,7 @@
 """How many pictures one process feeds to a base, and how long each of them holds Python's lock there.
 
-An extraction whose base costs nothing, with pictures that are decoded in threads and in processes, local and remote. The
-lock is sampled by py-spy, where that is installed and may look into its child.
+An extraction whose base costs nothing, with pictures that are decoded in threads and in processes, local and remote.
+The lock is sampled by py-spy, where that is installed and may look into its child.
 """
 
 import json

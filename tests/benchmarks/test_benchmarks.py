@@ -151,7 +151,7 @@ def test_every_peer_has_a_script() -> None:
 def test_samples_of_the_start_are_not_those_of_feeding() -> None:
     stacks = """\
 <module> (tests/benchmarks/fed.py:90);main (tests/benchmarks/fed.py:80);_call_with_frames_removed (<frozen>:1) 40
-<module> (tests/benchmarks/fed.py:90);main (tests/benchmarks/fed.py:86);feed (tests/benchmarks/fed.py:40);write (a.py:2) 3
+<module> (tests/benchmarks/fed.py:90);main (tests/benchmarks/fed.py:86);feed (tests/benchmarks/fed.py:40);_ (a.py:2) 3
 _bootstrap (threading.py:1002);_bootstrap_inner (threading.py:1045);run (threading.py:982);_worker (thread.py:83) 5
 """
     assert samples_of_feeding(stacks) == 8

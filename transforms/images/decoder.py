@@ -96,6 +96,11 @@ class DecodingTask(NamedTuple):
     augmentation: AugmentedRows | None = None
 
     @property
+    def rows_per_image(self) -> int:
+        """The most pictures that an image has: its own, and its random copies."""
+        return 1 + (self.augmentation.rows if self.augmentation else 0)
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         """The shape of a batch of pixels."""
         return self.batch_size, self.rules.height, self.rules.width, 3

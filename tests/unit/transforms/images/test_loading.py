@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 
 from schemas.augmentation import AugmentedRows
+from schemas.delta import Scan
 from schemas.errors import FailureCode
 from schemas.images import ref_schema
-from schemas.delta import Scan
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from transforms.images import fetching
-from transforms.images.augmented_images import AugmentedImages
 from transforms.images.augmentation import augmented
+from transforms.images.augmented_images import AugmentedImages
 from transforms.images.decoding import DecodingRules, decode_image
 from transforms.images.loading import (
     FILES_PER_CHUNK,
