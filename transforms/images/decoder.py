@@ -44,12 +44,12 @@ class Content(NamedTuple):
     size: int
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """Where a picture goes.
 
     Attributes:
         offset: The batch, in the memory.
-        position: The picture's place in it.
+        position: The picture's number in it.
     """
 
     offset: int
@@ -62,12 +62,12 @@ class Undecoded(NamedTuple):
     Attributes:
         data: Its bytes, or its number among the files that were read last.
         sha256: SHA-256 of its bytes, in hex.
-        places: Where its picture goes, and then each of its random copies.
+        destinations: Where its picture goes, and then each of its random copies.
     """
 
     data: bytes | int
     sha256: str
-    places: Sequence[Place]
+    destinations: Sequence[Destination]
 
 
 class Decoded(NamedTuple):
@@ -146,8 +146,10 @@ class Decoder:
             picture = decode_image(data or b"", task.rules)
         except ImageError as error:
             return Decoded(error, time.perf_counter() - started)
-        for number, place in enumerate(file.places):
-            self._memory.view(place.offset, task.shape)[place.position] = self._copy(picture.pixels, number, file, task)
+        for number, destination in enumerate(file.destinations):
+            self._memory.view(destination.offset, task.shape)[destination.position] = self._copy(
+                picture.pixels, number, file, task
+            )
         return Decoded((picture.width, picture.height), time.perf_counter() - started)
 
     def _copy(self, pixels: np.ndarray, number: int, file: Undecoded, task: DecodingTask) -> np.ndarray:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from schemas.errors import ImageError
 from schemas.images import ImageRef, image_refs
 from transforms.images.augmented_images import AugmentedImages
-from transforms.images.decoder import Content, Decoded, DecodingTask, LocalFile, Place, Undecoded
+from transforms.images.decoder import Content, Decoded, DecodingTask, Destination, LocalFile, Undecoded
 from transforms.images.decoder_processes import AnyDecoder, DecoderPool
 from transforms.images.decoding import DecodingRules
 from transforms.images.fetching import fetch_image
@@ -246,10 +246,10 @@ class _Slots:
             self._offsets.append(offset)
         return first
 
-    def place(self, slot: int) -> Place:
+    def destination(self, slot: int) -> Destination:
         """Returns where a slot is."""
         batch, index = divmod(slot, self._shape[0])
-        return Place(self._offsets[batch], index)
+        return Destination(self._offsets[batch], index)
 
     def batches(self, outcomes: Iterable[_Outcome | BadImage], bad: list[BadImage]) -> Iterator[Batch]:
         """Yields the pictures as batches, and puts what is bad aside.
@@ -303,9 +303,9 @@ class _Admission:
         pictures = self._augmented_images.rows_of(file.row, file.sha256) if self._augmented_images else 1
         return _Admitted(file, self._slots.take(pictures), pictures)
 
-    def places(self, admitted: _Admitted) -> list[Place]:
+    def destinations(self, admitted: _Admitted) -> list[Destination]:
         """Returns where the picture of a file and its random copies go."""
-        return [self._slots.place(admitted.slot + copy) for copy in range(admitted.pictures)]
+        return [self._slots.destination(admitted.slot + copy) for copy in range(admitted.pictures)]
 
 
 class _Loader:
@@ -398,7 +398,7 @@ class _Loader:
     def _undecoded(self, admitted: _Admitted, chunk: _Chunk) -> Undecoded:
         file = admitted.file
         data = file.row - chunk.first if file.data is None else file.data
-        return Undecoded(data, file.content.sha256, self._admission.places(admitted))
+        return Undecoded(data, file.content.sha256, self._admission.destinations(admitted))
 
 
 def _outcome(admitted: _Admitted, decoded: Decoded) -> _Outcome | BadImage:

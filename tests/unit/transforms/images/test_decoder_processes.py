@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import REPOSITORY, write_pictures
 from tests.unit.transforms.images.test_loading import shard_of
 from transforms.images import decoder_processes
-from transforms.images.decoder import DecodingTask, LocalFile, Place, Undecoded
+from transforms.images.decoder import DecodingTask, Destination, LocalFile, Undecoded
 from transforms.images.decoder_processes import DecoderPool
 from transforms.images.decoding import DecodingRules
 from transforms.images.loading import LoadingPools, LoadingRules, load_batches
@@ -192,7 +192,7 @@ def test_what_a_process_raises_is_raised_here(uris: list[str]) -> None:
     task = DecodingTask(DecodingRules(16, 16), 1)
     assert pool.run(lambda decoder: decoder.read([LocalFile("/nonexistent", None)], 10)) == [None]
     with pytest.raises(IndexError):
-        pool.run(lambda decoder: decoder.decode([Undecoded(5, "", [Place(0, 0)])], task))
+        pool.run(lambda decoder: decoder.decode([Undecoded(5, "", [Destination(0, 0)])], task))
     path = uris[0].removeprefix("file://")
     (content,) = pool.run(lambda decoder: decoder.read([LocalFile(path, None)], 10_000))
     assert content is not None
