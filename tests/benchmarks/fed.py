@@ -82,7 +82,9 @@ def main() -> None:
     feed(worker, extraction, [refs.slice(0, WARM_UP)])
     shards = [refs.slice(first, 1024) for first in range(WARM_UP, refs.num_rows, 1024)]
     seconds, cpu_seconds = feed(worker, extraction, shards)
-    given.figures.write_text(json.dumps({"pictures": refs.num_rows - WARM_UP, "seconds": seconds, "cpu_seconds": cpu_seconds}))
+    given.figures.write_text(
+        json.dumps({"pictures": refs.num_rows - WARM_UP, "seconds": seconds, "cpu_seconds": cpu_seconds})
+    )
 
 
 if __name__ == "__main__":

@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transforms.images.augmentation import augmented
     from transforms.images.augmented_images import AugmentedImages
+    from transforms.images.batches import BadImage, Batch, ImageFile, LoadedPicture
     from transforms.images.decoding import FORMATS, MAX_BYTES, MAX_PIXELS, DecodingRules, decode_image
     from transforms.images.fetching import fetch_image
-    from transforms.images.loading import (
-        BadImage,
-        Batch,
-        ImageFile,
-        LoadedPicture,
-        LoadingPools,
-        LoadingRules,
-        bounded_map,
-        load_batches,
-    )
+    from transforms.images.loading import LoadingPools, LoadingRules, bounded_map, load_batches
 else:
     from schemas.lazy_imports import lazy_attributes
 
@@ -30,16 +22,8 @@ else:
             "transforms.images.augmented_images": ["AugmentedImages"],
             "transforms.images.decoding": ["DecodingRules", "FORMATS", "MAX_BYTES", "MAX_PIXELS", "decode_image"],
             "transforms.images.fetching": ["fetch_image"],
-            "transforms.images.loading": [
-                "BadImage",
-                "Batch",
-                "ImageFile",
-                "LoadedPicture",
-                "LoadingPools",
-                "LoadingRules",
-                "bounded_map",
-                "load_batches",
-            ],
+            "transforms.images.batches": ["BadImage", "Batch", "ImageFile", "LoadedPicture"],
+            "transforms.images.loading": ["LoadingPools", "LoadingRules", "bounded_map", "load_batches"],
         },
     )
 

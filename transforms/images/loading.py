@@ -14,18 +14,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import ImageError
 from schemas.images import ImageRef, image_refs
 from transforms.images.augmented_images import AugmentedImages
-from transforms.images.decoder import Content, Decoded, DecodingTask, Destination, LocalFile, Undecoded
+from transforms.images.batches import Admission, Admitted, BadImage, Batch, BatchSlots, DecodedImage, ImageFile
+from transforms.images.decoder import Content, Decoded, DecodingTask, LocalFile, Undecoded
 from transforms.images.decoder_processes import AnyDecoder, DecoderPool
 from transforms.images.decoding import DecodingRules
 from transforms.images.fetching import fetch_image
-from transforms.images.pixel_memory import PixelMemory
 from transforms.runtime import Meter
 
 # Files fetched at once. A file of 100 KB from a bucket takes some 50 ms: 16 at a time are 300 a second.
@@ -39,78 +38,6 @@ _LOCAL: Final = "file://"
 
 A = TypeVar("A")
 B = TypeVar("B")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ImageFile:
-    """The contents of an image file.
-
-    Attributes:
-        row: The row of the shard that it is.
-        content: SHA-256 and number of its bytes.
-        data: Its bytes; None where a decoder holds them.
-    """
-
-    row: int
-    content: Content
-    data: bytes | None = None
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of its bytes, in hex."""
-        return self.content.sha256
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BadImage:
-    """An image that cannot be processed.
-
-    Attributes:
-        row: The row of the shard that it is.
-        error: Why.
-        sha256: SHA-256 of the file's bytes in hex, where they could be had.
-    """
-
-    row: int
-    error: ImageError
-    sha256: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LoadedPicture:
-    """A decoded picture of a shard.
-
-    Attributes:
-        row: The row of the shard that it is.
-        width: Pixels before resizing, upright.
-        height: Pixels before resizing, upright.
-        sha256: SHA-256 of the file's bytes, in hex.
-        augmentation: 0 for the picture itself, else the number of its random copy.
-    """
-
-    row: int
-    width: int
-    height: int
-    sha256: str
-    augmentation: int = 0
-
-
-@dataclasses.dataclass
-class Batch:
-    """Pictures that go through the conv base together.
-
-    Attributes:
-        pixels: uint8 [batch_size, H, W, 3]; what is beyond `len(pictures)` is padding.
-        pictures: What was decoded.
-    """
-
-    pixels: np.ndarray
-    pictures: list[LoadedPicture]
-
-    @property
-    def rows(self) -> list[int]:
-        """The rows of the shard that the pictures are."""
-        return [loaded.row for loaded in self.pictures]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,32 +108,14 @@ def load_batches(
     """
     augmentation = augmented_images.augmentation if augmented_images else None
     task = DecodingTask(rules.decoding, rules.batch_size, augmentation)
-    slots = _Slots(pools.decoders.memory, task.shape)
-    admission = _Admission(slots, is_wanted, augmented_images)
+    slots = BatchSlots(pools.decoders.memory, task.shape)
+    admission = Admission(slots, is_wanted, augmented_images)
     loader = _Loader(pools, rules.max_bytes, task, admission, meter)
     local = pools.decoders.in_processes and pc.all(pc.starts_with(shard.column("uri"), _LOCAL)).as_py()
     chunks = loader.local_chunks(shard) if local else loader.fetched_chunks(shard)
     ahead = max(2 * pools.decoders.size, -(-2 * rules.batch_size // FILES_PER_CHUNK))
     loaded = bounded_map(pools.decoders.threads, loader.load, chunks, ahead)
-    yield from slots.batches((outcome for outcomes in loaded for outcome in outcomes), bad)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Admitted:
-    """A file that is decoded: its first slot, and how many slots its picture and its random copies take."""
-
-    file: ImageFile
-    slot: int
-    pictures: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What became of a file that was admitted: its picture as it is before resizing."""
-
-    admitted: _Admitted
-    width: int
-    height: int
+    yield from slots.batches((image for chunk in loaded for image in chunk), bad)
 
 
 @dataclasses.dataclass
@@ -221,98 +130,18 @@ class _Chunk:
         done: Is set once this one has.
     """
 
-    files: list[_Admitted | BadImage] | None
+    files: list[Admitted | BadImage] | None
     first: int = 0
     refs: Sequence[ImageRef] = ()
     turn: threading.Event = dataclasses.field(default_factory=threading.Event)
     done: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
-class _Slots:
-    """Places for the pictures of a shard, in batches one after the other."""
-
-    def __init__(self, memory: PixelMemory, shape: tuple[int, int, int, int]) -> None:
-        self._memory = memory
-        self._shape = shape
-        self._taken = 0
-        self._offsets: list[int] = []
-        self._arrays: dict[int, np.ndarray] = {}
-
-    def take(self, pictures: int) -> int:
-        """Takes slots for pictures that follow each other, and returns the number of the first."""
-        first, self._taken = self._taken, self._taken + pictures
-        while len(self._offsets) * self._shape[0] < self._taken:
-            offset, self._arrays[len(self._offsets)] = self._memory.take(self._shape)
-            self._offsets.append(offset)
-        return first
-
-    def destination(self, slot: int) -> Destination:
-        """Returns where a slot is."""
-        batch, index = divmod(slot, self._shape[0])
-        return Destination(self._offsets[batch], index)
-
-    def batches(self, outcomes: Iterable[_Outcome | BadImage], bad: list[BadImage]) -> Iterator[Batch]:
-        """Yields the pictures as batches, and puts what is bad aside.
-
-        Pictures that follow a bad one move up: its slot is in the midst of a batch.
-        """
-        done = 0
-        pictures: list[LoadedPicture] = []
-        for outcome in outcomes:
-            if isinstance(outcome, BadImage):
-                bad.append(outcome)
-                continue
-            for copy in range(outcome.admitted.pictures):
-                self._move(outcome.admitted.slot + copy, done * self._shape[0] + len(pictures))
-                file = outcome.admitted.file
-                pictures.append(LoadedPicture(file.row, outcome.width, outcome.height, file.content.sha256, copy))
-                if len(pictures) == self._shape[0]:
-                    yield Batch(self._arrays.pop(done), pictures)
-                    done, pictures = done + 1, []
-        if pictures:
-            pixels = self._arrays.pop(done)
-            pixels[len(pictures) :] = 0
-            yield Batch(pixels, pictures)
-
-    def _move(self, slot: int, to: int) -> None:
-        if slot == to:
-            return
-        (batch, index), (to_batch, to_index) = (divmod(number, self._shape[0]) for number in (slot, to))
-        self._arrays[to_batch][to_index] = self._arrays[batch][index]
-
-
-class _Admission:
-    """Decides, in the order of the shard, which files are decoded, and where their pictures go."""
-
-    def __init__(
-        self, slots: _Slots, is_wanted: Callable[[ImageFile], bool], augmented_images: AugmentedImages | None
-    ) -> None:
-        self._slots = slots
-        self._is_wanted = is_wanted
-        self._augmented_images = augmented_images
-
-    def admit(self, files: Iterable[ImageFile | BadImage]) -> list[_Admitted | BadImage]:
-        """Returns the files that are to be decoded, and those that are bad."""
-        return [
-            file if isinstance(file, BadImage) else self._admitted(file)
-            for file in files
-            if isinstance(file, BadImage) or self._is_wanted(file)
-        ]
-
-    def _admitted(self, file: ImageFile) -> _Admitted:
-        pictures = self._augmented_images.rows_of(file.row, file.sha256) if self._augmented_images else 1
-        return _Admitted(file, self._slots.take(pictures), pictures)
-
-    def destinations(self, admitted: _Admitted) -> list[Destination]:
-        """Returns where the picture of a file and its random copies go."""
-        return [self._slots.destination(admitted.slot + copy) for copy in range(admitted.pictures)]
-
-
 class _Loader:
     """Loads the chunks of a shard."""
 
     def __init__(
-        self, pools: LoadingPools, max_bytes: int, task: DecodingTask, admission: _Admission, meter: Meter
+        self, pools: LoadingPools, max_bytes: int, task: DecodingTask, admission: Admission, meter: Meter
     ) -> None:
         self._pools = pools
         self._max_bytes = max_bytes
@@ -338,21 +167,21 @@ class _Loader:
         for admitted in _cut(wanted, self._files_per_chunk, _bytes_of):
             yield _Chunk(admitted)
 
-    def load(self, chunk: _Chunk) -> list[_Outcome | BadImage]:
+    def load(self, chunk: _Chunk) -> list[DecodedImage | BadImage]:
         """Returns what becomes of the files of a chunk that are wanted."""
         try:
             return self._pools.decoders.run(functools.partial(self._load, chunk))
         finally:
             chunk.done.set()
 
-    def _load(self, chunk: _Chunk, decoder: AnyDecoder) -> list[_Outcome | BadImage]:
+    def _load(self, chunk: _Chunk, decoder: AnyDecoder) -> list[DecodedImage | BadImage]:
         if chunk.refs:
             contents = decoder.read([LocalFile(_path(ref), ref.size) for ref in chunk.refs], self._max_bytes)
             chunk.files = self._admitted(chunk, contents) if chunk.files is None else self._again(chunk, contents)
             chunk.done.set()
         return self._decode(chunk, decoder)
 
-    def _admitted(self, chunk: _Chunk, contents: Sequence[Content | None]) -> list[_Admitted | BadImage]:
+    def _admitted(self, chunk: _Chunk, contents: Sequence[Content | None]) -> list[Admitted | BadImage]:
         self._meter.read(sum(content.size for content in contents if content))
         rows = range(chunk.first, chunk.first + len(contents))
         # What a decoder cannot read is fetched as any file is: with several attempts, and the reason if it fails.
@@ -365,11 +194,11 @@ class _Loader:
         chunk.turn.wait()
         return self._admission.admit(files)
 
-    def _again(self, chunk: _Chunk, contents: Sequence[Content | None]) -> list[_Admitted | BadImage]:
+    def _again(self, chunk: _Chunk, contents: Sequence[Content | None]) -> list[Admitted | BadImage]:
         """Returns what was admitted, as it is now that it was read a second time: its decoder had died."""
-        files: list[_Admitted | BadImage] = []
+        files: list[Admitted | BadImage] = []
         for file in chunk.files or ():
-            if isinstance(file, _Admitted) and file.file.data is None:
+            if isinstance(file, Admitted) and file.file.data is None:
                 row = file.file.row
                 content = contents[row - chunk.first]
                 now = ImageFile(row, content) if content else self._fetch((row, chunk.refs[row - chunk.first]))
@@ -387,27 +216,27 @@ class _Loader:
         self._meter.read(len(data))
         return ImageFile(row, Content(hashlib.sha256(data).hexdigest(), len(data)), data)
 
-    def _decode(self, chunk: _Chunk, decoder: AnyDecoder) -> list[_Outcome | BadImage]:
+    def _decode(self, chunk: _Chunk, decoder: AnyDecoder) -> list[DecodedImage | BadImage]:
         files = chunk.files or []
-        undecoded = [self._undecoded(file, chunk) for file in files if isinstance(file, _Admitted)]
+        undecoded = [self._undecoded(file, chunk) for file in files if isinstance(file, Admitted)]
         decoded = decoder.decode(undecoded, self._task) if undecoded else []
         self._meter.decoded(len(decoded), sum(one.seconds for one in decoded))
         results = iter(decoded)
-        return [file if isinstance(file, BadImage) else _outcome(file, next(results)) for file in files]
+        return [file if isinstance(file, BadImage) else _decoded_image(file, next(results)) for file in files]
 
-    def _undecoded(self, admitted: _Admitted, chunk: _Chunk) -> Undecoded:
+    def _undecoded(self, admitted: Admitted, chunk: _Chunk) -> Undecoded:
         file = admitted.file
         data = file.row - chunk.first if file.data is None else file.data
         return Undecoded(data, file.content.sha256, self._admission.destinations(admitted))
 
 
-def _outcome(admitted: _Admitted, decoded: Decoded) -> _Outcome | BadImage:
+def _decoded_image(admitted: Admitted, decoded: Decoded) -> DecodedImage | BadImage:
     if isinstance(decoded.size, ImageError):
         return BadImage(admitted.file.row, decoded.size, admitted.file.content.sha256)
-    return _Outcome(admitted, *decoded.size)
+    return DecodedImage(admitted, *decoded.size)
 
 
-def _bytes_of(file: _Admitted | BadImage) -> int:
+def _bytes_of(file: Admitted | BadImage) -> int:
     return 0 if isinstance(file, BadImage) else file.file.content.size
 
 

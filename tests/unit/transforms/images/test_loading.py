@@ -17,19 +17,11 @@ from schemas.errors import FailureCode
 from schemas.images import ref_schema
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
-from transforms.images import fetching
+from transforms.images import BadImage, ImageFile, LoadedPicture, LoadingPools, LoadingRules, fetching, load_batches
 from transforms.images.augmentation import augmented
 from transforms.images.augmented_images import AugmentedImages
 from transforms.images.decoding import DecodingRules, decode_image
-from transforms.images.loading import (
-    FILES_PER_CHUNK,
-    BadImage,
-    ImageFile,
-    LoadedPicture,
-    LoadingPools,
-    LoadingRules,
-    load_batches,
-)
+from transforms.images.loading import FILES_PER_CHUNK
 from transforms.runtime import Meter
 
 SIDE = 32
