@@ -1,23 +1,55 @@
-"""What the commands print: plans, summaries and tables."""
+"""What the commands print: plans, summaries and tables.
 
-from pipelines.console.backfill import DateOutcome, DatePlan, DateState, check_outcomes, planned_lines
-from pipelines.console.coverage import coverage_report
-from pipelines.console.extraction import extraction_text, planned_text, write_json, write_summary
-from pipelines.console.finetuning import (
-    LEFT_OUT_FILE,
-    epoch_text,
-    fine_tuned_card,
-    finetuning_text,
-    left_out_csv,
-    parameters_text,
-    pictures_text,
-    start_text,
-)
-from pipelines.console.leaderboard import leaderboard_csv, leaderboard_text, trial_line
-from pipelines.console.prediction import prediction_text
-from pipelines.console.runs import HEADS
-from pipelines.console.store import run_table, store_lines
-from pipelines.console.training import data_text, model_card, training_text
+Names are imported when they are first used, so that a command imports what it needs and no more.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.console.backfill import DateOutcome, DatePlan, DateState, check_outcomes, planned_lines
+    from pipelines.console.coverage import coverage_report
+    from pipelines.console.extraction import extraction_text, planned_text, write_json, write_summary
+    from pipelines.console.finetuning import (
+        LEFT_OUT_FILE,
+        epoch_text,
+        fine_tuned_card,
+        finetuning_text,
+        left_out_csv,
+        parameters_text,
+        pictures_text,
+        start_text,
+    )
+    from pipelines.console.leaderboard import leaderboard_csv, leaderboard_text, trial_line
+    from pipelines.console.prediction import prediction_text
+    from pipelines.console.runs import HEADS
+    from pipelines.console.store import run_table, store_lines
+    from pipelines.console.training import data_text, model_card, training_text
+else:
+    from schemas.lazy_imports import lazy_attributes
+
+    __getattr__ = lazy_attributes(
+        __name__,
+        {
+            "pipelines.console.backfill": ["DateOutcome", "DatePlan", "DateState", "check_outcomes", "planned_lines"],
+            "pipelines.console.coverage": ["coverage_report"],
+            "pipelines.console.extraction": ["extraction_text", "planned_text", "write_json", "write_summary"],
+            "pipelines.console.finetuning": [
+                "LEFT_OUT_FILE",
+                "epoch_text",
+                "fine_tuned_card",
+                "finetuning_text",
+                "left_out_csv",
+                "parameters_text",
+                "pictures_text",
+                "start_text",
+            ],
+            "pipelines.console.leaderboard": ["leaderboard_csv", "leaderboard_text", "trial_line"],
+            "pipelines.console.prediction": ["prediction_text"],
+            "pipelines.console.runs": ["HEADS"],
+            "pipelines.console.store": ["run_table", "store_lines"],
+            "pipelines.console.training": ["data_text", "model_card", "training_text"],
+        },
+    )
 
 __all__ = [
     "HEADS",

@@ -1,19 +1,53 @@
-"""From options to a job: inputs, spec and store are prepared, a job is wired and run, also one a date."""
+"""From options to a job: inputs, spec and store are prepared, a job is wired and run, also one a date.
 
-from pipelines.jobs.dated_runs import DatedRuns
-from pipelines.jobs.dates import asked_dates, check_templates, dates_between, inputs_of, sources_of
-from pipelines.jobs.finetuning import Begun, digest_of, fetch_network, judge_start, read_labelled_pictures
-from pipelines.jobs.job import Job, new_job, run_job
-from pipelines.jobs.preparation import (
-    asked_columns,
-    find_images,
-    find_store,
-    listing_rules,
-    open_or_create_store,
-    pinned_version,
-    resolved_spec,
-)
-from pipelines.jobs.samples import CLASSES, draw_samples
+Names are imported when they are first used, so that a command imports what it needs and no more.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.jobs.dated_runs import DatedRuns
+    from pipelines.jobs.dates import asked_dates, check_templates, dates_between, inputs_of, sources_of
+    from pipelines.jobs.finetuning import Begun, digest_of, fetch_network, judge_start, read_labelled_pictures
+    from pipelines.jobs.job import Job, new_job, run_job
+    from pipelines.jobs.preparation import (
+        asked_columns,
+        find_images,
+        find_store,
+        listing_rules,
+        open_or_create_store,
+        pinned_version,
+        resolved_spec,
+    )
+    from pipelines.jobs.samples import CLASSES, draw_samples
+else:
+    from schemas.lazy_imports import lazy_attributes
+
+    __getattr__ = lazy_attributes(
+        __name__,
+        {
+            "pipelines.jobs.dated_runs": ["DatedRuns"],
+            "pipelines.jobs.dates": ["asked_dates", "check_templates", "dates_between", "inputs_of", "sources_of"],
+            "pipelines.jobs.finetuning": [
+                "Begun",
+                "digest_of",
+                "fetch_network",
+                "judge_start",
+                "read_labelled_pictures",
+            ],
+            "pipelines.jobs.job": ["Job", "new_job", "run_job"],
+            "pipelines.jobs.preparation": [
+                "asked_columns",
+                "find_images",
+                "find_store",
+                "listing_rules",
+                "open_or_create_store",
+                "pinned_version",
+                "resolved_spec",
+            ],
+            "pipelines.jobs.samples": ["CLASSES", "draw_samples"],
+        },
+    )
 
 __all__ = [
     "CLASSES",

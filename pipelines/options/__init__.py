@@ -1,30 +1,74 @@
-"""The options of the commands, declared once: their types, checks and help."""
+"""The options of the commands, declared once: their types, checks and help.
 
-from pipelines.options.augmentation import asked_augmentation
-from pipelines.options.dates import add_backfill_options, add_date_options
-from pipelines.options.finetuning import add_copy_options, add_finetuning_options, fine_tuning_of
-from pipelines.options.parser import Parser, run_main
-from pipelines.options.run import add_extraction_options, add_failure_ratio, add_look_options, add_run_name_options
-from pipelines.options.sources import add_decoding_options, add_source_options
-from pipelines.options.spec import add_spec_options, spec_options
-from pipelines.options.training import (
-    add_data_options,
-    add_label_options,
-    add_recipe_options,
-    add_split_options,
-    recipe_of,
-)
-from pipelines.options.types import (
-    OptionType,
-    not_negative,
-    number,
-    positive,
-    ratio,
-    retention,
-    run_name,
-    true_or_false,
-    version,
-)
+Names are imported when they are first used, so that a command imports what it needs and no more.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.options.augmentation import asked_augmentation
+    from pipelines.options.dates import add_backfill_options, add_date_options
+    from pipelines.options.finetuning import add_copy_options, add_finetuning_options, fine_tuning_of
+    from pipelines.options.parser import Parser, run_main
+    from pipelines.options.run import add_extraction_options, add_failure_ratio, add_look_options, add_run_name_options
+    from pipelines.options.sources import add_decoding_options, add_source_options
+    from pipelines.options.spec import add_spec_options, spec_options
+    from pipelines.options.training import (
+        add_data_options,
+        add_label_options,
+        add_recipe_options,
+        add_split_options,
+        recipe_of,
+    )
+    from pipelines.options.types import (
+        OptionType,
+        not_negative,
+        number,
+        positive,
+        ratio,
+        retention,
+        run_name,
+        true_or_false,
+        version,
+    )
+else:
+    from schemas.lazy_imports import lazy_attributes
+
+    __getattr__ = lazy_attributes(
+        __name__,
+        {
+            "pipelines.options.augmentation": ["asked_augmentation"],
+            "pipelines.options.dates": ["add_backfill_options", "add_date_options"],
+            "pipelines.options.finetuning": ["add_copy_options", "add_finetuning_options", "fine_tuning_of"],
+            "pipelines.options.parser": ["Parser", "run_main"],
+            "pipelines.options.run": [
+                "add_extraction_options",
+                "add_failure_ratio",
+                "add_look_options",
+                "add_run_name_options",
+            ],
+            "pipelines.options.sources": ["add_decoding_options", "add_source_options"],
+            "pipelines.options.spec": ["add_spec_options", "spec_options"],
+            "pipelines.options.training": [
+                "add_data_options",
+                "add_label_options",
+                "add_recipe_options",
+                "add_split_options",
+                "recipe_of",
+            ],
+            "pipelines.options.types": [
+                "OptionType",
+                "not_negative",
+                "number",
+                "positive",
+                "ratio",
+                "retention",
+                "run_name",
+                "true_or_false",
+                "version",
+            ],
+        },
+    )
 
 __all__ = [
     "OptionType",

@@ -1,19 +1,47 @@
-"""Beam's runners: choosing one, what it needs, what its errors mean, progress while it runs."""
+"""Beam's runners: choosing one, what it needs, what its errors mean, progress while it runs.
 
-from pipelines.runners.dataflow import is_template
-from pipelines.runners.errors import explained_failures
-from pipelines.runners.progress import shown_progress
-from pipelines.runners.selection import (
-    beam_imported_meanwhile,
-    beam_options,
-    decoders_a_process,
-    find_runner,
-    parse_command,
-    recorded_options,
-    runner_name,
-    threads_a_process,
-)
-from pipelines.runners.spilling import spill_folder
+Names are imported when they are first used, so that a command imports what it needs and no more.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.runners.dataflow import is_template
+    from pipelines.runners.errors import explained_failures
+    from pipelines.runners.progress import shown_progress
+    from pipelines.runners.selection import (
+        beam_imported_meanwhile,
+        beam_options,
+        decoders_a_process,
+        find_runner,
+        parse_command,
+        recorded_options,
+        runner_name,
+        threads_a_process,
+    )
+    from pipelines.runners.spilling import spill_folder
+else:
+    from schemas.lazy_imports import lazy_attributes
+
+    __getattr__ = lazy_attributes(
+        __name__,
+        {
+            "pipelines.runners.dataflow": ["is_template"],
+            "pipelines.runners.errors": ["explained_failures"],
+            "pipelines.runners.progress": ["shown_progress"],
+            "pipelines.runners.selection": [
+                "beam_imported_meanwhile",
+                "beam_options",
+                "decoders_a_process",
+                "find_runner",
+                "parse_command",
+                "recorded_options",
+                "runner_name",
+                "threads_a_process",
+            ],
+            "pipelines.runners.spilling": ["spill_folder"],
+        },
+    )
 
 __all__ = [
     "beam_imported_meanwhile",

@@ -1,19 +1,58 @@
-"""Conv bases: built from `keras.applications`, published into a store, cached, and run by an engine."""
+"""Conv bases: built from `keras.applications`, published into a store, cached, and run by an engine.
 
-from transforms.conv_bases.applications import build_conv_base, load_application, sha256_of, weights_file_sha256
-from transforms.conv_bases.cache import cached_conv_base
-from transforms.conv_bases.engine import Engine, Features
-from transforms.conv_bases.engine_selection import AUTO, BATCH_SIZES, EngineName, choose_engine, load_engine
-from transforms.conv_bases.openvino_engine import OpenVINOEngine
-from transforms.conv_bases.publishing import (
-    KERAS_FILE,
-    export_to_openvino,
-    fetch_published,
-    in_keras_process,
-    publish_files,
-    summarise_conv_base,
-)
-from transforms.conv_bases.republishing import republish
+Names are imported when they are first used, so that a command imports what it needs and no more.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transforms.conv_bases.applications import build_conv_base, load_application, sha256_of, weights_file_sha256
+    from transforms.conv_bases.cache import cached_conv_base
+    from transforms.conv_bases.engine import Engine, Features
+    from transforms.conv_bases.engine_selection import AUTO, BATCH_SIZES, EngineName, choose_engine, load_engine
+    from transforms.conv_bases.openvino_engine import OpenVINOEngine
+    from transforms.conv_bases.publishing import (
+        KERAS_FILE,
+        export_to_openvino,
+        fetch_published,
+        in_keras_process,
+        publish_files,
+        summarise_conv_base,
+    )
+    from transforms.conv_bases.republishing import republish
+else:
+    from schemas.lazy_imports import lazy_attributes
+
+    __getattr__ = lazy_attributes(
+        __name__,
+        {
+            "transforms.conv_bases.applications": [
+                "build_conv_base",
+                "load_application",
+                "sha256_of",
+                "weights_file_sha256",
+            ],
+            "transforms.conv_bases.cache": ["cached_conv_base"],
+            "transforms.conv_bases.engine": ["Engine", "Features"],
+            "transforms.conv_bases.engine_selection": [
+                "AUTO",
+                "BATCH_SIZES",
+                "EngineName",
+                "choose_engine",
+                "load_engine",
+            ],
+            "transforms.conv_bases.openvino_engine": ["OpenVINOEngine"],
+            "transforms.conv_bases.publishing": [
+                "KERAS_FILE",
+                "export_to_openvino",
+                "fetch_published",
+                "in_keras_process",
+                "publish_files",
+                "summarise_conv_base",
+            ],
+            "transforms.conv_bases.republishing": ["republish"],
+        },
+    )
 
 __all__ = [
     "AUTO",

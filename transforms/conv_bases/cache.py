@@ -23,7 +23,7 @@ from typing import Final
 
 from schemas.errors import InvalidSpec, RunFailed
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
-from transforms.conv_bases import applications, channel_layout, publishing
+from transforms.conv_bases import applications, channel_layout, publishing, simplification
 from transforms.conv_bases.applications import weights_file_sha256
 from transforms.conv_bases.publishing import (
     CONV_BASE_FILES,
@@ -98,7 +98,7 @@ def cache_key(spec: FeatureSpec) -> str:
     elif spec.weights_sha256 is None:
         asked["weights_sha256"] = weights_file_sha256(spec.weights)
     versions = {name: importlib.metadata.version(name) for name in _BUILT_WITH}
-    code = [inspect.getsource(module) for module in (applications, channel_layout, publishing)]
+    code = [inspect.getsource(module) for module in (applications, simplification, channel_layout, publishing)]
     built_from = json.dumps([asked, versions, code], sort_keys=True)
     return hashlib.sha256(built_from.encode()).hexdigest()[:32]
 

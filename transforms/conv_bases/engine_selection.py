@@ -24,8 +24,9 @@ class EngineName(enum.StrEnum):
 
 AUTO: Final = "auto"
 
-# On two cores, two streams, openvino 2026.4.1, ResNet50 at 224 pixels in float32 runs 22.2 images/s one at a time, 20.9
-# by eight, 19.9 by 32; VGG16 at 150 pixels 15.9, 15.1 and 15.0. A GPU wants many at once.
+# On two cores, two streams, openvino 2026.4.1, networks with their channels last: ResNet50 at 224 pixels in float32 ran
+# 22.2 images/s one at a time, 20.9 by eight, 19.9 by 32; VGG16 at 150 pixels 15.9, 15.1 and 15.0. It has not been
+# measured again with the channels first. A GPU wants many at once.
 BATCH_SIZES: Final[Mapping[EngineName, int]] = {EngineName.OPENVINO: 2, EngineName.KERAS: 32}
 
 

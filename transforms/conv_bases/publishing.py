@@ -5,6 +5,8 @@
     <store>/conv_bases/<fingerprint>/base.bin
     <store>/conv_bases/<fingerprint>/published.json    the spec, and the SHA-256 of each file; written last
 
+Files that took the place of others have names of their own, which `published.json` gives.
+
 Workers need no internet, no architecture code and no TensorFlow, and every table keeps the very base that made it.
 
 Keras runs in a process of its own, on its OpenVINO backend: it builds and exports there without TensorFlow, in a tenth
