@@ -87,17 +87,18 @@ def uris(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @contextlib.contextmanager
-def killing(pools: LoadingPools, kills: list[int], servers: bool) -> Iterator[None]:
-    """Kills decoder processes, and now and then their server, at moments that are left to chance."""
+def killing(pools: LoadingPools, kills: list[int], servers: bool, most_seconds: float) -> Iterator[None]:
+    """Kills decoder processes, and now and then their server, after waits that are left to chance."""
     done, chance = threading.Event(), random.Random(0)
 
     def kill() -> None:
-        while not done.wait(chance.uniform(0, 0.04)):
-            found = children(server_of(pools))
-            if found and servers and chance.random() < 0.1:
-                found = [server_of(pools)]
+        decoders: list[int] = []
+        while not done.wait(chance.uniform(0, most_seconds)):
+            # The decoders of a server that was killed live on without it.
+            decoders = children(server_of(pools)) or decoders
+            victims = [server_of(pools)] if decoders and servers and chance.random() < 0.1 else decoders
             with contextlib.suppress(IndexError, ProcessLookupError):
-                os.kill(chance.choice(found), signal.SIGKILL)
+                os.kill(chance.choice(victims), signal.SIGKILL)
                 kills.append(len(kills))
 
     thread = threading.Thread(target=kill)
@@ -114,9 +115,12 @@ def test_processes_that_are_killed_cost_nothing(servers: bool, uris: list[str]) 
     pools = LoadingPools.start(2, 2)
     rows, pixels = load(pools, uris)
     assert rows == list(range(len(uris)))
+    started = time.perf_counter()
+    load(pools, uris)
+    seconds = time.perf_counter() - started
     kills: list[int] = []
     while len(kills) < KILLS:
-        with killing(pools, kills, servers):
+        with killing(pools, kills, servers, max(0.04, seconds)):
             rows_again, pixels_again = load(pools, uris)
         assert rows_again == rows
         np.testing.assert_array_equal(pixels_again, pixels)
