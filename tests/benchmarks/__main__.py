@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, SCALED, SIDES, WARM, WARM_HALF, Case
+from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, RACED, SCALED, SIDES, WARM, WARM_HALF, Case
 from tests.benchmarks.commits import FRAGMENTS, commits
 from tests.benchmarks.feeding import feeding
 from tests.benchmarks.machine import SECONDS_A_SIZE
@@ -53,7 +53,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--images", type=Path, metavar="FOLDER", help="real JPEGs, of about 500×375")
     command.add_argument("--only", type=_some_of(ONLY), default=ONLY, metavar="A,B", help=f"of {','.join(ONLY)}")
     command.add_argument(
-        "--bases", type=_some_of(tuple(SIDES)), default=tuple(SIDES), metavar="A,B", help=f"of {','.join(SIDES)}"
+        "--bases",
+        type=_some_of(tuple(SIDES)),
+        default=RACED,
+        metavar="A,B",
+        help=f"of {','.join(SIDES)} (default: {','.join(RACED)})",
     )
     command.add_argument(
         "--precisions", type=_some_of(PRECISIONS), default=PRECISIONS, metavar="A,B", help=f"of {','.join(PRECISIONS)}"
@@ -94,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"fragments of a commit, and a tenth as many commits (default: {FRAGMENTS})",
     )
     command.add_argument(
-        "--memory_base", choices=tuple(SIDES), default="VGG16", help="base of the memory benchmark (default: VGG16)"
+        "--memory_base", choices=RACED, default="VGG16", help="base of the memory benchmark (default: VGG16)"
     )
     command.add_argument(
         "--our_options",

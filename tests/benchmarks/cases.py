@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Final
 
 # Pixels of the input's height and width.
-SIDES: Final = {"VGG16": 150, "ResNet50": 224, "MobileNet": 224}
+SIDES: Final = {
+    "VGG16": 150, "ResNet50": 224, "MobileNet": 224, "InceptionV3": 299, "Xception": 299, "EfficientNetV2B0": 224,
+    "ConvNeXtTiny": 224, "DenseNet121": 224,
+}  # fmt: skip
+RACED: Final = ("VGG16", "ResNet50", "MobileNet")
 PRECISIONS: Final = ("float32", "bfloat16")
 PEERS: Final = {
     "Keras predict": "keras_predict",
@@ -14,7 +18,10 @@ PEERS: Final = {
     "Beam RunInference": "beam_run_inference",
     "Ray Data": "ray_data",
     "Daft": "daft_class",
+    "PyTorch": "torch_loader",
 }
+# Peers whose networks have weights of their own, so that their features are others.
+OTHER_WEIGHTS: Final = frozenset({"torch_loader"})
 WARM: Final = "ours, warm"
 WARM_HALF: Final = "ours, warm, half the pictures"
 COLD: Final = "ours, cold"

@@ -1,8 +1,9 @@
-"""Runs a command as a process of its own and measures it: wall time, start-up included, and peak memory."""
+"""Runs a command as a process of its own and measures it: wall time, start-up included, CPU time, and peak memory."""
 
 import contextlib
 import dataclasses
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import Final
 SAMPLE_SECONDS: Final = 0.25
 KILL_SECONDS: Final = 10.0
 MESSAGE_CHARACTERS: Final = 300
+_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 # Notes of libraries that say nothing of why a process failed.
 _NOISE: Final = ("I0000", "WARNING", "INFO")
@@ -26,6 +28,8 @@ class Measurement:
 
     Attributes:
         seconds: Wall time from its start to its end.
+        cpu_seconds: CPU time of the process and its descendants: what the kernel counts for those that were waited for,
+            or the sum of samples of all that were seen, whichever is more.
         peak_bytes: The most memory of the process and its descendants at one time: the sum of their proportional set
             sizes (PSS, a page that several share counts once), sampled, or the greatest resident set that a single one
             of them reached by the kernel's own account (VmHWM), whichever is more.
@@ -34,6 +38,7 @@ class Measurement:
     """
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     exit_code: int
     message: str = ""
@@ -45,6 +50,7 @@ def measure(
     """Runs a command to its end.
 
     `ru_maxrss` will not do for the memory: a child inherits its parent's, and several processes have no common one.
+    Nor will `ru_utime` alone for the CPU: it lacks descendants that nobody waits for, such as daemons.
 
     Args:
         command: The program and its arguments.
@@ -63,7 +69,8 @@ def measure(
             stderr=errors,
             start_new_session=True,
         )
-        memory = _TreeMemory(process.pid)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        tree = _Tree(process.pid)
         late = False
         try:
             while True:
@@ -71,17 +78,18 @@ def measure(
                     process.wait(SAMPLE_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
-                    memory.sample()
+                    tree.sample()
                 if time.perf_counter() - started > timeout:
                     late = True
                     process.kill()
             seconds = time.perf_counter() - started
+            waited_for = _cpu_seconds(resource.getrusage(resource.RUSAGE_CHILDREN)) - _cpu_seconds(used)
         finally:
-            memory.kill_rest()  # All of them, if it is we who are interrupted.
+            tree.kill_rest()  # All of them, if it is we who are interrupted.
         errors.seek(0)
         message = f"killed after {timeout:.0f} s" if late else last_line(errors.read())
     code = process.returncode
-    return Measurement(seconds, memory.peak_bytes, code, message if code else "")
+    return Measurement(seconds, max(waited_for, tree.cpu_seconds), tree.peak_bytes, code, message if code else "")
 
 
 def last_line(text: str) -> str:
@@ -90,28 +98,40 @@ def last_line(text: str) -> str:
     return lines[-1][:MESSAGE_CHARACTERS] if lines else ""
 
 
-class _TreeMemory:
-    """The memory of a process and its descendants, daemons that have left their parent included."""
+def _cpu_seconds(usage: resource.struct_rusage) -> float:
+    return usage.ru_utime + usage.ru_stime
+
+
+class _Tree:
+    """The memory and CPU time of a process and its descendants, daemons that have left their parent included."""
 
     def __init__(self, root: int) -> None:
         self._known = {root}
+        self._cpu_seconds: dict[int, float] = {}
         self.peak_bytes = 0
 
+    @property
+    def cpu_seconds(self) -> float:
+        """The CPU time of each of them when it was seen last, together."""
+        return sum(self._cpu_seconds.values())
+
     def sample(self) -> None:
-        parents = _parents()
+        stats = _stats()
+        parents = {pid: stat.parent for pid, stat in stats.items()}
         self._known &= parents.keys()
         grown = True
         while grown:
             young = {pid for pid, parent in parents.items() if parent in self._known} - self._known
             self._known |= young
             grown = bool(young)
+        self._cpu_seconds.update({pid: stats[pid].cpu_seconds for pid in self._known})
         together = sum(_kilobytes(pid, "smaps_rollup", "Pss:") for pid in self._known)
         greatest = max((_kilobytes(pid, "status", "VmHWM:") for pid in self._known), default=0)
         self.peak_bytes = max(self.peak_bytes, 1024 * together, 1024 * greatest)
 
     def kill_rest(self) -> None:
         """Ends what the process has left behind, and waits for its end, so that the next one has the machine alone."""
-        for pid in self._known & _parents().keys():
+        for pid in self._known & _stats().keys():
             with contextlib.suppress(ProcessLookupError):
                 process = os.pidfd_open(pid)
                 try:
@@ -121,8 +141,14 @@ class _TreeMemory:
                     os.close(process)
 
 
-def _parents() -> dict[int, int]:
-    """Returns the parent of every process."""
+@dataclasses.dataclass(frozen=True)
+class _Stat:
+    parent: int
+    cpu_seconds: float
+
+
+def _stats() -> dict[int, _Stat]:
+    """Returns the parent and the CPU time of every process (proc_pid_stat(5))."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -130,7 +156,8 @@ def _parents() -> dict[int, int]:
                 stat = Path(entry, "stat").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            found[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+            fields = stat.rpartition(")")[2].split()
+            found[int(entry.name)] = _Stat(int(fields[1]), (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND)
     return found
 
 

@@ -12,7 +12,8 @@ from tests.benchmarks.machine import cores, cpu_model
 from tests.benchmarks.results import CaseResult, Figure, share_of_limit
 
 _NAMED_VERSIONS = (
-    "apache-beam", "daft", "deltalake", "keras", "numpy", "openvino", "pillow", "pyarrow", "ray", "tensorflow",
+    "apache-beam", "daft", "deltalake", "keras", "numpy", "onnxruntime", "openvino", "pillow",
+    "pyarrow", "ray", "tensorflow", "torch", "torchvision",
 )  # fmt: skip
 
 
@@ -54,7 +55,8 @@ class Report:
             f"{named}.",
             "",
             "Each contestant is a process of its own; images a second are of the whole process, start-up included, as",
-            "medians of the rounds. Cosine is the least of a picture's features to those of Keras in float32.",
+            "medians of the rounds; CPU is that of all its processes. Cosine is the least of a picture's features to",
+            "those of Keras in float32.",
         ]
         for result in self.cases:
             lines += ["", f"## {result.case.name}", "", *case_table(result), "", *peer_text(result), limit_text(result)]
@@ -72,13 +74,13 @@ def case_table(result: CaseResult) -> list[str]:
     """Returns the lines of a race's table in Markdown, the fastest first, failures last."""
     ours = result.images_per_second(WARM)
     lines = [
-        "| contestant | images/s | seconds, by round | peak memory | ours, warm ÷ it | cosine |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| contestant | images/s | seconds, by round | CPU | peak memory | ours, warm ÷ it | cosine |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name in sorted(result.case.contestants, key=lambda name: -(result.images_per_second(name) or 0.0)):
         failure = result.failure(name)
         if failure:
-            lines.append(f"| {name} | failed: {failure.replace('|', '/')} | | | | |")
+            lines.append(f"| {name} | failed: {failure.replace('|', '/')} | | | | | |")
             continue
         speed = result.images_per_second(name) or 0.0
         rounds = ", ".join(f"{outcome.seconds:.1f}" for outcome in result.of(name))
@@ -86,7 +88,10 @@ def case_table(result: CaseResult) -> list[str]:
         cosines = [outcome.cosine for outcome in result.of(name) if outcome.cosine is not None]
         cosine = f"{min(cosines):.5f}" if cosines else "–"
         memory = (result.peak_bytes(name) or 0.0) / 1e6
-        lines.append(f"| {name} | {speed:.1f} | {rounds} | {memory:,.0f} MB | {factor} | {cosine} |")
+        cpu = 1000 * (result.cpu_seconds_per_image(name) or 0.0)
+        lines.append(
+            f"| {name} | {speed:.1f} | {rounds} | {cpu:.1f} ms/image | {memory:,.0f} MB | {factor} | {cosine} |"
+        )
     return lines
 
 
@@ -106,9 +111,10 @@ def limit_text(result: CaseResult) -> str:
     limit, steady = result.limit, result.steady_state
     if limit is None:
         return "The limit of the machine was not measured."
+    bare = ", ".join(f"{speed:.1f} by {runtime}" for runtime, speed in limit.bare_speeds.items())
     text = (
         f"Limit of the machine: {limit.images_per_second:.1f} images/s = 1 / (1/{limit.bare:.1f} + "
-        f"{1000 * limit.decode_seconds:.2f} ms/{limit.cores}), the base alone at batch size {limit.batch_size}. "
+        f"{1000 * limit.decode_seconds:.2f} ms/{limit.cores}); the base alone, images/s: {bare}. "
     )
     if steady is None:
         return text + "The steady state was not measured."
@@ -140,6 +146,7 @@ def _case_dict(result: CaseResult) -> dict[str, Any]:
             name: {
                 "images_per_second": result.images_per_second(name),
                 "seconds": result.seconds(name),
+                "cpu_seconds_per_image": result.cpu_seconds_per_image(name),
                 "peak_bytes": result.peak_bytes(name),
                 "failure": result.failure(name),
                 "rounds": [dataclasses.asdict(outcome) for outcome in result.of(name)],

@@ -17,6 +17,7 @@ class Outcome:
         round: The number of the round, from 1.
         pictures: How many pictures it processed.
         seconds: Wall time, start-up included.
+        cpu_seconds: CPU time of all its processes.
         peak_bytes: The most memory of all its processes at one time.
         failure: Why it does not count; empty if it does.
         cosine: The least cosine of a picture's features to those of Keras in float32; None where there are none.
@@ -26,6 +27,7 @@ class Outcome:
     round: int
     pictures: int
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     failure: str = ""
     cosine: float | None = None
@@ -63,6 +65,12 @@ class CaseResult:
         seconds = self.seconds(contestant)
         return None if seconds is None else self.case.count_of(contestant) / seconds
 
+    def cpu_seconds_per_image(self, contestant: str) -> float | None:
+        """Returns the median of a contestant's CPU time for a picture, start-up included, or None if it failed."""
+        if self.failure(contestant):
+            return None
+        return statistics.median(row.cpu_seconds / row.pictures for row in self.of(contestant))
+
     def peak_bytes(self, contestant: str) -> float | None:
         """Returns the median of a contestant's peak memory, or None if it failed."""
         return None if self.failure(contestant) else statistics.median(row.peak_bytes for row in self.of(contestant))
@@ -92,9 +100,12 @@ def median_limit(limits: Sequence[Limit]) -> Limit | None:
     """Returns the medians of the parts of several limits, or None if there is none."""
     if not limits:
         return None
+    runtimes = {runtime for limit in limits for runtime in limit.bare_speeds}
     return Limit(
-        bare=statistics.median(limit.bare for limit in limits),
-        batch_size=statistics.mode(limit.batch_size for limit in limits),
+        bare_speeds={
+            runtime: statistics.median(limit.bare_speeds[runtime] for limit in limits if runtime in limit.bare_speeds)
+            for runtime in sorted(runtimes)
+        },
         decode_seconds=statistics.median(limit.decode_seconds for limit in limits),
         cores=limits[0].cores,
     )

@@ -28,7 +28,7 @@ def result() -> CaseResult:
     """Three rounds: ours 4 s for 100 pictures and 6 s for 200, tf.data 10 s; Daft failed once."""
     seconds = {"tf.data": (30.0, 10.0, 8.0), WARM: (4.0, 3.0, 9.0), WARM_HALF: (3.0, 3.0, 3.0), "Daft": (5.0,) * 3}
     outcomes = [
-        Outcome(name, number, CASE.count_of(name), taken, number * 10**9)
+        Outcome(name, number, CASE.count_of(name), taken, 2 * taken, number * 10**9)
         for name, values in seconds.items()
         for number, taken in enumerate(values, 1)
     ]
@@ -36,7 +36,9 @@ def result() -> CaseResult:
         dataclasses.replace(one, failure="no disk") if (one.contestant, one.round) == ("Daft", 2) else one
         for one in outcomes
     ]
-    return CaseResult(CASE, outcomes, [Limit(bare, 4, 0.004, 2) for bare in (90.0, 100.0, 400.0)])
+    limits = [Limit({"OpenVINO": bare}, 0.004, 2) for bare in (90.0, 100.0, 400.0)]
+    limits[0] = Limit({"OpenVINO": 90.0, "ONNX Runtime": 80.0}, 0.004, 2)
+    return CaseResult(CASE, outcomes, limits)
 
 
 def test_the_limit_adds_the_base_and_the_decoding_of_all_cores() -> None:
@@ -60,6 +62,24 @@ def test_the_steady_state_leaves_the_start_out(result: CaseResult) -> None:
     assert share_of_limit(result) == pytest.approx(50.0 / composite_limit(100.0, 0.004, 2))
 
 
+def test_the_limit_is_that_of_the_fastest_runtime(result: CaseResult) -> None:
+    assert Limit({"OpenVINO": 90.0, "ONNX Runtime": 120.0}, 0.004, 2).bare == 120.0
+    assert "the base alone, images/s: 80.0 by ONNX Runtime, 100.0 by OpenVINO" in limit_text(result)
+
+
+def test_cpu_is_that_of_a_process_and_its_children_together() -> None:
+    spin = "import time; end = time.process_time() + 1\nwhile time.process_time() < end: pass"
+    code = (
+        "import subprocess, sys, time;"
+        f"child = subprocess.Popen([sys.executable, '-c', {spin!r}], start_new_session=True);"
+        "time.sleep(2)\nif len(sys.argv) > 1: child.wait()"
+    )
+    waited_for = measure([sys.executable, "-c", code, "wait"], {}, timeout=60)
+    left_alone = measure([sys.executable, "-c", code], {}, timeout=60)
+    assert 1.0 <= waited_for.cpu_seconds < 1.6
+    assert 0.7 <= left_alone.cpu_seconds < 1.6
+
+
 def test_without_the_run_of_half_the_pictures_there_is_no_steady_state(result: CaseResult) -> None:
     result.outcomes = [outcome for outcome in result.outcomes if outcome.contestant != WARM_HALF]
     assert result.steady_state is None
@@ -69,7 +89,7 @@ def test_without_the_run_of_half_the_pictures_there_is_no_steady_state(result: C
 def test_the_table_has_the_fastest_first_and_failures_last(result: CaseResult) -> None:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in case_table(result)[2:]]
     assert [row[0] for row in rows[:3]] == [WARM, WARM_HALF, "tf.data"]
-    assert rows[2] == ["tf.data", "10.0", "30.0, 10.0, 8.0", "2,000 MB", "2.50", "–"]
+    assert rows[2] == ["tf.data", "10.0", "30.0, 10.0, 8.0", "200.0 ms/image", "2,000 MB", "2.50", "–"]
     assert {row[0]: row[1] for row in rows[3:]} == {"Daft": "failed: no disk", COLD: "failed: not run"}
 
 
@@ -145,7 +165,7 @@ def test_our_command_takes_the_precision_only_where_it_is_not_the_default() -> N
 
 def test_every_peer_has_a_script() -> None:
     scripts = Path(__file__).parent.joinpath("peers").glob("*.py")
-    assert {*PEERS.values(), "task", "__init__"} == {script.stem for script in scripts}
+    assert {*PEERS.values(), "task", "torch_networks", "__init__"} == {script.stem for script in scripts}
 
 
 def test_samples_of_the_start_are_not_those_of_feeding() -> None:

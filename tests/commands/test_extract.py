@@ -15,6 +15,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import openvino
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,6 +24,7 @@ from PIL import Image
 from sklearn.linear_model import RidgeClassifier
 
 from pipelines.jobs import job as job_module
+from pipelines.jobs import preparation
 from schemas.delta import Scan
 from schemas.errors import RunFailed
 from schemas.fragments import FragmentWriter
@@ -304,6 +306,21 @@ def test_a_run_id_commits_once(tmp_path: Path) -> None:
     assert figures(extract(*options)) == (3, 0, 3, 0)
     (row,) = Scan(FeatureStore.open(f"{tmp_path}/store").runs()).to_arrow().to_pylist()
     assert row["run_id"] == "nightly-1"
+
+
+@pytest.mark.parametrize(("ratio", "says"), [(0.5, True), (1.7, False)])
+def test_a_precision_that_is_slower_here_is_said_once(
+    ratio: float, says: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("This CPU does not compute in bfloat16.")
+    monkeypatch.setattr(preparation, "speed_against_float32", lambda *_: ratio)
+    write_pictures(tmp_path / "pictures", 2)
+    command = (f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--precision=bfloat16", *SMALL_BASE)
+    for is_new in (True, False):
+        extract(*command)
+        said = "On this machine MobileNet runs 0.50 times as fast in bfloat16 as in float32" in capsys.readouterr().out
+        assert said == (says and is_new)
 
 
 def test_bundles_that_run_twice_commit_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from transforms.conv_bases.engine import Engine, Features
     from transforms.conv_bases.engine_selection import AUTO, BATCH_SIZES, EngineName, choose_engine, load_engine
     from transforms.conv_bases.openvino_engine import OpenVINOEngine
+    from transforms.conv_bases.precision_speed import speed_against_float32
     from transforms.conv_bases.publishing import (
         KERAS_FILE,
         export_to_openvino,
@@ -42,6 +43,7 @@ else:
                 "load_engine",
             ],
             "transforms.conv_bases.openvino_engine": ["OpenVINOEngine"],
+            "transforms.conv_bases.precision_speed": ["speed_against_float32"],
             "transforms.conv_bases.publishing": [
                 "KERAS_FILE",
                 "export_to_openvino",
@@ -73,6 +75,7 @@ __all__ = [
     "publish_files",
     "republish",
     "sha256_of",
+    "speed_against_float32",
     "summarise_conv_base",
     "weights_file_sha256",
 ]
