@@ -178,8 +178,8 @@ def _say_if_slower(store: FeatureStore) -> None:
         return
     if ratio < _AS_FAST:
         print(
-            f"On this machine {spec.conv_base} runs {ratio:.2f} times as fast in {spec.precision} as in float32: a store "
-            "with --precision=float32 would fill sooner."
+            f"On this machine {spec.conv_base} runs {ratio:.2f} times as fast in {spec.precision} as in float32: "
+            "a store with --precision=float32 would fill sooner."
         )
 
 

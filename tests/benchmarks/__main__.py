@@ -78,6 +78,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--count", type=int, default=1000, metavar="N", help="pictures a race (default: 1000)")
     command.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds, of which medians (default: 3)")
     command.add_argument(
+        "--behind",
+        type=float,
+        default=1.3,
+        metavar="X",
+        help="run peers once only that take X times the time of the best one in the first round (default: 1.3)",
+    )
+    command.add_argument(
         "--megapixel_count", type=int, default=200, metavar="N", help="12-megapixel pictures (default: 200)"
     )
     command.add_argument(
@@ -170,7 +177,7 @@ class Benchmarks:
             Path(path).read_bytes()
 
     def _races(self) -> None:
-        race = Race(self._workshop, _QUICK_LIMIT_SECONDS if self._given.quick else SECONDS_A_SIZE)
+        race = Race(self._workshop, _QUICK_LIMIT_SECONDS if self._given.quick else SECONDS_A_SIZE, self._given.behind)
         for case in self._cases():
             self._say(case.name)
             said = 0

@@ -51,18 +51,30 @@ class Features:
 class Race:
     """Runs cases, and remembers what Keras computed in float32 to compare the others with."""
 
-    def __init__(self, workshop: Workshop, limit_seconds: float = SECONDS_A_SIZE) -> None:
+    def __init__(self, workshop: Workshop, limit_seconds: float = SECONDS_A_SIZE, behind: float = float("inf")) -> None:
+        """Begins without results.
+
+        Args:
+            workshop: Where to work.
+            limit_seconds: How long a runtime's speed is measured, for each batch size.
+            behind: A peer that took this many times the time of the best one is run once only.
+        """
         self._workshop = workshop
+        self._behind = behind
         self._limit_seconds = limit_seconds
         self._references: dict[tuple[str, str], Features] = {}
         self._published: dict[tuple[str, str, bool], FeatureStore | Unmeasurable] = {}
 
     def run(self, case: Case, rounds: int) -> Iterator[CaseResult]:
-        """Runs a case and yields what is known of it after every process."""
+        """Runs a case and yields what is known of it after every process.
+
+        Peers that are far behind the best one in the first round are not run again.
+        """
         result = CaseResult(case)
         for number in range(1, rounds + 1):
-            shift = (number - 1) % len(case.contestants)
-            for contestant in (*case.contestants[shift:], *case.contestants[:shift]):
+            contestants = case.contestants if number == 1 else result.in_the_running(self._behind)
+            shift = (number - 1) % len(contestants)
+            for contestant in (*contestants[shift:], *contestants[:shift]):
                 result.outcomes.append(self._outcome(case, contestant, number))
                 yield result
             # What else could run the base says how good ours is; once is enough for that.

@@ -82,6 +82,14 @@ class CaseResult:
         best = max(speeds, key=speeds.__getitem__, default=None)
         return best if best is not None and speeds[best] else None
 
+    def in_the_running(self, behind: float) -> tuple[str, ...]:
+        """Returns the contestants without the peers that failed or took `behind` times the time of the best one."""
+        best = self.seconds(self.best_peer) if self.best_peer else None
+        worst = behind * best if best else float("inf")
+        return tuple(
+            name for name in self.case.contestants if name not in PEERS or (self.seconds(name) or float("inf")) < worst
+        )
+
     @property
     def limit(self) -> Limit | None:
         """The medians of what the machine allowed, or None if it was not measured."""

@@ -93,6 +93,13 @@ def test_the_table_has_the_fastest_first_and_failures_last(result: CaseResult) -
     assert {row[0]: row[1] for row in rows[3:]} == {"Daft": "failed: no disk", COLD: "failed: not run"}
 
 
+def test_peers_that_are_far_behind_are_not_run_again(result: CaseResult) -> None:
+    result.outcomes += [Outcome("Keras predict", 1, 100, 14.0, 20.0, 10**9)]
+    result.case = dataclasses.replace(CASE, contestants=(*CASE.contestants, "Keras predict"))
+    assert result.in_the_running(1.5) == ("tf.data", WARM, WARM_HALF, COLD, "Keras predict")
+    assert result.in_the_running(1.3) == ("tf.data", WARM, WARM_HALF, COLD)
+
+
 def test_ours_is_held_against_the_best_peer(result: CaseResult) -> None:
     assert peer_text(result)[0] == "Best peer: tf.data with 10.0 images/s; ours, warm 2.50×."
 
