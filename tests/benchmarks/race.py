@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from schemas.store import FeatureStore
+from tests.benchmarks.bare import cores
 from tests.benchmarks.cases import COLD, OTHER_WEIGHTS, PEERS, PRECISIONS, SCALED, Case, our_command, peer_command
-from tests.benchmarks.machine import OPENVINO, RUNTIMES, SECONDS_A_SIZE, Limit, cores
+from tests.benchmarks.machine import OPENVINO, RUNTIMES, SECONDS_A_SIZE, Limit
 from tests.benchmarks.pictures import write_list
 from tests.benchmarks.results import CaseResult, Outcome
 from tests.benchmarks.workshop import Unmeasurable, Workshop

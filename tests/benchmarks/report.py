@@ -7,8 +7,9 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.benchmarks.bare import cores
 from tests.benchmarks.cases import COLD, PEERS, SCALED, WARM
-from tests.benchmarks.machine import cores, cpu_model
+from tests.benchmarks.machine import cpu_model
 from tests.benchmarks.results import CaseResult, Figure, share_of_limit
 
 _NAMED_VERSIONS = (
