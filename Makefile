@@ -82,7 +82,7 @@ docs-serve: $(VENV)/dev  ## show the documentation at localhost:8000, built agai
 	$(BIN)/python -m docs.generate build/reference
 	$(BIN)/zensical serve
 
-template: $(VENV)/runtime  ## write the Flex Template's metadata anew from the options in the code
+template: $(VENV)/runtime  ## write the Flex Template's metadata again from the options in the code
 	$(BIN)/python -m pipelines.template extract > infra/dataflow/extract-template.json
 
 DOCKERFILE := infra/container/Dockerfile
@@ -99,7 +99,7 @@ image:  ## build the container; further arguments of docker build in ARGS
 	@test -f $(DIGESTS) || { echo "The digests of the base images are not known; run 'make pin-images' where the registries can be reached." >&2; exit 1; }
 	docker build -f $(DOCKERFILE) $$(sed 's/^/--build-arg /' $(DIGESTS)) $(ARGS) -t $(IMAGE) .
 
-lock:  ## compile the lock files anew from pyproject.toml (needs uv)
+lock:  ## compile the lock files again from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml $(LOCK) -o infra/locks/requirements.lock
 	uv pip compile pyproject.toml $(LOCK) --extra dev -c infra/locks/requirements.lock -o infra/locks/requirements-dev.lock
 	# Daft wants an older tqdm than we do.
@@ -108,7 +108,7 @@ lock:  ## compile the lock files anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml $(LOCK) --extra dataflow -c infra/locks/requirements.lock -o infra/locks/requirements-dataflow.lock
 	uv pip compile pyproject.toml $(LOCK) --extra dataflow --extra gpu -c infra/locks/requirements-dataflow.lock -o infra/locks/requirements-gpu.lock
 
-lock-job-servers:  ## lock anew what the job servers are made of (needs Maven)
+lock-job-servers:  ## lock again what the job servers are made of (needs Maven)
 	rm -rf $(TOOLS)/*.locked
 	for server in flink spark; do \
 		mvn --quiet --batch-mode --file $(JOB_SERVERS)/$$server package -Dfolder=$(TOOLS)/$$server.locked && \

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from deltalake.exceptions import DeltaError
 
-from pipelines.console import HEADS, DateOutcome, DatePlan, DateState, check_outcomes, planned_lines, write_json
+from pipelines.console import HEADS, DatePlan, DateResult, DateState, check_results, planned_lines, write_json
 from pipelines.jobs import (
     DatedRuns,
     Job,
@@ -45,9 +45,9 @@ from pipelines.options import (
 )
 from pipelines.runners import parse_command
 from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line
-from schemas.store import FeatureStore, InputCounts, RunOutcome, RunState, Totals
+from schemas.store import FeatureStore, InputCounts, RunResult, RunState, Totals
 from schemas.tables import check_carried
-from transforms.planning import RetryFailures, begins_in_time, known_by_partition, past_rate, plan_run
+from transforms.planning import RetryFailures, before_deadline, known_by_partition, past_rate, plan_run
 from transforms.sources import ListingRules, Source, has_image
 
 
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
         outcomes.append(outcome)
         if given.summary:
             write_json(given.summary, [each.figures() for each in sorted(outcomes, key=lambda each: each.ds)])
-    check_outcomes(outcomes)
+    check_results(outcomes)
     return 0
 
 
@@ -118,7 +118,7 @@ class Backfill:
         self._past = DatedRuns.read(self._store, dates)
         self.dates = sorted(dates, key=lambda ds: (self._past.refreshed_at(ds), ds)) if given.refresh else dates
 
-    def run(self) -> Iterator[DateOutcome]:
+    def run(self) -> Iterator[DateResult]:
         """Runs the dates one after the other.
 
         Yields:
@@ -129,9 +129,9 @@ class Backfill:
         """
         for ds in self.dates:
             if self._is_skipped(ds):
-                yield DateOutcome(ds, DateState.SKIPPED)
-            elif not begins_in_time(self._deadline):
-                yield DateOutcome(ds, DateState.NOT_BEGUN)
+                yield DateResult(ds, DateState.SKIPPED)
+            elif not before_deadline(self._deadline):
+                yield DateResult(ds, DateState.NOT_BEGUN)
             else:
                 yield self._run_date(ds)
 
@@ -170,24 +170,24 @@ class Backfill:
         check_carried(asked_columns(self._given), rules.carried)
         return (sources, rules) if has_image(sources, rules) else None
 
-    def _run_date(self, ds: datetime.date) -> DateOutcome:
+    def _run_date(self, ds: datetime.date) -> DateResult:
         try:
             images = self._images_of(ds)
         except (ConvbaseError, OSError) as error:
-            return DateOutcome(ds, DateState.FAILED, message=first_line(error))
+            return DateResult(ds, DateState.FAILED, message=first_line(error))
         if images is None:
-            return DateOutcome(ds, DateState.EMPTY)
+            return DateResult(ds, DateState.EMPTY)
         # What is wrong with a store that is to be made is wrong for every date, and is raised.
         store = self._store = self._store or open_or_create_store(self._given)
         try:
             job = self._job(ds, images, store)
         except (ConvbaseError, DeltaError, OSError) as error:
-            return DateOutcome(ds, DateState.FAILED, message=first_line(error))
+            return DateResult(ds, DateState.FAILED, message=first_line(error))
         try:
             row = run_job(job)
         except (ConvbaseError, DeltaError, OSError) as error:
             return _failed(job, first_line(error))
-        return DateOutcome(ds, DateState(row["state"]), row)
+        return DateResult(ds, DateState(row["state"]), row)
 
     def _job(self, ds: datetime.date, images: tuple[list[Source], ListingRules], store: FeatureStore) -> Job:
         refresh = self._past.next_refresh(ds) if self._given.refresh else None
@@ -202,15 +202,15 @@ class Backfill:
         return new_job(given, *images, store, self._beam_arguments, refresh=refresh)
 
 
-def _failed(job: Job, message: str) -> DateOutcome:
+def _failed(job: Job, message: str) -> DateResult:
     """Returns the outcome of a date whose run failed, and has the store's `runs` say so as far as that is possible."""
-    outcome = RunOutcome(RunState.FAILED, InputCounts(), Totals(), message)
+    outcome = RunResult(RunState.FAILED, InputCounts(), Totals(), message)
     try:
         job.store.record_run(job.run, outcome)  # Nothing where the pipeline has: it is the same commit.
         row = job.store.find_run(job.run.run_id)
     except (ConvbaseError, DeltaError, OSError):
         row = None
-    return DateOutcome(job.run.ds, DateState.FAILED, row, message)
+    return DateResult(job.run.ds, DateState.FAILED, row, message)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from pipelines.options import (
     run_main,
 )
 from pipelines.runners import shown_progress
-from schemas.classifiers import Classifier, ModelCard, Part
+from schemas.classifiers import Classifier, ModelCard, Split
 from schemas.errors import ModelNotWritable, UsageError
 from schemas.storage import canonical_uri, join
 from transforms.conv_bases import KERAS_FILE, sha256_of
@@ -52,7 +52,7 @@ from transforms.finetuning import (
     gpu_takes_bfloat16,
     list_images,
     remove_checkpoint,
-    score_part,
+    score_split,
     unfreeze,
 )
 from transforms.runtime import PROGRESS, import_tensorflow
@@ -70,8 +70,8 @@ def parser() -> argparse.ArgumentParser:
         "--memory_mb",
         type=positive,
         metavar="N",
-        help="most megabytes of pixels in memory; where the pictures take more, they are read and decoded anew in each "
-        "epoch (default: half of what is free)",
+        help="most megabytes of pixels in memory; where the pictures take more, they are read and decoded again in "
+        "each epoch (default: half of what is free)",
     )
     add_label_options(command)
     add_split_options(command)
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     print(start_text(state, before), flush=True)
     begun = Begun(given, classifier, network, how, data, asked, before)
     tuned = fine_tune_shown(begun, state)
-    evaluation = judge(data.images.labels, lambda part: score_part(network, data, part))
+    evaluation = judge(data.images.labels, lambda split: score_split(network, data, split))
     card = write(begun, tuned, evaluation)
     print(finetuning_text(given.output, card, evaluation, time.perf_counter() - started))
     return 0
@@ -135,7 +135,7 @@ def fine_tune_shown(begun: Begun, state: Checkpoint | None) -> FineTuned:
 
     with shown_progress("fine-tuning"):
         epochs = how.epochs - (state.epochs if state else 0)
-        PROGRESS.add(planned=epochs * len(begun.data.numbers(Part.TRAIN)))
+        PROGRESS.add(planned=epochs * len(begun.data.numbers(Split.TRAIN)))
         return fine_tune(begun.network, how, begun.data, state, on_epoch)
 
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
 _SHARD_SIZE: Final = 1024
-_FEATURES_A_BATCH: Final = 256
+_FEATURES_PER_BATCH: Final = 256
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "--batch_size",
         type=positive,
         metavar="N",
-        help=f"images a call (default: {BATCH_SIZES[EngineName.OPENVINO]}, or {_FEATURES_A_BATCH} with --features)",
+        help=f"images a call (default: {BATCH_SIZES[EngineName.OPENVINO]}, or {_FEATURES_PER_BATCH} with --features)",
     )
     add_failure_ratio(run)
     run.add_argument(
@@ -112,7 +112,7 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, options: "
         spec=classifier.card.spec,
         run_id=given.run_id or new_run_id(now),
         ds=now.date(),
-        batch_size=given.batch_size or (_FEATURES_A_BATCH if given.features else BATCH_SIZES[EngineName.OPENVINO]),
+        batch_size=given.batch_size or (_FEATURES_PER_BATCH if given.features else BATCH_SIZES[EngineName.OPENVINO]),
         formats=given.formats,
         max_pixels=given.max_pixels,
         max_bytes=given.max_bytes,
@@ -156,8 +156,7 @@ def predict_images(
         plan = (
             root
             | ListImages(sources, rules)  # refs and counts
-            | "EachOnce"
-            >> SkipExtracted(None, RetryFailures.TRANSIENT, spill_folder=spill)  # without what is mentioned twice
+            | "EachOnce" >> SkipExtracted(None, RetryFailures.TRANSIENT, spill_folder=spill)  # without duplicate URIs
         )
         (
             plan

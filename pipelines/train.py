@@ -134,10 +134,10 @@ def chosen_layer(store: FeatureStore, asked: str | None) -> str:
 
 
 def labelled_rows(given: argparse.Namespace, store: FeatureStore, version: int) -> LabelledImages:
-    """Reads labels and parts, and refuses what nothing can be learned from.
+    """Reads labels and splits, and refuses what nothing can be learned from.
 
     Raises:
-        InvalidLabels: If there are no labels, one class only, an empty part, or a class that is missing in one.
+        InvalidLabels: If there are no labels, one class only, an empty split, or a class that is missing in one.
         UsageError: If the table has no such column.
     """
     fractions = SplitFractions(given.validation_fraction, given.test_fraction)

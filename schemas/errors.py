@@ -1,6 +1,6 @@
 """What can go wrong, one class a kind of error, one sentence each.
 
-Four families, told apart by what happens next:
+Four families, distinguished by what happens next:
 
 - `UsageError`: the command line, the input or the spec is wrong. Nothing has been done; exit code 2.
 - `RunFailed`: the run began and could not be completed. Nothing half is visible; exit code 1.

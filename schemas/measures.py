@@ -14,7 +14,7 @@ class Measures(Serialisable):
     Attributes:
         bytes_read: Bytes of image files.
         decoded: Files that were decoded, or found to be no picture.
-        decode_seconds: Time of decoding them, and of making random copies of pictures.
+        decode_seconds: Time of decoding them, and of making augmented copies of pictures.
         batches: Batches that went through the conv base.
         infer_seconds: Time from the submission of each batch to its features, waiting for a free stream included.
         loads: How often the conv base was loaded, by process (`host/pid`).

@@ -59,7 +59,7 @@ class FeatureSpec(Serialisable):
         input_shape: (height, width, 3) of the pixels that the base is given.
         layers: The layers whose outputs are the features, one column each; the last layer when left open.
         pooling: What becomes of a feature map [H, W, C]: `"avg"` and `"max"` reduce it to [C], `"none"` keeps it.
-            Outputs that are no maps are left alone. `"avg"` unless told otherwise: it is what a dense classifier
+            Outputs that are no maps are left alone. `"avg"` by default: it is what a dense classifier
             is usually given, and 10 to 50 times smaller than the map.
         precision: The arithmetic in which the base runs. `"bfloat16"` moves the features of a real MobileNet 0.25 by
             0.8 % (cosine .992) and a probe's accuracy by a tenth of a point, for 1.7 to 2.6 times the speed.

@@ -39,7 +39,7 @@ _FEATURES_HEAD: Final = (
     commented_field("sha256", pa.string(), "SHA-256 of the image file's bytes, in hex"),
 )
 _AUGMENTATION_FIELD: Final = commented_field(
-    AUGMENTATION, pa.int32(), "0 for the picture itself, else the number of its random copy; only with --augment"
+    AUGMENTATION, pa.int32(), "0 for the picture itself, else the number of its augmented copy; only with --augment"
 )
 _FEATURES_TAIL: Final = (
     _RUN_ID,
@@ -72,7 +72,7 @@ RUNS: Final = pa.schema(
         commented_field("listed", pa.int64(), "images in the input, each (uri, version) once"),
         commented_field("skipped", pa.int64(), "of these, images that the store knew already"),
         commented_field("extracted", pa.int64(), "of these, images that got features"),
-        commented_field("augmented", pa.int64(), "further rows, of random copies of pictures", nullable=True),
+        commented_field("augmented", pa.int64(), "further rows, of augmented copies of pictures", nullable=True),
         commented_field("reused", pa.int64(), "of the extracted, images that took the features of the same bytes"),
         commented_field("failed", pa.int64(), "of these, images that could not be processed"),
         commented_field("adopted", pa.int64(), "of these, images that a killed run had computed", nullable=True),

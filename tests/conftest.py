@@ -32,7 +32,7 @@ SHARED = REPOSITORY.parent / "shared"
 SMALL_BASE = ("--conv_base=MobileNet", "--conv_base_arg=alpha=0.25", "--weights=none", "--input_shape=32,32,3")
 
 LABELLING = ("label", "split")
-ROWS_A_WRITE = 1024
+ROWS_PER_WRITE = 1024
 
 # The same examples each time, or with `--hypothesis-profile=explore` many others.
 settings.register_profile(
@@ -186,8 +186,8 @@ def store_of_features(
     )
     path = "ds=2026-01-31/features.parquet"
     with FragmentWriter(f"{store.uri}/features", TableName.FEATURES, path, schema) as writer:
-        for start in range(0, count, ROWS_A_WRITE):
-            writer.write(rows.slice(start, ROWS_A_WRITE))
+        for start in range(0, count, ROWS_PER_WRITE):
+            writer.write(rows.slice(start, ROWS_PER_WRITE))
     store.commit_fragments(TableName.FEATURES, "r", [writer.fragment()])
     return store
 

@@ -6,7 +6,7 @@ Names are imported when they are first used, so that a command imports what it n
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.console.backfill import DateOutcome, DatePlan, DateState, check_outcomes, planned_lines
+    from pipelines.console.backfill import DatePlan, DateResult, DateState, check_results, planned_lines
     from pipelines.console.coverage import coverage_report
     from pipelines.console.extraction import extraction_text, planned_text, write_json, write_summary
     from pipelines.console.finetuning import (
@@ -30,7 +30,7 @@ else:
     __getattr__ = lazy_attributes(
         __name__,
         {
-            "pipelines.console.backfill": ["DateOutcome", "DatePlan", "DateState", "check_outcomes", "planned_lines"],
+            "pipelines.console.backfill": ["DateResult", "DatePlan", "DateState", "check_results", "planned_lines"],
             "pipelines.console.coverage": ["coverage_report"],
             "pipelines.console.extraction": ["extraction_text", "planned_text", "write_json", "write_summary"],
             "pipelines.console.finetuning": [
@@ -54,10 +54,10 @@ else:
 __all__ = [
     "HEADS",
     "LEFT_OUT_FILE",
-    "DateOutcome",
     "DatePlan",
+    "DateResult",
     "DateState",
-    "check_outcomes",
+    "check_results",
     "coverage_report",
     "data_text",
     "epoch_text",

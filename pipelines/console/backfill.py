@@ -31,7 +31,7 @@ class DateState(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class DateOutcome:
+class DateResult:
     """What became of a date.
 
     Attributes:
@@ -58,7 +58,7 @@ class DateOutcome:
         return {**own, **run_figures(self.row)} if self.row is not None else own
 
 
-def check_outcomes(outcomes: Sequence[DateOutcome]) -> None:
+def check_results(outcomes: Sequence[DateResult]) -> None:
     """Raises unless every date is as complete as it can be; a date without images is.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Final
 
 from pipelines.console.training import metrics_text, use_lines
 from pipelines.jobs import Begun
-from schemas.classifiers import PARTS, FineTuning, ModelCard
+from schemas.classifiers import SPLITS, FineTuning, ModelCard
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, without_credentials
 from transforms.evaluation import Evaluation
@@ -34,7 +34,7 @@ def fine_tuned_card(begun: Begun, spec: FeatureSpec, tuned: FineTuned, evaluatio
     """
     given, parent, data = begun.given, begun.classifier.card, begun.data
     images = data.images
-    counts = {part.word: images.class_counts(part) for part in PARTS}
+    counts = {split.word: images.class_counts(split) for split in SPLITS}
     options = {name: value for name, value in vars(given).items() if value is not None and value != []}
     base, head = begun.network.trainable_parameters
     return ModelCard(
@@ -54,7 +54,7 @@ def fine_tuned_card(begun: Begun, spec: FeatureSpec, tuned: FineTuned, evaluatio
             "unreadable": len(data.pictures.left_out),
         },
         images_by_class={
-            name: {part: int(found[index]) for part, found in counts.items()}
+            name: {split: int(found[index]) for split, found in counts.items()}
             for index, name in enumerate(images.labels.classes)
         },
         recipe=parent.recipe,
@@ -101,7 +101,7 @@ def pictures_text(data: LabelledPictures) -> str:
     images = data.images
     counts = ", ".join(f"{name} {count:,}" for name, count in images.counts().items())
     held = held_bytes(data)
-    where = f"{held / 1e6:,.0f} MB of pixels in memory" if held else "read and decoded anew in each epoch"
+    where = f"{held / 1e6:,.0f} MB of pixels in memory" if held else "read and decoded again in each epoch"
     lines = [
         f"{len(images.labels.classes)} classes ({images.labels.kind}), split by {images.split_by}: {counts}; {where}."
     ]
@@ -128,8 +128,8 @@ def left_out_csv(left_out: Sequence[LeftOut]) -> str:
 
 def start_text(state: Checkpoint | None, before: Mapping[str, float | None]) -> str:
     """Returns what is said of where it begins."""
-    parts = [(part.word, before[f"{part.word}_accuracy"]) for part in PARTS]
-    figures = ", ".join(f"{name} {accuracy:.4f}" for name, accuracy in parts if accuracy is not None)
+    splits = [(split.word, before[f"{split.word}_accuracy"]) for split in SPLITS]
+    figures = ", ".join(f"{name} {accuracy:.4f}" for name, accuracy in splits if accuracy is not None)
     going_on = f" Going on after epoch {state.epochs}, from the checkpoint." if state else ""
     return f"Accuracy before: {figures}.{going_on}"
 
@@ -155,10 +155,10 @@ def finetuning_text(output: str, card: ModelCard, evaluation: Evaluation, second
     """
     kept = f"epoch {card.best_epoch} of {card.epochs}" if card.best_epoch else "no epoch was better than the start"
     lines = [f"Classifier {card.model_id}: {kept}, fine-tuned in {card.seconds:.1f} s."]
-    for part, metrics in evaluation.by_part.items():
+    for split, metrics in evaluation.by_split.items():
         if metrics is not None:
-            was = (card.fine_tuning or {})["before"][f"{part.word}_accuracy"]
-            lines.append(f"  {part.word:<11} {metrics_text(metrics)}, before accuracy {was:.4f}")
+            was = (card.fine_tuning or {})["before"][f"{split.word}_accuracy"]
+            lines.append(f"  {split.word:<11} {metrics_text(metrics)}, before accuracy {was:.4f}")
     lines.append(f"  {seconds:.1f} s in all, peak memory {peak_memory() / 1e6:,.1f} MB")
     lines += use_lines(output)
     lines.append(f"Features of its base: {extract_command(card.spec)}")

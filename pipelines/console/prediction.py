@@ -12,7 +12,7 @@ from schemas.classifiers import UNLABELLED, LabelKind, LabelSet
 from schemas.fragments import TableName
 from schemas.storage import join
 from schemas.store import STRINGS, PredictionTables, lists_of_one
-from transforms.evaluation import part_metrics
+from transforms.evaluation import split_metrics
 from transforms.prediction import Prediction
 from transforms.training import LabelFile
 
@@ -46,7 +46,7 @@ def _metrics_lines(rows: pa.Table, labels: LabelSet, file: LabelFile | None) -> 
     splits = pc.fill_null(rows["split"], "all").to_numpy()
     for name in sorted(set(splits[labelled])):
         chosen = labelled & (splits == name)
-        metrics = part_metrics(labels, targets[chosen], scores[chosen])
+        metrics = split_metrics(labels, targets[chosen], scores[chosen])
         if metrics is not None:
             yield f"  {name:<11} {metrics_text(metrics)}"
 

@@ -5,9 +5,9 @@ import datetime
 import json
 from typing import Final
 
-from schemas.classifiers import PARTS, ModelCard
+from schemas.classifiers import SPLITS, ModelCard
 from schemas.storage import join, without_credentials
-from transforms.evaluation import Evaluation, PartMetrics, score_text
+from transforms.evaluation import Evaluation, SplitMetrics, score_text
 from transforms.export import REPORT_FILE, model_id
 from transforms.runtime import package_versions, peak_memory
 from transforms.training import Fitted, TrainingData
@@ -18,7 +18,7 @@ _PACKAGES: Final = ("convbase", "deltalake", "keras", "numpy", "openvino", "pyar
 def model_card(given: argparse.Namespace, data: TrainingData, fitted: Fitted, evaluation: Evaluation) -> ModelCard:
     """Returns what is known of a classifier once it is judged."""
     images, store = data.images, data.store
-    counts = {part.word: images.class_counts(part) for part in PARTS}
+    counts = {split.word: images.class_counts(split) for split in SPLITS}
     options = {name: value for name, value in vars(given).items() if value is not None and value != []}
     return ModelCard(
         model_id=model_id(fitted.head, images.labels, store.fingerprint, data.layer),
@@ -33,7 +33,7 @@ def model_card(given: argparse.Namespace, data: TrainingData, fitted: Fitted, ev
         images=images.counts(),
         left_out={"unlabelled": images.unlabelled, "without a split": images.unsplit},
         images_by_class={
-            name: {part: int(found[index]) for part, found in counts.items()}
+            name: {split: int(found[index]) for split, found in counts.items()}
             for index, name in enumerate(images.labels.classes)
         },
         recipe=fitted.recipe.to_dict(),
@@ -56,7 +56,7 @@ def data_text(data: TrainingData) -> str:
     """Returns what is printed before the training."""
     images = data.images
     counts = ", ".join(
-        f"{part.word} {_images_text(images.counts()[part.word], len(data.rows.of(part)))}" for part in PARTS
+        f"{split.word} {_images_text(images.counts()[split.word], len(data.rows.of(split)))}" for split in SPLITS
     )
     how = "streamed" if data.rows.streamed else "in memory"
     lines = [
@@ -78,9 +78,9 @@ def training_text(output: str, card: ModelCard, evaluation: Evaluation, seconds:
         seconds: Wall time of the whole command.
     """
     lines = [f"Classifier {card.model_id}: epoch {card.best_epoch} of {card.epochs}, trained in {card.seconds:.1f} s."]
-    for part, metrics in evaluation.by_part.items():
+    for split, metrics in evaluation.by_split.items():
         if metrics is not None:
-            lines.append(f"  {part.word:<11} {metrics_text(metrics)}")
+            lines.append(f"  {split.word:<11} {metrics_text(metrics)}")
     lines.append(f"  {seconds:.1f} s in all, peak memory {_size(peak_memory())}")
     lines += use_lines(output)
     return "\n".join(lines)
@@ -94,8 +94,8 @@ def use_lines(output: str) -> list[str]:
     ]
 
 
-def metrics_text(metrics: PartMetrics) -> str:
-    """Returns the metrics of one part on one line."""
+def metrics_text(metrics: SplitMetrics) -> str:
+    """Returns the metrics of one split on one line."""
     return (
         f"accuracy {metrics.accuracy:.4f}   AUC {score_text(metrics.auc)}   log loss {metrics.log_loss:.4f}   "
         f"({metrics.images:,} images)"

@@ -12,21 +12,21 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.runners import shown_progress
-from schemas.classifiers import Classifier, FineTuning, Part, SplitFractions
+from schemas.classifiers import Classifier, FineTuning, Split, SplitFractions
 from schemas.errors import InvalidLabels, ModelNotFound, UsageError, nearest_names
 from schemas.storage import file_system
 from transforms.conv_bases import sha256_of
 from transforms.evaluation import Evaluation, judge
 from transforms.export import END_TO_END_FILE
 from transforms.finetuning import (
-    PICTURES_A_BATCH,
+    PICTURES_PER_BATCH,
     LabelledPictures,
     Pictures,
     TrainableNetwork,
     log_loss_of_frequencies,
     open_network,
     read_pictures,
-    score_part,
+    score_split,
 )
 from transforms.images import DecodingRules, LoadingPools, LoadingRules
 from transforms.runtime import available_cores, available_memory
@@ -79,11 +79,11 @@ def fetch_network(classifier: Classifier) -> tuple[TrainableNetwork, str]:
 
 
 def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, refs: pa.RecordBatch) -> LabelledPictures:
-    """Reads the pictures as the classifier's features were made, and their labels and parts.
+    """Reads the pictures as the classifier's features were made, and their labels and splits.
 
     Raises:
         RunFailed: If more of them are bad than is allowed, or the machine is at its limit.
-        InvalidLabels: If the labels are none of the classifier's, or a part lacks images.
+        InvalidLabels: If the labels are none of the classifier's, or a split lacks images.
         UsageError: If there is no such column of labels.
     """
     if given.labels is None and given.label_column not in refs.schema.names:
@@ -103,14 +103,14 @@ def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, re
 def loading_rules(given: argparse.Namespace, classifier: Classifier) -> LoadingRules:
     """Returns how images become pixels: as they did for the features on which the classifier was trained."""
     decoding = DecodingRules.of_spec(classifier.card.spec, given.formats, given.max_pixels)
-    return LoadingRules(decoding, given.max_bytes, PICTURES_A_BATCH)
+    return LoadingRules(decoding, given.max_bytes, PICTURES_PER_BATCH)
 
 
 def _labelled(given: argparse.Namespace, classifier: Classifier, pictures: Pictures) -> LabelledImages:
-    """Returns the targets and parts of pictures.
+    """Returns the targets and splits of pictures.
 
     Raises:
-        InvalidLabels: If the classes are not the classifier's, or a part lacks images.
+        InvalidLabels: If the classes are not the classifier's, or a split lacks images.
     """
     fractions = SplitFractions(given.validation_fraction, given.test_fraction)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
@@ -133,11 +133,11 @@ def judge_start(given: argparse.Namespace, network: TrainableNetwork, data: Labe
     Raises:
         UsageError: If its head is as good as untrained.
     """
-    evaluation = judge(data.images.labels, lambda part: score_part(network, data, part))
-    found, known = evaluation.by_part[Part.VALIDATION], log_loss_of_frequencies(data, Part.VALIDATION)
+    evaluation = judge(data.images.labels, lambda split: score_split(network, data, split))
+    found, known = evaluation.by_split[Split.VALIDATION], log_loss_of_frequencies(data, Split.VALIDATION)
     if found and found.log_loss > _LEARNED * known and not given.untrained_head:
         raise UsageError(
-            f"The head of {given.model} is as good as untrained: its log loss on the validation part is "
+            f"The head of {given.model} is as good as untrained: its log loss on the validation split is "
             f"{found.log_loss:.4f}, and {known:.4f} is that of knowing only how frequent the classes are. Its "
             "gradients would wreck the base: train it first with pipelines.train, or give --untrained_head."
         )
@@ -145,10 +145,10 @@ def judge_start(given: argparse.Namespace, network: TrainableNetwork, data: Labe
 
 
 def digest_of(data: LabelledPictures) -> str:
-    """Returns a hash of the images, their targets and their parts."""
+    """Returns a hash of the images, their targets and their splits."""
     digest = hashlib.sha256()
     for column in ("uri", "sha256"):
         digest.update("\n".join(data.pictures.refs.column(column).to_pylist()).encode())
-    for array in (data.images.targets, data.images.parts):
+    for array in (data.images.targets, data.images.splits):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

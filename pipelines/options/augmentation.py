@@ -1,4 +1,4 @@
-"""The options of augmentation: how many random copies of a picture there are, and within which ranges."""
+"""The options of augmentation: how many augmented copies of a picture there are, and within which ranges."""
 
 import argparse
 import dataclasses
@@ -29,14 +29,14 @@ def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
         "--augment",
         type=not_negative,
         metavar="N",
-        help="further rows of each training image, of random copies of its picture: training images are those whose "
+        help="further rows of each training image, of augmented copies of its picture: training images are those whose "
         "`split` is train, or that pipelines.train would train on by hash if they have none (default: 0)",
     )
     add_range_options(group)
 
 
 def add_range_options(group: "argparse._ArgumentGroup") -> None:
-    """Adds the ranges of random copies, as Chollet, *Deep Learning with Python*, 5.2.5, has them."""
+    """Adds the ranges of augmented copies, as Chollet, *Deep Learning with Python*, 5.2.5, has them."""
     defaults = {field.name: field.default for field in dataclasses.fields(Augmentation)}
     for name, (kind, metavar, meaning) in _RANGES.items():
         is_flag = kind is true_or_false
@@ -67,6 +67,6 @@ def asked_augmentation(given: argparse.Namespace) -> dict[str, Any]:
     ranges = asked_ranges(given)
     if ranges and not given.augment:
         option = augmentation_option(next(iter(ranges)))
-        raise UsageError(f"--{option} says what random copies are like; say with --augment=N how many there are.")
+        raise UsageError(f"--{option} says what augmented copies are like; say with --augment=N how many there are.")
     Augmentation(**ranges)
     return ranges if given.augment is None else {"rows": given.augment, **ranges}

@@ -15,15 +15,15 @@ def add_date_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_backfill_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say which dates are done anew."""
+    """Adds the options that say which dates are done again."""
     group = parser.add_argument_group("dates that are complete, and are skipped unless")
     group.add_argument(
         "--lookback",
         type=positive,
         default=0,
         metavar="N",
-        help="look also at the N dates before --end, those before --start included, and list them anew for images that "
-        "came late, although they are complete (default: 0)",
+        help="look also at the N dates before --end, those before --start included, and list them again for images "
+        "that came late, although they are complete (default: 0)",
     )
     group.add_argument(
         "--refresh",

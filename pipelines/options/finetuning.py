@@ -62,13 +62,13 @@ def add_finetuning_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_copy_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the random copies that each epoch sees."""
+    """Adds the options of the augmented copies that each epoch sees."""
     group = parser.add_argument_group("augmentation (each epoch sees another copy of each picture)")
     group.add_argument(
         "--augment",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="train on random copies of the pictures, or with --no-augment on the pictures alone (default: augment)",
+        help="train on augmented copies of the pictures, or with --no-augment on the pictures alone (default: augment)",
     )
     add_range_options(group)
 
@@ -89,7 +89,7 @@ def fine_tuning_of(given: argparse.Namespace, class_weight: str, *, mixed_precis
     ranges = asked_ranges(given)
     if ranges and not given.augment:
         option = augmentation_option(next(iter(ranges)))
-        raise UsageError(f"--{option} says what random copies are like; leave --no-augment out to train on them.")
+        raise UsageError(f"--{option} says what augmented copies are like; leave --no-augment out to train on them.")
     return FineTuning(
         unfreeze_from=given.unfreeze_from,
         class_weight=given.class_weight or class_weight,

@@ -127,7 +127,7 @@ def add_look_options(parser: argparse.ArgumentParser) -> None:
         const=10,
         type=positive,
         metavar="N",
-        help="the last N runs as a table, the newest first (10 unless told)",
+        help="the last N runs as a table, the newest first (default: 10)",
     )
     group.add_argument(
         "--coverage",

@@ -203,7 +203,7 @@ def recorded_options(options: "PipelineOptions") -> dict[str, object]:
 
 
 def runner_name(options: "PipelineOptions") -> str:
-    """Returns the runner's name as Beam spells it, `DirectRunner` unless told otherwise."""
+    """Returns the runner's name as Beam spells it, `DirectRunner` by default."""
     from apache_beam.options.pipeline_options import StandardOptions
 
     given = str(options.view_as(StandardOptions).runner or DIRECT_RUNNER)

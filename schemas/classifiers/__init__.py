@@ -14,7 +14,14 @@ from schemas.classifiers.recipes import (
     combinations,
     parse_field,
 )
-from schemas.classifiers.splits import PARTS, Part, SplitFractions, parts_by_column, parts_by_hash, trains_by_default
+from schemas.classifiers.splits import (
+    SPLITS,
+    Split,
+    SplitFractions,
+    splits_by_column,
+    splits_by_hash,
+    trains_by_default,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -25,8 +32,8 @@ __all__ = [
     "MAP_REDUCTIONS",
     "NETWORKS_FOLDER",
     "OPTIMIZERS",
-    "PARTS",
     "RECIPES",
+    "SPLITS",
     "THRESHOLD",
     "UNLABELLED",
     "Classifier",
@@ -34,13 +41,13 @@ __all__ = [
     "LabelKind",
     "LabelSet",
     "ModelCard",
-    "Part",
     "Recipe",
+    "Split",
     "SplitFractions",
     "SweptField",
     "combinations",
     "parse_field",
-    "parts_by_column",
-    "parts_by_hash",
+    "splits_by_column",
+    "splits_by_hash",
     "trains_by_default",
 ]

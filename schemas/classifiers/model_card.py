@@ -45,7 +45,7 @@ class ModelCard(Serialisable, indent=2):
         metrics: Accuracy, AUC and log loss by part, as in `metrics.json`.
         options: The command's options, credentials taken out.
         versions: Versions by package.
-        augmented_rows: Rows that were trained on besides one an image: of random copies of pictures.
+        augmented_rows: Rows that were trained on besides one an image: of augmented copies of pictures.
         fine_tuning: Where a fine-tuned classifier came from, and how: `FineTuning`'s fields, the classifier and the
             conv base that it began with, what was trained, and the metrics before. None for one that was trained on
             features; of the others, `store` and `table_version` are those of the classifier that they came from.

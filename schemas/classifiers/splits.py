@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from schemas.errors import InvalidLabels
 
 
-class Part(enum.IntEnum):
+class Split(enum.IntEnum):
     """The part of the table that an image is in, as it is held an image."""
 
     TRAIN = 0
@@ -25,7 +25,7 @@ class Part(enum.IntEnum):
         return self.name.lower()
 
 
-PARTS: Final = (Part.TRAIN, Part.VALIDATION, Part.TEST)
+SPLITS: Final = (Split.TRAIN, Split.VALIDATION, Split.TEST)
 _HASH_DIGITS: Final = 8
 
 
@@ -55,7 +55,7 @@ class SplitFractions:
             )
 
 
-def parts_by_hash(sha256: pa.Array, fractions: SplitFractions) -> np.ndarray:
+def splits_by_hash(sha256: pa.Array, fractions: SplitFractions) -> np.ndarray:
     """Splits images by the hash of their bytes, whatever the table holds besides them.
 
     An image stays in its part when the table grows, is compacted or is extracted again, and the same picture under two
@@ -67,13 +67,13 @@ def parts_by_hash(sha256: pa.Array, fractions: SplitFractions) -> np.ndarray:
         fractions: The shares.
 
     Returns:
-        uint8 [n] of `Part`.
+        uint8 [n] of `Split`.
     """
     digits = "".join(pc.utf8_slice_codeunits(sha256, 0, _HASH_DIGITS).to_pylist())
     places = np.frombuffer(bytes.fromhex(digits), ">u4") / 2.0**32
-    parts = np.full(len(sha256), Part.TRAIN, np.uint8)
-    parts[places < fractions.test + fractions.validation] = Part.VALIDATION
-    parts[places < fractions.test] = Part.TEST
+    parts = np.full(len(sha256), Split.TRAIN, np.uint8)
+    parts[places < fractions.test + fractions.validation] = Split.VALIDATION
+    parts[places < fractions.test] = Split.TEST
     return parts
 
 
@@ -85,26 +85,26 @@ def trains_by_default(split: str | None, sha256: str) -> bool:
         sha256: SHA-256 of its bytes in hex.
     """
     if split is not None:
-        return split == Part.TRAIN.word
-    return bool(parts_by_hash(pa.array([sha256]), SplitFractions())[0] == Part.TRAIN)
+        return split == Split.TRAIN.word
+    return bool(splits_by_hash(pa.array([sha256]), SplitFractions())[0] == Split.TRAIN)
 
 
-def parts_by_column(split: pa.Array) -> np.ndarray:
+def splits_by_column(split: pa.Array) -> np.ndarray:
     """Reads the column `split`.
 
     Args:
         split: string [n]: train, validation, test, or null.
 
     Returns:
-        uint8 [n] of `Part`; `LEFT_OUT` where it is null.
+        uint8 [n] of `Split`; `LEFT_OUT` where it is null.
 
     Raises:
         InvalidLabels: If it holds another word.
     """
-    words = pa.array([part.word for part in PARTS])
+    words = pa.array([part.word for part in SPLITS])
     found = pc.index_in(split, value_set=words)
     unknown = pc.unique(split.filter(pc.and_(pc.is_valid(split), pc.is_null(found)))).to_pylist()
     if unknown:
         raise InvalidLabels(f"The column split holds '{unknown[0]}'; it takes train, validation and test.")
-    parts: np.ndarray = pc.fill_null(found, int(Part.LEFT_OUT)).to_numpy(zero_copy_only=False).astype(np.uint8)
+    parts: np.ndarray = pc.fill_null(found, int(Split.LEFT_OUT)).to_numpy(zero_copy_only=False).astype(np.uint8)
     return parts

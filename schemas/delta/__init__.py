@@ -1,6 +1,6 @@
 """Delta tables: opening and creating them, transactions, the rows of a snapshot, the history."""
 
-from schemas.delta.conflict_token import commit_in_turn
+from schemas.delta.conflict_token import commit_with_token
 from schemas.delta.history import table_history
 from schemas.delta.scan import Scan, Where
 from schemas.delta.transactions import (
@@ -25,9 +25,9 @@ __all__ = [
     "Scan",
     "TableAction",
     "Where",
-    "commit_in_turn",
     "commit_once",
     "commit_properties",
+    "commit_with_token",
     "committed",
     "create_table",
     "files_of",

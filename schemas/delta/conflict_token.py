@@ -1,4 +1,4 @@
-"""Commits that take turns, so that none builds on a snapshot that another has overtaken.
+"""Commits that carry the conflict token, so that none builds on a snapshot that another has overtaken.
 
 `deltalake` puts an append behind whatever was committed since its snapshot, and does not see that two commits remove
 the same file if the first of them says that no data changed, as a compaction does (deltalake 1.6.6): the second would
@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from schemas.delta.transactions import UPKEEP, TableAction, commit_once, commit_properties, committed, write_actions
 
 
-def commit_in_turn(
+def commit_with_token(
     table_uri: str, operation: str, actions_on: Callable[[DeltaTable], Sequence[TableAction] | None]
 ) -> bool:
     """Commits file actions of an upkeep command to a table, again and again until nobody has committed in between.

@@ -43,7 +43,7 @@ class Scan:
 
         Args:
             table: A snapshot.
-            columns: The columns to read, all of them unless told.
+            columns: The columns to read, all of them by default.
             where: A PyArrow expression, or (column, operator, value) triples that must all hold, as in
                 `[("split", "=", "train")]`.
 
@@ -89,7 +89,7 @@ class Scan:
         """Returns one column as an array.
 
         Args:
-            column: The column; the only feature column among the scan's columns unless told.
+            column: The column; by default the only feature column among the scan's.
 
         Returns:
             float32 [n, D] or [n, H, W, C] for a feature column, as its shape says, else [n]. Features are not copied

@@ -27,14 +27,14 @@ from schemas.storage import delta_location, delta_storage_options, file_system, 
 TableAction = AddAction | RemoveAction
 
 # Two commits from one snapshot that both carry this application transaction are a conflict, even if both only append.
-TURN: Final = "convbase"
+CONFLICT_TOKEN: Final = "convbase"  # noqa: S105 (no secret)
 # What stands in the log beside a commit: the run or the upkeep command that made it, and its name.
 RUN_ID: Final = "run_id"
 UPKEEP: Final = "upkeep"
 _COMMIT_ID: Final = "commit_id"
 
-# Each lost turn is another writer's commit: far more than writers that are likely to meet.
-_LOST_TURNS: Final = 64
+# Each lost conflict is another writer's commit: far more than writers that are likely to meet.
+_LOST_CONFLICTS: Final = 64
 # `deltalake` tries a request ten times by itself before it says that the storage is at fault.
 _FAULTS: Final = 3
 _FIRST_PAUSE_SECONDS: Final = 0.1
@@ -115,19 +115,20 @@ def committed(table: DeltaTable, commit_id: str) -> bool:
     return table.transaction_version(commit_id) is not None
 
 
-def commit_properties(commit_id: str, told: Mapping[str, str], turn: int | None = None) -> CommitProperties:
+def commit_properties(commit_id: str, metadata: Mapping[str, str], token: int | None = None) -> CommitProperties:
     """Returns what a commit carries, so that a second one can be told to be one.
 
     Args:
         commit_id: Its name, which no other commit to the table has.
-        told: What stands beside it in the log; who made it (`RUN_ID`, `UPKEEP`), among others.
-        turn: The version of the snapshot that was looked at, if the commit has to fail where anybody else has taken a
-            turn since. Without it, `deltalake` puts appends behind whatever was committed in between.
+        metadata: What stands beside it in the log; who made it (`RUN_ID`, `UPKEEP`), among others.
+        token: The version of the snapshot that was looked at, if the commit has to fail where another has
+            carried the conflict token since. Without it, `deltalake` puts appends behind whatever was committed in
+            between.
     """
     transactions = [Transaction(commit_id, 1)]
-    if turn is not None:
-        transactions.append(Transaction(TURN, turn + 1))
-    return CommitProperties(app_transactions=transactions, custom_metadata={**told, _COMMIT_ID: commit_id})
+    if token is not None:
+        transactions.append(Transaction(CONFLICT_TOKEN, token + 1))
+    return CommitProperties(app_transactions=transactions, custom_metadata={**metadata, _COMMIT_ID: commit_id})
 
 
 def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[str, Any]]:
@@ -137,11 +138,11 @@ def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[
         LookupError: If its entry is not in the log any more.
     """
     for version in range(table.version(), -1, -1):
-        told = commit_info(uri, version)
-        if told is None:
+        metadata = commit_info(uri, version)
+        if metadata is None:
             break
-        if told.get(_COMMIT_ID) == commit_id:
-            return version, told
+        if metadata.get(_COMMIT_ID) == commit_id:
+            return version, metadata
     raise LookupError(f"The log of {uri} has no entry of the commit {commit_id} any more.")
 
 
@@ -162,7 +163,7 @@ def write_actions(table: DeltaTable, actions: Sequence[TableAction], properties:
     """Commits file actions in one transaction.
 
     Raises:
-        CommitFailedError: If it lost its turn, or another commit changed the same files in between.
+        CommitFailedError: If it lost a conflict, or another commit changed the same files in between.
     """
     partitioned_by = table.metadata().partition_columns
     table.create_write_transaction(
@@ -203,7 +204,7 @@ def commit_once(uri: str, commit_id: str, write: Callable[[DeltaTable], bool]) -
             problem = error
         else:
             continue
-        if lost_turns > _LOST_TURNS or faults > _FAULTS:
+        if lost_turns > _LOST_CONFLICTS or faults > _FAULTS:
             raise RunFailed(f"The commit to {uri} failed, and was not seen to succeed: {problem}") from problem
         _pause(lost_turns + faults)
 

@@ -42,7 +42,7 @@ class Fragment(Serialisable):
         failures_by_code: For `failures`, how many rows it holds of each code.
         adopted: Whether a run that was killed had computed its rows.
         reused: Whether its rows hold features that were computed for other images of the same bytes.
-        augmented: Of its rows, those of random copies of pictures. All rows of an image are in one fragment.
+        augmented: Of its rows, those of augmented copies of pictures. All rows of an image are in one fragment.
     """
 
     table: TableName

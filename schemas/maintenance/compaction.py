@@ -13,7 +13,7 @@ from typing import Final
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from schemas.delta import TableAction, commit_in_turn, files_of, open_table, paths_of
+from schemas.delta import TableAction, commit_with_token, files_of, open_table, paths_of
 from schemas.fragments import COMPACTED, TableName, add_action, remove_action, write_again
 from schemas.storage import file_system, join
 from schemas.tables import file_schema
@@ -107,7 +107,7 @@ def _merge(table_uri: str, name: TableName, table: DeltaTable, filled: Bin) -> b
     def actions_on(newest: DeltaTable) -> list[TableAction] | None:
         return actions if paths_of(newest).issuperset(filled.paths) else None
 
-    if commit_in_turn(table_uri, "compact", actions_on):
+    if commit_with_token(table_uri, "compact", actions_on):
         return True
     fs, path = file_system(join(table_uri, fragment.path))
     fs.rm_file(path)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
-from schemas.delta import TableAction, commit_in_turn, files_of, open_table
+from schemas.delta import TableAction, commit_with_token, files_of, open_table
 from schemas.errors import UsageError
 from schemas.fragments import (
     TAKEDOWN,
@@ -89,7 +89,7 @@ def restore(store_uri: str, version: int) -> Restoration:
         outcomes.append(_restoration(current, back, gone, kept_down))
         return actions
 
-    commit_in_turn(table_uri, f"restore {version}", actions_on)
+    commit_with_token(table_uri, f"restore {version}", actions_on)
     return outcomes[-1]
 
 

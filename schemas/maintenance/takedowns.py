@@ -1,8 +1,8 @@
 """Takedowns: images whose rows leave the store and never come back, under whatever version.
 
 The `takedowns` table is made at the first one. A takedown is recorded there first, and only then leaves the other
-tables, in a commit that takes a turn (`schemas/delta/conflict_token.py`) even if it removes nothing: a run that looked
-into `takedowns` before it was recorded then has to look again before it commits.
+tables, in a commit that carries the conflict token (`schemas/delta/conflict_token.py`) even if it removes nothing: a
+run that looked into `takedowns` before it was recorded then has to look again before it commits.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ from schemas.delta import (
     UPKEEP,
     Scan,
     TableAction,
-    commit_in_turn,
     commit_once,
     commit_properties,
+    commit_with_token,
     create_table,
     find_table,
     open_table,
@@ -131,7 +131,7 @@ def _remove(table_uri: str, name: TableName, uris: pa.Array) -> pa.Array:
         gone[:] = [file.gone for file in files]
         return list(removal_actions(table_uri, name, files, TAKEDOWN))
 
-    commit_in_turn(table_uri, "takedown", actions_on)
+    commit_with_token(table_uri, "takedown", actions_on)
     return _together(gone)
 
 

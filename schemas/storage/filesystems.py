@@ -155,12 +155,12 @@ def modified_at(info: Mapping[str, Any]) -> datetime.datetime:
         KeyError: If it says nothing of it.
     """
     names = ("mtime", "LastModified", "last_modified", "updated", "created")
-    told = next((info[name] for name in names if info.get(name) is not None), None)
-    if told is None:
+    stamp = next((info[name] for name in names if info.get(name) is not None), None)
+    if stamp is None:
         raise KeyError(f"The storage does not say when {info.get('name')} was written.")
-    if isinstance(told, int | float):
-        return datetime.datetime.fromtimestamp(told, datetime.UTC)
-    moment = datetime.datetime.fromisoformat(told) if isinstance(told, str) else told
+    if isinstance(stamp, int | float):
+        return datetime.datetime.fromtimestamp(stamp, datetime.UTC)
+    moment = datetime.datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp
     return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
 
 

@@ -4,7 +4,7 @@ from schemas.store.content_index import KnownContents, read_known_contents, read
 from schemas.store.feature_store import FeatureStore
 from schemas.store.prediction_tables import PREDICTIONS, STRINGS, PredictionTables, lists_of_one
 from schemas.store.removal import files_holding, removal_actions
-from schemas.store.runs import InputCounts, Run, RunOutcome, RunState, Totals, new_run_id
+from schemas.store.runs import InputCounts, Run, RunResult, RunState, Totals, new_run_id
 
 __all__ = [
     "PREDICTIONS",
@@ -14,7 +14,7 @@ __all__ = [
     "KnownContents",
     "PredictionTables",
     "Run",
-    "RunOutcome",
+    "RunResult",
     "RunState",
     "Totals",
     "files_holding",

@@ -91,9 +91,9 @@ def commit_fragments(
         if name == TableName.FEATURES:
             superseding = [fragment.path for fragment in checked.fragments if fragment.supersedes]
             actions += superseding_actions(table_uri, table, superseding)
-        told = {RUN_ID: run_id, _TOTALS: Totals.of(checked.fragments).to_json()}
-        turn = None if planned_on is None else table.version()
-        write_actions(table, actions, commit_properties(commit_id, told, turn))
+        metadata = {RUN_ID: run_id, _TOTALS: Totals.of(checked.fragments).to_json()}
+        token = None if planned_on is None else table.version()
+        write_actions(table, actions, commit_properties(commit_id, metadata, token))
         return True
 
     table = commit_once(table_uri, commit_id, write)
@@ -101,8 +101,8 @@ def commit_fragments(
         return Commit(table.version(), Totals())
     if planned_on is None:
         return Commit(table.version(), Totals.of(own))
-    version, told = find_commit(table_uri, table, commit_id)
-    return Commit(version, Totals.from_json(told[_TOTALS]))
+    version, metadata = find_commit(table_uri, table, commit_id)
+    return Commit(version, Totals.from_json(metadata[_TOTALS]))
 
 
 def _without_newer(

@@ -1,7 +1,7 @@
 """Known contents: where the features of a file's bytes are, so that the same bytes go through the conv base once.
 
 An index of a store takes 16 bytes a row: the first 64 bits of a SHA-256, and the file and row of its features. The
-whole hash is compared when the features are read. Random copies of pictures depend on nothing but the bytes and the
+whole hash is compared when the features are read. Augmented copies of pictures depend on nothing but the bytes and the
 number of the copy (`transforms/images/augmentation.py`), so they are found by both.
 """
 
@@ -91,7 +91,7 @@ class KnownContents:
                 self._recent.clear()
 
     def find(self, sha256: str, augmentation: int = 0) -> Place | None:
-        """Returns where the features of an image or of its random copy are, or None if they are not known."""
+        """Returns where the features of an image or of its augmented copy are, or None if they are not known."""
         key = int(sha256[:_KEY_DIGITS], 16) ^ augmentation * int(_AUGMENTATION_STEP) % 2**64
         with self._lock:
             place = self._recent.get(key)

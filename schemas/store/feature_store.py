@@ -1,6 +1,6 @@
 """`FeatureStore`: the folder that `--output` names, with three Delta tables and the conv base that made them.
 
-    <store>/features/                    one row an image, and one a random copy of it where there are any
+    <store>/features/                    one row an image, and one a augmented copy of it where there are any
     <store>/failures/                    one row an image that could not be processed
     <store>/runs/                        one row a run
     <store>/conv_bases/<fingerprint>/    the published conv base
@@ -24,7 +24,7 @@ from schemas.fragments import Fragment, TableName
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
 from schemas.store.commit import Commit, commit_fragments
-from schemas.store.runs import Run, RunOutcome, run_row
+from schemas.store.runs import Run, RunResult, run_row
 from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
@@ -139,7 +139,7 @@ class FeatureStore:
         return Scan(self.features(table_version), columns, where)
 
     def scan_images(self, columns: Sequence[str] | None = None, *, table_version: int | None = None) -> Scan:
-        """Prepares a scan of `features` without the rows of random copies, so that each image has one row."""
+        """Prepares a scan of `features` without the rows of augmented copies, so that each image has one row."""
         images = [(AUGMENTATION, "=", 0)] if self.spec.augmentation else None
         return self.scan(columns, images, table_version=table_version)
 
@@ -181,7 +181,7 @@ class FeatureStore:
         """
         return commit_fragments(self.uri, name, commit_id, fragments, planned_on or {}, refresh=refresh)
 
-    def record_run(self, run: Run, outcome: RunOutcome) -> None:
+    def record_run(self, run: Run, outcome: RunResult) -> None:
         """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added."""
         row = run_row(run, outcome, self.spec)
 

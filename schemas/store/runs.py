@@ -73,7 +73,7 @@ class Run:
         options: The command's options, credentials taken out.
         versions: Versions by package.
         refresh: The refresh of which it is an attempt, its name the beginning of the run's: known features are computed
-            anew and superseded, and only what earlier attempts at it have left is adopted.
+            again and superseded, and only what earlier attempts at it have left is adopted.
         attempt: Tells this execution from others of the same name: what a worker does twice is committed once, and
             what is started twice at once is not mistaken for it.
     """
@@ -148,7 +148,7 @@ class Totals(Serialisable):
 
 
 @dataclasses.dataclass(frozen=True)
-class RunOutcome:
+class RunResult:
     """The result of a run.
 
     Attributes:
@@ -176,7 +176,7 @@ class RunOutcome:
         return (self.counts.skipped + committed) / max(1, self.counts.listed)
 
 
-def run_row(run: Run, outcome: RunOutcome, spec: FeatureSpec) -> pa.Table:
+def run_row(run: Run, outcome: RunResult, spec: FeatureSpec) -> pa.Table:
     """Returns the row of a run in the `runs` table."""
     seconds = (outcome.ended_at - run.started_at).total_seconds()
     row = {

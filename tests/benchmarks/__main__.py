@@ -21,7 +21,7 @@ from typing import Final
 from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, RACED, SCALED, SIDES, WARM, WARM_HALF, Case
 from tests.benchmarks.commits import FRAGMENTS, commits
 from tests.benchmarks.feeding import feeding
-from tests.benchmarks.machine import SECONDS_A_SIZE
+from tests.benchmarks.machine import SECONDS_PER_SIZE
 from tests.benchmarks.memory_growth import memory_growth
 from tests.benchmarks.nothing_new import nothing_new
 from tests.benchmarks.pictures import find_pictures, megapixel_pictures
@@ -177,7 +177,7 @@ class Benchmarks:
             Path(path).read_bytes()
 
     def _races(self) -> None:
-        race = Race(self._workshop, _QUICK_LIMIT_SECONDS if self._given.quick else SECONDS_A_SIZE, self._given.behind)
+        race = Race(self._workshop, _QUICK_LIMIT_SECONDS if self._given.quick else SECONDS_PER_SIZE, self._given.behind)
         for case in self._cases():
             self._say(case.name)
             said = 0

@@ -23,7 +23,7 @@ import numpy as np
 from tests.benchmarks.bare import onnxruntime_speed, openvino_speed, tensorflow_speed
 from transforms.images import DecodingRules, decode_image
 
-SECONDS_A_SIZE: Final = 4.0
+SECONDS_PER_SIZE: Final = 4.0
 PICTURES_DECODED: Final = 200
 
 OPENVINO: Final = "OpenVINO"
@@ -117,7 +117,7 @@ def main() -> None:
     bare.add_argument("--conv_base_folder", required=True)
     bare.add_argument("--conv_base", required=True)
     bare.add_argument("--precision", choices=("float32", "bfloat16"), required=True)
-    bare.add_argument("--seconds", type=float, default=SECONDS_A_SIZE)
+    bare.add_argument("--seconds", type=float, default=SECONDS_PER_SIZE)
     for command in (decoding, bare):
         command.add_argument("--side", type=int, required=True)
         command.add_argument("--output", required=True)

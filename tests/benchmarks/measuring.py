@@ -16,7 +16,7 @@ from typing import Final
 SAMPLE_SECONDS: Final = 0.25
 KILL_SECONDS: Final = 10.0
 MESSAGE_CHARACTERS: Final = 300
-_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 # Notes of libraries that say nothing of why a process failed.
 _NOISE: Final = ("I0000", "WARNING", "INFO")
@@ -157,7 +157,7 @@ def _stats() -> dict[int, _Stat]:
             except (FileNotFoundError, ProcessLookupError):
                 continue
             fields = stat.rpartition(")")[2].split()
-            found[int(entry.name)] = _Stat(int(fields[1]), (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND)
+            found[int(entry.name)] = _Stat(int(fields[1]), (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND)
     return found
 
 

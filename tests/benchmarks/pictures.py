@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 MEGAPIXEL_SIZE: Final = (4000, 3000)
-_TILES_A_SIDE: Final = 8
+_TILES_PER_SIDE: Final = 8
 _TILES: Final = 256
 _QUALITY: Final = 92
 _JPEG_START: Final = b"\xff\xd8"
@@ -32,14 +32,14 @@ def megapixel_pictures(sources: Sequence[str], count: int, folder: Path) -> tupl
     paths = [folder / f"{number:04}.jpg" for number in range(count)]
     missing = [path for path in paths if not path.exists()]
     if missing:
-        width, height = (side // _TILES_A_SIDE for side in MEGAPIXEL_SIZE)
+        width, height = (side // _TILES_PER_SIDE for side in MEGAPIXEL_SIZE)
         tiles = []
         for source in sources[:_TILES]:
             with Image.open(source) as image:
                 tiles.append(np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)))
         for path in missing:
             draw = random.Random(path.name)
-            rows = [np.hstack(draw.choices(tiles, k=_TILES_A_SIDE)) for _ in range(_TILES_A_SIDE)]
+            rows = [np.hstack(draw.choices(tiles, k=_TILES_PER_SIDE)) for _ in range(_TILES_PER_SIDE)]
             Image.fromarray(np.vstack(rows)).save(path, quality=_QUALITY)
     return tuple(map(str, paths))
 

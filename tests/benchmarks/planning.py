@@ -28,8 +28,8 @@ from transforms.extraction import as_lists
 
 COUNTS: Final = (100_000, 1_000_000, 10_000_000)
 _SHARD_SIZE: Final = 1024
-_ROWS_A_FRAGMENT: Final = 8192
-_ROWS_A_GROUP: Final = 2**20
+_ROWS_PER_FRAGMENT: Final = 8192
+_ROWS_PER_GROUP: Final = 2**20
 _LAYER: Final = "features"
 _DAY: Final = datetime.date(2026, 1, 31)
 
@@ -83,16 +83,16 @@ def _hexes(rng: np.random.Generator, count: int, size: int) -> pa.Array:
 
 
 def _batches(numbers: range) -> list[range]:
-    return [numbers[start : start + _ROWS_A_FRAGMENT] for start in range(0, len(numbers), _ROWS_A_FRAGMENT)]
+    return [numbers[start : start + _ROWS_PER_FRAGMENT] for start in range(0, len(numbers), _ROWS_PER_FRAGMENT)]
 
 
 def make_manifest(path: Path, numbers: range) -> None:
     """Writes a manifest with URIs and versions."""
     schema = pa.schema([("uri", pa.string()), ("version", pa.string())])
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batches in (numbers[start : start + _ROWS_A_GROUP] for start in range(0, len(numbers), _ROWS_A_GROUP)):
+        for batches in (numbers[start : start + _ROWS_PER_GROUP] for start in range(0, len(numbers), _ROWS_PER_GROUP)):
             tables = [pa.table(images(batch), schema) for batch in _batches(batches)]
-            writer.write_table(pa.concat_tables(tables), row_group_size=_ROWS_A_GROUP)
+            writer.write_table(pa.concat_tables(tables), row_group_size=_ROWS_PER_GROUP)
 
 
 def make_store(folder: Path, numbers: range) -> FeatureStore:

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from schemas.store import FeatureStore
 from tests.benchmarks.bare import cores
 from tests.benchmarks.cases import COLD, OTHER_WEIGHTS, PEERS, PRECISIONS, SCALED, Case, our_command, peer_command
-from tests.benchmarks.machine import OPENVINO, RUNTIMES, SECONDS_A_SIZE, Limit
+from tests.benchmarks.machine import OPENVINO, RUNTIMES, SECONDS_PER_SIZE, Limit
 from tests.benchmarks.pictures import write_list
 from tests.benchmarks.results import CaseResult, Outcome
 from tests.benchmarks.workshop import Unmeasurable, Workshop
@@ -52,7 +52,9 @@ class Features:
 class Race:
     """Runs cases, and remembers what Keras computed in float32 to compare the others with."""
 
-    def __init__(self, workshop: Workshop, limit_seconds: float = SECONDS_A_SIZE, behind: float = float("inf")) -> None:
+    def __init__(
+        self, workshop: Workshop, limit_seconds: float = SECONDS_PER_SIZE, behind: float = float("inf")
+    ) -> None:
         """Begins without results.
 
         Args:

@@ -25,7 +25,7 @@ from transforms.extraction import as_lists
 
 ROWS: Final = 100_000
 FEATURES: Final = 1024
-_ROWS_A_FRAGMENT: Final = 1024
+_ROWS_PER_FRAGMENT: Final = 1024
 _LAYER: Final = "features"
 _DAY: Final = datetime.date(2026, 1, 31)
 
@@ -59,8 +59,8 @@ def make_store(folder: Path, rows: int) -> FeatureStore:
     store = FeatureStore.create(str(folder), spec)
     rng = np.random.default_rng(0)
     fragments = []
-    for start in range(0, rows, _ROWS_A_FRAGMENT):
-        numbers = range(start, min(start + _ROWS_A_FRAGMENT, rows))
+    for start in range(0, rows, _ROWS_PER_FRAGMENT):
+        numbers = range(start, min(start + _ROWS_PER_FRAGMENT, rows))
         batch = _batch(store, numbers, np.maximum(0, rng.standard_normal((len(numbers), FEATURES), np.float32)))
         path = f"ds={_DAY.isoformat()}/{start:08}.parquet"
         with FragmentWriter(f"{store.uri}/features", TableName.FEATURES, path, batch.schema) as writer:

@@ -16,7 +16,7 @@ from PIL import Image
 from pipelines import extract as extract_command
 from pipelines import inspect as inspect_command
 from schemas.augmentation import AugmentedRows
-from schemas.classifiers import Classifier, Part, SplitFractions, trains_by_default
+from schemas.classifiers import Classifier, Split, SplitFractions, trains_by_default
 from schemas.delta import files_of, paths_of
 from schemas.errors import ConvbaseError, InvalidSpec, SpecMismatch
 from schemas.fragments import Fragment, TableName
@@ -27,7 +27,7 @@ from tests.conftest import SMALL_BASE, extract, train, write_pictures
 from tests.support.nights import SPEC, World
 from transforms.images import DecodingRules, augmented, decode_image
 from transforms.training import SplitBy, TrainingData, read_labelled_images
-from transforms.training.feature_rows import PartRows
+from transforms.training.feature_rows import SplitRows
 
 LAYER = "conv_pw_13_relu"
 AUGMENT = ("--augment=2", "--augment_rotation=30")
@@ -39,11 +39,11 @@ Rows = dict[tuple[str, int], bytes]
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of two classes in three parts, and in `unsplit` pictures without a part."""
+    """Pictures of two classes in three splits, and in `unsplit` pictures without a split."""
     folder = tmp_path_factory.mktemp("augmented") / "pictures"
-    for seed, (part, count) in enumerate(PER_CLASS.items()):
+    for seed, (split, count) in enumerate(PER_CLASS.items()):
         for number, name in enumerate(("cat", "dog")):
-            write_pictures(folder / part / name, count, seed=10 * seed + number)
+            write_pictures(folder / split / name, count, seed=10 * seed + number)
     for seed, name in ((98, "cat"), (99, "dog")):
         write_pictures(folder.parent / "unsplit" / name, 6, seed=seed)
     return folder
@@ -63,7 +63,7 @@ def plain(pictures: Path) -> FeatureStore:
 
 @pytest.fixture(scope="session")
 def store(pictures: Path, plain: FeatureStore) -> FeatureStore:
-    """Features of the pictures and of random copies of them; do not change it."""
+    """Features of the pictures and of augmented copies of them; do not change it."""
     summary = extract_all(pictures, pictures.parent / "store", *AUGMENT)
     training = sum(whole_rows(row) > 1 for row in plain.scan().to_arrow().to_pylist())
     assert 6 < training < 18
@@ -171,8 +171,8 @@ def test_augmented_and_plain_features_do_not_mix(plain: FeatureStore, store: Fea
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--augment_zoom=0.1",), "--augment_zoom says what random copies are like; say with --augment=N how many"),
-        (("--augment=0", "--augment_seed=1"), "--augment_seed says what random copies are like"),
+        (("--augment_zoom=0.1",), "--augment_zoom says what augmented copies are like; say with --augment=N how many"),
+        (("--augment=0", "--augment_seed=1"), "--augment_seed says what augmented copies are like"),
         (("--augment=1", "--augment_rotation=200"), "The rotation of the augmentation is 200; it goes from 0 to 180."),
         (("--augment=1", "--augment_zoom=1"), "The zoom of the augmentation is 1; it goes from 0 to below 1."),
     ],
@@ -319,43 +319,43 @@ def training_data(store: FeatureStore, split_by: SplitBy, memory_bytes: int = 10
     return TrainingData.read(store, LAYER, version, images, map_reductions=["avg"], memory_bytes=memory_bytes)
 
 
-def keys_of(store: FeatureStore, part: PartRows) -> set[tuple[str, int]]:
-    table = store.scan(["uri", "augmentation"]).to_arrow().take(pa.array(part.numbers)).to_pylist()
+def keys_of(store: FeatureStore, split: SplitRows) -> set[tuple[str, int]]:
+    table = store.scan(["uri", "augmentation"]).to_arrow().take(pa.array(split.numbers)).to_pylist()
     return {(row["uri"], row["augmentation"]) for row in table}
 
 
 @pytest.mark.parametrize("split_by", [SplitBy.COLUMN, SplitBy.HASH])
 def test_all_rows_train_and_pictures_judge(split_by: SplitBy, store: FeatureStore, plain: FeatureStore) -> None:
     data = training_data(store, split_by)
-    by_part = {part: keys_of(store, data.rows.of(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)}
-    images = {part: {uri for uri, _ in keys} for part, keys in by_part.items()}
-    assert images[Part.TRAIN].isdisjoint(images[Part.VALIDATION] | images[Part.TEST])
-    assert images[Part.VALIDATION].isdisjoint(images[Part.TEST])
-    assert {index for part in (Part.VALIDATION, Part.TEST) for _, index in by_part[part]} == {0}
+    by_split = {split: keys_of(store, data.rows.of(split)) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST)}
+    images = {split: {uri for uri, _ in keys} for split, keys in by_split.items()}
+    assert images[Split.TRAIN].isdisjoint(images[Split.VALIDATION] | images[Split.TEST])
+    assert images[Split.VALIDATION].isdisjoint(images[Split.TEST])
+    assert {index for split in (Split.VALIDATION, Split.TEST) for _, index in by_split[split]} == {0}
     there = {(row["uri"], row["augmentation"]) for row in store.scan(["uri", "augmentation"]).to_arrow().to_pylist()}
-    assert by_part[Part.TRAIN] == {(uri, index) for uri, index in there if uri in images[Part.TRAIN]}
-    assert len(by_part[Part.TRAIN]) > len(images[Part.TRAIN])
+    assert by_split[Split.TRAIN] == {(uri, index) for uri, index in there if uri in images[Split.TRAIN]}
+    assert len(by_split[Split.TRAIN]) > len(images[Split.TRAIN])
     alone = training_data(plain, split_by)
-    assert data.images.counts() == alone.images.counts() == {part.word: len(uris) for part, uris in images.items()}
+    assert data.images.counts() == alone.images.counts() == {split.word: len(uris) for split, uris in images.items()}
     assert (data.images.unlabelled, data.images.unsplit) == (alone.images.unlabelled, alone.images.unsplit)
-    for part in images:
-        assert data.images.class_counts(part).tolist() == alone.images.class_counts(part).tolist()
+    for split in images:
+        assert data.images.class_counts(split).tolist() == alone.images.class_counts(split).tolist()
 
 
 def test_streamed_rows_are_those_that_are_held(store: FeatureStore) -> None:
     held, streamed = (training_data(store, SplitBy.COLUMN, memory) for memory in (10**9, 5000))
     assert (held.rows.streamed, streamed.rows.streamed) == (False, True)
-    for part in (Part.TRAIN, Part.VALIDATION, Part.TEST):
+    for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
         found = [
             {
                 int(number): feature.tobytes()
-                for batch, numbers in data.rows.of(part).batches(4, np.random.default_rng(0))
+                for batch, numbers in data.rows.of(split).batches(4, np.random.default_rng(0))
                 for feature, number in zip(batch, numbers, strict=True)
             }
             for data in (held, streamed)
         ]
         assert found[0] == found[1]
-        assert len(found[0]) == len(held.rows.of(part))
+        assert len(found[0]) == len(held.rows.of(split))
     np.testing.assert_allclose(held.moments["avg"].mean, streamed.moments["avg"].mean, rtol=1e-4, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""A backfill does each date once, says what became of it, and goes on where it stopped."""
+"""A backfill does each date once, names its result, and goes on where it stopped."""
 
 import argparse
 import datetime
@@ -78,7 +78,7 @@ def new_images(told: dict[str, dict[str, Any]]) -> list[int]:
 def let_begin(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
     """Lets the time be up after a number of shards."""
     left = iter([True] * shards)
-    monkeypatch.setattr(shard, "begins_in_time", lambda _: next(left, False))
+    monkeypatch.setattr(shard, "before_deadline", lambda _: next(left, False))
 
 
 def test_each_date_is_a_run_and_a_partition(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,7 +267,7 @@ def test_a_time_budget_is_for_all_dates_and_the_next_backfill_goes_on(
 ) -> None:
     backfill(folder, end=0)
     times: Iterator[bool] = iter([True, False])
-    monkeypatch.setattr(command, "begins_in_time", lambda _: next(times))
+    monkeypatch.setattr(command, "before_deadline", lambda _: next(times))
     let_begin(monkeypatch, 1)
     submitted.clear()
     with pytest.raises(RunStopped, match=rf"2 of 3 dates left, {DAYS[1]} to {DAYS[2]}; the next backfill") as stopped:
@@ -294,7 +294,7 @@ def test_a_budget_that_is_used_up_begins_no_date(folder: Path, monkeypatch: pyte
 
 def test_a_failed_date_weighs_more_than_the_time(failing_second: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([True, True, False])
-    monkeypatch.setattr(command, "begins_in_time", lambda _: next(times))
+    monkeypatch.setattr(command, "before_deadline", lambda _: next(times))
     with pytest.raises(RunFailed):
         backfill(failing_second, "--time_budget=2h")
     assert states(failing_second) == "complete failed not begun"

@@ -30,7 +30,7 @@ OPTIONS = ("--unfreeze_from=conv_dw_3", "--labels_from=parent", "--learning_rate
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """42 pictures of two tints of noise, in folders by part and label, and two that are none; do not change them."""
+    """42 pictures of two tints of noise, in folders by split and label, and two that are none; do not change them."""
     folder = tmp_path_factory.mktemp("tinted")
     random = np.random.default_rng(0)
     for split, count in COUNTS.items():
@@ -141,7 +141,7 @@ def test_a_fine_tuning_killed_in_an_epoch_ends_as_if_it_had_not_been(
         finetune(model, pictures, output, *arguments)
     printed = capsys.readouterr().out
     assert "Left out: 2 images that are none." in printed
-    assert "read and decoded anew in each epoch" in printed
+    assert "read and decoded again in each epoch" in printed
     assert "Going on after epoch 1" in printed
     assert not (output / "checkpoint").exists()
     assert metrics(output) == metrics(tuned)
@@ -191,7 +191,10 @@ def test_an_untrained_head_is_refused_unless_told_otherwise(
         (("--unfreeze_from=conv_dw_33",), "has no layer 'conv_dw_33'; did you mean 'conv_dw_3'"),
         (("--learning_rate=0",), "learning_rate is 0.0; it must be above 0"),
         (("--augment_zoom=1",), "The zoom of the augmentation is 1"),
-        (("--no-augment", "--augment_zoom=0.1"), "--augment_zoom says what random copies are like; leave --no-augment"),
+        (
+            ("--no-augment", "--augment_zoom=0.1"),
+            "--augment_zoom says what augmented copies are like; leave --no-augment",
+        ),
         (("--label_column=lable",), "have no column 'lable' with labels; did you mean 'label'?"),
         (("--model=/nowhere",), "There is no classifier at /nowhere"),
         (("--input=/nowhere",), "There is no input at /nowhere"),

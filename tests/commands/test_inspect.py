@@ -8,11 +8,11 @@ import pytest
 from pipelines import inspect as command
 from pipelines.console import HEADS
 from schemas.errors import UsageError
-from schemas.store import FeatureStore, InputCounts, Run, RunOutcome, RunState, Totals
+from schemas.store import FeatureStore, InputCounts, Run, RunResult, RunState, Totals
 from tests.support.fragments import SPEC
 
 NIGHT = datetime.datetime(2024, 3, 2, 2, tzinfo=datetime.UTC)
-NOTHING = RunOutcome(RunState.COMPLETE, InputCounts(), Totals())
+NOTHING = RunResult(RunState.COMPLETE, InputCounts(), Totals())
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def store(tmp_path: object) -> FeatureStore:
     return FeatureStore.create(f"{tmp_path}/store", SPEC)
 
 
-def record(store: FeatureStore, day: int, outcome: RunOutcome = NOTHING, minutes: int = 0) -> None:
+def record(store: FeatureStore, day: int, outcome: RunResult = NOTHING, minutes: int = 0) -> None:
     """Writes the row of a run that began in the night after the `day`th of March 2024."""
     started = NIGHT + datetime.timedelta(days=day - 1)
     ds = datetime.date(2024, 3, day)
@@ -38,11 +38,11 @@ def test_runs_are_a_table_the_newest_first(store: FeatureStore, capsys: pytest.C
     record(
         store,
         1,
-        RunOutcome(RunState.COMPLETE, counts, Totals(extracted=1090, adopted=40, reused=7, failed=10)),
+        RunResult(RunState.COMPLETE, counts, Totals(extracted=1090, adopted=40, reused=7, failed=10)),
         minutes=10,
     )
-    record(store, 2, RunOutcome(RunState.FAILED, InputCounts(listed=5), Totals(failed=5), "5 of 5 images failed."), 1)
-    record(store, 3, RunOutcome(RunState.STOPPED, InputCounts(listed=9, remaining=9), Totals(), "The time was up."))
+    record(store, 2, RunResult(RunState.FAILED, InputCounts(listed=5), Totals(failed=5), "5 of 5 images failed."), 1)
+    record(store, 3, RunResult(RunState.STOPPED, InputCounts(listed=9, remaining=9), Totals(), "The time was up."))
     lines = shown(capsys, store.uri, "--runs")
     assert lines == [
         HEADS,

@@ -43,12 +43,12 @@ def test_the_folder_of_a_classifier(model: Path, pets: FeatureStore) -> None:
         "model_card.md", "openvino", "report.html",
     ]  # fmt: skip
     metrics = json.loads((model / "metrics.json").read_text())
-    for part in ("train", "validation", "test"):
-        assert 0.9 < metrics[f"{part}_accuracy"] <= 1
-        assert 0.9 < metrics[f"{part}_auc"] <= 1
-        assert 0 < metrics[f"{part}_log_loss"] < 0.5
-        assert [row["name"] for row in metrics["classes"][part]] == [*PETS]
-        assert sum(row["images"] for row in metrics["classes"][part]) == metrics["images"][part]
+    for split in ("train", "validation", "test"):
+        assert 0.9 < metrics[f"{split}_accuracy"] <= 1
+        assert 0.9 < metrics[f"{split}_auc"] <= 1
+        assert 0 < metrics[f"{split}_log_loss"] < 0.5
+        assert [row["name"] for row in metrics["classes"][split]] == [*PETS]
+        assert sum(row["images"] for row in metrics["classes"][split]) == metrics["images"][split]
     assert sum(metrics["images"].values()) == 900
     assert np.sum(metrics["confusion"]["true_by_predicted"]) == metrics["images"]["test"]
     card = Classifier.open(str(model)).card
@@ -68,7 +68,7 @@ def test_the_saved_metrics_are_those_of_the_saved_classifier(model: Path, pets: 
     rows = pets.scan().to_numpy("conv_pw_13_relu"), pets.scan().to_numpy("label")
     predicted = np.array(PETS)[classifier.predict(rows[0], verbose=0).argmax(axis=1)]
     metrics = json.loads((model / "metrics.json").read_text())
-    right = sum(metrics[f"{part}_accuracy"] * images for part, images in metrics["images"].items())
+    right = sum(metrics[f"{split}_accuracy"] * images for split, images in metrics["images"].items())
     assert np.mean(predicted == rows[1]) == pytest.approx(right / 900)
 
 
@@ -130,8 +130,8 @@ def test_labels_of_a_file_and_an_older_version(pets: FeatureStore, tmp_path: Pat
         (("--table_version=0",), "No image has a label"),
         (("--label_column=breed",), "The table has no column 'breed'"),
         (("--labels=missing.csv",), "The file of labels missing.csv cannot be read"),
-        (("--split=column",), "The train part is empty"),
-        (("--validation_fraction=0",), "The validation part is empty"),
+        (("--split=column",), "The train split is empty"),
+        (("--validation_fraction=0",), "The validation split is empty"),
         (("--validation_fraction=0.6", "--test_fraction=0.4"), "leave nothing to train"),
         (("--dropout=2",), "dropout is 2.0; it must be at least 0 and below 1"),
         (("--hidden=a",), "'a' is no value of hidden"),
@@ -154,7 +154,7 @@ def test_refusals(options: tuple[str, ...], sentence: str, pets: FeatureStore, t
     [
         ([None] * 6, "No image has a label"),
         (["cat"] * 6, "Every labelled image is of the class 'cat'"),
-        (["cat", "dog", "cat", "cat", "cat", "dog"], "The validation part has no example of 'dog'"),
+        (["cat", "dog", "cat", "cat", "cat", "dog"], "The validation split has no example of 'dog'"),
     ],
 )
 def test_labels_that_teach_nothing_are_refused(labels: list[str | None], sentence: str, tmp_path: Path) -> None:

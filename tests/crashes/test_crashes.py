@@ -212,7 +212,7 @@ def test_a_time_budget_stops_between_shards_and_the_next_run_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, fetched: list[str]
 ) -> None:
     shards = iter([True, True, False, False, False])
-    monkeypatch.setattr(shard_module, "begins_in_time", lambda _: next(shards))
+    monkeypatch.setattr(shard_module, "before_deadline", lambda _: next(shards))
     with pytest.raises(RunStopped, match=r"of 13 images left; nothing is committed yet") as stopped:
         extract_command.main([*arguments(folder), "--time_budget=2h", f"--summary={folder}/stopped.json"])
     assert stopped.value.exit_code == 3

@@ -20,7 +20,7 @@ from schemas.errors import RunFailed, StoreNotWritable
 from schemas.fragments import TableName, receipts
 from schemas.fragments import fragment as fragment_module
 from schemas.storage import check_created_once
-from schemas.store import FeatureStore, InputCounts, RunOutcome, RunState, Totals
+from schemas.store import FeatureStore, InputCounts, RunResult, RunState, Totals
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.fragments import SPEC, contents, fragment
 from tests.support.servers import LOST, REFUSED, Environ, Faults, s3_server
@@ -254,7 +254,7 @@ def test_a_commit_whose_answers_are_spoiled_is_done_once(answer: str, times: int
 def test_the_row_of_a_run_whose_answer_is_spoiled_is_there_once(answer: str, server: Faults) -> None:
     store = FeatureStore.create(f"s3://{server.bucket}/store", SPEC)
     server.fault = first_puts("runs", answer, 1)
-    store.record_run(a_run("r"), RunOutcome(RunState.COMPLETE, InputCounts(listed=1), Totals(extracted=1)))
+    store.record_run(a_run("r"), RunResult(RunState.COMPLETE, InputCounts(listed=1), Totals(extracted=1)))
     assert server.told == [answer]
     assert Scan(store.runs()).to_arrow()["run_id"].to_pylist() == ["r"]
 

@@ -18,7 +18,7 @@ from schemas.delta import TableAction, commit_properties, conflict_token, open_t
 from schemas.errors import FailureCode, ImageError
 from schemas.fragments import Fragment, Keep, TableName, receipts, rewriting, write_again
 from schemas.storage import join
-from schemas.store import FeatureStore, Run, RunOutcome, conflicts, feature_store
+from schemas.store import FeatureStore, Run, RunResult, conflicts, feature_store
 from schemas.store import commit as commit_module
 from schemas.store.commit import Commit
 from tests.promises import promises
@@ -130,7 +130,7 @@ def errors_are_believed(patch: Patch) -> None:
 def attempts_have_no_name(patch: Patch) -> None:
     """A commit that is tried again is taken for another one."""
 
-    def commit(snapshot: Snapshot, run: Run, *written: object) -> RunOutcome:
+    def commit(snapshot: Snapshot, run: Run, *written: object) -> RunResult:
         return commit_run(snapshot, dataclasses.replace(run, attempt=uuid.uuid4().hex), *written)
 
     patch.setattr(nights, "commit_run", commit)

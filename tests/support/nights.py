@@ -25,7 +25,7 @@ from schemas.classifiers import trains_by_default
 from schemas.delta import Scan, conflict_token, paths_of
 from schemas.fragments import Fragment, remove_receipts
 from schemas.spec import FeatureSpec
-from schemas.store import FeatureStore, Run, RunOutcome, RunState, feature_store
+from schemas.store import FeatureStore, Run, RunResult, RunState, feature_store
 from schemas.store import commit as commit_module
 from transforms.conv_bases import EngineName, Features
 from transforms.extraction import Extraction, ShardResult, Worker
@@ -36,7 +36,7 @@ from transforms.planning import RetryFailures, Snapshot, adopt
 from transforms.planning.adoption import finished_images
 from transforms.planning.known_images import known_images
 from transforms.planning.plan import Plan, last_shards, plan_images
-from transforms.sources import LeftAside, ListingRules, Source, list_source
+from transforms.sources import IgnoredFiles, ListingRules, Source, list_source
 from transforms.sources.source import SourceKind
 
 SIDE = 4
@@ -153,7 +153,7 @@ class World:
             runner="", engine="", options={}, versions={},
         )  # fmt: skip
         snapshot = Snapshot.newest(self.store)
-        listed = list(list_source(Source(f"file://{self.pictures}", SourceKind.FOLDER), ListingRules(), LeftAside()))
+        listed = list(list_source(Source(f"file://{self.pictures}", SourceKind.FOLDER), ListingRules(), IgnoredFiles()))
         plan = plan_images(listed, known_images(snapshot, RetryFailures.TRANSIENT), finished_images(snapshot))
         return Night(run, snapshot, plan)
 
@@ -179,13 +179,13 @@ class World:
             night.fragments.append(adopt(self.store.uri, night.run.run_id, described, [wanted]))
         return night
 
-    def commit(self, night: Night) -> RunOutcome:
+    def commit(self, night: Night) -> RunResult:
         outcome = commit_run(night.snapshot, night.run, night.fragments, night.plan.counts)
         if outcome.state == RunState.COMPLETE:
             remove_receipts(self.store.uri, night.run.run_id, paths_of(self.store.features()))
         return outcome
 
-    def extract(self) -> RunOutcome:
+    def extract(self) -> RunResult:
         """Runs a night from its beginning to its end."""
         return self.commit(self.work(self.plan()))
 

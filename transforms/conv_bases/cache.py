@@ -113,7 +113,7 @@ def _take(entry: Path, spec: FeatureSpec, folder: Path) -> PreparedConvBase | No
         resolved = dataclasses.replace(spec, **{name: getattr(built, name) for name in _RESOLVED})
         os.utime(entry)
     except _UNUSABLE:
-        _LOGGER.debug("The cached conv base %s is built anew.", entry, exc_info=True)
+        _LOGGER.debug("The cached conv base %s is built again.", entry, exc_info=True)
         shutil.rmtree(entry, ignore_errors=True)
         return None
     return PreparedConvBase(resolved, folder)

@@ -51,7 +51,7 @@ def load_engine(
         conv_base_uri: The folder where it is published.
         batch_size: Images a batch.
         precision: The precision of the spec.
-        threads: Threads that compute; every core that the process may use unless told.
+        threads: Threads that compute; by default every core that the process may use.
 
     Raises:
         RunFailed: If the files are not the ones that were published, or this machine cannot compute in that precision.

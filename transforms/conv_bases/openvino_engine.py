@@ -35,7 +35,7 @@ class OpenVINOEngine:
             conv_base_uri: The folder where it is published.
             batch_size: Images a batch.
             precision: `"float32"` or `"bfloat16"`.
-            threads: Threads that compute; every core that the process may use unless told.
+            threads: Threads that compute; by default every core that the process may use.
             files: The `.xml` and the `.bin`, where the folder holds other networks than a base.
 
         Raises:

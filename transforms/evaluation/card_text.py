@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from schemas.classifiers import PARTS, ModelCard
+from schemas.classifiers import SPLITS, ModelCard
 from transforms.evaluation.evaluation import Evaluation
 from transforms.evaluation.metrics import score_text
 
@@ -20,7 +20,7 @@ def card_lines(card: ModelCard) -> list[tuple[str, str]]:
         ("layer", f"{card.layer} {list(card.feature_shape)}, pooling {spec.pooling}"),
         ("labels", f"from {card.labels_from}"),
         ("split", f"by {card.split_by}: " + _pairs(card.images)),
-        *([("augmented rows", f"{card.augmented_rows:,} of the training part")] if card.augmented_rows else []),
+        *([("augmented rows", f"{card.augmented_rows:,} of the training split")] if card.augmented_rows else []),
         ("left out", _pairs(card.left_out)),
         ("recipe", json.dumps(dict(card.recipe))),
         ("batch size, learning rate", f"{card.batch_size}, {card.learning_rate:.3g}"),
@@ -39,15 +39,15 @@ def card_markdown(card: ModelCard, evaluation: Evaluation) -> str:
     """Returns the model card for people, as Markdown."""
     lines = [f"# Classifier {card.model_id}", ""]
     lines += [f"- **{name}**: {text}" for name, text in card_lines(card)]
-    lines += ["", "| part | images | accuracy | AUC | log loss |", "|---|---|---|---|---|"]
-    for part in PARTS:
-        metrics = evaluation.by_part[part]
+    lines += ["", "| split | images | accuracy | AUC | log loss |", "|---|---|---|---|---|"]
+    for split in SPLITS:
+        metrics = evaluation.by_split[split]
         if metrics is not None:
             figures = f"{metrics.accuracy:.4f} | {score_text(metrics.auc)} | {metrics.log_loss:.4f}"
-            lines.append(f"| {part.word} | {metrics.images:,} | {figures} |")
-    lines += ["", "| class | " + " | ".join(part.word for part in PARTS) + " |", "|---|---|---|---|"]
+            lines.append(f"| {split.word} | {metrics.images:,} | {figures} |")
+    lines += ["", "| class | " + " | ".join(split.word for split in SPLITS) + " |", "|---|---|---|---|"]
     for name, counts in card.images_by_class.items():
-        lines.append(f"| {name} | " + " | ".join(f"{counts[part.word]:,}" for part in PARTS) + " |")
+        lines.append(f"| {name} | " + " | ".join(f"{counts[split.word]:,}" for split in SPLITS) + " |")
     return "\n".join(lines) + "\n"
 
 

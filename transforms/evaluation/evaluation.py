@@ -6,19 +6,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from schemas.classifiers import PARTS, LabelKind, LabelSet, Part
+from schemas.classifiers import SPLITS, LabelKind, LabelSet, Split
 from transforms.evaluation.metrics import (
     CalibrationBin,
     Curve,
-    PartMetrics,
+    SplitMetrics,
     calibration_bins,
     confusion_matrix,
-    part_metrics,
     precision_recall_curves,
     roc_curves,
+    split_metrics,
 )
 from transforms.evaluation.mistakes import Mistake, worst_mistakes
-from transforms.training import Fitted, TrainingData, predict_part
+from transforms.training import Fitted, TrainingData, predict_split
 
 MISTAKES_SHOWN: Final = 24
 
@@ -29,8 +29,8 @@ class Evaluation:
 
     Attributes:
         labels: The classes.
-        by_part: The metrics of each part; None for one without images.
-        judged: The part on which what follows was computed: test, or validation where there is no test part.
+        by_split: The metrics of each split; None for one without images.
+        judged: The split on which what follows was computed: test, or validation where there is no test split.
         confusion: int64 [classes, classes], true by predicted; None for multi-label.
         roc: ROC curves.
         precision_recall: Precision–recall curves.
@@ -39,8 +39,8 @@ class Evaluation:
     """
 
     labels: LabelSet
-    by_part: Mapping[Part, PartMetrics | None]
-    judged: Part
+    by_split: Mapping[Split, SplitMetrics | None]
+    judged: Split
     confusion: np.ndarray | None
     roc: Sequence[Curve]
     precision_recall: Sequence[Curve]
@@ -48,21 +48,21 @@ class Evaluation:
     mistakes: Sequence[Mistake]
 
     def summary(self) -> dict[str, float | None]:
-        """Returns accuracy, AUC and log loss by part, under names such as `validation_accuracy`."""
+        """Returns accuracy, AUC and log loss by split, under names such as `validation_accuracy`."""
         return {
-            f"{part.word}_{name}": None if metrics is None else getattr(metrics, name)
-            for part, metrics in self.by_part.items()
+            f"{split.word}_{name}": None if metrics is None else getattr(metrics, name)
+            for split, metrics in self.by_split.items()
             for name in ("accuracy", "exact_match", "auc", "log_loss", "calibration_error")
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all metrics as JSON values: the summary, and a row a class for each part."""
-        parts = {part.word: metrics for part, metrics in self.by_part.items() if metrics is not None}
+        """Returns all metrics as JSON values: the summary, and a row a class for each split."""
+        splits = {split.word: metrics for split, metrics in self.by_split.items() if metrics is not None}
         return {
             **self.summary(),
             "kind": str(self.labels.kind),
-            "images": {name: metrics.images for name, metrics in parts.items()},
-            "classes": {name: [dataclasses.asdict(row) for row in metrics.classes] for name, metrics in parts.items()},
+            "images": {name: metrics.images for name, metrics in splits.items()},
+            "classes": {name: [dataclasses.asdict(row) for row in metrics.classes] for name, metrics in splits.items()},
             "confusion": {
                 "part": self.judged.word,
                 "classes": self.labels.classes,
@@ -72,13 +72,13 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
-class ScoredPart:
-    """What a classifier says of the images of a part.
+class ScoredSplit:
+    """What a classifier says of the images of a split.
 
     Attributes:
         targets: Their targets, as `LabelSet.targets` gives them.
         scores: float32 [n, classes] in 0 to 1.
-        uris_of: Returns the URIs of images, by their places in the part, ascending.
+        uris_of: Returns the URIs of images, by their places in the split, ascending.
     """
 
     targets: np.ndarray
@@ -87,47 +87,47 @@ class ScoredPart:
 
 
 def evaluate(fitted: Fitted, data: TrainingData) -> Evaluation:
-    """Judges a trained head on every part, by the images themselves: random copies that it trained on do not count.
+    """Judges a trained head on every split, by the images themselves: augmented copies that it trained on do not count.
 
-    The scores of one part are held at once: four bytes a row and class, even where features are streamed.
+    The scores of one split are held at once: four bytes a row and class, even where features are streamed.
     """
     labels = data.images.labels
 
-    def score(part: Part) -> ScoredPart:
-        rows = data.rows.of(part)
+    def score(split: Split) -> ScoredSplit:
+        rows = data.rows.of(split)
         are_images = data.images.are_images[rows.numbers]
         numbers = rows.numbers[are_images]
-        return ScoredPart(
+        return ScoredSplit(
             targets=data.images.targets[numbers],
-            scores=labels.scores(predict_part(fitted.head, rows)[are_images]),
+            scores=labels.scores(predict_split(fitted.head, rows)[are_images]),
             uris_of=lambda places: rows.rows.uris(numbers[places]),
         )
 
     return judge(labels, score)
 
 
-def judge(labels: LabelSet, score: Callable[[Part], ScoredPart]) -> Evaluation:
-    """Judges a classifier on every part.
+def judge(labels: LabelSet, score: Callable[[Split], ScoredSplit]) -> Evaluation:
+    """Judges a classifier on every split.
 
     Args:
         labels: The classes.
-        score: Returns what the classifier says of a part. It is called once a part.
+        score: Returns what the classifier says of a split. It is called once a split.
     """
-    by_part: dict[Part, PartMetrics | None] = {}
-    for part in PARTS:
-        scored = score(part)
-        by_part[part] = part_metrics(labels, scored.targets, scored.scores)
-        if len(scored.targets) or part == Part.VALIDATION:
-            judged, judged_part = part, scored
-    targets, scores = judged_part.targets, judged_part.scores
+    by_split: dict[Split, SplitMetrics | None] = {}
+    for split in SPLITS:
+        scored = score(split)
+        by_split[split] = split_metrics(labels, scored.targets, scored.scores)
+        if len(scored.targets) or split == Split.VALIDATION:
+            judged, judged_split = split, scored
+    targets, scores = judged_split.targets, judged_split.scores
     several = labels.kind == LabelKind.MULTI_LABEL
     return Evaluation(
         labels=labels,
-        by_part=by_part,
+        by_split=by_split,
         judged=judged,
         confusion=None if several else confusion_matrix(labels, targets, scores),
         roc=roc_curves(labels, targets, scores),
         precision_recall=precision_recall_curves(labels, targets, scores),
         calibration=calibration_bins(labels, targets, scores),
-        mistakes=worst_mistakes(labels, judged_part.uris_of, targets, scores, MISTAKES_SHOWN),
+        mistakes=worst_mistakes(labels, judged_split.uris_of, targets, scores, MISTAKES_SHOWN),
     )

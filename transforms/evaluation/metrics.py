@@ -1,10 +1,10 @@
-"""Metrics: how good a classifier is on one part of the table. Scores that are equal stay together in every curve.
+"""Metrics: how good a classifier is on one split of the table. Scores that are equal stay together in every curve.
 
 Counts of a class, its ranking and areas are scikit-learn's, which is imported where they are computed: it takes a
 second, in a process with Keras a twentieth of it. What is not: both areas of a class come from one ranking, as
 `roc_auc_score` and `average_precision_score` sort a million scores once each and take two and a half times as long. The
 log loss is summed in float64 over the true classes alone, where `log_loss` expands the targets and stays in float32.
-`confusion_matrix` refuses a part without images. `calibration_curve` does not say how many predictions a bin holds.
+`confusion_matrix` refuses a split without images. `calibration_curve` does not say how many predictions a bin holds.
 """
 
 import dataclasses
@@ -44,11 +44,11 @@ class ClassMetrics:
 
 
 @dataclasses.dataclass(frozen=True)
-class PartMetrics:
-    """How good a classifier is on one part.
+class SplitMetrics:
+    """How good a classifier is on one split.
 
     Attributes:
-        images: The images of the part.
+        images: The images of the split.
         accuracy: The share of images whose most probable class is theirs, 0 to 1. For multi-label the share of (image,
             class) pairs that are right; `exact_match` is the share of images that are right in all classes.
         exact_match: Images right in every class; the accuracy unless multi-label.
@@ -106,8 +106,8 @@ def predicted_indicators(labels: LabelSet, scores: np.ndarray) -> np.ndarray:
     return indicators
 
 
-def part_metrics(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> PartMetrics | None:
-    """Computes the metrics of a part.
+def split_metrics(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> SplitMetrics | None:
+    """Computes the metrics of a split.
 
     Args:
         labels: The classes.
@@ -124,7 +124,7 @@ def part_metrics(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> P
     rows = _class_metrics(labels, true, predicted, scores)
     areas = [row.auc for row in rows if row.auc is not None]
     bins = calibration_bins(labels, targets, scores)
-    return PartMetrics(
+    return SplitMetrics(
         images=len(targets),
         accuracy=float((true == predicted).mean()) if labels.kind == LabelKind.MULTI_LABEL else exact,
         exact_match=exact,

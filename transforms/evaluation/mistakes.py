@@ -52,8 +52,8 @@ def worst_mistakes(
 
     Args:
         labels: The classes.
-        uris_of: Returns the URIs of images of a part, by their places in it, ascending.
-        targets: The targets of the part's images, as `LabelSet.targets` gives them.
+        uris_of: Returns the URIs of images of a split, by their places in it, ascending.
+        targets: The targets of the split's images, as `LabelSet.targets` gives them.
         scores: float32 [n, classes] in 0 to 1.
         most: The most images to return, the worst first.
     """

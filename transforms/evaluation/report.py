@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from schemas.classifiers import PARTS, LabelKind, ModelCard
+from schemas.classifiers import SPLITS, LabelKind, ModelCard
 from transforms.evaluation.card_text import card_lines
 from transforms.evaluation.charts import COLOURS, Axes, Line, line_chart, matrix_chart, ticks
 from transforms.evaluation.evaluation import Evaluation
@@ -15,7 +15,7 @@ from transforms.evaluation.templates import render
 if TYPE_CHECKING:
     import markupsafe
 
-# More classes than these are no longer told apart in a diagram.
+# More classes than these are no longer distinguished in a diagram.
 _CLASSES_IN_MATRIX: Final = 20
 _PAIRS_SHOWN: Final = 20
 _UNIT: Final = (0.0, 1.0)
@@ -29,13 +29,13 @@ def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, S
         evaluation: How good it is.
         history: Loss and accuracy an epoch, by Keras's names.
     """
-    judged = evaluation.by_part[evaluation.judged]
+    judged = evaluation.by_split[evaluation.judged]
     return render(
         "report.html.j2",
         card=card,
         card_lines=card_lines(card),
         evaluation=evaluation,
-        by_part=[(part, evaluation.by_part[part]) for part in PARTS if evaluation.by_part[part] is not None],
+        by_split=[(split, evaluation.by_split[split]) for split in SPLITS if evaluation.by_split[split] is not None],
         classes=judged.classes if judged else (),
         learning_curves=_learning_curves(card, history),
         epochs_note=_epochs_note(card),

@@ -1,7 +1,7 @@
 """Extraction: a shard of image refs becomes fragments of features and failures, which a run commits."""
 
 from transforms.extraction.extraction import Extraction, Reuse
-from transforms.extraction.run_commit import verdict
+from transforms.extraction.run_commit import judge_run
 from transforms.extraction.shard import infer_batches
 from transforms.extraction.tasks import ShardResult, ShardTask
 from transforms.extraction.worker import Worker
@@ -15,6 +15,6 @@ __all__ = [
     "Worker",
     "as_lists",
     "infer_batches",
-    "verdict",
+    "judge_run",
     "write_failures",
 ]

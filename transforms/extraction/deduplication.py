@@ -1,7 +1,7 @@
-"""Copies: images of a shard whose bytes are those of another image, so that the conv base need not see them.
+"""Deduplication: images of a shard with the content of another image, so that the conv base need not see them.
 
-Where images are augmented, an image is a copy only if all of its rows are known: an image that is not trained on has
-one, and another of the same bytes that is may have more.
+Where images are augmented, the features of an image are reused only if all of its rows are known: an image that is
+not trained on has one, and another of identical content that is may have more.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ from transforms.images import AugmentedImages, BadImage, ImageFile
 
 
 @dataclasses.dataclass(frozen=True)
-class Copy:
-    """An image whose bytes are those of another.
+class IdenticalImage:
+    """An image with the content of another.
 
     Attributes:
         row: The row of the shard that it is.
         sha256: SHA-256 of the bytes, in hex.
-        rows: Its rows: that of the picture itself, and those of its random copies.
+        rows: Its rows: that of the picture itself, and those of its augmented copies.
     """
 
     row: int
@@ -28,53 +28,53 @@ class Copy:
     rows: int = 1
 
 
-class Copies:
-    """Finds the copies among the images of a shard, as their files come in."""
+class IdenticalImages:
+    """Finds identical content among the images of a shard, as their files come in."""
 
     def __init__(self, known: KnownContents | None, augmented_images: AugmentedImages | None = None) -> None:
-        """Starts without copies.
+        """Starts without any.
 
         Args:
-            known: The contents whose features are known; None finds no copies.
+            known: The contents whose features are known; None finds nothing.
             augmented_images: The images that have several rows, if there are any.
         """
         self._known = known
         self._augmented_images = augmented_images
         self._seen: dict[str, int] = {}
-        self._found: list[Copy] = []
+        self._found: list[IdenticalImage] = []
 
     def is_new(self, file: ImageFile) -> bool:
-        """Whether the bytes of a file are new; if not, it is put among the copies."""
+        """Whether the bytes of a file are new; if not, it is put among those of identical content."""
         if self._known is None:
             return True
         rows = self._augmented_images.rows_of(file.row, file.sha256) if self._augmented_images else 1
         seen = self._seen.get(file.sha256, 0)
         if all(index < seen or self._known.find(file.sha256, index) for index in range(rows)):
-            self._found.append(Copy(file.row, file.sha256, rows))
+            self._found.append(IdenticalImage(file.row, file.sha256, rows))
             return False
         self._seen[file.sha256] = rows
         return True
 
-    def settle(self, bad: Iterable[BadImage]) -> tuple[list[Copy], list[BadImage]]:
-        """Tells copies of pictures, whose features are known by now, from copies of what is no picture.
+    def settle(self, bad: Iterable[BadImage]) -> tuple[list[IdenticalImage], list[BadImage]]:
+        """Separates identical pictures, whose features are known by now, from unreadable files of identical content.
 
         Args:
             bad: The bad images of the shard.
         """
         errors = {image.sha256: image.error for image in bad}
-        pictures = [copy for copy in self._found if copy.sha256 not in errors]
+        pictures = [image for image in self._found if image.sha256 not in errors]
         return pictures, [
-            BadImage(copy.row, errors[copy.sha256], copy.sha256) for copy in self._found if copy.sha256 in errors
+            BadImage(image.row, errors[image.sha256], image.sha256) for image in self._found if image.sha256 in errors
         ]
 
 
-def read_copies(
-    copies: Sequence[Copy], known: KnownContents, columns: Sequence[str]
+def read_identical(
+    identical: Sequence[IdenticalImage], known: KnownContents, columns: Sequence[str]
 ) -> Iterator[tuple[list[int], pa.Table]]:
-    """Reads what is known of copies, a row group at a time.
+    """Reads the known features of identical content, a row group at a time.
 
     Args:
-        copies: Copies of pictures.
+        identical: Pictures of identical content.
         known: Where their features are.
         columns: The columns to read.
 
@@ -83,7 +83,10 @@ def read_copies(
         order.
     """
     found = [
-        (copy, place) for copy in copies for index in range(copy.rows) if (place := known.find(copy.sha256, index))
+        (image, place)
+        for image in identical
+        for index in range(image.rows)
+        if (place := known.find(image.sha256, index))
     ]
-    for indices, table in read_places([place for _, place in found], [copy.sha256 for copy, _ in found], columns):
+    for indices, table in read_places([place for _, place in found], [image.sha256 for image, _ in found], columns):
         yield [found[index][0].row for index in indices], table

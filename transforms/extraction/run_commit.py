@@ -12,7 +12,7 @@ from typing import Final
 from schemas.errors import RunFailed
 from schemas.fragments import Fragment, TableName
 from schemas.measures import Measures
-from schemas.store import InputCounts, Run, RunOutcome, RunState, Totals
+from schemas.store import InputCounts, Run, RunResult, RunState, Totals
 from transforms.planning import Snapshot
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def commit_run(
     fragments: Iterable[Fragment],
     counts: InputCounts,
     measures: Measures | None = None,
-) -> RunOutcome:
+) -> RunResult:
     """Makes a run visible, or records why not. Doing it again, after a crash anywhere in it, changes nothing.
 
     Images that others have committed since the run planned count as skipped.
@@ -46,11 +46,11 @@ def commit_run(
     """
     written = list(fragments)
     totals = Totals.of(written)
-    state, message = verdict(totals, counts, run.max_failure_ratio)
+    state, message = judge_run(totals, counts, run.max_failure_ratio)
     if state == RunState.COMPLETE:
         outcome = _commit_tables(snapshot, run, written, counts)
     else:
-        outcome = RunOutcome(state, counts, totals, message)
+        outcome = RunResult(state, counts, totals, message)
     outcome = dataclasses.replace(outcome, measures=measures)
     snapshot.store.record_run(run, outcome)
     listed = outcome.counts.listed
@@ -58,7 +58,7 @@ def commit_run(
     return outcome
 
 
-def _commit_tables(snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts) -> RunOutcome:
+def _commit_tables(snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts) -> RunResult:
     committed = {
         name: snapshot.store.commit_fragments(
             name,
@@ -71,10 +71,10 @@ def _commit_tables(snapshot: Snapshot, run: Run, written: Sequence[Fragment], co
     }
     totals = sum((commit.totals for commit in committed.values()), Totals())
     counts += InputCounts(skipped=counts.planned - totals.images)
-    return RunOutcome(RunState.COMPLETE, counts, totals, table_version=committed[TableName.FEATURES].version)
+    return RunResult(RunState.COMPLETE, counts, totals, table_version=committed[TableName.FEATURES].version)
 
 
-def verdict(
+def judge_run(
     totals: Totals, counts: InputCounts, max_failure_ratio: float, done: str = "extracted"
 ) -> tuple[RunState, str | None]:
     """Returns what becomes of a run, and why it is not committed if it is not.
@@ -106,7 +106,7 @@ def verdict(
     return RunState.COMPLETE, None
 
 
-def check_committed(outcome: RunOutcome) -> None:
+def check_committed(outcome: RunResult) -> None:
     """Raises if a run could not be committed. One that stopped in time has done what it was asked to.
 
     Raises:

@@ -14,13 +14,13 @@ import pyarrow as pa
 from schemas.fragments import Fragment, TableName, leave_receipt
 from schemas.store import FeatureStore, KnownContents, read_known_contents
 from transforms.conv_bases import Engine, Features
-from transforms.extraction.deduplication import Copies
+from transforms.extraction.deduplication import IdenticalImages
 from transforms.extraction.extraction import Extraction, Reuse
 from transforms.extraction.tasks import ShardResult
 from transforms.extraction.worker import Worker
-from transforms.extraction.writing import write_computed, write_copied, write_failures
+from transforms.extraction.writing import write_computed, write_failures, write_identical
 from transforms.images import AugmentedImages, BadImage, Batch, load_batches
-from transforms.planning import begins_in_time
+from transforms.planning import before_deadline
 from transforms.runtime import Meter
 
 
@@ -36,7 +36,7 @@ def compute_shard(shard: pa.RecordBatch, find_worker: Callable[[Meter], Worker],
         OSError: If the store cannot be written, or the machine is at its limit.
         MemoryError: If there is too little memory.
     """
-    if not begins_in_time(extraction.deadline):
+    if not before_deadline(extraction.deadline):
         return ShardResult(remaining=shard.num_rows)
     meter = Meter()
     # Here and not before: a worker without a shard needs no conv base.
@@ -78,7 +78,7 @@ def extract_shard(
     Returns:
         At most one fragment of `features` with what was computed, one with what was known already, and one of
         `failures`, complete on storage, every ref in one of them: with a row, and in `features` with those of its
-        random copies.
+        augmented copies.
 
     Raises:
         OSError: If the store cannot be written, or the machine is at its limit.
@@ -87,14 +87,14 @@ def extract_shard(
     bad: list[BadImage] = []
     augmentation = extraction.spec.augmentation
     augmented_images = AugmentedImages(augmentation, shard.column("split")) if augmentation else None
-    copies = Copies(known, augmented_images)
+    identical = IdenticalImages(known, augmented_images)
     batches = load_batches(
         shard,
         extraction.loading_rules,
         worker.pools,
         bad,
         meter,
-        is_wanted=copies.is_new,
+        is_wanted=identical.is_new,
         augmented_images=augmented_images,
     )
     fragments = []
@@ -102,11 +102,11 @@ def extract_shard(
     first = next(inferred, None)
     if first is not None:
         fragments.append(write_computed(shard, itertools.chain([first], inferred), extraction, known))
-    copied, bad_copies = copies.settle(bad)
-    if known is not None and copied:
-        fragments.append(write_copied(shard, copied, extraction, known))
+    reused, bad_too = identical.settle(bad)
+    if known is not None and reused:
+        fragments.append(write_identical(shard, reused, extraction, known))
     if bad:
-        fragments.append(write_failures(shard, [*bad, *bad_copies], extraction))
+        fragments.append(write_failures(shard, [*bad, *bad_too], extraction))
     return fragments
 
 

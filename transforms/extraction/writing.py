@@ -15,7 +15,7 @@ from schemas.storage import join
 from schemas.store import KnownContents
 from schemas.tables import AUGMENTATION, FAILURES, file_schema
 from transforms.conv_bases import Features
-from transforms.extraction.deduplication import Copy, read_copies
+from transforms.extraction.deduplication import IdenticalImage, read_identical
 from transforms.extraction.extraction import Extraction
 from transforms.extraction.tasks import ShardTask
 from transforms.images import BadImage, Batch, LoadedPicture
@@ -78,25 +78,25 @@ def _gathered(inferred: Iterable[tuple[Batch, Features]]) -> Iterator[tuple[list
         yield pictures, [np.concatenate(layer) for layer in zip(*parts, strict=True)]
 
 
-def write_copied(
-    shard: pa.RecordBatch, copied: Sequence[Copy], extraction: Extraction, known: KnownContents
+def write_identical(
+    shard: pa.RecordBatch, identical: Sequence[IdenticalImage], extraction: Extraction, known: KnownContents
 ) -> Fragment:
     """Writes features that were computed for other images of the same bytes as a fragment of `features`.
 
     Args:
         shard: Refs.
-        copied: Those of them whose features are known.
+        identical: Those of them whose features are known.
         extraction: What to do.
         known: Where the features are.
     """
-    sha256_by_row = {copy.row: copy.sha256 for copy in copied}
+    sha256_by_row = {image.row: image.sha256 for image in identical}
     names = ["width", "height", *extraction.spec.layers, *_augmentation_column([], extraction)]
     with _features_writer(extraction.new_path(), extraction) as writer:
-        for rows, table in read_copies(copied, known, names):
+        for rows, table in read_identical(identical, known, names):
             columns = {name: table[name].combine_chunks() for name in names}
             columns["sha256"] = pa.array([sha256_by_row[row] for row in rows])
             writer.write(_feature_rows(shard, rows, columns, extraction))
-    PROGRESS.add(extracted=len(copied))
+    PROGRESS.add(extracted=len(identical))
     return dataclasses.replace(writer.fragment(supersedes=_supersedes(shard)), reused=True)
 
 

@@ -2,12 +2,12 @@
 
 from transforms.finetuning.checkpoints import Checkpoint, remove_checkpoint
 from transforms.finetuning.dataset import LabelledPictures
-from transforms.finetuning.fit import FineTuned, fine_tune, log_loss_of_frequencies, score_part
-from transforms.finetuning.pictures import PICTURES_A_BATCH, LeftOut, Pictures, list_images, read_pictures
+from transforms.finetuning.fit import FineTuned, fine_tune, log_loss_of_frequencies, score_split
+from transforms.finetuning.pictures import PICTURES_PER_BATCH, LeftOut, Pictures, list_images, read_pictures
 from transforms.finetuning.unfreezing import TrainableNetwork, gpu_takes_bfloat16, open_network, unfreeze
 
 __all__ = [
-    "PICTURES_A_BATCH",
+    "PICTURES_PER_BATCH",
     "Checkpoint",
     "FineTuned",
     "LabelledPictures",
@@ -21,6 +21,6 @@ __all__ = [
     "open_network",
     "read_pictures",
     "remove_checkpoint",
-    "score_part",
+    "score_split",
     "unfreeze",
 ]

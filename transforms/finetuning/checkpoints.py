@@ -130,7 +130,7 @@ def _refuse_other(uri: str, told: Mapping[str, Any], asked: Mapping[str, Any]) -
     if differences:
         raise UsageError(
             f"{join(uri, CHECKPOINT_FOLDER)} is of another fine-tuning: {'; '.join(differences)}. Give the options "
-            "that it was begun with and it goes on, or remove that folder and it begins anew."
+            "that it was begun with and it goes on, or remove that folder and it begins again."
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from schemas.augmentation import Augmentation
-from schemas.classifiers import LabelKind, Part
+from schemas.classifiers import LabelKind, Split
 from schemas.errors import ConvbaseError
 from transforms.finetuning.pictures import Pictures
 from transforms.images import augmented
@@ -25,11 +25,11 @@ _BATCHES_AHEAD: Final = 2
 
 @dataclasses.dataclass(frozen=True)
 class LabelledPictures:
-    """Pictures with their targets and parts.
+    """Pictures with their targets and splits.
 
     Attributes:
         pictures: The pictures.
-        images: The target and the part of each row of `pictures.refs`.
+        images: The target and the split of each row of `pictures.refs`.
         errors: What ended a dataset early.
     """
 
@@ -37,18 +37,18 @@ class LabelledPictures:
     images: LabelledImages
     errors: list[ConvbaseError] = dataclasses.field(default_factory=list)
 
-    def numbers(self, part: Part) -> np.ndarray:
-        """Returns int64 [n], the rows of a part, ascending."""
-        return np.flatnonzero(self.images.parts == part)
+    def numbers(self, split: Split) -> np.ndarray:
+        """Returns int64 [n], the rows of a split, ascending."""
+        return np.flatnonzero(self.images.splits == split)
 
-    def steps(self, part: Part, batch_size: int) -> int:
-        """Returns the batches of a part."""
-        return -(-len(self.numbers(part)) // batch_size)
+    def steps(self, split: Split, batch_size: int) -> int:
+        """Returns the batches of a split."""
+        return -(-len(self.numbers(split)) // batch_size)
 
     def training_epoch(
         self, epoch: int, batch_size: int, augmentation: Augmentation | None, weights: np.ndarray | None, seed: int
     ) -> "tf.data.Dataset":
-        """Returns the training part in an order, and as copies, that depend on nothing but the arguments.
+        """Returns the training split in an order, and as copies, that depend on nothing but the arguments.
 
         Args:
             epoch: The epoch, from 1; the number of the copies.
@@ -57,7 +57,7 @@ class LabelledPictures:
             weights: float32 [classes], the weight of an image by its class; None where all weigh the same.
             seed: Another seed gives another order.
         """
-        numbers = np.random.default_rng([seed, epoch]).permutation(self.numbers(Part.TRAIN))
+        numbers = np.random.default_rng([seed, epoch]).permutation(self.numbers(Split.TRAIN))
 
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             change = functools.partial(_copy, augmentation=augmentation, index=epoch)
@@ -67,11 +67,11 @@ class LabelledPictures:
 
         return self._dataset(batches, weighted=True)
 
-    def evaluation(self, part: Part, batch_size: int) -> "tf.data.Dataset":
-        """Returns a part as it is, in the order of the rows."""
+    def evaluation(self, split: Split, batch_size: int) -> "tf.data.Dataset":
+        """Returns a split as it is, in the order of the rows."""
 
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            for pixels, found in self.pictures.batches(self.numbers(part), batch_size):
+            for pixels, found in self.pictures.batches(self.numbers(split), batch_size):
                 yield pixels, self.images.columns(found)
 
         return self._dataset(batches, weighted=False)

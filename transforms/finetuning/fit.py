@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from schemas.classifiers import FineTuning, LabelSet, Part
+from schemas.classifiers import FineTuning, LabelSet, Split
 from schemas.errors import RunFailed
-from transforms.evaluation import ScoredPart, part_metrics
+from transforms.evaluation import ScoredSplit, split_metrics
 from transforms.finetuning.checkpoints import Checkpoint
 from transforms.finetuning.dataset import LabelledPictures
 from transforms.finetuning.unfreezing import TrainableNetwork, compute_in_mixed_precision
@@ -26,7 +26,7 @@ class FineTuned:
     """What came of a fine-tuning; the network itself has the weights that are kept.
 
     Attributes:
-        history: The loss and the accuracy on both parts, by Keras's names, an epoch each.
+        history: The loss and the accuracy on both splits, by Keras's names, an epoch each.
         best_epoch: The epoch, from 1, whose weights are kept; 0 where none was better than the start.
         resumed_from: The epochs that an earlier process had done.
         seconds: How long this process took.
@@ -69,7 +69,7 @@ def fine_tune(
     images = data.images
     compute_in_mixed_precision(network, mixed=how.mixed_precision)
     model = network.model
-    optimizer = build_optimizer(how, data.steps(Part.TRAIN, how.batch_size))
+    optimizer = build_optimizer(how, data.steps(Split.TRAIN, how.batch_size))
     compile_classifier(model, optimizer, images.labels)
     optimizer.build(model.trainable_variables)
     weights = class_weights(how.class_weight, images)
@@ -98,10 +98,10 @@ def fine_tune(
 def _train_epoch(
     model: "keras.Model", how: FineTuning, data: LabelledPictures, weights: np.ndarray | None, epoch: int
 ) -> dict[str, float]:
-    """Trains one epoch, and returns the loss and the accuracy on both parts, by Keras's names."""
+    """Trains one epoch, and returns the loss and the accuracy on both splits, by Keras's names."""
     _seed_dropout(model, how.seed, epoch)
     pictures = data.training_epoch(epoch, how.batch_size, how.augmentation, weights, how.seed)
-    updates = data.steps(Part.TRAIN, how.batch_size)
+    updates = data.steps(Split.TRAIN, how.batch_size)
     with data.own_errors():
         trained = model.fit(pictures, steps_per_epoch=updates, shuffle=False, verbose=0).history
     found = {name: float(values[0]) for name, values in trained.items()}
@@ -134,28 +134,28 @@ def build_optimizer(how: FineTuning, updates: int) -> "keras.optimizers.Optimize
     return keras.optimizers.get({"class_name": how.optimizer, "config": {"learning_rate": learning_rate}})
 
 
-def score_part(network: TrainableNetwork, data: LabelledPictures, part: Part) -> ScoredPart:
-    """Returns what a network says of the pictures of a part; without those that can no longer be read."""
+def score_split(network: TrainableNetwork, data: LabelledPictures, split: Split) -> ScoredSplit:
+    """Returns what a network says of the pictures of a split; without those that can no longer be read."""
     labels, uris = data.images.labels, data.pictures.refs.column("uri")
     rows = [np.empty(0, np.int64)]
     probabilities = [np.empty((0, labels.outputs), np.float32)]
-    for pixels, found in data.pictures.batches(data.numbers(part), EVALUATION_BATCH_SIZE):
+    for pixels, found in data.pictures.batches(data.numbers(split), EVALUATION_BATCH_SIZE):
         rows.append(found)
         probabilities.append(np.asarray(network.model.predict_on_batch(pixels), np.float32))
     numbers = np.concatenate(rows)
-    return ScoredPart(
+    return ScoredSplit(
         targets=data.images.targets[numbers],
         scores=labels.scores(np.concatenate(probabilities)),
         uris_of=lambda places: [uris[int(row)].as_py() for row in numbers[places]],
     )
 
 
-def log_loss_of_frequencies(data: LabelledPictures, part: Part) -> float:
-    """Returns the log loss on a part of the one who knows nothing but how frequent the classes are in it."""
+def log_loss_of_frequencies(data: LabelledPictures, split: Split) -> float:
+    """Returns the log loss on a split of the one who knows nothing but how frequent the classes are in it."""
     labels: LabelSet = data.images.labels
-    targets = data.images.targets[data.numbers(part)]
+    targets = data.images.targets[data.numbers(split)]
     frequencies = labels.indicators(targets).mean(axis=0, dtype=np.float64)
-    metrics = part_metrics(labels, targets, np.tile(frequencies.astype(np.float32), (len(targets), 1)))
+    metrics = split_metrics(labels, targets, np.tile(frequencies.astype(np.float32), (len(targets), 1)))
     return metrics.log_loss if metrics else 0.0
 
 
@@ -167,8 +167,8 @@ def _begin(network: TrainableNetwork, data: LabelledPictures) -> Checkpoint:
 
 
 def _validate(model: "keras.Model", data: LabelledPictures) -> dict[str, float]:
-    pictures = data.evaluation(Part.VALIDATION, EVALUATION_BATCH_SIZE)
-    steps = data.steps(Part.VALIDATION, EVALUATION_BATCH_SIZE)
+    pictures = data.evaluation(Split.VALIDATION, EVALUATION_BATCH_SIZE)
+    steps = data.steps(Split.VALIDATION, EVALUATION_BATCH_SIZE)
     with data.own_errors():
         found = model.evaluate(pictures, steps=steps, verbose=0, return_dict=True)
     return {name: float(value) for name, value in found.items()}

@@ -10,11 +10,11 @@ import pyarrow as pa
 from schemas.errors import ImageError, RunFailed, first_line
 from schemas.tables import AUGMENTATION
 from transforms.images import BadImage, Batch, LoadingPools, LoadingRules, bounded_map, load_batches
-from transforms.planning import first_mentions, one_batch
+from transforms.planning import first_occurrences, one_batch
 from transforms.runtime import PROGRESS, Meter
-from transforms.sources import LeftAside, ListingRules, Source, list_source
+from transforms.sources import IgnoredFiles, ListingRules, Source, list_source
 
-PICTURES_A_BATCH: Final = 32
+PICTURES_PER_BATCH: Final = 32
 
 # Columns that the pictures have of their own, whatever a manifest says there.
 _OWN_COLUMNS: Final = ("sha256", AUGMENTATION)
@@ -41,7 +41,7 @@ class Pictures:
         refs: A row an image: `uri`, `label`, `split`, the further columns of its manifest, and `sha256` of its bytes.
         rules: How they become pixels.
         pools: The threads that read and change them.
-        held: uint8 [n, H, W, 3]; None where they are read anew each time.
+        held: uint8 [n, H, W, 3]; None where they are read again each time.
         max_failure_ratio: The greatest share of bad images, 0 to 1, of each reading.
         left_out: What could not be read; grows where a picture that was there is no longer.
     """
@@ -81,7 +81,7 @@ class Pictures:
             number, pixels = numbered
             return number, change(pixels, sha256[number].as_py())
 
-        ahead = batch_size + PICTURES_A_BATCH
+        ahead = batch_size + PICTURES_PER_BATCH
         found: list[tuple[int, np.ndarray]] = []
         for numbered in bounded_map(self.pools.decoders.threads, changed, self._pixels(numbers), ahead):
             found.append(numbered)
@@ -114,11 +114,11 @@ def list_images(sources: Sequence[Source], rules: ListingRules) -> pa.RecordBatc
         InvalidInput: If a manifest has a row without a URI, or cannot be read.
         OSError: If a folder cannot be listed.
     """
-    left_aside = LeftAside()
-    batches = [batch for source in sources for batch in list_source(source, rules, left_aside)]
+    ignored = IgnoredFiles()
+    batches = [batch for source in sources for batch in list_source(source, rules, ignored)]
     table = pa.Table.from_batches(batches, rules.schema)
     table = table.drop_columns([name for name in _OWN_COLUMNS if name in table.column_names])
-    return one_batch(table.take(first_mentions(table["uri"])).sort_by("uri"))
+    return one_batch(table.take(first_occurrences(table["uri"])).sort_by("uri"))
 
 
 def read_pictures(

@@ -1,4 +1,4 @@
-"""Augmenting: a decoded picture in, one of its random copies out; the same one whenever it is asked for again."""
+"""Augmenting: a decoded picture in, one of its augmented copies out; the same one whenever it is asked for again."""
 
 import math
 

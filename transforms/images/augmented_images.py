@@ -1,4 +1,4 @@
-"""Augmented images: which images of a shard have rows of random copies besides their own."""
+"""Augmented images: which images of a shard have rows of augmented copies besides their own."""
 
 import dataclasses
 

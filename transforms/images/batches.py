@@ -58,7 +58,7 @@ class LoadedPicture:
         width: Pixels before resizing, upright.
         height: Pixels before resizing, upright.
         sha256: SHA-256 of the file's bytes, in hex.
-        augmentation: 0 for the picture itself, else the number of its random copy.
+        augmentation: 0 for the picture itself, else the number of its augmented copy.
     """
 
     row: int
@@ -93,7 +93,7 @@ class Admitted:
     Attributes:
         file: The file.
         slot: The number of its first slot.
-        pictures: The slots that its picture and its random copies take.
+        pictures: The slots that its picture and its augmented copies take.
     """
 
     file: ImageFile
@@ -103,7 +103,7 @@ class Admitted:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """A file whose picture, and random copies of it, are in their slots.
+    """A file whose picture, and augmented copies of it, are in their slots.
 
     Attributes:
         admitted: The file and its slots.
@@ -193,7 +193,7 @@ class Admission:
         Args:
             slots: Where pictures go.
             is_wanted: Is asked once for each file.
-            augmented_images: The images that have random copies, if there are any.
+            augmented_images: The images that have augmented copies, if there are any.
         """
         self._slots = slots
         self._is_wanted = is_wanted
@@ -212,5 +212,5 @@ class Admission:
         return Admitted(file, self._slots.take(pictures), pictures)
 
     def destinations(self, admitted: Admitted) -> list[Destination]:
-        """Returns where the picture of a file and its random copies go."""
+        """Returns where the picture of a file and its augmented copies go."""
         return [self._slots.destination(admitted.slot + copy) for copy in range(admitted.pictures)]

@@ -62,7 +62,7 @@ class Undecoded(NamedTuple):
     Attributes:
         data: Its bytes, or its number among the files that were read last.
         sha256: SHA-256 of its bytes, in hex.
-        destinations: Where its picture goes, and then each of its random copies.
+        destinations: Where its picture goes, and then each of its augmented copies.
     """
 
     data: bytes | int
@@ -88,7 +88,7 @@ class DecodingTask(NamedTuple):
     Attributes:
         rules: How bytes become pixels.
         batch_size: Pictures a batch.
-        augmentation: How random copies are made, if there are any.
+        augmentation: How augmented copies are made, if there are any.
     """
 
     rules: DecodingRules
@@ -97,7 +97,7 @@ class DecodingTask(NamedTuple):
 
     @property
     def rows_per_image(self) -> int:
-        """The most pictures that an image has: its own, and its random copies."""
+        """The most pictures that an image has: its own, and its augmented copies."""
         return 1 + (self.augmentation.rows if self.augmentation else 0)
 
     @property

@@ -101,7 +101,7 @@ def load_batches(
         bad: Where the images that are no picture are put.
         meter: Measures bytes and decoding.
         is_wanted: Is asked once for each file, in the order of the shard; a file that is not wanted is not decoded.
-        augmented_images: The images whose random copies follow them, if there are any.
+        augmented_images: The images whose augmented copies follow them, if there are any.
 
     Yields:
         Batches in the order of the shard.

@@ -1,19 +1,19 @@
 """What a run has to do: the images that a snapshot does not hold yet, in shards, and what killed runs had finished."""
 
 from transforms.planning.adoption import adopt
-from transforms.planning.anti_join import first_mentions, one_batch
+from transforms.planning.anti_join import first_occurrences, one_batch
 from transforms.planning.coverage import compare
 from transforms.planning.dry_run import known_by_partition, past_rate, plan_run
-from transforms.planning.plan import begins_in_time, shards_of
+from transforms.planning.plan import before_deadline, shards_of
 from transforms.planning.snapshot import RetryFailures, Snapshot
 
 __all__ = [
     "RetryFailures",
     "Snapshot",
     "adopt",
-    "begins_in_time",
+    "before_deadline",
     "compare",
-    "first_mentions",
+    "first_occurrences",
     "known_by_partition",
     "one_batch",
     "past_rate",

@@ -21,7 +21,7 @@ FRAGMENT: Final = "fragment"
 def new_images(
     refs: Iterable[pa.RecordBatch], known: Iterable[pa.RecordBatch], *, refresh: bool = False
 ) -> tuple[pa.RecordBatch | None, InputCounts]:
-    """Takes out the images that are known, and those that are mentioned twice.
+    """Takes out the images that are known, and duplicate URIs.
 
     Args:
         refs: All refs of one hash partition.
@@ -36,7 +36,7 @@ def new_images(
     if not mentioned:
         return None, InputCounts()
     table = pa.Table.from_batches(mentioned)
-    first = first_mentions(table["uri"])
+    first = first_occurrences(table["uri"])
     unique = table.take(first) if len(first) < table.num_rows else table
     counts = InputCounts(listed=unique.num_rows, duplicates=table.num_rows - unique.num_rows)
     known_batches = list(known)
@@ -52,7 +52,7 @@ def new_images(
     return (one_batch(new.sort_by("uri")) if new.num_rows else None), counts
 
 
-def first_mentions(uris: pa.ChunkedArray) -> pa.Array:
+def first_occurrences(uris: pa.ChunkedArray) -> pa.Array:
     """Returns the rows of the first mention of each URI, in their order."""
     # Codes count up in the order of first appearance: a first mention is a code above all before it.
     codes = uris.combine_chunks().dictionary_encode().indices.to_numpy()
@@ -105,7 +105,7 @@ def without_finished(
     table = pa.Table.from_batches([refs])
     rows = pa.Table.from_batches(batches).unify_dictionaries()
     rows = rows.filter(have_keys_of(rows, table))
-    rows = rows.take(first_mentions(rows["uri"]))
+    rows = rows.take(first_occurrences(rows["uri"]))
     fragments = rows[FRAGMENT].cast(pa.string())
     taken = []
     for described in fragments.unique().to_pylist():

@@ -16,7 +16,7 @@ from transforms.planning.known_images import known_images
 from transforms.planning.listed_partitions import listed_by_partition
 from transforms.planning.snapshot import RetryFailures, Snapshot
 from transforms.shuffle import by_partition, unpack
-from transforms.sources import LeftAside, ListingRules, Source
+from transforms.sources import IgnoredFiles, ListingRules, Source
 
 NEVER_SEEN: Final = "never seen"
 ANOTHER_VERSION: Final = "another version"
@@ -55,7 +55,7 @@ def compare(sources: Sequence[Source], rules: ListingRules, store: FeatureStore)
         OSError: If a folder cannot be listed.
     """
     snapshot = Snapshot.newest(store)
-    refs = listed_by_partition(sources, rules, LeftAside())
+    refs = listed_by_partition(sources, rules, IgnoredFiles())
     known = by_partition(known_images(snapshot, RetryFailures.ALL))
     failed = Scan(snapshot.table(TableName.FAILURES), [*_KEY, "code", "failed_at"])
     failures = by_partition(failed.to_batches())

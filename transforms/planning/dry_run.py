@@ -12,7 +12,7 @@ from transforms.planning.listed_partitions import listed_by_partition
 from transforms.planning.plan import Plan, plan_images
 from transforms.planning.snapshot import RetryFailures, Snapshot
 from transforms.shuffle import PARTITIONS, by_partition, unpack
-from transforms.sources import LeftAside, ListingRules, Source
+from transforms.sources import IgnoredFiles, ListingRules, Source
 
 # Packed batches, by hash partition.
 Packed = Mapping[int, Sequence[bytes]]
@@ -46,10 +46,10 @@ def plan_run(sources: Sequence[Source], rules: ListingRules, known: Packed, *, r
         InvalidInput: If a manifest has a row without a URI, or cannot be read.
         OSError: If a folder cannot be listed.
     """
-    left_aside = LeftAside()
-    listed = listed_by_partition(sources, rules, left_aside)
+    ignored = IgnoredFiles()
+    listed = listed_by_partition(sources, rules, ignored)
     counts = (plan.counts for plan in plan_partitions(listed, known, refresh=refresh))
-    return sum(counts, InputCounts(left_aside=left_aside.files))
+    return sum(counts, InputCounts(left_aside=ignored.files))
 
 
 def known_by_partition(store: FeatureStore | None, retry: RetryFailures) -> Packed:

@@ -5,23 +5,23 @@ from typing import Final
 
 from schemas.images import SUPERSEDES
 from transforms.shuffle import by_partition
-from transforms.sources import LeftAside, ListingRules, Source, list_source, look_up_versions
+from transforms.sources import IgnoredFiles, ListingRules, Source, list_source, look_up_versions
 
 _PLANNED_BY: Final = ("uri", "version", SUPERSEDES)
 
 
 def listed_by_partition(
-    sources: Sequence[Source], rules: ListingRules, left_aside: LeftAside
+    sources: Sequence[Source], rules: ListingRules, ignored: IgnoredFiles
 ) -> dict[int, list[bytes]]:
     """Lists the images of sources, by the hash partitions of their URIs.
 
     Args:
         sources: The sources.
         rules: How they are read.
-        left_aside: Where the files without an image's extension are counted.
+        ignored: Where the files without an image's extension are counted.
 
     Returns:
         Packed batches with the columns of refs that planning looks at alone.
     """
-    listed = (batch for source in sources for batch in list_source(source, rules, left_aside))
+    listed = (batch for source in sources for batch in list_source(source, rules, ignored))
     return by_partition(look_up_versions(batch).select(_PLANNED_BY) for batch in listed)

@@ -66,6 +66,6 @@ def shards_of(images: int, shard_size: int) -> int:
     return -(-images // shard_size)
 
 
-def begins_in_time(deadline: datetime.datetime | None) -> bool:
+def before_deadline(deadline: datetime.datetime | None) -> bool:
     """Whether a shard that begins now begins before the deadline, if there is one."""
     return deadline is None or datetime.datetime.now(datetime.UTC) < deadline

@@ -21,7 +21,7 @@ from schemas.store import PREDICTIONS, STRINGS, InputCounts, PredictionTables, R
 from schemas.tables import AUGMENTATION, FLOATS, TIMESTAMP, file_schema, has_augmentations
 from transforms.conv_bases import Engine
 from transforms.evaluation import predicted_indicators
-from transforms.extraction import ShardResult, ShardTask, Worker, as_lists, infer_batches, verdict, write_failures
+from transforms.extraction import ShardResult, ShardTask, Worker, as_lists, infer_batches, judge_run, write_failures
 from transforms.images import BadImage, load_batches
 from transforms.runtime import PROGRESS, Meter
 
@@ -79,7 +79,7 @@ def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction)
 def predict_file(file_uri: str, engine: Engine, prediction: Prediction) -> ShardResult:
     """Predicts the classes of the images of a file of a feature table from their features, and writes them.
 
-    Rows of random copies of pictures are left out.
+    Rows of augmented copies of pictures are left out.
 
     Args:
         file_uri: The file.
@@ -175,7 +175,7 @@ def commit_predictions(
         RunFailed: If images are missing, or too many failed; nothing is committed then.
     """
     written = list(fragments)
-    state, message = verdict(Totals.of(written), counts, max_failure_ratio, "predicted")
+    state, message = judge_run(Totals.of(written), counts, max_failure_ratio, "predicted")
     if state != RunState.COMPLETE:
         raise RunFailed(message or "The run failed.")
     tables = PredictionTables(prediction.output_uri)

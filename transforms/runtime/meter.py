@@ -31,7 +31,7 @@ class Meter:
             self._bytes_read += size
 
     def decoded(self, files: int, seconds: float) -> None:
-        """Counts files that were decoded, and the time that they and random copies of their pictures took."""
+        """Counts files that were decoded, and the time that they and augmented copies of their pictures took."""
         with self._lock:
             self._decoded += files
             self._decode_seconds += seconds

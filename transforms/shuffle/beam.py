@@ -74,7 +74,7 @@ class _SpillPartitions(beam.DoFn):
 
 
 class Spread(beam.PTransform):
-    """Lets workers take batches anew, as `Reshuffle` does; where all are on this machine, by way of files."""
+    """Lets workers take batches again, as `Reshuffle` does; where all are on this machine, by way of files."""
 
     def __init__(self, spill_folder: str | None = None) -> None:
         """Takes a folder for the batches, where all workers are on this machine."""

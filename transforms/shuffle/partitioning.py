@@ -1,4 +1,4 @@
-"""Hash partitions of URIs: images are told apart within one of them, so that no step ever needs all of them at once.
+"""Hash partitions of URIs: images are distinguished within one of them, so that no step ever needs all of them at once.
 
 Batches are gathered before they are split, so that the pieces stay worth their overhead.
 """
@@ -19,7 +19,7 @@ PARTITIONS: Final = 32
 PARTITIONS_OF_WORKERS: Final = 1024
 
 # Of one partition, planning holds both sides and their join: some 50 MB.
-_IMAGES_A_PARTITION: Final = 2**16
+_IMAGES_PER_PARTITION: Final = 2**16
 _ROWS_GATHERED: Final = 2**18
 
 Piece: TypeAlias = tuple[int, pa.RecordBatch]
@@ -27,7 +27,7 @@ Piece: TypeAlias = tuple[int, pa.RecordBatch]
 
 def partitions_of(images: int) -> int:
     """Returns how many partitions so many images are worth where they come one after the other."""
-    return min(max(PARTITIONS, images // _IMAGES_A_PARTITION), PARTITIONS_OF_WORKERS)
+    return min(max(PARTITIONS, images // _IMAGES_PER_PARTITION), PARTITIONS_OF_WORKERS)
 
 
 class Partitioner:

@@ -2,13 +2,13 @@
 
 from transforms.sources.listing import has_image, list_source
 from transforms.sources.manifests import canonical_uris
-from transforms.sources.source import EXTENSIONS, LeftAside, ListingRules, Source, carried_columns, find_sources
+from transforms.sources.source import EXTENSIONS, IgnoredFiles, ListingRules, Source, carried_columns, find_sources
 from transforms.sources.stat import look_up_versions
 from transforms.sources.takedown_lists import listed_uris
 
 __all__ = [
     "EXTENSIONS",
-    "LeftAside",
+    "IgnoredFiles",
     "ListingRules",
     "Source",
     "canonical_uris",

@@ -11,7 +11,7 @@ from apache_beam.typehints.decorators import no_annotations
 from schemas.store import InputCounts
 from transforms.shuffle import coder  # noqa: F401 (registers the coder of record batches)
 from transforms.sources.listing import SourcePart, divide, list_part
-from transforms.sources.source import LeftAside, ListingRules, Source
+from transforms.sources.source import IgnoredFiles, ListingRules, Source
 from transforms.sources.stat import look_up_versions
 
 _COUNTS: Final = "counts"
@@ -66,9 +66,9 @@ class _Divide(beam.DoFn):
         self._rules = rules
 
     def process(self, source: Source) -> Iterator[SourcePart | TaggedOutput[Literal["counts"], InputCounts]]:
-        left_aside = LeftAside()
-        yield from divide(source, self._rules, left_aside)
-        yield TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))
+        ignored = IgnoredFiles()
+        yield from divide(source, self._rules, ignored)
+        yield TaggedOutput(_COUNTS, InputCounts(left_aside=ignored.files))
 
 
 class _ListPart(beam.DoFn):
@@ -76,6 +76,6 @@ class _ListPart(beam.DoFn):
         self._rules = rules
 
     def process(self, part: SourcePart) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
-        left_aside = LeftAside()
-        yield from map(look_up_versions, list_part(part, self._rules, left_aside))
-        yield TaggedOutput(_COUNTS, InputCounts(left_aside=left_aside.files))
+        ignored = IgnoredFiles()
+        yield from map(look_up_versions, list_part(part, self._rules, ignored))
+        yield TaggedOutput(_COUNTS, InputCounts(left_aside=ignored.files))

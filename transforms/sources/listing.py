@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.classifiers import PARTS
+from schemas.classifiers import SPLITS
 from schemas.errors import InvalidInput
 from schemas.images import SIZE, image_version
 from schemas.storage import file_system, uri_builder
@@ -21,13 +21,13 @@ from transforms.shuffle import pack, unpack
 from transforms.sources.manifests import (
     REF_COLUMNS,
     ManifestKind,
-    Stretch,
+    Section,
     batched,
     canonical_uris,
     manifest_rows,
-    stretches,
+    sections,
 )
-from transforms.sources.source import LeftAside, ListingRules, Source, SourceKind
+from transforms.sources.source import IgnoredFiles, ListingRules, Source, SourceKind
 
 # A folder is divided until there are as many folders: enough for every worker, few enough to be looked for by one.
 _FOLDERS: Final = 64
@@ -40,21 +40,21 @@ class SourcePart:
 
     Attributes:
         source: The source.
-        where: A folder of it, by its path in the file system, with all in it; a stretch of a manifest; packed refs that
+        where: A folder of it, by its path in the file system, with all in it; a section of a manifest; packed refs that
             were met while the source was divided; or None for the whole.
     """
 
     source: Source
-    where: str | Stretch | bytes | None = None
+    where: str | Section | bytes | None = None
 
 
-def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[SourcePart]:
+def divide(source: Source, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
     """Divides a source into parts.
 
     Args:
         source: The source.
         rules: How it is read.
-        left_aside: Where the files without an image's extension are counted.
+        ignored: Where the files without an image's extension are counted.
 
     Raises:
         InvalidInput: If a manifest cannot be read.
@@ -62,22 +62,22 @@ def divide(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterat
     """
     if source.kind == SourceKind.FOLDER:
         folders: list[str] = []
-        met = _divide_folder(source, rules, left_aside, folders)
+        met = _divide_folder(source, rules, ignored, folders)
         yield from (SourcePart(source, pack(refs)) for refs in batched(met, rules.schema))
         yield from (SourcePart(source, folder) for folder in folders)
     elif source.kind == SourceKind.FILES:
         yield SourcePart(source)
     else:
-        for stretch in stretches(source.uri, source.kind):
-            if stretch.kind == ManifestKind.CSV and rules.stat_manifests:
+        for section in sections(source.uri, source.kind):
+            if section.kind == ManifestKind.CSV and rules.stat_manifests:
                 # Looking for versions takes far longer than reading, and is no work for a single worker.
-                yield from (SourcePart(source, pack(_to_refs(rows, source, rules))) for rows in manifest_rows(stretch))
+                yield from (SourcePart(source, pack(_to_refs(rows, source, rules))) for rows in manifest_rows(section))
             else:
-                yield SourcePart(source, stretch)
+                yield SourcePart(source, section)
 
 
 def _divide_folder(
-    source: Source, rules: ListingRules, left_aside: LeftAside, folders: list[str]
+    source: Source, rules: ListingRules, ignored: IgnoredFiles, folders: list[str]
 ) -> Iterator[dict[str, Any]]:
     """Goes down level by level until there are enough folders, which `folders` then holds; yields the files above."""
     fs, path = file_system(source.uri)
@@ -89,16 +89,16 @@ def _divide_folder(
             for _, inner, files in fs.walk(folder, maxdepth=1, detail=True, on_error="raise"):
                 fs.invalidate_cache(folder)  # Cloud file systems keep every listing, a kilobyte a file.
                 folders += [info["name"].rstrip("/") for _, info in sorted(inner.items())]
-                yield from _images(files, source, rules, left_aside)
+                yield from _images(files, source, rules, ignored)
 
 
-def list_part(part: SourcePart, rules: ListingRules, left_aside: LeftAside) -> Iterator[pa.RecordBatch]:
+def list_part(part: SourcePart, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
     """Lists the images of a part.
 
     Args:
         part: The part.
         rules: How its source is read.
-        left_aside: Where the files without an image's extension are counted.
+        ignored: Where the files without an image's extension are counted.
 
     Yields:
         Batches of refs; `version` is null where it has yet to be looked up.
@@ -108,21 +108,21 @@ def list_part(part: SourcePart, rules: ListingRules, left_aside: LeftAside) -> I
         OSError: If a folder cannot be listed.
     """
     source, where = part.source, part.where
-    if isinstance(where, Stretch):
+    if isinstance(where, Section):
         batches: Iterator[pa.RecordBatch] = (_to_refs(rows, source, rules) for rows in manifest_rows(where))
     elif isinstance(where, bytes):
         batches = iter([unpack(where)])
     elif where is not None:
-        batches = batched(_walk(where, source, rules, left_aside), rules.schema)
+        batches = batched(_walk(where, source, rules, ignored), rules.schema)
     else:
         batches = batched(_glob(source), rules.schema)
     yield from _labelled(batches, rules)
 
 
-def list_source(source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[pa.RecordBatch]:
+def list_source(source: Source, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
     """Lists the images of a source, one part after the other; see `divide` and `list_part`."""
-    for part in divide(source, rules, left_aside):
-        yield from list_part(part, rules, left_aside)
+    for part in divide(source, rules, ignored):
+        yield from list_part(part, rules, ignored)
 
 
 def has_image(sources: Iterable[Source], rules: ListingRules) -> bool:
@@ -140,7 +140,7 @@ def _has_image(source: Source, rules: ListingRules) -> bool:
     if source.kind == SourceKind.FOLDER and isinstance(fs, LocalFileSystem):
         # Names are enough: to ask for the size and time of every file first would be most of a second listing.
         return any(_is_image(entry.name, rules) for entry in _files_below(path))
-    return any(batch.num_rows for batch in list_source(source, rules, LeftAside()))
+    return any(batch.num_rows for batch in list_source(source, rules, IgnoredFiles()))
 
 
 def _files_below(folder: str) -> Iterator["os.DirEntry[str]"]:
@@ -156,15 +156,15 @@ def _is_image(name: str, rules: ListingRules) -> bool:
     return name.rpartition(".")[2].lower() in rules.extensions
 
 
-def _walk(folder: str, source: Source, rules: ListingRules, left_aside: LeftAside) -> Iterator[dict[str, Any]]:
+def _walk(folder: str, source: Source, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[dict[str, Any]]:
     fs, _ = file_system(source.uri)
     for path, _, files in fs.walk(folder, detail=True, on_error="raise"):
         fs.invalidate_cache(path)
-        yield from _images(files, source, rules, left_aside)
+        yield from _images(files, source, rules, ignored)
 
 
 def _images(
-    files: Mapping[str, Mapping[str, Any]], source: Source, rules: ListingRules, left_aside: LeftAside
+    files: Mapping[str, Mapping[str, Any]], source: Source, rules: ListingRules, ignored: IgnoredFiles
 ) -> Iterator[dict[str, Any]]:
     """Yields the images among the files of a folder, by name."""
     to_uri = uri_builder(source.uri, file_system(source.uri)[0])
@@ -172,7 +172,7 @@ def _images(
         if _is_image(name, rules):
             yield _ref(to_uri(info["name"]), info)
         elif name:
-            left_aside.files += 1
+            ignored.files += 1
 
 
 def _glob(source: Source) -> Iterator[dict[str, Any]]:
@@ -213,7 +213,7 @@ def _labelled(batches: Iterator[pa.RecordBatch], rules: ListingRules) -> Iterato
 def _labels_from_parent(batch: pa.RecordBatch) -> pa.RecordBatch:
     found = pc.extract_regex(batch.column("uri"), _PARENT)
     label, split = pc.struct_field(found, "label"), pc.struct_field(found, "split")
-    is_known = pc.is_in(split, value_set=pa.array([part.word for part in PARTS]))
+    is_known = pc.is_in(split, value_set=pa.array([part.word for part in SPLITS]))
     known_split = pc.if_else(is_known, split, pa.scalar(None, pa.string()))
     for name, values in (("label", label), ("split", known_split)):
         index = batch.schema.get_field_index(name)

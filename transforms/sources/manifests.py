@@ -27,8 +27,8 @@ _CLOUD: Final = r"^(s3|gs|abfs|https?)://[^/]"
 _LOCAL: Final = r"^file:///[^/]"
 _UNTIDY: Final = r"^file:///.*(//|/\.\.?(/|$))"
 
-_ROWS_A_STRETCH: Final = 2**17
-_BYTES_A_STRETCH: Final = 2**24
+_ROWS_PER_SECTION: Final = 2**17
+_BYTES_PER_SECTION: Final = 2**24
 
 
 class ManifestKind(enum.StrEnum):
@@ -98,14 +98,14 @@ def _open(uri: str) -> IO[bytes]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stretch:
-    """A stretch of a manifest that is read by itself.
+class Section:
+    """A section of a manifest that is read by itself.
 
     Attributes:
         uri: The manifest.
         kind: Its kind.
         start: Its first row group in a Parquet file, else its first byte.
-        end: The row group or byte behind its last. To a stretch of text belong the lines that begin in it.
+        end: The row group or byte behind its last. To a section of text belong the lines that begin in it.
     """
 
     uri: str
@@ -114,8 +114,8 @@ class Stretch:
     end: int
 
 
-def stretches(uri: str, kind: ManifestKind) -> Iterator[Stretch]:
-    """Divides a manifest; a CSV file is one stretch.
+def sections(uri: str, kind: ManifestKind) -> Iterator[Section]:
+    """Divides a manifest; a CSV file is one section.
 
     Raises:
         InvalidInput: If it cannot be read.
@@ -125,11 +125,11 @@ def stretches(uri: str, kind: ManifestKind) -> Iterator[Stretch]:
             with _explained(uri):
                 metadata = pq.read_metadata(file)
             rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-            yield from (Stretch(uri, kind, start, end) for start, end in _row_groups(rows))
+            yield from (Section(uri, kind, start, end) for start, end in _row_groups(rows))
             return
         size = file.seek(0, io.SEEK_END)
-    step = _BYTES_A_STRETCH if kind == ManifestKind.TEXT else max(1, size)
-    yield from (Stretch(uri, kind, start, min(start + step, size)) for start in range(0, size, step))
+    step = _BYTES_PER_SECTION if kind == ManifestKind.TEXT else max(1, size)
+    yield from (Section(uri, kind, start, min(start + step, size)) for start in range(0, size, step))
 
 
 def _row_groups(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -137,25 +137,25 @@ def _row_groups(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
     start = together = 0
     for group, count in enumerate(rows, 1):
         together += count
-        if together >= _ROWS_A_STRETCH or group == len(rows):
+        if together >= _ROWS_PER_SECTION or group == len(rows):
             yield start, group
             start, together = group, 0
 
 
-def manifest_rows(stretch: Stretch) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of a stretch of a manifest in batches.
+def manifest_rows(section: Section) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a section of a manifest in batches.
 
     Raises:
         InvalidInput: If it cannot be read.
     """
-    with _open(stretch.uri) as file, _explained(stretch.uri):
-        if stretch.kind == ManifestKind.PARQUET:
-            groups = range(stretch.start, stretch.end)
+    with _open(section.uri) as file, _explained(section.uri):
+        if section.kind == ManifestKind.PARQUET:
+            groups = range(section.start, section.end)
             yield from pq.ParquetFile(file).iter_batches(REFS_PER_BATCH, row_groups=groups)
-        elif stretch.kind == ManifestKind.CSV:
+        elif section.kind == ManifestKind.CSV:
             yield from _csv_batches(file)
         else:
-            yield from _text_batches(file, stretch)
+            yield from _text_batches(file, section)
 
 
 @contextlib.contextmanager
@@ -182,14 +182,14 @@ def _csv_batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
                 yield batch.slice(start, REFS_PER_BATCH)
 
 
-def _text_batches(file: IO[bytes], stretch: Stretch) -> Iterator[pa.RecordBatch]:
-    """Yields the lines that begin in a stretch and are not blank."""
-    file.seek(max(0, stretch.start - 1))
-    if stretch.start:
+def _text_batches(file: IO[bytes], section: Section) -> Iterator[pa.RecordBatch]:
+    """Yields the lines that begin in a section and are not blank."""
+    file.seek(max(0, section.start - 1))
+    if section.start:
         file.readline()  # The end of a line that began before; at least the line break itself.
-    text = file.read(max(0, stretch.end - file.tell()))
+    text = file.read(max(0, section.end - file.tell()))
     text += b"" if text.endswith(b"\n") or not text else file.readline()
-    if not stretch.start:
+    if not section.start:
         text = text.removeprefix(codecs.BOM_UTF8)
     lines = pc.utf8_rtrim(_lines(text), "\r\n")
     lines = lines.filter(pc.not_equal(pc.utf8_trim_whitespace(lines), ""))

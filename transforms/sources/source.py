@@ -63,8 +63,8 @@ class ListingRules:
 
 
 @dataclasses.dataclass
-class LeftAside:
-    """How many files of a folder were left aside, for want of an image's extension; counted while it is listed."""
+class IgnoredFiles:
+    """How many files of a folder are ignored, for they lack an image's extension; counted while it is listed."""
 
     files: int = 0
 

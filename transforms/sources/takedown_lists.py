@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from schemas.errors import InvalidInput, first_line
 from schemas.storage import canonical_uri, file_system
-from transforms.sources.manifests import canonical_uris, manifest_kind, manifest_rows, read_carried_fields, stretches
+from transforms.sources.manifests import canonical_uris, manifest_kind, manifest_rows, read_carried_fields, sections
 
 
 def listed_uris(uri: str) -> pa.Array:
@@ -30,8 +30,8 @@ def listed_uris(uri: str) -> pa.Array:
         read_carried_fields(location, kind)
         batches = [
             rows.column("uri").cast(pa.string())
-            for stretch in stretches(location, kind)
-            for rows in manifest_rows(stretch)
+            for section in sections(location, kind)
+            for rows in manifest_rows(section)
         ]
     except (OSError, ImportError) as error:
         raise InvalidInput(f"The list {uri} cannot be read: {first_line(error)}") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from schemas.store import FeatureStore
-from transforms.training.feature_rows import FeatureRows, PartedRows, read_parts
+from transforms.training.feature_rows import FeatureRows, RowsBySplit, read_splits
 from transforms.training.standardisation import Moments, RunningMoments
 from transforms.training.targets import LabelledImages
 
@@ -19,9 +19,9 @@ class TrainingData:
         store: The store.
         layer: The layer whose features are learned from.
         table_version: The version of `features`.
-        images: The targets and the parts.
+        images: The targets and the splits.
         rows: The features, held or streamed.
-        moments: By map reduction, the moments of the features of the training part.
+        moments: By map reduction, the moments of the features of the training split.
         memory_bytes: The bytes of features that are allowed in memory.
     """
 
@@ -29,7 +29,7 @@ class TrainingData:
     layer: str
     table_version: int
     images: LabelledImages
-    rows: PartedRows
+    rows: RowsBySplit
     moments: Mapping[str, Moments]
     memory_bytes: int
 
@@ -50,7 +50,7 @@ class TrainingData:
             store: The store.
             layer: The layer.
             table_version: The version of `features`, of which `images` are the rows.
-            images: The targets and the parts.
+            images: The targets and the splits.
             map_reductions: Those for which moments are wanted.
             memory_bytes: The most bytes of features in memory.
 
@@ -64,12 +64,12 @@ class TrainingData:
             for moments in running.values():
                 moments.add(batch)
 
-        rows = read_parts(features, images.parts, memory_bytes, add)
+        rows = read_splits(features, images.splits, memory_bytes, add)
         moments = {name: found.moments() for name, found in running.items()}
         return cls(store, layer, table_version, images, rows, moments, memory_bytes)
 
     @property
     def feature_bytes(self) -> int:
-        """The bytes of the features of all parts."""
+        """The bytes of the features of all splits."""
         rows = len(self.rows.train) + len(self.rows.validation) + len(self.rows.test)
         return rows * self.rows.train.rows.row_bytes

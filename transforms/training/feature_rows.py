@@ -1,7 +1,7 @@
-"""Feature rows: the features of the parts of a table, held in memory where they fit, else read window by window.
+"""Feature rows: the features of the splits of a table, held in memory where they fit, else read window by window.
 
-A window is a set of row groups, drawn anew and in another order in every epoch, whose rows are shuffled together. So a
-table of any size is trained on with the memory of one window; a part that is held is a single window.
+A window is a set of row groups, drawn again and in another order in every epoch, whose rows are shuffled together. So a
+table of any size is trained on with the memory of one window; a split that is held is a single window.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pyarrow.dataset as ds
 
-from schemas.classifiers import PARTS, Part
+from schemas.classifiers import SPLITS, Split
 from schemas.delta import Scan
 from schemas.errors import InvalidFeatures
 from schemas.spec import Shape
@@ -69,12 +69,12 @@ class FeatureRows:
 
 
 @dataclasses.dataclass(frozen=True)
-class PartRows:
-    """The features of one part of the table.
+class SplitRows:
+    """The features of one split of the table.
 
     Attributes:
         rows: The table's features.
-        numbers: int64 [n], the numbers of the part's rows, ascending.
+        numbers: int64 [n], the numbers of the split's rows, ascending.
         window_bytes: The most bytes of features that are read at once, but one row group at least.
         held: float32 [n, *shape], the features, where they are held in memory.
     """
@@ -90,7 +90,7 @@ class PartRows:
     def batches(
         self, batch_size: int, shuffling: np.random.Generator | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields the part once, in batches of `batch_size`, of which only the last may be smaller.
+        """Yields the split once, in batches of `batch_size`, of which only the last may be smaller.
 
         Args:
             batch_size: Rows a batch.
@@ -151,79 +151,79 @@ def _packed(groups: np.ndarray, group_bytes: np.ndarray, most: int) -> Iterator[
 
 
 @dataclasses.dataclass(frozen=True)
-class PartedRows:
-    """The features of the three parts.
+class RowsBySplit:
+    """The features of the three splits.
 
     Attributes:
-        train: The part that is learned from.
-        validation: The part by which the best weights and recipes are chosen.
-        test: The part that is looked at in the end.
-        streamed: Whether the training part is read window by window.
+        train: The split that is learned from.
+        validation: The split by which the best weights and recipes are chosen.
+        test: The split that is looked at in the end.
+        streamed: Whether the training split is read window by window.
     """
 
-    train: PartRows
-    validation: PartRows
-    test: PartRows
+    train: SplitRows
+    validation: SplitRows
+    test: SplitRows
     streamed: bool
 
-    def of(self, part: Part) -> PartRows:
-        """Returns a part."""
-        return {Part.TRAIN: self.train, Part.VALIDATION: self.validation, Part.TEST: self.test}[part]
+    def of(self, split: Split) -> SplitRows:
+        """Returns a split."""
+        return {Split.TRAIN: self.train, Split.VALIDATION: self.validation, Split.TEST: self.test}[split]
 
 
-def read_parts(
-    rows: FeatureRows, parts: np.ndarray, memory_bytes: int, on_train: Callable[[np.ndarray], None]
-) -> PartedRows:
-    """Reads the table once: checks the features, shows those of the training part, and keeps what fits in memory.
+def read_splits(
+    rows: FeatureRows, splits: np.ndarray, memory_bytes: int, on_train: Callable[[np.ndarray], None]
+) -> RowsBySplit:
+    """Reads the table once: checks the features, shows those of the training split, and keeps what fits in memory.
 
-    All parts are held where they take at most `memory_bytes` together. Else the training and the test part are read in
-    windows of an eighth of it, and the validation part, which every epoch needs, is held if it takes no more than a
+    All splits are held where they take at most `memory_bytes` together. Else the training and the test split are read
+    in windows of an eighth of it, and the validation split, which every epoch needs, is held if it takes no more than a
     quarter. There are at most four windows at once: training's, validation's, and the next of each.
 
     Args:
         rows: The features.
-        parts: uint8 [n] of `Part`.
+        splits: uint8 [n] of `Split`.
         memory_bytes: The most bytes of features that are held at once.
-        on_train: Called with the training part's features, float32 [b, *shape], in the table's order.
+        on_train: Called with the training split's features, float32 [b, *shape], in the table's order.
 
     Raises:
-        InvalidFeatures: If a feature of any part is NaN or infinite.
+        InvalidFeatures: If a feature of any split is NaN or infinite.
     """
-    numbers = {part: np.flatnonzero(parts == part) for part in PARTS}
-    sizes = {part: len(numbers[part]) * rows.row_bytes for part in PARTS}
+    numbers = {split: np.flatnonzero(splits == split) for split in SPLITS}
+    sizes = {split: len(numbers[split]) * rows.row_bytes for split in SPLITS}
     streamed = sum(sizes.values()) > memory_bytes
     held = {
-        part: np.empty((len(numbers[part]), *rows.shape), np.float32)
-        for part in PARTS
-        if not streamed or (part == Part.VALIDATION and sizes[part] <= memory_bytes // 4)
+        split: np.empty((len(numbers[split]), *rows.shape), np.float32)
+        for split in SPLITS
+        if not streamed or (split == Split.VALIDATION and sizes[split] <= memory_bytes // 4)
     }
-    filled = dict.fromkeys(PARTS, 0)
+    filled = dict.fromkeys(SPLITS, 0)
     bad: list[np.ndarray] = []
     for group in range(len(rows.groups)):
         start, stop = rows.starts[group], rows.starts[group + 1]
-        group_parts = parts[start:stop]
-        if (group_parts == Part.LEFT_OUT).all():
+        group_splits = splits[start:stop]
+        if (group_splits == Split.LEFT_OUT).all():
             continue
         features = rows.read(group)
         finite = np.isfinite(features).all(axis=tuple(range(1, features.ndim)))
-        bad.append(start + np.flatnonzero(~finite & (group_parts != Part.LEFT_OUT)))
-        on_train(features[(group_parts == Part.TRAIN) & finite])
-        for part, target in held.items():
-            found = features[group_parts == part]
-            target[filled[part] : filled[part] + len(found)] = found
-            filled[part] += len(found)
-    _refuse_bad(rows, np.concatenate([np.empty(0, np.int64), *bad]), parts)
+        bad.append(start + np.flatnonzero(~finite & (group_splits != Split.LEFT_OUT)))
+        on_train(features[(group_splits == Split.TRAIN) & finite])
+        for split, target in held.items():
+            found = features[group_splits == split]
+            target[filled[split] : filled[split] + len(found)] = found
+            filled[split] += len(found)
+    _refuse_bad(rows, np.concatenate([np.empty(0, np.int64), *bad]), splits)
     window = memory_bytes // 8
-    train, validation, test = (PartRows(rows, numbers[part], window, held.get(part)) for part in PARTS)
-    return PartedRows(train, validation, test, streamed)
+    train, validation, test = (SplitRows(rows, numbers[split], window, held.get(split)) for split in SPLITS)
+    return RowsBySplit(train, validation, test, streamed)
 
 
-def _refuse_bad(rows: FeatureRows, bad: np.ndarray, parts: np.ndarray) -> None:
+def _refuse_bad(rows: FeatureRows, bad: np.ndarray, splits: np.ndarray) -> None:
     if not len(bad):
         return
     uris = rows.uris(bad[:_URIS_TOLD])
     further = f" and {len(bad) - len(uris):,} more" if len(bad) > len(uris) else ""
     raise InvalidFeatures(
-        f"{len(bad):,} of {np.count_nonzero(parts != Part.LEFT_OUT):,} rows have NaN or infinite features in the "
+        f"{len(bad):,} of {np.count_nonzero(splits != Split.LEFT_OUT):,} rows have NaN or infinite features in the "
         f"column '{rows.column}': {', '.join(uris)}{further}."
     )

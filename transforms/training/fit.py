@@ -1,4 +1,4 @@
-"""Training: a head fitted to the training part, with the best weights by the validation part."""
+"""Training: a head fitted to the training split, with the best weights by the validation split."""
 
 import dataclasses
 import time
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from schemas.classifiers import LabelKind, Part, Recipe
+from schemas.classifiers import LabelKind, Recipe, Split
 from schemas.errors import InvalidRecipe, RunFailed
 from transforms.training.dataset import TrainingData
-from transforms.training.feature_rows import PartRows
+from transforms.training.feature_rows import SplitRows
 from transforms.training.heads import build_head, compile_head
 from transforms.training.targets import LabelledImages
 
@@ -31,7 +31,7 @@ class Fitted:
         recipe: How it was trained.
         batch_size: Images an update.
         learning_rate: The optimizer's.
-        history: The loss and the accuracy on both parts, by Keras's names, an epoch each.
+        history: The loss and the accuracy on both splits, by Keras's names, an epoch each.
         best_epoch: The epoch, from 1, whose weights are kept.
         seconds: How long it took.
     """
@@ -46,12 +46,12 @@ class Fitted:
 
     @property
     def validation_accuracy(self) -> float:
-        """The accuracy on the validation part of the weights that are kept, 0 to 1."""
+        """The accuracy on the validation split of the weights that are kept, 0 to 1."""
         return self.history["val_accuracy"][self.best_epoch - 1]
 
     @property
     def validation_loss(self) -> float:
-        """The loss on the validation part of the weights that are kept."""
+        """The loss on the validation split of the weights that are kept."""
         return self.history["val_loss"][self.best_epoch - 1]
 
 
@@ -108,12 +108,12 @@ def fit_head(recipe: Recipe, data: TrainingData) -> Fitted:
     )
 
 
-def predict_part(head: "keras.Model", part: PartRows) -> np.ndarray:
-    """Returns the probabilities of a part, float32 [n, outputs], in the table's order."""
-    if not len(part):
+def predict_split(head: "keras.Model", split: SplitRows) -> np.ndarray:
+    """Returns the probabilities of a split, float32 [n, outputs], in the table's order."""
+    if not len(split):
         return np.empty((0, head.output_shape[-1]), np.float32)
-    batches = ((features,) for features, _ in part.batches(EVALUATION_BATCH_SIZE))
-    probabilities: np.ndarray = head.predict(batches, steps=_steps(part, EVALUATION_BATCH_SIZE), verbose=0)
+    batches = ((features,) for features, _ in split.batches(EVALUATION_BATCH_SIZE))
+    probabilities: np.ndarray = head.predict(batches, steps=_steps(split, EVALUATION_BATCH_SIZE), verbose=0)
     return probabilities
 
 
@@ -130,23 +130,23 @@ def class_weights(class_weight: str, images: LabelledImages) -> np.ndarray | Non
         return None
     if images.labels.kind == LabelKind.MULTI_LABEL:
         raise InvalidRecipe("--class_weight=balanced weighs images by their class, and these have several labels each.")
-    counts = np.bincount(images.targets[images.parts == Part.TRAIN], minlength=len(images.labels.classes))
+    counts = np.bincount(images.targets[images.splits == Split.TRAIN], minlength=len(images.labels.classes))
     weights: np.ndarray = (counts.sum() / (len(counts) * counts)).astype(np.float32)
     return weights
 
 
 def _weighted_batches(
-    part: PartRows,
+    split: SplitRows,
     batch_size: int,
     images: LabelledImages,
     weights: np.ndarray | None,
     shuffling: np.random.Generator | None,
 ) -> Iterator[WeightedBatch]:
-    """Yields the part for ever, epoch after epoch."""
+    """Yields the split for ever, epoch after epoch."""
     while True:
-        for features, numbers in part.batches(batch_size, shuffling):
+        for features, numbers in split.batches(batch_size, shuffling):
             yield features, images.columns(numbers), images.weights(numbers, weights)
 
 
-def _steps(part: PartRows, batch_size: int) -> int:
-    return -(-len(part) // batch_size)
+def _steps(split: SplitRows, batch_size: int) -> int:
+    return -(-len(split) // batch_size)

@@ -1,4 +1,4 @@
-"""Standardisation: the mean and variance of features, learned in one pass over the training part."""
+"""Standardisation: the mean and variance of features, learned in one pass over the training split."""
 
 import dataclasses
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 # The least standard deviation, as a share of the root mean square of all of them: a channel that hardly moves in the
-# training part (a dead ReLU) would otherwise be blown up by whatever it does elsewhere.
+# training split (a dead ReLU) would otherwise be blown up by whatever it does elsewhere.
 _LEAST_DEVIATION: Final = 0.01
 
 # Features that move by less than this do not move: a head keeps the square, which float32 would round to 0.

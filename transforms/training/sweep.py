@@ -10,7 +10,7 @@ from transforms.training.fit import Fitted, fit_head
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One recipe of a sweep, and what became of it.
+    """One recipe of a sweep, and its result.
 
     Attributes:
         recipe: The recipe.
@@ -40,7 +40,7 @@ def fit_all(
         on_trial: Called after each.
 
     Returns:
-        The best head, and all trials, the best first: by validation accuracy, then by validation loss. The test part
+        The best head, and all trials, the best first: by validation accuracy, then by validation loss. The test split
         has no say.
     """
     best: Fitted | None = None

@@ -1,7 +1,7 @@
-"""Labelling: the target and the part of every image of a table, from its columns or from a file of labels.
+"""Labelling: the target and the split of every image of a table, from its columns or from a file of labels.
 
 Only codes are kept, six bytes a row: nothing here grows with the length of a URI. An image has one row, or further ones
-of random copies of its picture. These train, and neither validate nor test: an image's rows are never on two sides.
+of augmented copies of its picture. These train, and neither validate nor test: an image's rows are never on two sides.
 """
 
 import dataclasses
@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.classifiers import (
-    PARTS,
+    SPLITS,
     UNLABELLED,
     LabelKind,
     LabelSet,
-    Part,
+    Split,
     SplitFractions,
-    parts_by_column,
-    parts_by_hash,
+    splits_by_column,
+    splits_by_hash,
 )
 from schemas.delta import Scan
 from schemas.errors import InvalidLabels
@@ -28,7 +28,7 @@ from transforms.training.label_file import LabelFile
 
 
 class SplitBy(enum.StrEnum):
-    """What decides the part of an image."""
+    """What decides the split of an image."""
 
     AUTO = "auto"
     COLUMN = "column"
@@ -37,34 +37,33 @@ class SplitBy(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class LabelledImages:
-    """The target and the part of every row of a snapshot, in the order of its scans.
+    """The target and the split of every row of a snapshot, in the order of its scans.
 
     Attributes:
-        labels: The classes.
-        targets: int32 [n], or int8 [n, classes] for multi-label; see `LabelSet.targets`.
-        parts: uint8 [n] of `Part`; `LEFT_OUT` for rows without a label or a part, and for random copies of what does
+        labels: The classes. targets: int32 [n], or int8 [n, classes] for multi-label; see `LabelSet.targets`. splits:
+        uint8 [n] of `Split`; `LEFT_OUT` for rows without a label or a split, and for augmented copies of what does
             not train.
-        are_images: bool [n], whether a row is that of an image itself, and not of a random copy.
-        split_by: What decided the parts.
+        are_images: bool [n], whether a row is that of an image itself, and not of a augmented copy.
+        split_by: What decided the splits.
         unlabelled: Images without a label.
-        unsplit: Images with a label and without a part.
+        unsplit: Images with a label and without a split.
     """
 
     labels: LabelSet
     targets: np.ndarray
-    parts: np.ndarray
+    splits: np.ndarray
     are_images: np.ndarray
     split_by: SplitBy
     unlabelled: int
     unsplit: int
 
     def counts(self) -> dict[str, int]:
-        """Returns the images by part."""
-        return {part.word: int(np.count_nonzero(self.images_of(part))) for part in PARTS}
+        """Returns the images by split."""
+        return {split.word: int(np.count_nonzero(self.images_of(split))) for split in SPLITS}
 
-    def images_of(self, part: Part) -> np.ndarray:
-        """Returns bool [n], whether a row is that of an image of a part, and not of a random copy."""
-        images: np.ndarray = self.are_images & (self.parts == part)
+    def images_of(self, split: Split) -> np.ndarray:
+        """Returns bool [n], whether a row is that of an image of a split, and not of a augmented copy."""
+        images: np.ndarray = self.are_images & (self.splits == split)
         return images
 
     def columns(self, rows: np.ndarray) -> np.ndarray:
@@ -77,9 +76,9 @@ class LabelledImages:
         """Returns float32 [n], the weights of rows by their classes; 1 where all weigh the same."""
         return np.ones(len(rows), np.float32) if by_class is None else by_class[self.targets[rows]]
 
-    def class_counts(self, part: Part) -> np.ndarray:
-        """Returns int64 [classes], the images of a part by class."""
-        targets = self.targets[self.images_of(part)]
+    def class_counts(self, split: Split) -> np.ndarray:
+        """Returns int64 [classes], the images of a split by class."""
+        targets = self.targets[self.images_of(split)]
         if self.labels.kind == LabelKind.MULTI_LABEL:
             counts: np.ndarray = targets.sum(axis=0, dtype=np.int64)
             return counts
@@ -89,22 +88,22 @@ class LabelledImages:
         """Refuses what no classifier can be trained and judged on.
 
         Raises:
-            InvalidLabels: If a part is empty, or the training or validation part lacks a class.
+            InvalidLabels: If a split is empty, or the training or validation split lacks a class.
         """
         counts = self.counts()
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        for part in PARTS:
-            if not counts[part.word] and (part != Part.TEST or fractions.test > 0):
-                remedy = " or --test_fraction=0 to go without" if part == Part.TEST else ""
+        for split in SPLITS:
+            if not counts[split.word] and (split != Split.TEST or fractions.test > 0):
+                remedy = " or --test_fraction=0 to go without" if split == Split.TEST else ""
                 raise InvalidLabels(
-                    f"The {part.word} part is empty ({told}; split by {self.split_by}): fill it, take --split=hash"
+                    f"The {split.word} split is empty ({told}; split by {self.split_by}): fill it, take --split=hash"
                     f"{remedy}."
                 )
-        for part in (Part.TRAIN, Part.VALIDATION):
-            missing = [self.labels.classes[index] for index in np.flatnonzero(self.class_counts(part) == 0)]
+        for split in (Split.TRAIN, Split.VALIDATION):
+            missing = [self.labels.classes[index] for index in np.flatnonzero(self.class_counts(split) == 0)]
             if missing:
                 raise InvalidLabels(
-                    f"The {part.word} part has no example of {_names(missing)} "
+                    f"The {split.word} split has no example of {_names(missing)} "
                     f"(split by {self.split_by}): label more images, or change the split."
                 )
 
@@ -112,13 +111,13 @@ class LabelledImages:
 def read_labelled_images(
     scan: Scan | pa.Table, column: str | None, split_by: SplitBy, fractions: SplitFractions, file: LabelFile | None
 ) -> LabelledImages:
-    """Reads the labels and parts of all images of a snapshot, a batch at a time.
+    """Reads the labels and splits of all images of a snapshot, a batch at a time.
 
     Args:
         scan: A scan, or a table, of `uri`, `sha256`, `split`, `augmentation` where the table has it, and the labels'
             column where there is no file.
         column: The column of the labels, where there is no file.
-        split_by: What decides the part of an image; `AUTO` takes the column where any labelled image has a split.
+        split_by: What decides the split of an image; `AUTO` takes the column where any labelled image has a split.
         fractions: The shares of a split by hash.
         file: Labels by image.
 
@@ -132,16 +131,16 @@ def read_labelled_images(
     targets = labels.targets(names)
     labelled = (targets if targets.ndim == 1 else targets[:, 0]) != UNLABELLED
     by_column = split_by == SplitBy.COLUMN or (
-        split_by == SplitBy.AUTO and bool((columns.by_column[labelled] != Part.LEFT_OUT).any())
+        split_by == SplitBy.AUTO and bool((columns.by_column[labelled] != Split.LEFT_OUT).any())
     )
-    parts = (columns.by_column if by_column else columns.by_hash).copy()
+    splits = (columns.by_column if by_column else columns.by_hash).copy()
     are_images = columns.are_images
-    unsplit = int(np.count_nonzero(are_images & labelled & (parts == Part.LEFT_OUT)))
-    parts[~labelled | (~are_images & (parts != Part.TRAIN))] = Part.LEFT_OUT
+    unsplit = int(np.count_nonzero(are_images & labelled & (splits == Split.LEFT_OUT)))
+    splits[~labelled | (~are_images & (splits != Split.TRAIN))] = Split.LEFT_OUT
     return LabelledImages(
         labels=labels,
         targets=targets,
-        parts=parts,
+        splits=splits,
         are_images=are_images,
         split_by=SplitBy.COLUMN if by_column else SplitBy.HASH,
         unlabelled=int(np.count_nonzero(are_images & ~labelled)),
@@ -167,8 +166,8 @@ def _read_columns(
     for batch in scan.to_batches():
         values = file.labels_of(batch.column("uri")) if file else batch.column(column)
         labels.append(values if pa.types.is_list(kind) else values.cast(pa.string()).dictionary_encode())
-        by_column.append(parts_by_column(batch.column("split")))
-        by_hash.append(parts_by_hash(batch.column("sha256"), fractions))
+        by_column.append(splits_by_column(batch.column("split")))
+        by_hash.append(splits_by_hash(batch.column("sha256"), fractions))
         are_images.append(batch.column(AUGMENTATION).to_numpy() == 0 if augmented else np.ones(batch.num_rows, bool))
     encoded = kind if pa.types.is_list(kind) else pa.dictionary(pa.int32(), pa.string())
     chunks = pa.chunked_array(labels, encoded)

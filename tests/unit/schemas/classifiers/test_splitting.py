@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.classifiers import Part, SplitFractions, parts_by_column, parts_by_hash
+from schemas.classifiers import Split, SplitFractions, splits_by_column, splits_by_hash
 from schemas.errors import InvalidLabels
 
 IMAGES = 20_000
@@ -15,49 +15,49 @@ HASHES = pa.array([hashlib.sha256(str(number).encode()).hexdigest() for number i
 
 @pytest.mark.parametrize(("validation", "test"), [(0.2, 0.2), (0.1, 0.3), (0.05, 0.0), (0.0, 0.5)])
 def test_the_parts_have_the_shares_that_were_asked_for(validation: float, test: float) -> None:
-    parts = parts_by_hash(HASHES, SplitFractions(validation, test))
-    shares = [np.mean(parts == part) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)]
+    splits = splits_by_hash(HASHES, SplitFractions(validation, test))
+    shares = [np.mean(splits == split) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST)]
     np.testing.assert_allclose(shares, [1 - validation - test, validation, test], atol=0.01)
 
 
 def test_an_image_stays_in_its_part_when_the_table_grows_or_is_reordered() -> None:
-    parts = parts_by_hash(HASHES, SplitFractions())
-    np.testing.assert_array_equal(parts_by_hash(HASHES.slice(0, 100), SplitFractions()), parts[:100])
+    splits = splits_by_hash(HASHES, SplitFractions())
+    np.testing.assert_array_equal(splits_by_hash(HASHES.slice(0, 100), SplitFractions()), splits[:100])
     order = np.random.default_rng(0).permutation(IMAGES)
-    np.testing.assert_array_equal(parts_by_hash(HASHES.take(pa.array(order)), SplitFractions()), parts[order])
+    np.testing.assert_array_equal(splits_by_hash(HASHES.take(pa.array(order)), SplitFractions()), splits[order])
 
 
 def test_the_parts_of_known_pictures() -> None:
-    """These never change: a release that moved them would leak test images into the training part."""
+    """These never change: a release that moved them would leak test images into the training split."""
     hashes = pa.array(["00000000" + "0" * 56, "33333332" + "0" * 56, "33333334" + "0" * 56, "66666667" + "0" * 56])
-    parts = [Part(value) for value in parts_by_hash(hashes, SplitFractions(0.2, 0.2))]
-    assert parts == [Part.TEST, Part.TEST, Part.VALIDATION, Part.TRAIN]
+    splits = [Split(value) for value in splits_by_hash(hashes, SplitFractions(0.2, 0.2))]
+    assert splits == [Split.TEST, Split.TEST, Split.VALIDATION, Split.TRAIN]
 
 
 def test_another_validation_fraction_leaves_the_test_part_as_it_was() -> None:
-    first, second = (parts_by_hash(HASHES, SplitFractions(validation, 0.2)) for validation in (0.1, 0.3))
-    np.testing.assert_array_equal(first == Part.TEST, second == Part.TEST)
-    assert not ((first == Part.VALIDATION) & (second != Part.VALIDATION)).any()
+    first, second = (splits_by_hash(HASHES, SplitFractions(validation, 0.2)) for validation in (0.1, 0.3))
+    np.testing.assert_array_equal(first == Split.TEST, second == Split.TEST)
+    assert not ((first == Split.VALIDATION) & (second != Split.VALIDATION)).any()
 
 
 def test_the_same_bytes_are_in_one_part_under_every_name() -> None:
     twice = pa.concat_arrays([HASHES, HASHES])
-    parts = parts_by_hash(twice, SplitFractions())
-    np.testing.assert_array_equal(parts[:IMAGES], parts[IMAGES:])
+    splits = splits_by_hash(twice, SplitFractions())
+    np.testing.assert_array_equal(splits[:IMAGES], splits[IMAGES:])
 
 
 def test_a_table_without_rows_has_no_parts() -> None:
-    assert parts_by_hash(pa.array([], pa.string()), SplitFractions()).shape == (0,)
+    assert splits_by_hash(pa.array([], pa.string()), SplitFractions()).shape == (0,)
 
 
 def test_the_column_split_is_read_word_by_word() -> None:
     words = pa.array(["train", None, "test", "validation"])
-    assert parts_by_column(words).tolist() == [Part.TRAIN, Part.LEFT_OUT, Part.TEST, Part.VALIDATION]
+    assert splits_by_column(words).tolist() == [Split.TRAIN, Split.LEFT_OUT, Split.TEST, Split.VALIDATION]
 
 
 def test_an_unknown_word_in_the_column_is_refused() -> None:
     with pytest.raises(InvalidLabels, match="The column split holds 'dev'; it takes train, validation and test"):
-        parts_by_column(pa.array(["train", "dev"]))
+        splits_by_column(pa.array(["train", "dev"]))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from deltalake import CommitProperties, Transaction
 from deltalake.exceptions import CommitFailedError
 
 from schemas.delta import Scan
-from schemas.delta.transactions import TURN
+from schemas.delta.transactions import CONFLICT_TOKEN
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.maintenance import compact, find_waste, open_takedowns, plan_takedown, remove_waste, take_down, takedowns
 from schemas.maintenance.takedowns import Takedown, taken_down
@@ -105,7 +105,7 @@ def test_who_looked_before_has_to_look_again(store: FeatureStore) -> None:
     with pytest.raises(CommitFailedError):
         snapshot.create_write_transaction(
             [], "append", snapshot.schema(), ["ds"],
-            commit_properties=CommitProperties(app_transactions=[Transaction(TURN, snapshot.version() + 1)]),
+            commit_properties=CommitProperties(app_transactions=[Transaction(CONFLICT_TOKEN, snapshot.version() + 1)]),
         )  # fmt: skip
 
 

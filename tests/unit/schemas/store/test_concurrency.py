@@ -15,7 +15,7 @@ from schemas.delta import Scan, transactions
 from schemas.errors import RunFailed
 from schemas.fragments import TableName
 from schemas.maintenance import take_down
-from schemas.store import FeatureStore, InputCounts, Run, RunOutcome, RunState, Totals
+from schemas.store import FeatureStore, InputCounts, Run, RunResult, RunState, Totals
 from schemas.store import commit as commit_module
 from tests.support.fragments import SPEC, contents, failed_images, failures, fragment
 from transforms.extraction.run_commit import commit_run
@@ -258,7 +258,7 @@ def test_a_runs_table_from_before_gets_its_new_columns(store: FeatureStore) -> N
     commit_run(Snapshot.newest(store), a_run("r"), [fragment(store, {"a": 1})], InputCounts(listed=1))
     old = Scan(store.runs()).to_arrow().drop_columns(["adopted", "remaining"])
     deltalake.write_deltalake(store.runs(), old, mode="overwrite", schema_mode="overwrite")
-    store.record_run(a_run("s"), RunOutcome(RunState.COMPLETE, InputCounts(listed=3), Totals(extracted=3, adopted=2)))
+    store.record_run(a_run("s"), RunResult(RunState.COMPLETE, InputCounts(listed=3), Totals(extracted=3, adopted=2)))
     assert [(row["run_id"], row["adopted"]) for row in runs(store)] == [("r", None), ("s", 2)]
 
 

@@ -198,7 +198,7 @@ def test_imagenet_weights_are_what_keras_fetches(
 def test_imagenet_weights_with_another_hash_than_keras_published_are_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of the right name and the wrong bytes in Keras's cache: Keras fetches it anew, here from nowhere."""
+    """A file of the right name and the wrong bytes in Keras's cache: Keras fetches it again, here from nowhere."""
     spec = FeatureSpec("VGG16", weights="none", input_shape=(32, 32, 3))
     cached = tmp_path / "keras" / "models" / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
     cached.parent.mkdir(parents=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.classifiers import LabelKind, LabelSet
-from transforms.evaluation import part_metrics, predicted_indicators
+from transforms.evaluation import predicted_indicators, split_metrics
 from transforms.evaluation.metrics import calibration_bins, confusion_matrix, precision_recall_curves, roc_curves
 
 BINARY = LabelSet(LabelKind.BINARY, ("cat", "dog"))
@@ -58,7 +58,7 @@ def average_precision_by_thresholds(true: np.ndarray, score: np.ndarray) -> floa
 @pytest.mark.parametrize("labels", KINDS)
 def test_each_class_has_the_metrics_of_their_definitions(labels: LabelSet, ties: bool) -> None:
     targets, scores = example(labels, ties=ties)
-    found = part_metrics(labels, targets, scores)
+    found = split_metrics(labels, targets, scores)
     assert found is not None
     true, predicted = labels.indicators(targets), predicted_indicators(labels, scores)
     assert [row.name for row in found.classes] == list(labels.classes)
@@ -78,7 +78,7 @@ def test_each_class_has_the_metrics_of_their_definitions(labels: LabelSet, ties:
 @pytest.mark.parametrize("labels", KINDS)
 def test_the_part_has_the_metrics_of_their_definitions(labels: LabelSet) -> None:
     targets, scores = example(labels, ties=False)
-    found = part_metrics(labels, targets, scores)
+    found = split_metrics(labels, targets, scores)
     assert found is not None
     true, predicted = labels.indicators(targets), predicted_indicators(labels, scores)
     assert found.images == len(targets)
@@ -100,7 +100,7 @@ def test_metrics_that_were_computed_by_hand() -> None:
     # Scores of the second class .9 .8 .8 .3 .1, of which the first, second and fourth have it.
     second = np.array([0.9, 0.8, 0.8, 0.3, 0.1], np.float32)
     targets, scores = np.array([1, 1, 0, 1, 0], np.int32), np.stack([1 - second, second], axis=1)
-    found = part_metrics(BINARY, targets, scores)
+    found = split_metrics(BINARY, targets, scores)
     assert found is not None
     dog = found.classes[1]
     assert (dog.images, found.accuracy) == (3, 0.6)
@@ -154,7 +154,7 @@ def test_a_long_curve_keeps_its_ends_and_its_area() -> None:
 def test_a_class_without_images_has_no_area() -> None:
     targets = np.zeros(10, np.int32)
     scores = np.full((10, 4), 0.25, np.float32)
-    found = part_metrics(MULTI_CLASS, targets, scores)
+    found = split_metrics(MULTI_CLASS, targets, scores)
     assert found is not None
     assert found.auc is None
     assert [(row.images, row.auc, row.average_precision) for row in found.classes] == [
@@ -164,12 +164,12 @@ def test_a_class_without_images_has_no_area() -> None:
 
 
 def test_a_part_without_images_has_no_metrics() -> None:
-    assert part_metrics(BINARY, np.empty(0, np.int32), np.empty((0, 2), np.float32)) is None
+    assert split_metrics(BINARY, np.empty(0, np.int32), np.empty((0, 2), np.float32)) is None
 
 
 def test_scores_of_nought_and_one_have_a_finite_loss() -> None:
     scores = np.array([[1, 0], [1, 0]], np.float32)
-    found = part_metrics(BINARY, np.array([0, 1], np.int32), scores)
+    found = split_metrics(BINARY, np.array([0, 1], np.int32), scores)
     assert found is not None
     assert found.log_loss == pytest.approx(-np.log(np.finfo(np.float32).eps) / 2, rel=1e-3)
 
@@ -181,6 +181,6 @@ def test_calibration_compares_scores_with_frequencies() -> None:
     assert [(found.predictions, round(found.confidence, 3), found.frequency) for found in bins] == [
         (2, 0.1, 0.5), (2, 0.8, 1.0), (1, 1.0, 1.0)
     ]  # fmt: skip
-    found = part_metrics(BINARY, targets, scores)
+    found = split_metrics(BINARY, targets, scores)
     assert found is not None
     assert found.calibration_error == pytest.approx((2 * 0.4 + 2 * 0.2 + 0) / 5)

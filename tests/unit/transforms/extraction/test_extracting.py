@@ -1,4 +1,4 @@
-"""A shard is computed in time or not at all, and its result says what became of each of its images."""
+"""A shard is computed in time or not at all, and its result names the result of each of its images."""
 
 import dataclasses
 import datetime

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.augmentation import Augmentation
-from schemas.classifiers import FineTuning, Part, SplitFractions
+from schemas.classifiers import FineTuning, Split, SplitFractions
 from schemas.errors import FailureCode, ImageError, RunFailed
 from schemas.images import ImageRef
 from tests.conftest import write_pictures
@@ -44,11 +44,11 @@ Fetch = Callable[[ImageRef, int], bytes]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 pictures of two classes in three parts, and a network; do not change it."""
+    """20 pictures of two classes in three splits, and a network; do not change it."""
     folder = tmp_path_factory.mktemp("finetuning")
-    for seed, (part, count) in enumerate(COUNTS.items()):
+    for seed, (split, count) in enumerate(COUNTS.items()):
         for number, name in enumerate(("cat", "dog")):
-            write_pictures(folder / "pictures" / part / name, count, seed=10 * seed + number)
+            write_pictures(folder / "pictures" / split / name, count, seed=10 * seed + number)
     network_on(SMALL_SPEC, folder)
     return folder
 
@@ -88,7 +88,7 @@ def test_each_epoch_sees_other_copies_in_another_order_and_always_the_same_ones(
     assert len({tuple(order) for order in orders}) == 3
     held = data.pictures.held
     assert held is not None
-    assert all({*order} == {held[number].tobytes() for number in data.numbers(Part.TRAIN)} for order in orders)
+    assert all({*order} == {held[number].tobytes() for number in data.numbers(Split.TRAIN)} for order in orders)
 
 
 @pytest.mark.parametrize("stop", [1, 2])
@@ -130,7 +130,7 @@ GONE = {
 def test_pictures_that_are_gone_end_it_in_one_sentence(
     sentence: str, fetches: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """They are gone before the six of the validation part are read first, or after that."""
+    """They are gone before the six of the validation split are read first, or after that."""
     data = labelled(read(folder / "pictures", memory_bytes=0))
     network, left = network_in(folder), iter(range(fetches))
 

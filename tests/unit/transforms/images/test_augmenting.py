@@ -1,4 +1,4 @@
-"""Random copies of a picture: as Keras makes them, and the same ones whenever they are asked for."""
+"""Augmented copies of a picture: as Keras makes them, and the same ones whenever they are asked for."""
 
 import numpy as np
 import pytest

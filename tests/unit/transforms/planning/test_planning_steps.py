@@ -45,7 +45,7 @@ def manifest(tmp_path: Path) -> Path:
 def test_a_plan_is_the_same_by_way_of_files_or_shuffles(
     spilled: bool, store: FeatureStore, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transforms.sources.manifests._ROWS_A_STRETCH", 16)
+    monkeypatch.setattr("transforms.sources.manifests._ROWS_PER_SECTION", 16)
     monkeypatch.setattr(known_images, "_ROWS_TOGETHER", 5)
     (tmp_path / "spill").mkdir()
     folder = str(tmp_path / "spill") if spilled else None

@@ -10,7 +10,7 @@ import pytest
 from schemas.errors import InvalidInput
 from tests.conftest import write_pictures
 from transforms.sources import (
-    LeftAside,
+    IgnoredFiles,
     ListingRules,
     carried_columns,
     find_sources,
@@ -22,10 +22,10 @@ from transforms.sources.manifests import ManifestKind
 from transforms.sources.source import SourceKind
 
 
-def refs(*inputs: object, left_aside: LeftAside | None = None, **rules: Any) -> list[dict[str, Any]]:
+def refs(*inputs: object, ignored: IgnoredFiles | None = None, **rules: Any) -> list[dict[str, Any]]:
     sources = find_sources(map(str, inputs))
     listing = ListingRules(**{"carried": carried_columns(sources), **rules})
-    batches = [batch for source in sources for batch in list_source(source, listing, left_aside or LeftAside())]
+    batches = [batch for source in sources for batch in list_source(source, listing, ignored or IgnoredFiles())]
     return [row for batch in batches for row in look_up_versions(batch).to_pylist()]
 
 
@@ -37,10 +37,10 @@ def test_a_folder_is_read_to_its_depths_and_the_rest_is_counted(tmp_path: Path) 
     for name in ("a.jpg", "b/c.JPEG", "b/d/e.png", "b/notes.txt", "f.mp4"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    left_aside = LeftAside()
-    found = uris(tmp_path, left_aside=left_aside)
+    ignored = IgnoredFiles()
+    found = uris(tmp_path, ignored=ignored)
     assert sorted(found) == [f"file://{tmp_path}/{name}" for name in ("a.jpg", "b/c.JPEG", "b/d/e.png")]
-    assert left_aside.files == 2
+    assert ignored.files == 2
     assert uris(tmp_path, extensions=("mp4",)) == [f"file://{tmp_path}/f.mp4"]
 
 
@@ -93,7 +93,7 @@ def test_a_text_file_has_a_uri_a_line(tmp_path: Path) -> None:
     manifest.write_bytes(f"{tmp_path}/000.jpg\r\n\n001.jpg\ns3://bucket/x y.jpg\n".encode())
     rules = ListingRules()
     (source,) = find_sources([str(manifest)])
-    (batch,) = list_source(source, rules, LeftAside())
+    (batch,) = list_source(source, rules, IgnoredFiles())
     # A relative path is one beside the manifest.
     assert batch["uri"].to_pylist() == [
         f"file://{tmp_path}/000.jpg",

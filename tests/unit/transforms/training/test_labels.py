@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.classifiers import LabelKind, LabelSet, Part, SplitFractions
+from schemas.classifiers import LabelKind, LabelSet, Split, SplitFractions
 from schemas.errors import InvalidLabels
 from schemas.store import FeatureStore
 from tests.conftest import store_of_features
@@ -138,10 +138,10 @@ def test_auto_takes_the_column_where_any_labelled_image_has_a_split(tmp_path: Pa
     store = store_of_features(tmp_path / "a", np.zeros((5, 3)), label=labels, split=splits)
     images = read(store)
     assert images.split_by == SplitBy.COLUMN
-    assert images.parts.tolist() == [Part.TRAIN, Part.TRAIN, Part.TEST, Part.LEFT_OUT, Part.LEFT_OUT]
+    assert images.splits.tolist() == [Split.TRAIN, Split.TRAIN, Split.TEST, Split.LEFT_OUT, Split.LEFT_OUT]
     assert (images.unlabelled, images.unsplit) == (1, 1)
     assert images.counts() == {"train": 2, "validation": 0, "test": 1}
-    assert images.class_counts(Part.TRAIN).tolist() == [1, 1]
+    assert images.class_counts(Split.TRAIN).tolist() == [1, 1]
     assert read(store, SplitBy.HASH).unsplit == 0
     without = store_of_features(tmp_path / "b", np.zeros((5, 3)), label=labels)
     assert read(without).split_by == SplitBy.HASH
@@ -167,12 +167,12 @@ def test_a_column_of_lists_makes_a_multi_label_classifier(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("labels", "splits", "sentence"),
     [
-        ("ab", ("train", "train"), r"The validation part is empty \(train 2, validation 0, test 0; split by column\)"),
-        ("abab", ("validation",) * 2 + ("test",) * 2, "The train part is empty"),
-        ("abab", ("train",) * 2 + ("validation",) * 2, "The test part is empty .*--test_fraction=0 to go without"),
-        ("abab", ("train", "train", "validation", "test"), "The validation part has no example of 'b'"),
+        ("ab", ("train", "train"), r"The validation split is empty \(train 2, validation 0, test 0; split by column\)"),
+        ("abab", ("validation",) * 2 + ("test",) * 2, "The train split is empty"),
+        ("abab", ("train",) * 2 + ("validation",) * 2, "The test split is empty .*--test_fraction=0 to go without"),
+        ("abab", ("train", "train", "validation", "test"), "The validation split has no example of 'b'"),
         ("abcdeab", ("train",) * 5 + ("validation", "test"), "no example of 'b', 'c', 'd' and 1 further classes"),
-        ("abbb", ("validation", "validation", "train", "test"), "The train part has no example of 'a'"),
+        ("abbb", ("validation", "validation", "train", "test"), "The train split has no example of 'a'"),
     ],
 )
 def test_parts_that_cannot_be_learned_from_or_judged_on_are_refused(

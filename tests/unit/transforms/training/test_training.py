@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.classifiers import LabelKind, LabelSet, Part, Recipe, SplitFractions, SweptField, combinations, parse_field
+from schemas.classifiers import (
+    LabelKind,
+    LabelSet,
+    Recipe,
+    Split,
+    SplitFractions,
+    SweptField,
+    combinations,
+    parse_field,
+)
 from schemas.classifiers.recipes import BOOK
 from schemas.errors import InvalidFeatures, InvalidRecipe, RunFailed
 from schemas.store import FeatureStore
@@ -18,10 +27,10 @@ from transforms.training import (
     TrainingData,
     class_weights,
     fit_all,
-    predict_part,
+    predict_split,
     read_labelled_images,
 )
-from transforms.training.feature_rows import FeatureRows, PartRows
+from transforms.training.feature_rows import FeatureRows, SplitRows
 from transforms.training.fit import fit_head
 from transforms.training.heads import build_head
 from transforms.training.standardisation import RunningMoments, reduced_maps
@@ -56,7 +65,7 @@ def pets(folder: Path, counts: Sequence[int], distance: float = 2.5, seed: int =
 
 
 def recalls(evaluation: Evaluation) -> dict[str, float]:
-    metrics = evaluation.by_part[Part.TEST]
+    metrics = evaluation.by_split[Split.TEST]
     assert metrics is not None
     return {row.name: row.recall for row in metrics.classes}
 
@@ -136,7 +145,7 @@ def test_the_best_weights_are_kept(tmp_path: Path) -> None:
     losses = fitted.history["val_loss"]
     assert fitted.validation_loss == min(losses) < losses[-1]
     assert len(losses) == fitted.best_epoch + 3
-    scores = predict_part(fitted.head, data.rows.validation)
+    scores = predict_split(fitted.head, data.rows.validation)
     targets = data.images.targets[data.rows.validation.numbers]
     assert np.mean(scores.argmax(axis=1) == targets) == pytest.approx(fitted.validation_accuracy)
 
@@ -161,10 +170,10 @@ def test_training_that_diverges_fails_in_a_sentence(tmp_path: Path) -> None:
 def test_moments_are_learned_in_one_pass_over_the_training_part(tmp_path: Path) -> None:
     features, classes = clusters((700, 700))
     data = read(store_of_features(tmp_path / "store", features, label=[PETS[index] for index in classes]))
-    part = features[data.images.parts == Part.TRAIN]
+    split = features[data.images.splits == Split.TRAIN]
     moments = data.moments["avg"]
-    np.testing.assert_allclose(moments.mean, part.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(moments.deviation, part.std(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(moments.mean, split.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(moments.deviation, split.std(axis=0), rtol=1e-5)
     running = RunningMoments("flatten")
     running.add(np.ones((10, 4), np.float32))
     np.testing.assert_array_equal(running.moments().deviation, np.ones(4))  # Nothing moves: nothing is divided by 0.
@@ -178,7 +187,7 @@ def test_balanced_weights_make_classes_count_the_same(tmp_path: Path) -> None:
     images = read(pets(tmp_path / "store", (50, 200, 400))).images
     assert class_weights("none", images) is None
     weights = class_weights("balanced", images)
-    counts = images.class_counts(Part.TRAIN)
+    counts = images.class_counts(Split.TRAIN)
     np.testing.assert_allclose(weights * counts, np.full(3, counts.sum() / 3), rtol=1e-6)
 
 
@@ -194,9 +203,9 @@ def test_batches_hold_every_image_of_a_part_once(memory_bytes: int, batch_size: 
     rows = many_row_groups(tmp_path / "store", 4000)
     numbers = np.flatnonzero(np.arange(4000) % 3 == 0)
     held = None if memory_bytes < PLENTY else np.concatenate([rows.read(group) for group in range(4)])[numbers]
-    part = PartRows(rows, numbers, memory_bytes // 8, held)
+    split = SplitRows(rows, numbers, memory_bytes // 8, held)
     for shuffling in (None, np.random.default_rng(0)):
-        batches = list(part.batches(batch_size, shuffling))
+        batches = list(split.batches(batch_size, shuffling))
         assert [len(found) for _, found in batches[:-1]] == [batch_size] * (len(batches) - 1)
         order = np.concatenate([found for _, found in batches])
         assert sorted(order) == numbers.tolist()
@@ -206,12 +215,12 @@ def test_batches_hold_every_image_of_a_part_once(memory_bytes: int, batch_size: 
 
 
 def test_each_epoch_is_shuffled_anew(tmp_path: Path) -> None:
-    part = PartRows(many_row_groups(tmp_path / "store", 4000), np.arange(4000), 1)
+    split = SplitRows(many_row_groups(tmp_path / "store", 4000), np.arange(4000), 1)
     shuffling = np.random.default_rng(0)
-    epochs = [np.concatenate([found for _, found in part.batches(64, shuffling)]) for _ in range(4)]
+    epochs = [np.concatenate([found for _, found in split.batches(64, shuffling)]) for _ in range(4)]
     assert len({tuple(order) for order in epochs}) == 4
     # A window is a single row group here, and these come in another order as well.
-    groups = np.searchsorted(part.rows.starts, epochs, "right")
+    groups = np.searchsorted(split.rows.starts, epochs, "right")
     assert len({tuple(order) for order in groups}) > 1
 
 
