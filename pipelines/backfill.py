@@ -122,7 +122,7 @@ class Backfill:
         """Runs the dates one after the other.
 
         Yields:
-            What became of each of them.
+            The result of each of them.
 
         Raises:
             UsageError: If there is no store yet and none can be made.

@@ -77,7 +77,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add_failure_ratio(run)
     run.add_argument(
-        "--run_id", type=run_name, metavar="NAME", help="name of the run; it commits once (default: time and chance)"
+        "--run_id",
+        type=run_name,
+        metavar="NAME",
+        help="name of the run; it commits once (default: the time and a random suffix)",
     )
     run.add_argument(
         "--log_level", choices=("debug", "info", "warning"), default="warning", help="what is logged (default: warning)"

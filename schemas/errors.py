@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 
 class ConvbaseError(Exception):
-    """An error that is told to the user in one sentence."""
+    """An error that the user reads as one sentence."""
 
     exit_code = 1
 

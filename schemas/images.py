@@ -36,7 +36,7 @@ class ImageRef:
         uri: Where it is, in canonical form.
         version: What changes when its bytes change: an etag, a generation, or size and mtime; empty where the input
             says nothing of it.
-        size: Its bytes, where the listing told.
+        size: Its bytes, where the listing has them.
     """
 
     uri: str

@@ -16,7 +16,7 @@ _PLAN_HEADS: Final = f"{'date':<10}{'images':>12}{'new':>12}{'bytes of features'
 
 
 class DateState(enum.StrEnum):
-    """What became of a date.
+    """The result of a date.
 
     The first three are those of its run; a date that is complete already is skipped, one without an image is empty,
     and not begun is one for which there was no time.
@@ -32,7 +32,7 @@ class DateState(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class DateResult:
-    """What became of a date.
+    """The result of a date.
 
     Attributes:
         ds: The date.

@@ -71,7 +71,7 @@ def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
             ("already in the store", row["skipped"]),
             ("extracted", row["extracted"]),
             *((("  further, augmented rows", row["augmented"]),) if row["augmented"] else ()),
-            ("  of the same bytes", row["reused"]),
+            ("  identical content", row["reused"]),
             *((("  of these adopted", row["adopted"]),) if row["adopted"] else ()),
             ("failed", row["failed"]),
             *((f"  {code}", count) for code, count in failures.items()),

@@ -27,7 +27,7 @@ class DatedRuns:
     """The runs of earlier backfills by date, those that ended."""
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Takes rows of `runs`; those that are no backfill's are left aside."""
+        """Takes rows of `runs`; those that are no backfill's are ignored."""
         self._rows = [row for row in rows if row["run_id"].startswith(_PREFIX)]
 
     @classmethod

@@ -118,7 +118,9 @@ def _labelled(given: argparse.Namespace, classifier: Classifier, pictures: Pictu
     images = read_labelled_images(table, given.label_column, SplitBy(given.split), fractions, file)
     if images.labels != classifier.labels:
         own, found = (", ".join(labels.classes) for labels in (classifier.labels, images.labels))
-        raise InvalidLabels(f"The classifier tells {own} apart ({classifier.labels.kind}); the images are of {found}.")
+        raise InvalidLabels(
+            f"The classifier distinguishes {own} ({classifier.labels.kind}); the images are of {found}."
+        )
     images.check(fractions)
     return images
 

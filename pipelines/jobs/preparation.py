@@ -32,7 +32,7 @@ from transforms.sources import ListingRules, Source, carried_columns, find_sourc
 DEFAULT_STORE: Final = "./feature-store"
 SAMPLES: Final = "./sample-pictures"
 
-# An early layer: with random weights, each further layer tells the shapes apart less well.
+# An early layer: with random weights, each further layer distinguishes the shapes less well.
 _SAMPLE_SPEC: Final[Mapping[str, Any]] = {
     "conv_base": "MobileNet",
     "conv_base_args": {"alpha": 0.25},

@@ -1,4 +1,4 @@
-"""Sample pictures: drawn here, so that the first command works offline and on nobody's photographs."""
+"""Sample pictures: drawn here, so that the first command works offline and without photographs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

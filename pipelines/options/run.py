@@ -111,7 +111,10 @@ def add_run_name_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that name a single run and its partition."""
     group = parser.add_argument_group("the run's name")
     group.add_argument(
-        "--run_id", type=run_name, metavar="NAME", help="name of the run; a run commits once (default: time and chance)"
+        "--run_id",
+        type=run_name,
+        metavar="NAME",
+        help="name of the run; a run commits once (default: the time and a random suffix)",
     )
     group.add_argument(
         "--ds", type=date, metavar="YYYY-MM-DD", help="partition date of the rows (default: today in UTC)"

@@ -39,8 +39,8 @@ _SECRET: Final = re.compile("secret|token|password|key|credential")
 def set_up_logging(level: str) -> None:
     """Sends log records to standard error.
 
-    Beam logs a worker's exception with its traceback before the runner raises it; unless told to debug, the one
-    sentence of the command's end says it.
+    Beam logs a worker's exception with its traceback before the runner raises it; unless debugging was asked for, the
+    one sentence at the command's end says it.
     """
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=level.upper())
     if level != "debug":
@@ -97,7 +97,7 @@ def parse_command(
         Its own options, and the arguments that are Beam's.
 
     Raises:
-        UsageError: If an argument is wrong, or nobody's.
+        UsageError: If an argument is wrong or unknown.
     """
     given, rest = command.parse_known_args(list(arguments))
     set_up_logging(given.log_level)

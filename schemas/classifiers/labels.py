@@ -26,7 +26,7 @@ class LabelKind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class LabelSet(Serialisable, indent=2):
-    """The classes that a classifier tells apart.
+    """The classes that a classifier distinguishes.
 
     Attributes:
         kind: How many of them an image can have.

@@ -17,7 +17,7 @@ from schemas.delta.transactions import UPKEEP, TableAction, commit_once, commit_
 def commit_with_token(
     table_uri: str, operation: str, actions_on: Callable[[DeltaTable], Sequence[TableAction] | None]
 ) -> bool:
-    """Commits file actions of an upkeep command to a table, again and again until nobody has committed in between.
+    """Commits file actions of an upkeep command to a table, again and again until no other commit has come in between.
 
     Args:
         table_uri: The table's folder.

@@ -18,7 +18,7 @@ class Version:
         committed_at: When it was committed (UTC).
         operation: What was done: an upkeep command, or else Delta's word for it.
         run_id: The run that committed, if it was one.
-        rows: Rows of the table after it; None where the log that tells it has expired.
+        rows: Rows of the table after it; None where the log entry has expired.
         change: By how many rows there are more or less than in the version before; None where that is not known.
     """
 

@@ -1,7 +1,7 @@
 """Delta tables: opening, creating, and committing once.
 
 A commit is tried again until the log holds it. The log alone decides: an answer that was lost, an error after the fact
-and a worker that did the same before all look alike, and the next look at the log tells them apart.
+and a worker that did the same before all look alike, and the next look at the log distinguishes them.
 """
 
 import json
@@ -80,7 +80,7 @@ def create_table(
     partition_by: Sequence[str] = (),
     configuration: Mapping[str, str] | None = None,
 ) -> None:
-    """Creates a table in one atomic commit, unless it is there, or somebody else makes it at the same moment.
+    """Creates a table in one atomic commit, unless it is there, or another process makes it at the same moment.
 
     Args:
         uri: The table's folder.
@@ -105,7 +105,7 @@ def create_table(
             commit_properties=CommitProperties(max_commit_retries=0),
         )
     except CommitFailedError:
-        # "ignore" looks first and then writes. Whoever is second at the write is only told so without retries: with
+        # "ignore" looks first and then writes. The second writer gets an error only without retries: with
         # them `deltalake` may put a second creation, with a spec of its own, behind the first (1.6.6).
         open_table(uri)
 
@@ -116,7 +116,7 @@ def committed(table: DeltaTable, commit_id: str) -> bool:
 
 
 def commit_properties(commit_id: str, metadata: Mapping[str, str], token: int | None = None) -> CommitProperties:
-    """Returns what a commit carries, so that a second one can be told to be one.
+    """Returns what a commit carries, so that a second one can be recognised.
 
     Args:
         commit_id: Its name, which no other commit to the table has.

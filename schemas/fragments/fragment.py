@@ -41,7 +41,7 @@ class Fragment(Serialisable):
         supersedes: Whether some of its images have older rows in the table, which go when it is committed.
         failures_by_code: For `failures`, how many rows it holds of each code.
         adopted: Whether a run that was killed had computed its rows.
-        reused: Whether its rows hold features that were computed for other images of the same bytes.
+        reused: Whether its rows hold features that were computed for other images of identical content.
         augmented: Of its rows, those of augmented copies of pictures. All rows of an image are in one fragment.
     """
 
@@ -71,7 +71,7 @@ class Fragment(Serialisable):
 class FragmentWriter:
     """Writes one fragment, a row group at a time; holds at most `ROW_GROUP_BYTES` and one batch in memory.
 
-    Strings are dictionary-encoded. Features are not (they hardly ever repeat) and have no statistics (nobody filters by
+    Strings are dictionary-encoded. Features are not (they hardly ever repeat) and have no statistics (no query filters by
     the 513th float). Zstandard at its fastest level takes out the zeros that a ReLU leaves.
 
     Use it as a context manager; `fragment` is there once it is closed.
@@ -83,7 +83,7 @@ class FragmentWriter:
         Args:
             table_uri: The table's folder.
             table: The table.
-            path: The fragment's path under the folder. Nobody else may ever write to it.
+            path: The fragment's path under the folder. No other writer may use it.
             schema: The schema of the rows, without partition columns.
         """
         self._table = table

@@ -71,7 +71,7 @@ def plan_compaction(table: DeltaTable, target_bytes: int = TARGET_BYTES) -> list
 
 
 def planned(table: DeltaTable, bins: Sequence[Bin]) -> Compaction:
-    """Returns what a compaction of these bins does if nobody else commits."""
+    """Returns what a compaction of these bins does if no other commit intervenes."""
     merged = sum(len(filled.paths) for filled in bins)
     size = sum(filled.size for filled in bins)
     return Compaction(len(table.file_uris()), merged, len(bins), size)

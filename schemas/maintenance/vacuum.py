@@ -1,4 +1,4 @@
-"""Vacuum: bytes that nobody needs any more, out of the store.
+"""Vacuum: removes unreferenced files from the store.
 
 Two kinds of files go, once they are older than the retention:
 

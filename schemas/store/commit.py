@@ -66,7 +66,7 @@ def commit_fragments(
     Args:
         folder_uri: The folder of the tables.
         name: The table.
-        commit_id: The name of the commit: its run's, and what tells attempts at it apart behind a slash.
+        commit_id: The name of the commit: its run's, and what distinguishes attempts at it after a slash.
         fragments: Fragments of that table, complete on storage.
         planned_on: The versions of tables against which the fragments were checked; any that is missing means that they
             were not. None commits every row, whatever is there.

@@ -1,6 +1,6 @@
 """`FeatureStore`: the folder that `--output` names, with three Delta tables and the conv base that made them.
 
-    <store>/features/                    one row an image, and one a augmented copy of it where there are any
+    <store>/features/                    one row per image, and one per augmented copy of it
     <store>/failures/                    one row an image that could not be processed
     <store>/runs/                        one row a run
     <store>/conv_bases/<fingerprint>/    the published conv base

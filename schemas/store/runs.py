@@ -34,7 +34,7 @@ class InputCounts:
     Attributes:
         listed: Images in the input, each (uri, version) once.
         skipped: Of these, images that the store knew already.
-        duplicates: Further mentions of the same image.
+        duplicates: Duplicate URIs.
         left_aside: Files in folders without an image's extension.
         remaining: Of the planned, images left for the next run because the time was up.
     """
@@ -55,7 +55,7 @@ class InputCounts:
 
 
 def new_run_id(started_at: datetime.datetime) -> str:
-    """Returns a name for a run that nobody named: its timestamp and a random suffix."""
+    """Returns a name for a run without a name of its own: its timestamp and a random suffix."""
     return f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
@@ -74,7 +74,7 @@ class Run:
         versions: Versions by package.
         refresh: The refresh of which it is an attempt, its name the beginning of the run's: known features are computed
             again and superseded, and only what earlier attempts at it have left is adopted.
-        attempt: Tells this execution from others of the same name: what a worker does twice is committed once, and
+        attempt: Distinguishes this execution from others of the same name: what a worker does twice is committed once, and
             what is started twice at once is not mistaken for it.
     """
 
@@ -101,7 +101,7 @@ class Totals(Serialisable):
 
     Attributes:
         extracted: Images in `features`, or in `predictions`.
-        reused: Of these, images that took the features of another one of the same bytes.
+        reused: Of these, images that took the features of another one of identical content.
         adopted: Of these, images that a run that was killed had computed.
         failed: Images in `failures`.
         failures_by_code: Images in `failures` by code, the most frequent first.

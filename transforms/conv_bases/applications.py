@@ -230,7 +230,7 @@ def _pool(feature_map: Any, pooling: str) -> Any:
 
 
 def feature_layers(application: "keras.Model") -> list["keras.Layer"]:
-    """Returns the layers whose output can be a feature: one tensor of known shape, the input left aside."""
+    """Returns the layers whose output can be a feature: one tensor of known shape, without the input layer."""
     import keras
 
     return [
@@ -281,7 +281,7 @@ def _load_weights_file(model: "keras.Model", spec: FeatureSpec) -> str:
     data = _read_weights(spec.weights)
     name = spec.weights.rpartition("/")[2]
     with tempfile.TemporaryDirectory() as folder:
-        # Keras tells the kind of file by its name.
+        # Keras knows the kind of file by its name.
         path = Path(folder, name)
         path.write_bytes(data)
         try:

@@ -44,7 +44,7 @@ _NOT_BUILT_IN: Final = frozenset({"weights", "interpolation", "exif_orientation"
 _RESOLVED: Final = ("weights_sha256", "input_shape", "layers", "feature_shapes")
 _BUILT_WITH: Final = ("keras", "numpy", "openvino")
 
-# What taking an entry raises that somebody has damaged or removed, or that is none.
+# What taking an entry raises that is damaged, has been removed, or is none.
 _UNUSABLE: Final = (OSError, RunFailed, InvalidSpec, ValueError, LookupError, TypeError)
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def _put(entry: Path, prepared: PreparedConvBase) -> None:
             whole.rename(entry)
         _evict(entry.parent)
     except OSError as error:
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # Somebody else was first.
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # Another process was first.
             _LOGGER.debug("The conv base was not cached.", exc_info=True)
 
 

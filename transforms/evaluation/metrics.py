@@ -22,7 +22,7 @@ _CURVE_POINTS: Final = 200
 
 @dataclasses.dataclass(frozen=True)
 class ClassMetrics:
-    """How well one class is told from the others.
+    """How well one class is distinguished from the others.
 
     Attributes:
         name: The class.

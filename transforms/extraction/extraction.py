@@ -26,7 +26,7 @@ class Extraction(ShardTask):
     Attributes:
         schema: The schema of `features`, further columns included.
         engine: What runs the conv base.
-        reuse: Whether features of the same bytes are taken from the store, from what this run has computed in the same
+        reuse: Whether features of identical content are taken from the store, from what this run has computed in the same
             process, or not at all.
         deadline: The moment after which no shard begins, if there is one.
     """

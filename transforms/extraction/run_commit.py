@@ -37,7 +37,7 @@ def commit_run(
         measures: What the work cost, for the record.
 
     Returns:
-        What became of it. A run that is not committed has the state `failed` or `stopped`, a message, and its row in
+        Its result. A run that is not committed has the state `failed` or `stopped`, a message, and its row in
         `runs`.
 
     Raises:

@@ -58,7 +58,7 @@ class ShardTask:
         return join(self.output_uri, table)
 
     def new_path(self) -> str:
-        """A path under a table's folder that nobody else ever writes to, not even another attempt at the same shard."""
+        """A path under a table's folder that no other writer uses, not even another attempt at the same shard."""
         return f"ds={self.ds.isoformat()}/{self.run_id}-{uuid.uuid4()}.parquet"
 
 

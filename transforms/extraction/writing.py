@@ -81,7 +81,7 @@ def _gathered(inferred: Iterable[tuple[Batch, Features]]) -> Iterator[tuple[list
 def write_identical(
     shard: pa.RecordBatch, identical: Sequence[IdenticalImage], extraction: Extraction, known: KnownContents
 ) -> Fragment:
-    """Writes features that were computed for other images of the same bytes as a fragment of `features`.
+    """Writes features that were computed for other images of identical content as a fragment of `features`.
 
     Args:
         shard: Refs.

@@ -78,14 +78,14 @@ class Checkpoint:
             fs.pipe_file(path, self._to_bytes())  # Seen whole or not at all.
 
     def _to_bytes(self) -> bytes:
-        told = {name: getattr(self, name) for name in ("asked", "before", "history", "best_epoch", "best_loss")}
+        state = {name: getattr(self, name) for name in ("asked", "before", "history", "best_epoch", "best_loss")}
         arrays = {
             f"{name}/{number}": array
             for name in ("weights", "optimizer", "best")
             for number, array in enumerate(getattr(self, name))
         }
         file = io.BytesIO()
-        np.savez(file, told=np.array(json.dumps(told)), **arrays)
+        np.savez(file, told=np.array(json.dumps(state)), **arrays)
         return file.getvalue()
 
     @classmethod
@@ -103,10 +103,10 @@ class Checkpoint:
         if not fs.exists(path):
             return None
         with np.load(io.BytesIO(fs.cat_file(path)), allow_pickle=False) as file:
-            told = json.loads(str(file["told"]))
-            _refuse_other(uri, told["asked"], json.loads(json.dumps(asked)))
+            state = json.loads(str(file["told"]))
+            _refuse_other(uri, state["asked"], json.loads(json.dumps(asked)))
             weights, optimizer, best = (_numbered(file, name) for name in ("weights", "optimizer", "best"))
-        return cls(**told, weights=weights, optimizer=optimizer, best=best)
+        return cls(**state, weights=weights, optimizer=optimizer, best=best)
 
 
 def remove_checkpoint(uri: str) -> None:
@@ -121,11 +121,11 @@ def _numbered(file: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
     return [file[f"{name}/{number}"] for number in range(count)]
 
 
-def _refuse_other(uri: str, told: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def _refuse_other(uri: str, begun_with: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     differences = [
-        f"{name} was {_text(told.get(name))} and is {_text(asked.get(name))}"
-        for name in {**told, **asked}
-        if told.get(name) != asked.get(name)
+        f"{name} was {_text(begun_with.get(name))} and is {_text(asked.get(name))}"
+        for name in {**begun_with, **asked}
+        if begun_with.get(name) != asked.get(name)
     ]
     if differences:
         raise UsageError(

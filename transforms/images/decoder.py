@@ -25,7 +25,7 @@ class LocalFile(NamedTuple):
 
     Attributes:
         path: Where it is.
-        size: Its bytes, where the listing told.
+        size: Its bytes, where the listing has them.
     """
 
     path: str

@@ -1,7 +1,7 @@
 """The program of decoder processes: a server that forks them, and what each of them does until its pipe closes.
 
 The server imports the decoder and nothing else, so that a process takes milliseconds to start and shares its pages with
-the others. Whoever asks holds the other ends of all pipes: when it ends, however it ends, they end.
+the others. The process that asks holds the other ends of all pipes: when it ends, they end.
 """
 
 import gc
@@ -25,8 +25,8 @@ def main(control_fd: int, memory_fd: int) -> None:
         control_fd: The socket.
         memory_fd: The file in memory in which pictures are decoded.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asks.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # Nobody waits for processes that end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # No process waits for those that end.
     # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     gc.freeze()

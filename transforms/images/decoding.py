@@ -169,7 +169,7 @@ def _check_pixels(image: Image.Image, rules: DecodingRules) -> None:
 
 
 def _scale_in_decoder(image: Image.Image, rules: DecodingRules) -> tuple[int, int] | None:
-    """Tells a JPEG's decoder to scale; its mode stays, so that colours are made as they are without it.
+    """Has a JPEG's decoder scale; its mode stays, so that colours are made as they are without it.
 
     Returns:
         Width and height of a whole JPEG, upright; None for other formats, which are left alone.

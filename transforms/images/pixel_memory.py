@@ -21,7 +21,7 @@ _NO_FILE: Final = -1
 class PixelMemory:
     """Memory in which pictures are decoded. Safe to be used from several threads.
 
-    It is as large as what was ever taken at once: arrays that nobody holds any more are taken again.
+    It is as large as what was ever taken at once: arrays that are no longer referenced are reused.
 
     Attributes:
         fd: The file in memory, which another process maps by a `PixelMemory` of its own; -1 where there is none.

@@ -32,10 +32,10 @@ def new_images(
         The refs that have to be processed, in one batch ordered by URI, those that have older features marked as
         superseding, or None if there are none; and what was counted.
     """
-    mentioned = list(refs)
-    if not mentioned:
+    batches = list(refs)
+    if not batches:
         return None, InputCounts()
-    table = pa.Table.from_batches(mentioned)
+    table = pa.Table.from_batches(batches)
     first = first_occurrences(table["uri"])
     unique = table.take(first) if len(first) < table.num_rows else table
     counts = InputCounts(listed=unique.num_rows, duplicates=table.num_rows - unique.num_rows)
@@ -53,8 +53,8 @@ def new_images(
 
 
 def first_occurrences(uris: pa.ChunkedArray) -> pa.Array:
-    """Returns the rows of the first mention of each URI, in their order."""
-    # Codes count up in the order of first appearance: a first mention is a code above all before it.
+    """Returns the rows where each URI occurs first, in their order."""
+    # Codes count up in the order of first appearance: where a URI occurs first, its code is above all before it.
     codes = uris.combine_chunks().dictionary_encode().indices.to_numpy()
     before = np.maximum.accumulate(np.concatenate([[-1], codes[:-1]])) if len(codes) else codes
     return pa.array(np.flatnonzero(codes > before))
@@ -62,8 +62,8 @@ def first_occurrences(uris: pa.ChunkedArray) -> pa.Array:
 
 def _have_features(refs: pa.Table, known: pa.Table) -> pa.Array:
     """Returns of each row of `refs` whether `known` has its URI with features; cheap where the refs are few."""
-    mentioned = pc.is_in(known["uri"], value_set=refs["uri"].combine_chunks())
-    extracted = known["uri"].filter(pc.and_(mentioned, known[HAS_FEATURES])).combine_chunks()
+    listed = pc.is_in(known["uri"], value_set=refs["uri"].combine_chunks())
+    extracted = known["uri"].filter(pc.and_(listed, known[HAS_FEATURES])).combine_chunks()
     return pc.is_in(refs["uri"], value_set=extracted)
 
 

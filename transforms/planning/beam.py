@@ -47,7 +47,7 @@ class Planned(NamedTuple):
 
 
 class SkipExtracted(beam.PTransform):
-    """Takes out the images that the store knows, those that are finished, and those that the input mentions twice."""
+    """Takes out the images that the store knows, those that are finished, and duplicate URIs."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ _CGROUP_V1_LIMIT: Final = (
 def available_cores() -> int:
     """Returns the cores that this process may use, at least 1: by its affinity and by its control group's quota.
 
-    A container's quota is what Kubernetes calls a CPU limit; `os.cpu_count` tells the whole machine's cores there.
+    A container's quota is what Kubernetes calls a CPU limit; `os.cpu_count` counts the whole machine's cores there.
     """
     # macOS and Windows know no affinity.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -66,7 +66,7 @@ def _nearest_uri(schema: pa.Schema) -> str:
 
 
 def _csv_schema(file: IO[bytes]) -> pa.Schema:
-    """A CSV file tells no types: everything is text, tonight and tomorrow night."""
+    """A CSV file has no types: everything is text, in every run."""
     text = io.TextIOWrapper(file, "utf-8-sig", newline="")
     header = next(csv.reader(text), [])
     text.detach()  # It would close the file.

@@ -43,7 +43,7 @@ class LabelledImages:
         labels: The classes. targets: int32 [n], or int8 [n, classes] for multi-label; see `LabelSet.targets`. splits:
         uint8 [n] of `Split`; `LEFT_OUT` for rows without a label or a split, and for augmented copies of what does
             not train.
-        are_images: bool [n], whether a row is that of an image itself, and not of a augmented copy.
+        are_images: bool [n], whether a row is that of an image itself, and not of an augmented copy.
         split_by: What decided the splits.
         unlabelled: Images without a label.
         unsplit: Images with a label and without a split.
@@ -62,7 +62,7 @@ class LabelledImages:
         return {split.word: int(np.count_nonzero(self.images_of(split))) for split in SPLITS}
 
     def images_of(self, split: Split) -> np.ndarray:
-        """Returns bool [n], whether a row is that of an image of a split, and not of a augmented copy."""
+        """Returns bool [n], whether a row is that of an image of a split, and not of an augmented copy."""
         images: np.ndarray = self.are_images & (self.splits == split)
         return images
 
@@ -91,12 +91,12 @@ class LabelledImages:
             InvalidLabels: If a split is empty, or the training or validation split lacks a class.
         """
         counts = self.counts()
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
         for split in SPLITS:
             if not counts[split.word] and (split != Split.TEST or fractions.test > 0):
                 remedy = " or --test_fraction=0 to go without" if split == Split.TEST else ""
                 raise InvalidLabels(
-                    f"The {split.word} split is empty ({told}; split by {self.split_by}): fill it, take --split=hash"
+                    f"The {split.word} split is empty ({found}; split by {self.split_by}): fill it, take --split=hash"
                     f"{remedy}."
                 )
         for split in (Split.TRAIN, Split.VALIDATION):
