@@ -71,8 +71,8 @@ class Fragment(Serialisable):
 class FragmentWriter:
     """Writes one fragment, a row group at a time; holds at most `ROW_GROUP_BYTES` and one batch in memory.
 
-    Strings are dictionary-encoded. Features are not (they hardly ever repeat) and have no statistics (no query filters by
-    the 513th float). Zstandard at its fastest level takes out the zeros that a ReLU leaves.
+    Strings are dictionary-encoded. Features are not (they hardly ever repeat) and have no statistics (no query
+    filters by the 513th float). Zstandard at its fastest level takes out the zeros that a ReLU leaves.
 
     Use it as a context manager; `fragment` is there once it is closed.
     """

@@ -23,9 +23,6 @@ from schemas.tables import AUGMENTATION, has_augmentations
 # 160 MB of index, and some seconds to read the hashes.
 MOST_ROWS: Final = 10_000_000
 
-# Rows of the run that wait in a dictionary, at about 110 bytes each, before they are sorted among the others.
-_MOST_RECENT: Final = 2**18
-
 _KEY_DIGITS: Final = 16
 _ROW_BITS: Final = 32
 
@@ -53,13 +50,18 @@ class KnownContents:
     is large, its rows are sorted into the array.
     """
 
-    def __init__(self, file_uris: Sequence[str] = (), keys: Sequence[np.ndarray] = ()) -> None:
+    def __init__(
+        self, file_uris: Sequence[str] = (), keys: Sequence[np.ndarray] = (), most_recent: int = 2**18
+    ) -> None:
         """Indexes Parquet files.
 
         Args:
             file_uris: The files.
             keys: uint64 [rows] for each of them, as `content_keys` returns them.
+            most_recent: Rows of the run that are held in a dictionary, at about 110 bytes each, before they are sorted
+                among the others.
         """
+        self._most_recent = most_recent
         self._file_uris = list(file_uris)
         self._keys = np.empty(0, np.uint64)
         self._places = np.empty(0, np.int64)
@@ -85,7 +87,7 @@ class KnownContents:
             self._file_uris.append(file_uri)
             places = _places(len(self._file_uris) - 1, len(keys))
             self._recent.update(zip(keys.tolist(), places.tolist(), strict=True))
-            if len(self._recent) > _MOST_RECENT:
+            if len(self._recent) > self._most_recent:
                 keys, places = np.array([*self._recent], np.uint64), np.array([*self._recent.values()], np.int64)
                 self._sort_in([keys], [places])
                 self._recent.clear()

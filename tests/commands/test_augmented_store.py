@@ -139,8 +139,8 @@ def test_a_later_run_reads_the_augmentation_from_the_store(store: FeatureStore, 
     summary = extract(
         f"--input={pictures}", f"--input={tmp_path}/train", "--labels_from=parent", f"--output={tmp_path}/store"
     )
-    told = [summary[name] for name in ("listed", "skipped", "extracted", "augmented", "fingerprint")]
-    assert told == [15, 14, 1, 2, store.fingerprint]
+    reported = [summary[name] for name in ("listed", "skipped", "extracted", "augmented", "fingerprint")]
+    assert reported == [15, 14, 1, 2, store.fingerprint]
 
 
 @pytest.mark.parametrize(
@@ -194,10 +194,10 @@ def test_a_number_of_rows_is_a_whole_number(text: str, capsys: pytest.CaptureFix
 def test_a_dry_run_tells_the_rows(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [f"--input={pictures}", f"--output={tmp_path}/store", *SMALL_BASE, *AUGMENT, "--dry_run"]
     assert extract_command.main(arguments) == 0
-    told = dict(line.strip().rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:7])
-    assert told["to extract"] == "14"
-    assert told["rows of features, at most"] == "42"
-    assert told["bytes of features, at most"] == f"{42 * 4 * 256:,}"
+    reported = dict(line.strip().rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:7])
+    assert reported["to extract"] == "14"
+    assert reported["rows of features, at most"] == "42"
+    assert reported["bytes of features, at most"] == f"{42 * 4 * 256:,}"
 
 
 def test_an_overview_counts_images(store: FeatureStore, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,8 +232,8 @@ def test_the_same_bytes_are_computed_once_with_all_their_rows(tmp_path: Path, su
     shutil.copy(third, tmp_path / "train" / "cat" / "third.jpg")
     submitted.clear()
     summary = extract(*options)
-    told = [summary[name] for name in ("listed", "skipped", "extracted", "reused", "augmented")]
-    assert (told, sum(submitted)) == ([5, 2, 3, 2, 4], 3)
+    reported = [summary[name] for name in ("listed", "skipped", "extracted", "reused", "augmented")]
+    assert (reported, sum(submitted)) == ([5, 2, 3, 2, 4], 3)
     after = features(tmp_path / "store")
     assert before.items() <= after.items()
     new = {key: value for key, value in after.items() if key not in before}

@@ -50,9 +50,9 @@ def backfill(folder: Path, *arguments: str, start: int = 0, end: int = 2) -> dic
         )  # fmt: skip
         assert code == 0
     finally:
-        told = json.loads(summary.read_text()) if summary.exists() else []
-        (folder / "states.txt").write_text(" ".join(date["state"] for date in told))
-    return {date["ds"]: date for date in told}
+        reported = json.loads(summary.read_text()) if summary.exists() else []
+        (folder / "states.txt").write_text(" ".join(date["state"] for date in reported))
+    return {date["ds"]: date for date in reported}
 
 
 def states(folder: Path) -> str:
@@ -71,8 +71,8 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     return Scan(FeatureStore.open(f"{folder}/store").runs()).to_arrow().sort_by("ended_at").to_pylist()
 
 
-def new_images(told: dict[str, dict[str, Any]]) -> list[int]:
-    return [date["extracted"] for date in told.values()]
+def new_images(reported: dict[str, dict[str, Any]]) -> list[int]:
+    return [date["extracted"] for date in reported.values()]
 
 
 def let_begin(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
@@ -101,9 +101,9 @@ def test_complete_dates_are_skipped_and_late_images_found_by_looking_back(folder
     write_pictures(folder / "uploads" / str(DAYS[3]), 2, seed=8)
     assert backfill(folder)
     assert states(folder) == "skipped skipped skipped"
-    told = backfill(folder, "--lookback=2", start=3, end=3)
-    assert list(told) == [str(ds) for ds in DAYS[1:]]
-    assert (new_images(told), states(folder)) == ([1, 1, 2], "complete complete complete")
+    reported = backfill(folder, "--lookback=2", start=3, end=3)
+    assert list(reported) == [str(ds) for ds in DAYS[1:]]
+    assert (new_images(reported), states(folder)) == ([1, 1, 2], "complete complete complete")
     assert not any(row["ds"] == DAYS[0] and row["uri"].endswith("late.jpg") for row in rows(folder))
     backfill(folder, "--lookback=2", start=3, end=3)
     assert states(folder) == "complete complete skipped", "the last date is no date that is looked back at"
@@ -111,9 +111,9 @@ def test_complete_dates_are_skipped_and_late_images_found_by_looking_back(folder
 
 def test_another_input_is_not_complete(folder: Path) -> None:
     backfill(folder, end=0)
-    told = backfill(folder, f"--input={folder}/more/{{ds}}/", end=0)
+    reported = backfill(folder, f"--input={folder}/more/{{ds}}/", end=0)
     assert states(folder) == "complete"
-    assert (told[str(DAYS[0])]["listed"], told[str(DAYS[0])]["skipped"]) == (3, 3)
+    assert (reported[str(DAYS[0])]["listed"], reported[str(DAYS[0])]["skipped"]) == (3, 3)
 
 
 def test_a_date_without_images_is_empty_until_there_are_some(folder: Path) -> None:
@@ -142,8 +142,8 @@ def test_a_refresh_computes_every_image_of_its_date_again(folder: Path, submitte
     before = rows(folder)
     wrong = {row["uri"]: row for row in before}
     submitted.clear()
-    told = backfill(folder, "--refresh", "--max_failure_ratio=1", end=0)
-    (date,) = told.values()
+    reported = backfill(folder, "--refresh", "--max_failure_ratio=1", end=0)
+    (date,) = reported.values()
     assert (date["extracted"], date["reused"], date["skipped"], date["failed"]) == (4, 0, 0, 1)
     assert sum(submitted) == 4
     after = rows(folder)
@@ -172,13 +172,13 @@ def test_a_refresh_goes_on_with_its_own_work_and_with_no_other(
         backfill(folder, "--refresh", *shards, end=0)
     assert states(folder) == "stopped"
     monkeypatch.undo()
-    told = backfill(folder, "--refresh", *shards, end=0)
-    (date,) = told.values()
+    reported = backfill(folder, "--refresh", *shards, end=0)
+    (date,) = reported.values()
     assert (date["extracted"], date["adopted"]) == (5, 2)
     assert {row["run_id"] for row in rows(folder)} >= {runs(folder)[-2]["run_id"], date["run_id"]}
     assert date["run_id"].startswith(f"backfill-{DAYS[0]}-refresh1-2-")
-    told = backfill(folder, "--refresh", *shards, end=0)
-    (date,) = told.values()
+    reported = backfill(folder, "--refresh", *shards, end=0)
+    (date,) = reported.values()
     assert (date["extracted"], date["adopted"]) == (5, 0)
     assert date["run_id"].startswith(f"backfill-{DAYS[0]}-refresh2-1-")
 
@@ -258,8 +258,8 @@ def test_a_fault_of_the_system_is_a_failed_run_in_runs(folder: Path, monkeypatch
     assert failed["ds"] == DAYS[1]
     assert "No space left on device" in failed["message"]
     monkeypatch.undo()
-    told = backfill(folder)
-    assert told[str(DAYS[1])]["run_id"].startswith(f"backfill-{DAYS[1]}-2-")
+    reported = backfill(folder)
+    assert reported[str(DAYS[1])]["run_id"].startswith(f"backfill-{DAYS[1]}-2-")
 
 
 def test_a_time_budget_is_for_all_dates_and_the_next_backfill_goes_on(
@@ -278,8 +278,8 @@ def test_a_time_budget_is_for_all_dates_and_the_next_backfill_goes_on(
     begun = sum(submitted)
     assert 0 < begun < 4
     monkeypatch.undo()
-    told = backfill(folder, "--time_budget=2h")
-    assert told[str(DAYS[1])]["adopted"] == begun
+    reported = backfill(folder, "--time_budget=2h")
+    assert reported[str(DAYS[1])]["adopted"] == begun
     assert len(rows(folder)) == 12
 
 
@@ -344,8 +344,8 @@ def test_retrying_failures_is_up_to_the_option(folder: Path) -> None:
     lenient = ("--max_failure_ratio=1", "--lookback=1")
     backfill(folder, *lenient, end=0)
     for retry, failed in (("transient", 0), ("all", 1), ("none", 0)):
-        told = backfill(folder, *lenient, f"--retry_failures={retry}", start=1, end=1)
-        assert told[str(DAYS[0])]["failed"] == failed
+        reported = backfill(folder, *lenient, f"--retry_failures={retry}", start=1, end=1)
+        assert reported[str(DAYS[0])]["failed"] == failed
 
 
 @pytest.mark.parametrize(
@@ -434,8 +434,8 @@ def test_a_date_is_complete_when_a_backfill_of_it_is_that_began_after_it(
 def test_an_extraction_of_the_same_date_makes_it_not_complete(folder: Path) -> None:
     ds = DAYS[0]
     extract(f"--input={folder}/uploads/{ds}", f"--output={folder}/store", f"--ds={ds}", *SMALL_BASE)
-    told = backfill(folder, end=0)
-    assert (states(folder), told[str(ds)]["skipped"]) == ("complete", 3)
+    reported = backfill(folder, end=0)
+    assert (states(folder), reported[str(ds)]["skipped"]) == ("complete", 3)
 
 
 def test_the_command_exits_with_its_code(run: Run, tmp_path: Path) -> None:

@@ -148,8 +148,8 @@ def test_the_history_says_what_happened(store: Path, tmp_path: Path, capsys: pyt
     capsys.readouterr()
     assert maintain.main([str(store), "history", "--limit=5"]) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
-    told = [(line.split()[0], line[30:44].strip(), *line.split()[-2:]) for line in lines]
-    assert told == [
+    reported = [(line.split()[0], line[30:44].strip(), *line.split()[-2:]) for line in lines]
+    assert reported == [
         ("5", "restore 1", "12", "-11"),
         ("4", "takedown", "23", "-1"),
         ("3", "compact", "24", "+0"),

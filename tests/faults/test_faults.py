@@ -244,7 +244,7 @@ def test_a_commit_whose_answers_are_spoiled_is_done_once(answer: str, times: int
     store = FeatureStore.create(f"s3://{server.bucket}/store", SPEC)
     server.fault = first_puts("features", answer, times)
     commit = store.commit_fragments(TableName.FEATURES, "r/1", [fragment(store, {"a": 1, "b": 2})])
-    assert server.told == [answer] * times
+    assert server.reported == [answer] * times
     assert (commit.version, commit.totals.extracted) == (1, 2)
     assert store.features().version() == 1
     assert contents(store) == {("a", "1"): 1, ("b", "1"): 2}
@@ -255,7 +255,7 @@ def test_the_row_of_a_run_whose_answer_is_spoiled_is_there_once(answer: str, ser
     store = FeatureStore.create(f"s3://{server.bucket}/store", SPEC)
     server.fault = first_puts("runs", answer, 1)
     store.record_run(a_run("r"), RunResult(RunState.COMPLETE, InputCounts(listed=1), Totals(extracted=1)))
-    assert server.told == [answer]
+    assert server.reported == [answer]
     assert Scan(store.runs()).to_arrow()["run_id"].to_pylist() == ["r"]
 
 

@@ -139,8 +139,8 @@ def attempts_have_no_name(patch: Patch) -> None:
 def no_turns(patch: Patch) -> None:
     """Commits go behind whatever was committed since they looked."""
 
-    def without_turn(commit_id: str, told: Mapping[str, str], _: int) -> CommitProperties:
-        return commit_properties(commit_id, told)
+    def without_turn(commit_id: str, reported: Mapping[str, str], _: int) -> CommitProperties:
+        return commit_properties(commit_id, reported)
 
     patch.setattr(commit_module, "commit_properties", without_turn)
     patch.setattr(conflict_token, "commit_properties", without_turn)

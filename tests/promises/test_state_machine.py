@@ -294,12 +294,12 @@ class Nights(RuleBasedStateMachine):
 
     @invariant()
     def the_accounts_of_runs_add_up(self) -> None:
-        told = {
+        reported = {
             str(row["run_id"]): tuple(row[name] for name in ("extracted", "failed", "skipped"))
             for row in self.world.runs()
         }
-        assert len(told) == len(self.world.runs())
-        assert {run_id: told.get(run_id) for run_id in self.ended} == self.ended
+        assert len(reported) == len(self.world.runs())
+        assert {run_id: reported.get(run_id) for run_id in self.ended} == self.ended
 
 
 def _raising(error: BaseException) -> Callable[[], None]:

@@ -135,9 +135,9 @@ def test_a_job_that_is_not_taken_fails_the_run_in_one_sentence(
 def test_a_cancelled_job_fails_the_run_in_one_sentence(cloud: Cloud, store: str) -> None:
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
 
-    told = DataflowRuntimeException("Dataflow pipeline failed. State: CANCELLED, Error:\nNone", None)
+    reported = DataflowRuntimeException("Dataflow pipeline failed. State: CANCELLED, Error:\nNone", None)
     with pytest.raises(RunFailed, match=r"State: CANCELLED$"), explained_failures():
-        raise told
+        raise reported
 
 
 def test_a_template_is_written_down_and_not_submitted(

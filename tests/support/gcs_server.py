@@ -87,24 +87,25 @@ class XmlInterface:
     def _answer(done: requests.Response, body: bytes) -> Response:
         answer = Response(body, done.status_code)
         if done.ok and done.content:
-            told = json.loads(done.content)
-            answer.headers["ETag"] = f'"{told["etag"]}"'
-            answer.headers["x-goog-generation"] = str(told["generation"])
+            reported = json.loads(done.content)
+            answer.headers["ETag"] = f'"{reported["etag"]}"'
+            answer.headers["x-goog-generation"] = str(reported["generation"])
             answer.headers["Last-Modified"] = email.utils.formatdate(usegmt=True)
         return answer
 
     def _list(self, bucket: str, request: Request) -> Response:
         query = {name: request.args[name] for name in ("prefix", "delimiter") if name in request.args}
-        told = self._session.get(f"{self._backend}/storage/v1/b/{bucket}/o", params=query).json()
+        reported = self._session.get(f"{self._backend}/storage/v1/b/{bucket}/o", params=query).json()
         after = request.args.get("start-after", "")
         contents = "".join(
             f"<Contents><Key>{escape(item['name'])}</Key><Size>{item['size']}</Size>"
             f"<LastModified>{item['updated']}</LastModified><ETag>{escape(item['etag'])}</ETag></Contents>"
-            for item in told.get("items", [])
+            for item in reported.get("items", [])
             if item["name"] > after
         )
         prefixes = "".join(
-            f"<CommonPrefixes><Prefix>{escape(prefix)}</Prefix></CommonPrefixes>" for prefix in told.get("prefixes", [])
+            f"<CommonPrefixes><Prefix>{escape(prefix)}</Prefix></CommonPrefixes>"
+            for prefix in reported.get("prefixes", [])
         )
         body = f"<ListBucketResult>{contents}{prefixes}<IsTruncated>false</IsTruncated></ListBucketResult>"
         return Response(body, content_type="application/xml")

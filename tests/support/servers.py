@@ -21,21 +21,21 @@ class Faults:
     Attributes:
         fault: Given a request, says whether its answer is `LOST` after all was done, the request `REFUSED` before
             anything was, or neither.
-        told: What it said, in order, without the requests that it let pass.
+        reported: What it said, in order, without the requests that it let pass.
         bucket: The name of a bucket of its own: all of moto's servers in a process share what they hold.
     """
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self._application = application
         self.fault: Fault = lambda _: None
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.bucket = f"bucket-{uuid.uuid4()}"
 
     def __call__(self, environ: Environ, start_response: Callable[..., object]) -> Iterable[bytes]:
         fault = self.fault(environ)
         if fault is None:
             return self._application(environ, start_response)
-        self.told.append(fault)
+        self.reported.append(fault)
         if fault == LOST:
             list(self._application(environ, lambda *_: None))
         else:

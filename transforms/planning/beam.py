@@ -14,7 +14,7 @@ from apache_beam.typehints.decorators import no_annotations
 
 from schemas.store import InputCounts
 from transforms.planning.adoption import finished_images
-from transforms.planning.known_images import KnownFiles, known_files, read_known
+from transforms.planning.known_images import ROWS_TOGETHER, KnownFiles, known_files, read_known
 from transforms.planning.plan import full_shards, last_shards, plan_images
 from transforms.planning.snapshot import RetryFailures, Snapshot
 from transforms.runtime import PROGRESS
@@ -56,6 +56,7 @@ class SkipExtracted(beam.PTransform):
         refresh: str | None = None,
         *,
         spill_folder: str | None = None,
+        known_rows_together: int = ROWS_TOGETHER,
     ) -> None:
         """Takes what is known already.
 
@@ -65,8 +66,10 @@ class SkipExtracted(beam.PTransform):
             retry: Which known failures are tried again.
             refresh: The refresh that this is, if it is one: images that have features are then processed again.
             spill_folder: A folder for image refs, where all workers are on this machine.
+            known_rows_together: Files of the store are read together until they have so many rows.
         """
         super().__init__()
+        self._known_rows_together = known_rows_together
         self._snapshots = [snapshot] if snapshot else []
         self._retry = retry
         self._refresh = refresh
@@ -78,7 +81,8 @@ class SkipExtracted(beam.PTransform):
         store = listing.refs.pipeline | "Store" >> beam.Create(self._snapshots)
         known = (
             store
-            | "KnownFiles" >> beam.FlatMap(known_files, self._retry).with_output_types(KnownFiles)
+            | "KnownFiles"
+            >> beam.FlatMap(known_files, self._retry, self._known_rows_together).with_output_types(KnownFiles)
             | "SpreadKnown" >> beam.Reshuffle()
             | "ReadKnown" >> beam.FlatMap(read_known).with_output_types(pa.RecordBatch)
         )

@@ -15,7 +15,7 @@ from transforms.planning.anti_join import HAS_FEATURES
 from transforms.planning.snapshot import RetryFailures, Snapshot
 
 # Files are read together until they have as many rows: a file's footer costs as much as thousands of them.
-_ROWS_TOGETHER: Final = 2**18
+ROWS_TOGETHER: Final = 2**18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class KnownFiles:
     only_permanent: bool = False
 
 
-def known_files(snapshot: Snapshot, retry: RetryFailures) -> Iterator[KnownFiles]:
+def known_files(snapshot: Snapshot, retry: RetryFailures, rows_together: int = ROWS_TOGETHER) -> Iterator[KnownFiles]:
     """Yields the files of a snapshot that hold images that need not be looked at again, a few at a time.
 
     They are those with features, those that were taken down (in every version), and the failures not tried again.
@@ -41,27 +41,28 @@ def known_files(snapshot: Snapshot, retry: RetryFailures) -> Iterator[KnownFiles
     Args:
         snapshot: The state of the store.
         retry: Which failures are tried again.
+        rows_together: Files are taken together until they have so many rows.
     """
-    yield from _taken_down(snapshot)
-    yield from _files(snapshot, TableName.FEATURES)
+    yield from _taken_down(snapshot, rows_together)
+    yield from _files(snapshot, TableName.FEATURES, rows_together)
     if retry != RetryFailures.ALL:
-        for files in _files(snapshot, TableName.FAILURES):
+        for files in _files(snapshot, TableName.FAILURES, rows_together):
             yield dataclasses.replace(files, only_permanent=retry == RetryFailures.TRANSIENT)
 
 
-def _taken_down(snapshot: Snapshot) -> Iterator[KnownFiles]:
+def _taken_down(snapshot: Snapshot, rows_together: int) -> Iterator[KnownFiles]:
     if TableName.TAKEDOWNS in snapshot.versions:
-        yield from _files(snapshot, TableName.TAKEDOWNS)
+        yield from _files(snapshot, TableName.TAKEDOWNS, rows_together)
 
 
-def _files(snapshot: Snapshot, name: TableName) -> Iterator[KnownFiles]:
+def _files(snapshot: Snapshot, name: TableName, rows_together: int) -> Iterator[KnownFiles]:
     files = files_of(snapshot.table(name))
     together: list[str] = []
     rows = 0
     for path, count in zip(files["path"].to_pylist(), files["num_records"].to_pylist(), strict=True):
         together.append(join(snapshot.store.uri, name, path))
         rows += count or 0
-        if rows >= _ROWS_TOGETHER:
+        if rows >= rows_together:
             yield KnownFiles(name, tuple(together))
             together, rows = [], 0
     if together:

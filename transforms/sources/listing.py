@@ -29,8 +29,6 @@ from transforms.sources.manifests import (
 )
 from transforms.sources.source import IgnoredFiles, ListingRules, Source, SourceKind
 
-# A folder is divided until there are as many folders: enough for every worker, few enough to be looked for by one.
-_FOLDERS: Final = 64
 _PARENT: Final = r"(?:^|/)(?P<split>[^/]*)/(?P<label>[^/]+)/[^/]+$"
 
 
@@ -68,7 +66,7 @@ def divide(source: Source, rules: ListingRules, ignored: IgnoredFiles) -> Iterat
     elif source.kind == SourceKind.FILES:
         yield SourcePart(source)
     else:
-        for section in sections(source.uri, source.kind):
+        for section in sections(source.uri, source.kind, rules.rows_per_section, rules.bytes_per_section):
             if section.kind == ManifestKind.CSV and rules.stat_manifests:
                 # Looking for versions takes far longer than reading, and is no work for a single worker.
                 yield from (SourcePart(source, pack(_to_refs(rows, source, rules))) for rows in manifest_rows(section))
@@ -82,7 +80,7 @@ def _divide_folder(
     """Goes down level by level until there are enough folders, which `folders` then holds; yields the files above."""
     fs, path = file_system(source.uri)
     folders.append(path)
-    while folders and len(folders) < _FOLDERS:
+    while folders and len(folders) < rules.folders_listed_together:
         level = folders.copy()
         folders.clear()
         for folder in level:

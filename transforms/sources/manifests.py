@@ -27,8 +27,9 @@ _CLOUD: Final = r"^(s3|gs|abfs|https?)://[^/]"
 _LOCAL: Final = r"^file:///[^/]"
 _UNTIDY: Final = r"^file:///.*(//|/\.\.?(/|$))"
 
-_ROWS_PER_SECTION: Final = 2**17
-_BYTES_PER_SECTION: Final = 2**24
+# Enough to be worth opening the file for.
+ROWS_PER_SECTION: Final = 2**17
+BYTES_PER_SECTION: Final = 2**24
 
 
 class ManifestKind(enum.StrEnum):
@@ -114,8 +115,19 @@ class Section:
     end: int
 
 
-def sections(uri: str, kind: ManifestKind) -> Iterator[Section]:
+def sections(
+    uri: str,
+    kind: ManifestKind,
+    rows_per_section: int = ROWS_PER_SECTION,
+    bytes_per_section: int = BYTES_PER_SECTION,
+) -> Iterator[Section]:
     """Divides a manifest; a CSV file is one section.
+
+    Args:
+        uri: The manifest.
+        kind: Its kind.
+        rows_per_section: Row groups of a Parquet file are taken together until they have so many rows.
+        bytes_per_section: The bytes of a section of text.
 
     Raises:
         InvalidInput: If it cannot be read.
@@ -125,19 +137,18 @@ def sections(uri: str, kind: ManifestKind) -> Iterator[Section]:
             with _explained(uri):
                 metadata = pq.read_metadata(file)
             rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-            yield from (Section(uri, kind, start, end) for start, end in _row_groups(rows))
+            yield from (Section(uri, kind, start, end) for start, end in _row_groups(rows, rows_per_section))
             return
         size = file.seek(0, io.SEEK_END)
-    step = _BYTES_PER_SECTION if kind == ManifestKind.TEXT else max(1, size)
+    step = bytes_per_section if kind == ManifestKind.TEXT else max(1, size)
     yield from (Section(uri, kind, start, min(start + step, size)) for start in range(0, size, step))
 
 
-def _row_groups(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Takes row groups together until they are worth opening the file for."""
+def _row_groups(rows: Sequence[int], rows_per_section: int) -> Iterator[tuple[int, int]]:
     start = together = 0
     for group, count in enumerate(rows, 1):
         together += count
-        if together >= _ROWS_PER_SECTION or group == len(rows):
+        if together >= rows_per_section or group == len(rows):
             yield start, group
             start, together = group, 0
 

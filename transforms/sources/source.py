@@ -12,8 +12,16 @@ from fsspec.core import has_magic
 from schemas.errors import InputNotFound, InvalidInput, first_line
 from schemas.images import ref_schema
 from schemas.storage import canonical_uri, file_system, uri_builder
-from transforms.sources.manifests import ManifestKind, manifest_kind, read_carried_fields
+from transforms.sources.manifests import (
+    BYTES_PER_SECTION,
+    ROWS_PER_SECTION,
+    ManifestKind,
+    manifest_kind,
+    read_carried_fields,
+)
 
+# Enough for every worker, few enough to be found by one.
+FOLDERS_LISTED_TOGETHER: Final = 64
 EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 
 
@@ -49,12 +57,18 @@ class ListingRules:
             the split, if that is named train, validation or test.
         stat_manifests: Whether images of a manifest without a `version` column are looked up for their version.
         carried: The fields of all columns that are carried along, over all sources.
+        folders_listed_together: Folders are divided level by level until there are so many, which workers then share.
+        rows_per_section: Row groups of a Parquet manifest are taken together until they have so many rows.
+        bytes_per_section: The bytes of a list of URIs that are read together.
     """
 
     extensions: tuple[str, ...] = EXTENSIONS
     labels_from_parent: bool = False
     stat_manifests: bool = True
     carried: tuple[pa.Field, ...] = ()
+    folders_listed_together: int = FOLDERS_LISTED_TOGETHER
+    rows_per_section: int = ROWS_PER_SECTION
+    bytes_per_section: int = BYTES_PER_SECTION
 
     @property
     def schema(self) -> pa.Schema:

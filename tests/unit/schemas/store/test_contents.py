@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.errors import RunFailed
-from schemas.store import FeatureStore, KnownContents, content_index, read_known_contents, read_places
+from schemas.store import FeatureStore, KnownContents, read_known_contents, read_places
 from schemas.store.content_index import Place
 from tests.conftest import SMALL_BASE, extract, write_pictures
 
@@ -19,9 +19,8 @@ def sha256(number: int) -> str:
 
 @pytest.mark.parametrize("most_recent", [10, 10_000])
 @pytest.mark.parametrize("rows_a_file", [1, 7, 1000])
-def test_every_image_is_found_where_it_is(rows_a_file: int, most_recent: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content_index, "_MOST_RECENT", most_recent)
-    known = KnownContents()
+def test_every_image_is_found_where_it_is(rows_a_file: int, most_recent: int) -> None:
+    known = KnownContents(most_recent=most_recent)
     for start in range(0, 1000, rows_a_file):
         known.add(f"file-{start}", [sha256(number) for number in range(start, min(start + rows_a_file, 1000))])
     assert len(known) == 1000

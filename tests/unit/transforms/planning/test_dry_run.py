@@ -43,8 +43,8 @@ def test_a_dry_run_counts_what_the_run_counts(tmp_path: Path) -> None:
     assert planned_again == InputCounts(listed=11, skipped=8, duplicates=1, left_aside=1)
     assert shards_of(planned_again.planned, 3) == 1
     assert plan(store, *inputs, retry="all").skipped == 6
-    for told, counts in ((ran, planned), (extract(*arguments), planned_again)):
-        found = InputCounts(*(told[name] for name in ("listed", "skipped", "duplicates", "left_aside")))
+    for reported, counts in ((ran, planned), (extract(*arguments), planned_again)):
+        found = InputCounts(*(reported[name] for name in ("listed", "skipped", "duplicates", "left_aside")))
         assert found == counts
 
 

@@ -43,17 +43,15 @@ def manifest(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("spilled", [True, False])
 def test_a_plan_is_the_same_by_way_of_files_or_shuffles(
-    spilled: bool, store: FeatureStore, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spilled: bool, store: FeatureStore, manifest: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("transforms.sources.manifests._ROWS_PER_SECTION", 16)
-    monkeypatch.setattr(known_images, "_ROWS_TOGETHER", 5)
     (tmp_path / "spill").mkdir()
     folder = str(tmp_path / "spill") if spilled else None
     with beam.Pipeline(runner=FnApiRunner()) as root:
         plan = (
             root
-            | ListImages(find_sources([str(manifest)]), ListingRules())
-            | SkipExtracted(Snapshot.newest(store), RetryFailures.TRANSIENT, spill_folder=folder)
+            | ListImages(find_sources([str(manifest)]), ListingRules(rows_per_section=16))
+            | SkipExtracted(Snapshot.newest(store), RetryFailures.TRANSIENT, spill_folder=folder, known_rows_together=5)
         )
         shards = plan | MakeShards(10) | Spread(folder)
         counts = plan.counts | beam.CombineGlobally(lambda parts: sum(parts, InputCounts()))
