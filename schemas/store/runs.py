@@ -74,8 +74,8 @@ class Run:
         versions: Versions by package.
         refresh: The refresh of which it is an attempt, its name the beginning of the run's: known features are computed
             again and superseded, and only what earlier attempts at it have left is adopted.
-        attempt: Distinguishes this execution from others of the same name: what a worker does twice is committed once, and
-            what is started twice at once is not mistaken for it.
+        attempt: Distinguishes this execution from others of the same name: what a worker does twice is committed
+            once, and what is started twice at once is not mistaken for it.
     """
 
     run_id: str

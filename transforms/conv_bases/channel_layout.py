@@ -6,8 +6,8 @@ they were a third to a half of the time of a base, and between a convolution and
 being fused.
 
 Here every transpose is carried down the network instead of being computed: a tensor is remembered together with the
-order in which its consumers expect its axes, operations are given the axes' new positions, and a transpose that meets its
-inverse is gone. What is left is one transpose of the uint8 pixels, and one of each feature map that is an output.
+order in which its consumers expect its axes, operations are given the axes' new positions, and a transpose that meets
+its inverse is gone. What is left is one transpose of the uint8 pixels, and one of each feature map that is an output.
 """
 
 from collections.abc import Callable, Sequence

@@ -26,8 +26,8 @@ class Extraction(ShardTask):
     Attributes:
         schema: The schema of `features`, further columns included.
         engine: What runs the conv base.
-        reuse: Whether features of identical content are taken from the store, from what this run has computed in the same
-            process, or not at all.
+        reuse: Whether features of identical content are taken from the store, from what this run has computed in the
+            same process, or not at all.
         deadline: The moment after which no shard begins, if there is one.
     """
 

@@ -1,7 +1,8 @@
 """Listing: sources in, Arrow batches of image refs out, a part at a time. Pure of Beam.
 
 A source is divided without being read whole: folders into the folders in them, Parquet manifests into row groups, text
-manifests into ranges of bytes. A CSV manifest is read whole, for which line breaks are quoted is only known from its beginning.
+manifests into ranges of bytes. A CSV manifest is read whole, for which line breaks are quoted is only
+known from its beginning.
 """
 
 import dataclasses
