@@ -17,6 +17,7 @@ from typing import Final
 
 from deltalake.exceptions import DeltaError
 
+from pipelines.console import padded_line
 from pipelines.jobs import pinned_version
 from pipelines.options import Parser, positive, retention, run_main, version
 from schemas.delta import open_table, table_history
@@ -210,13 +211,14 @@ def _history(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
     if given.dry_run:
         yield "Would list the versions; nothing is ever changed by it."
         return
-    yield f"{'version':>7}  {'committed (UTC)':<19}  {'operation':<14}  {'run':<26}{'rows':>12}{'change':>12}"
+    widths = (7, 2, -21, -16, -26, 12, 12)
+    yield padded_line(("version", "", "committed (UTC)", "operation", "run", "rows", "change"), widths)
     for entry in table_history(join(store.uri, TableName.FEATURES), given.limit):
         rows = "" if entry.rows is None else f"{entry.rows:,}"
         change = "" if entry.change is None else f"{entry.change:+,}"
-        yield (
-            f"{entry.version:>7}  {entry.committed_at:%Y-%m-%d %H:%M:%S}  {entry.operation:<14}  "
-            f"{entry.run_id or '':<26}{rows:>12}{change:>12}"
+        committed = f"{entry.committed_at:%Y-%m-%d %H:%M:%S}"
+        yield padded_line(
+            (str(entry.version), "", committed, entry.operation, entry.run_id or "", rows, change), widths
         )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         start_text,
     )
     from pipelines.console.leaderboard import leaderboard_csv, leaderboard_text, trial_line
+    from pipelines.console.padded_lines import padded_line
     from pipelines.console.prediction import prediction_text
     from pipelines.console.runs import HEADS
     from pipelines.console.store import run_table, store_lines
@@ -44,6 +45,7 @@ else:
                 "start_text",
             ],
             "pipelines.console.leaderboard": ["leaderboard_csv", "leaderboard_text", "trial_line"],
+            "pipelines.console.padded_lines": ["padded_line"],
             "pipelines.console.prediction": ["prediction_text"],
             "pipelines.console.runs": ["HEADS"],
             "pipelines.console.store": ["run_table", "store_lines"],
@@ -68,6 +70,7 @@ __all__ = [
     "leaderboard_text",
     "left_out_csv",
     "model_card",
+    "padded_line",
     "parameters_text",
     "pictures_text",
     "planned_lines",

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pipelines.console.extraction import run_figures
+from pipelines.console.padded_lines import padded_line
 from pipelines.console.runs import duration_text, line_without_run, run_line
 from schemas.errors import RunFailed, RunStopped
 from schemas.spec import FeatureSpec
 from schemas.store import InputCounts, RunState
 
-_PLAN_HEADS: Final = f"{'date':<10}{'images':>12}{'new':>12}{'bytes of features':>20}{'time':>11}  state"
+_PLAN_WIDTHS: Final = (-10, 12, 12, 20, 11)
+_PLAN_HEADS: Final = padded_line(("date", "images", "new", "bytes of features", "time"), _PLAN_WIDTHS) + "  state"
 
 
 class DateState(enum.StrEnum):
@@ -105,11 +107,11 @@ def planned_lines(plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: flo
     for date in plans:
         counts = date.counts
         if counts is None:
-            yield f"{date.ds}{'-':>12}{'-':>12}{'-':>20}{'-':>11}  {date.state}"
+            yield padded_line([date.ds, *"----"], _PLAN_WIDTHS) + f"  {date.state}"
             continue
         images, new = images + counts.listed, new + counts.planned
-        yield f"{date.ds}{_priced(counts.listed, counts.planned, spec, rate)}  {date.state}"
-    yield f"{'in all':<10}{_priced(images, new, spec, rate)}"
+        yield _priced(str(date.ds), counts.listed, counts.planned, spec, rate) + f"  {date.state}"
+    yield _priced("in all", images, new, spec, rate)
     if spec and spec.augmentation:
         yield f"Bytes are at most so many: only training images have {spec.augmentation.rows} further rows."
     yield (
@@ -119,7 +121,7 @@ def planned_lines(plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: flo
     )
 
 
-def _priced(images: int, new: int, spec: FeatureSpec | None, rate: float | None) -> str:
+def _priced(name: str, images: int, new: int, spec: FeatureSpec | None, rate: float | None) -> str:
     size = new * spec.rows_per_training_image * spec.bytes_per_image if spec else 0
     time = duration_text(new / rate) if rate else "unknown"
-    return f"{images:>12,}{new:>12,}{size:>20,}{time:>11}"
+    return padded_line((name, images, new, size, time), _PLAN_WIDTHS)

@@ -5,6 +5,7 @@ import collections
 
 import pyarrow.compute as pc
 
+from pipelines.console.padded_lines import padded_line
 from pipelines.jobs import asked_dates, check_templates, listing_rules, sources_of
 from schemas.errors import RunFailed, UsageError, first_line
 from schemas.store import FeatureStore
@@ -36,7 +37,7 @@ def coverage_report(given: argparse.Namespace, store: FeatureStore) -> tuple[lis
     try:
         for part in compare(sources, listing_rules(given, sources), store):
             shown = part.missing.slice(0, given.limit - len(lines)).to_pylist()
-            lines += [f"{row['why']:<26}{row['uri']}" for row in shown]
+            lines += [padded_line((row["why"], row["uri"]), (-26, 0)) for row in shown]
             listed, missing = listed + part.listed, missing + part.missing.num_rows
             for counted in pc.value_counts(part.missing["why"]).to_pylist():
                 by_reason[counted["values"]] += counted["counts"]

@@ -66,7 +66,7 @@ def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
     measures = Measures.from_json(row["metrics"] or "{}")
     lines = [
         f"Run {row['run_id']} is {row['state']}.",
-        *_figures(
+        *figure_lines(
             ("images in the input", row["listed"]),
             ("already in the store", row["skipped"]),
             ("extracted", row["extracted"]),
@@ -100,7 +100,7 @@ def planned_text(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> str
     most = ", at most" if spec.augmentation else ""
     lines = [
         "Dry run; nothing is written.",
-        *_figures(
+        *figure_lines(
             ("images in the input", counts.listed),
             ("already in the store", counts.skipped),
             ("to extract", counts.planned),
@@ -124,5 +124,6 @@ def _cost(measures: Measures) -> list[str]:
     return [read + batch, f"{loads}, {measures.load_seconds:.1f} s"]
 
 
-def _figures(*rows: tuple[str, int]) -> list[str]:
+def figure_lines(*rows: tuple[str, int]) -> list[str]:
+    """Returns a line for each name and count; a longer name takes from the space of its count."""
     return [f"  {name:<{_NAME_WIDTH}} {count:>{_LINE_WIDTH - max(_NAME_WIDTH, len(name))},}" for name, count in rows]

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pipelines.console.training import metrics_text, use_lines
+from pipelines.console.training import metrics_line, use_lines
 from pipelines.jobs import Begun
 from schemas.classifiers import SPLITS, FineTuning, ModelCard
 from schemas.spec import FeatureSpec
@@ -158,7 +158,7 @@ def finetuning_text(output: str, card: ModelCard, evaluation: Evaluation, second
     for split, metrics in evaluation.by_split.items():
         if metrics is not None:
             was = (card.fine_tuning or {})["before"][f"{split.word}_accuracy"]
-            lines.append(f"  {split.word:<11} {metrics_text(metrics)}, before accuracy {was:.4f}")
+            lines.append(f"{metrics_line(split.word, metrics)}, before accuracy {was:.4f}")
     lines.append(f"  {seconds:.1f} s in all, peak memory {peak_memory() / 1e6:,.1f} MB")
     lines += use_lines(output)
     lines.append(f"Features of its base: {extract_command(card.spec)}")

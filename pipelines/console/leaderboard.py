@@ -5,6 +5,7 @@ import dataclasses
 import io
 from collections.abc import Sequence
 
+from pipelines.console.padded_lines import padded_line
 from transforms.training import Trial
 
 
@@ -23,16 +24,18 @@ def leaderboard_text(trials: Sequence[Trial]) -> str:
     rows = [trial.recipe.to_dict() for trial in trials]
     swept = [name for name in rows[0] if any(row[name] != rows[0][name] for row in rows)]
     lines = ["Leaderboard, by validation; the first is kept:"]
-    lines.append("  " + "".join(f"{name:>15}" for name in ("accuracy", "loss", "epochs", "seconds", *swept)))
+    heads = ("accuracy", "loss", "epochs", "seconds", *swept)
+    widths = [15] * len(heads)
+    lines.append("  " + padded_line(heads, widths))
     for trial, row in zip(trials, rows, strict=True):
         figures = (
             f"{trial.validation_accuracy:.4f}",
             f"{trial.validation_loss:.4f}",
             str(trial.epochs),
-            f"{trial.seconds:.1f}",
+            trial.seconds,
             *(_cell(row[name]) for name in swept),
         )
-        lines.append("  " + "".join(f"{figure:>15}" for figure in figures))
+        lines.append("  " + padded_line(figures, widths))
     return "\n".join(lines)
 
 

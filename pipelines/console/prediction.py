@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.console.training import metrics_text
+from pipelines.console.extraction import figure_lines
+from pipelines.console.training import metrics_line
 from schemas.classifiers import UNLABELLED, LabelKind, LabelSet
 from schemas.fragments import TableName
 from schemas.storage import join
@@ -29,7 +30,7 @@ def prediction_text(tables: PredictionTables, prediction: Prediction, file: Labe
     rows = tables.of_run(TableName.PREDICTIONS, run_id, ["uri", "labels", "scores", "true_labels", "split"])
     codes = Counter(tables.of_run(TableName.FAILURES, run_id, ["code"])["code"].to_pylist())
     lines = [f"Run {run_id}: {rows.num_rows:,} images predicted, {codes.total():,} failed."]
-    lines += [f"  {code:<22} {count:>14,}" for code, count in codes.most_common()]
+    lines += figure_lines(*codes.most_common())
     said = Counter(pc.list_flatten(rows["labels"]).to_pylist())
     lines.append("  " + ", ".join(f"{name} {said[name]:,}" for name in labels.classes if said[name]))
     lines += _metrics_lines(rows, labels, file)
@@ -48,7 +49,7 @@ def _metrics_lines(rows: pa.Table, labels: LabelSet, file: LabelFile | None) -> 
         chosen = labelled & (splits == name)
         metrics = split_metrics(labels, targets[chosen], scores[chosen])
         if metrics is not None:
-            yield f"  {name:<11} {metrics_text(metrics)}"
+            yield metrics_line(name, metrics)
 
 
 def _targets(true: pa.Array, labels: LabelSet) -> np.ndarray:

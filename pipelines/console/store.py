@@ -6,6 +6,7 @@ from typing import Final
 
 import pyarrow.compute as pc
 
+from pipelines.console.padded_lines import padded_line
 from pipelines.console.runs import COLUMNS, HEADS, run_line
 from schemas.delta import Scan, files_of
 from schemas.store import FeatureStore
@@ -51,15 +52,14 @@ def _run_lines(store: FeatureStore) -> Iterator[str]:
     columns = ["ended_at", "run_id", "state", "listed", "skipped", "extracted", "failed", "images_per_second"]
     runs = Scan(store.runs(), columns).to_arrow().sort_by([("ended_at", "descending")])
     yield f"Runs: {runs.num_rows}, the last of them:"
-    heads = f"{'listed':>10}{'skipped':>10}{'new':>10}{'failed':>8}{'img/s':>8}"
     shown = runs.slice(0, _RUNS_SHOWN).to_pylist()
-    width = max((len(run["run_id"]) for run in shown), default=3) + 2
-    yield f"  {'ended (UTC)':<21}{'run':<{width}}{'state':<10}{heads}"
+    longest = max((len(run["run_id"]) for run in shown), default=3)
+    widths = (-21, -longest - 2, -10, 10, 10, 10, 8, 8)
+    heads = ("ended (UTC)", "run", "state", "listed", "skipped", "new", "failed", "img/s")
+    yield "  " + padded_line(heads, widths)
     for run in shown:
-        yield (
-            f"  {run['ended_at']:%Y-%m-%d %H:%M:%S}  {run['run_id']:<{width}}{run['state']:<10}{run['listed']:>10,}"
-            f"{run['skipped']:>10,}{run['extracted']:>10,}{run['failed']:>8,}{run['images_per_second']:>8.1f}"
-        )
+        ended, *others = (run[name] for name in columns)
+        yield "  " + padded_line((f"{ended:%Y-%m-%d %H:%M:%S}", *others), widths)
 
 
 def _failure_lines(store: FeatureStore) -> Iterator[str]:
@@ -68,4 +68,4 @@ def _failure_lines(store: FeatureStore) -> Iterator[str]:
     grouped = failures.group_by(["stage", "code", "permanent"]).aggregate([([], "count_all")])
     for row in grouped.sort_by([("count_all", "descending")]).to_pylist():
         kind = "permanent" if row["permanent"] else "tried again"
-        yield f"  {row['count_all']:>8,}  {row['stage']:<8}{row['code']:<22}{kind}"
+        yield padded_line((row["count_all"], "", row["stage"], row["code"], kind), (10, 2, -8, -22, 0))

@@ -80,7 +80,7 @@ def training_text(output: str, card: ModelCard, evaluation: Evaluation, seconds:
     lines = [f"Classifier {card.model_id}: epoch {card.best_epoch} of {card.epochs}, trained in {card.seconds:.1f} s."]
     for split, metrics in evaluation.by_split.items():
         if metrics is not None:
-            lines.append(f"  {split.word:<11} {metrics_text(metrics)}")
+            lines.append(metrics_line(split.word, metrics))
     lines.append(f"  {seconds:.1f} s in all, peak memory {_size(peak_memory())}")
     lines += use_lines(output)
     return "\n".join(lines)
@@ -94,11 +94,11 @@ def use_lines(output: str) -> list[str]:
     ]
 
 
-def metrics_text(metrics: SplitMetrics) -> str:
-    """Returns the metrics of one split on one line."""
+def metrics_line(split: str, metrics: SplitMetrics) -> str:
+    """Returns the metrics of one split on one line, its name first."""
     return (
-        f"accuracy {metrics.accuracy:.4f}   AUC {score_text(metrics.auc)}   log loss {metrics.log_loss:.4f}   "
-        f"({metrics.images:,} images)"
+        f"  {split:<11} accuracy {metrics.accuracy:.4f}   AUC {score_text(metrics.auc)}   "
+        f"log loss {metrics.log_loss:.4f}   ({metrics.images:,} images)"
     )
 
 
