@@ -1,0 +1,28 @@
+"""Lines of tables that commands print.
+
+Rich's tables take a tenth of a second to import, and cut or wrap what is wider than the terminal.
+"""
+
+from collections.abc import Sequence
+
+
+def padded_line(cells: Sequence[object], widths: Sequence[int]) -> str:
+    """Returns a line of a table; whole numbers are grouped by thousands, others have one decimal.
+
+    Args:
+        cells: One a column.
+        widths: The characters of each column; of one whose texts stand on the left, negative.
+
+    >>> padded_line(["2026-01-31", 12345, 1.25, "ok"], [-12, 8, 6, 4])
+    '2026-01-31    12,345   1.2  ok'
+    """
+    texts = [_cell_text(cell) for cell in cells]
+    return "".join(
+        text.ljust(-width) if width < 0 else text.rjust(width) for text, width in zip(texts, widths, strict=True)
+    )
+
+
+def _cell_text(cell: object) -> str:
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return f"{cell:.1f}" if isinstance(cell, float) else str(cell)
