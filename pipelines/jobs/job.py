@@ -24,7 +24,7 @@ from schemas.delta import paths_of
 from schemas.errors import RunFailed
 from schemas.fragments import remove_receipts
 from schemas.store import FeatureStore, Run, RunState
-from transforms.conv_bases import BATCH_SIZES, choose_engine
+from transforms.conv_bases import choose_engine, default_batch_size
 from transforms.extraction import Extraction, Reuse
 from transforms.planning import RetryFailures, Snapshot
 from transforms.sources import ListingRules, Source
@@ -101,7 +101,7 @@ def new_job(
             run_id=run.run_id,
             ds=run.ds,
             engine=engine,
-            batch_size=given.batch_size or BATCH_SIZES[engine],
+            batch_size=given.batch_size or default_batch_size(engine),
             formats=given.formats,
             max_pixels=given.max_pixels,
             max_bytes=given.max_bytes,

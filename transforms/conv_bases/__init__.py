@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from transforms.conv_bases.applications import build_conv_base, load_application, sha256_of, weights_file_sha256
     from transforms.conv_bases.cache import cached_conv_base
     from transforms.conv_bases.engine import Engine, Features
-    from transforms.conv_bases.engine_selection import AUTO, BATCH_SIZES, EngineName, choose_engine, load_engine
+    from transforms.conv_bases.engine_selection import (
+        AUTO,
+        BATCH_SIZES,
+        EngineName,
+        choose_engine,
+        default_batch_size,
+        load_engine,
+    )
     from transforms.conv_bases.openvino_engine import OpenVINOEngine
     from transforms.conv_bases.precision_speed import speed_against_float32
     from transforms.conv_bases.publishing import (
@@ -40,6 +47,7 @@ else:
                 "BATCH_SIZES",
                 "EngineName",
                 "choose_engine",
+                "default_batch_size",
                 "load_engine",
             ],
             "transforms.conv_bases.openvino_engine": ["OpenVINOEngine"],
@@ -67,6 +75,7 @@ __all__ = [
     "build_conv_base",
     "cached_conv_base",
     "choose_engine",
+    "default_batch_size",
     "export_to_openvino",
     "fetch_published",
     "in_keras_process",

@@ -1,6 +1,7 @@
 """The user's cache of built conv bases, so that a new store with a base that was built before has it at once.
 
-    <cache>/<key>/    the files of a published conv base, as in a store
+    <cache>/<key>/       the files of a published conv base, as in a store
+    <cache>/compiled/    what JAX has compiled for a GPU, which JAX bounds by itself
 
 The cache is `$CONVBASE_CACHE`, a folder, or none where that is empty; unless it is set, `convbase/conv_bases` under
 `$XDG_CACHE_HOME` or `~/.cache`. The key is a hash of all that a base is built from: the fields of the spec that matter
@@ -35,6 +36,7 @@ from transforms.conv_bases.publishing import (
 )
 
 CACHE_VARIABLE: Final = "CONVBASE_CACHE"
+COMPILED: Final = "compiled"
 
 # Every base of `keras.applications` but the very largest, several times over; those not used for longest go first.
 MOST_BYTES: Final = 4 * 10**9
@@ -135,7 +137,8 @@ def _put(entry: Path, prepared: PreparedConvBase) -> None:
 def _evict(cache: Path) -> None:
     """Removes what has not been used for longest, until the rest is no larger than `MOST_BYTES`."""
     kept = 0
-    for entry in sorted(cache.iterdir(), key=lambda entry: entry.stat().st_mtime, reverse=True):
+    entries = (entry for entry in cache.iterdir() if entry.name != COMPILED)
+    for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime, reverse=True):
         kept += sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
         if kept > MOST_BYTES:
             shutil.rmtree(entry, ignore_errors=True)

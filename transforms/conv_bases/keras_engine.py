@@ -14,6 +14,7 @@ import numpy as np
 
 from schemas.errors import UsageError
 from schemas.spec import BFLOAT16
+from transforms.conv_bases.cache import COMPILED, cache_folder
 from transforms.conv_bases.engine import Features, log_load
 from transforms.conv_bases.publishing import KERAS_FILE, fetch_published
 from transforms.runtime import import_tensorflow
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
     import keras
 
 _TENSORFLOW: Final = "tensorflow"
+_JAX: Final = "jax"
+_TORCH: Final = "torch"
+_MOST_COMPILED_BYTES: Final = 2**29
 
 
 class KerasEngine:
     """Runs the `.keras` form of a conv base on Keras's own backend, TensorFlow unless `KERAS_BACKEND` says otherwise.
 
     The reference, and the engine that uses a GPU. In float32 a GPU computes without TF32, so that features equal those
-    of a CPU; in bfloat16 it computes in Keras's `mixed_bfloat16`. One batch at a time: the backend has threads of its
-    own.
+    of a CPU; in bfloat16 it computes in Keras's `mixed_bfloat16`. One batch is computed at a time, on the backend's own
+    threads; on a GPU the next ones are sent meanwhile, and results are fetched behind them.
     """
 
     def __init__(self, conv_base_uri: str, batch_size: int, precision: str = "float32") -> None:
@@ -53,19 +57,25 @@ class KerasEngine:
             for layer in model._flatten_layers(include_self=False):
                 layer.dtype_policy = "mixed_bfloat16"
         self._predict = _compiled(model, batch_size)
-        self.batches_in_flight = 2
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, "infer")
+        # One that is sent, one that is computed, one that is fetched, and one that waits.
+        self.batches_in_flight = 4
+        self._sending = concurrent.futures.ThreadPoolExecutor(1, "send")
+        self._fetching = concurrent.futures.ThreadPoolExecutor(1, "fetch-results")
         self.load_seconds = time.perf_counter() - started
         log_load(conv_base_uri, self.load_seconds)
 
     def submit(self, pixels: np.ndarray) -> "concurrent.futures.Future[Features]":
         """Begins to compute features; see `Engine`."""
-        return self._thread.submit(self._infer, pixels)
+        sent = self._sending.submit(self._predict, pixels)
+        return self._fetching.submit(lambda: _fetched(sent.result(), len(pixels)))
 
-    def _infer(self, pixels: np.ndarray) -> Features:
-        outputs = self._predict(pixels)
-        tensors = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        return [np.asarray(tensor, np.float32).reshape(len(pixels), -1) for tensor in tensors]
+
+def _fetched(outputs: Any, pictures: int) -> Features:
+    """Waits for the outputs of a batch and returns them as NumPy arrays."""
+    import keras
+
+    tensors = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    return [np.asarray(keras.ops.convert_to_numpy(tensor), np.float32).reshape(pictures, -1) for tensor in tensors]
 
 
 def _import_keras() -> ModuleType:
@@ -81,10 +91,22 @@ def _import_keras() -> ModuleType:
         import keras
 
         compute_float32_exactly(backend)
+        if backend == _JAX:
+            _keep_compiled_programs()
     except ImportError as error:
         raise UsageError(f"Keras's backend {backend} (KERAS_BACKEND) is not installed: {error}.") from error
     module: ModuleType = keras
     return module
+
+
+def _keep_compiled_programs() -> None:
+    """Has JAX keep what it compiles in the user's cache: compiling a base for a GPU takes seconds."""
+    import jax
+
+    cache = cache_folder()
+    if cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(cache / COMPILED))
+        jax.config.update("jax_compilation_cache_max_size", _MOST_COMPILED_BYTES)
 
 
 def compute_float32_exactly(backend: str) -> None:
@@ -97,11 +119,11 @@ def compute_float32_exactly(backend: str) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_tensor_float_32_execution(False)
-    elif backend == "jax":
+    elif backend == _JAX:
         import jax
 
         jax.config.update("jax_default_matmul_precision", "highest")
-    elif backend == "torch":
+    elif backend == _TORCH:
         import torch
 
         torch.backends.cudnn.allow_tf32 = False
@@ -109,12 +131,21 @@ def compute_float32_exactly(backend: str) -> None:
 
 
 def _compiled(model: "keras.Model", batch_size: int) -> Callable[[np.ndarray], Any]:
-    """Returns a model as a function that is compiled once, whatever the backend."""
+    """Returns a model as a function that is compiled once, and on a GPU returns before its result is there."""
     import keras
 
-    if keras.backend.backend() != _TENSORFLOW:
-        predict: Callable[[np.ndarray], Any] = model.predict_on_batch
-        return predict
+    backend = keras.backend.backend()
+    if backend == _TENSORFLOW:
+        return _compiled_by_tensorflow(model, batch_size)
+    if backend == _JAX:
+        return _compiled_by_jax(model)
+    if backend == _TORCH:
+        return _run_by_torch(model)
+    predict: Callable[[np.ndarray], Any] = model.predict_on_batch
+    return predict
+
+
+def _compiled_by_tensorflow(model: "keras.Model", batch_size: int) -> Callable[[np.ndarray], Any]:
     import tensorflow as tf
 
     shape = tf.TensorSpec((batch_size, *model.input_shape[1:]), tf.uint8)
@@ -123,3 +154,26 @@ def _compiled(model: "keras.Model", batch_size: int) -> Callable[[np.ndarray], A
         functools.partial(model, training=False), input_signature=[shape], jit_compile=False
     )
     return call
+
+
+def _compiled_by_jax(model: "keras.Model") -> Callable[[np.ndarray], Any]:
+    import jax
+
+    @jax.jit
+    def run(trainable: Any, other: Any, pixels: Any) -> Any:
+        return model.stateless_call(trainable, other, pixels, training=False)[0]
+
+    trainable = [variable.value for variable in model.trainable_variables]
+    other = [variable.value for variable in model.non_trainable_variables]
+    return functools.partial(run, trainable, other)
+
+
+def _run_by_torch(model: "keras.Model") -> Callable[[np.ndarray], Any]:
+    import keras
+    import torch
+
+    def run(pixels: np.ndarray) -> Any:
+        with torch.no_grad():
+            return model(keras.ops.convert_to_tensor(pixels), training=False)
+
+    return run
