@@ -54,8 +54,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--batch_size",
         type=positive,
         metavar="N",
-        help="images a call of the base (default: 2 for openvino, whose streams are fastest with small batches; for keras "
-        "256 where this machine has a GPU, else 32)",
+        help="images a call of the base (default: 2 for openvino, whose streams are fastest with small batches; 256 "
+        "for keras where this machine has a GPU, else 32)",
     )
     group.add_argument(
         "--threads",

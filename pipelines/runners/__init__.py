@@ -6,11 +6,11 @@ Names are imported when they are first used, so that a command imports what it n
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipelines.runners.beam_import import beam_imported_meanwhile
     from pipelines.runners.dataflow import is_template
     from pipelines.runners.errors import explained_failures
     from pipelines.runners.progress import shown_progress
     from pipelines.runners.selection import (
-        beam_imported_meanwhile,
         beam_options,
         decoders_a_process,
         find_runner,
@@ -26,11 +26,11 @@ else:
     __getattr__ = lazy_attributes(
         __name__,
         {
+            "pipelines.runners.beam_import": ["beam_imported_meanwhile"],
             "pipelines.runners.dataflow": ["is_template"],
             "pipelines.runners.errors": ["explained_failures"],
             "pipelines.runners.progress": ["shown_progress"],
             "pipelines.runners.selection": [
-                "beam_imported_meanwhile",
                 "beam_options",
                 "decoders_a_process",
                 "find_runner",

@@ -1,18 +1,14 @@
-"""Beam: its import, its options and its runners."""
+"""Beam's options and its runners."""
 
 import argparse
 import difflib
-import gc
-import importlib
 import logging
 import re
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipelines.runners.beam_import import import_beam, import_file_systems
 from pipelines.runners.dataflow import refuse_bare_dataflow, refuse_local_places, set_dataflow_defaults
 from schemas.errors import UsageError
 from transforms.runtime import available_cores
@@ -45,44 +41,6 @@ def set_up_logging(level: str) -> None:
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=level.upper())
     if level != "debug":
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-
-
-@contextmanager
-def quiet_import() -> Iterator[None]:
-    """Keeps Beam from warning, on import, that Google's client libraries are not installed."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-
-
-@contextmanager
-def beam_imported_meanwhile() -> Iterator[None]:
-    """Imports Beam while something else is waited for; done at the end, unless that failed."""
-    importing = threading.Thread(target=import_beam, name="import beam", daemon=True)
-    importing.start()
-    yield
-    importing.join()
-
-
-def import_beam() -> None:
-    """Imports Beam, unless it is there.
-
-    What it makes lives to the end of the process, and is kept from the garbage collector, which would look through it
-    again and again: half a second of the two that a run with nothing to do takes.
-    """
-    if "apache_beam" in sys.modules:
-        return
-    gc.disable()
-    try:
-        with quiet_import():
-            importlib.import_module("apache_beam")
-        gc.freeze()
-    finally:
-        gc.enable()
 
 
 def parse_command(
@@ -139,7 +97,9 @@ def beam_options(arguments: Sequence[str]) -> "PipelineOptions":
     from apache_beam.options.pipeline_options import PipelineOptions
 
     options = PipelineOptions(list(arguments))
+    import_file_systems(arguments)
     if runner_name(options) == DATAFLOW_RUNNER:
+        import_file_systems(["gs://"])  # Where it stages, also if it is not told where.
         set_dataflow_defaults(options)
     return options
 
