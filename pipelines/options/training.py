@@ -101,13 +101,13 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     default = Recipe()
     for name, (metavar, text) in _RECIPE_OPTIONS.items():
         shown = getattr(default, name)
-        default = ",".join(map(str, shown)) or "none" if isinstance(shown, tuple) else str(shown)
+        shown_text = ",".join(map(str, shown)) or "none" if isinstance(shown, tuple) else str(shown)
         group.add_argument(
             f"--{name}",
             type=functools.partial(_field_value, name),
             choices=_CHOICES.get(name),
             metavar=metavar,
-            help=text + ("" if shown is None else f" (default: {default.lower()})"),
+            help=text + ("" if shown is None else f" (default: {shown_text.lower()})"),
         )
     group.add_argument(
         "--sweep",

@@ -159,13 +159,12 @@ def _compiled_by_tensorflow(model: "keras.Model", batch_size: int) -> Callable[[
 def _compiled_by_jax(model: "keras.Model") -> Callable[[np.ndarray], Any]:
     import jax
 
-    @jax.jit
     def run(trainable: Any, other: Any, pixels: Any) -> Any:
         return model.stateless_call(trainable, other, pixels, training=False)[0]
 
     trainable = [variable.value for variable in model.trainable_variables]
     other = [variable.value for variable in model.non_trainable_variables]
-    return functools.partial(run, trainable, other)
+    return functools.partial(jax.jit(run), trainable, other)
 
 
 def _run_by_torch(model: "keras.Model") -> Callable[[np.ndarray], Any]:
