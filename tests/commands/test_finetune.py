@@ -199,7 +199,7 @@ def test_an_untrained_head_is_refused_unless_told_otherwise(
         (("--model=/nowhere",), "There is no classifier at /nowhere"),
         (("--input=/nowhere",), "There is no input at /nowhere"),
         (("--output=MODEL",), "--output is the folder of --model"),
-        (("--labels=LABELS",), "The classifier tells blue, red apart .*; the images are of green, red"),
+        (("--labels=LABELS",), "The classifier distinguishes blue, red .*; the images are of green, red"),
     ],
 )
 def test_refusals(options: tuple[str, ...], sentence: str, model: Path, pictures: Path, tmp_path: Path) -> None:
