@@ -47,6 +47,35 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "ever write to it at once",
         default=False,
     )
+    _add_work_options(group)
+    add_failure_ratio(group)
+    group.add_argument(
+        "--retry_failures",
+        choices=("transient", "all", "none"),
+        default="transient",
+        help="which known failures are tried again; permanent ones only change with the image, or with --formats, "
+        "--max_pixels and --max_bytes (default: transient)",
+    )
+    group.add_argument(
+        "--time_budget",
+        type=duration,
+        metavar="2h",
+        help="begin no shard after this time (90s, 30m, 2h); a run with images left is not committed, and the next one "
+        "goes on from what it computed (default: no limit)",
+    )
+    add_flag(group, "--dry_run", "say what would be done, and stop", default=False)
+    group.add_argument("--summary", metavar="FILE", help="write the closing figures there as JSON")
+    group.add_argument(
+        "--log_level",
+        choices=("debug", "info", "warning"),
+        default="warning",
+        help="what is logged on standard error; info shows each load of a conv base, debug tracebacks "
+        "(default: warning)",
+    )
+
+
+def _add_work_options(group: "argparse._ArgumentGroup") -> None:
+    """Adds the options of how work is divided among processes and threads."""
     group.add_argument(
         "--shard_size", type=positive, default=1024, metavar="N", help="images a unit of work (default: 1024)"
     )
@@ -71,30 +100,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="processes of a worker process that decode pictures; 0 decodes in its threads, which happens where none "
         "can start (default: as many as --threads; 1 where the runner's workers share a machine in a number that is "
         "not known, as those of Flink and Spark)",
-    )
-    add_failure_ratio(group)
-    group.add_argument(
-        "--retry_failures",
-        choices=("transient", "all", "none"),
-        default="transient",
-        help="which known failures are tried again; permanent ones only change with the image, or with --formats, "
-        "--max_pixels and --max_bytes (default: transient)",
-    )
-    group.add_argument(
-        "--time_budget",
-        type=duration,
-        metavar="2h",
-        help="begin no shard after this time (90s, 30m, 2h); a run with images left is not committed, and the next one "
-        "goes on from what it computed (default: no limit)",
-    )
-    add_flag(group, "--dry_run", "say what would be done, and stop", default=False)
-    group.add_argument("--summary", metavar="FILE", help="write the closing figures there as JSON")
-    group.add_argument(
-        "--log_level",
-        choices=("debug", "info", "warning"),
-        default="warning",
-        help="what is logged on standard error; info shows each load of a conv base, debug tracebacks "
-        "(default: warning)",
     )
 
 
