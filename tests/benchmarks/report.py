@@ -103,7 +103,11 @@ def peer_text(result: CaseResult) -> list[str]:
         return []
     speed = result.images_per_second(best) or 0.0
     ours = {name: result.images_per_second(name) for name in (WARM, COLD, SCALED)}
-    factors = (f"{name} {value / speed:.2f}×" for name, value in ours.items() if value is not None)
+    factors = (
+        f"{name} {value / speed:.2f}× (median of the ratios by round {result.paired_ratio(name, best) or 0:.2f})"
+        for name, value in ours.items()
+        if value is not None
+    )
     return ["; ".join((f"Best peer: {best} with {speed:.1f} images/s", *factors)) + ".", ""]
 
 

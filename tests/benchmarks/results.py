@@ -65,6 +65,14 @@ class CaseResult:
         seconds = self.seconds(contestant)
         return None if seconds is None else self.case.count_of(contestant) / seconds
 
+    def paired_ratio(self, ours: str, peer: str) -> float | None:
+        """Returns the median, over the rounds that both ran, of a peer's time by that of ours, for the same pictures."""
+        if self.failure(ours) or self.failure(peer):
+            return None
+        seconds = {outcome.round: outcome.seconds for outcome in self.of(ours)}
+        ratios = [outcome.seconds / seconds[outcome.round] for outcome in self.of(peer) if outcome.round in seconds]
+        return statistics.median(ratios) if ratios else None
+
     def cpu_seconds_per_image(self, contestant: str) -> float | None:
         """Returns the median of a contestant's CPU time for a picture, start-up included, or None if it failed."""
         if self.failure(contestant):
