@@ -66,7 +66,7 @@ class CaseResult:
         return None if seconds is None else self.case.count_of(contestant) / seconds
 
     def paired_ratio(self, ours: str, peer: str) -> float | None:
-        """Returns the median, over the rounds that both ran, of a peer's time by that of ours, for the same pictures."""
+        """Returns the median, over the rounds that both ran, of a peer's time divided by ours."""
         if self.failure(ours) or self.failure(peer):
             return None
         seconds = {outcome.round: outcome.seconds for outcome in self.of(ours)}
