@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         if ended is not None:
             write_summary(given.summary, ended)
     if row is None:
-        print("The job is written down as a template; once it is started, its row in `runs` says what becomes of it.")
+        print("The job is written down as a template; once it is started, its row in `runs` has its result.")
         return 0
     if row["state"] == RunState.STOPPED:
         raise RunStopped(row["message"])

@@ -98,7 +98,7 @@ TAKEDOWNS: Final = pa.schema(
     [
         _URI,
         commented_field("taken_down_at", TIMESTAMP, "when the image was taken down"),
-        commented_field("reason", pa.string(), "why, in the words of whoever took it down", nullable=True),
+        commented_field("reason", pa.string(), "why, as given to the takedown", nullable=True),
     ]
 )
 

@@ -111,7 +111,7 @@ def pictures_text(data: LabelledPictures) -> str:
 
 
 def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
-    """Returns what is said of the images that cannot be used."""
+    """Returns the lines about images that cannot be used."""
     shown = [f"  {image.uri}: {image.error.code} ({image.error.message})" for image in left_out[:_TOLD]]
     further = [f"  and {len(left_out) - _TOLD:,} more"] if len(left_out) > _TOLD else []
     return [f"Left out: {len(left_out):,} images that are none.", *shown, *further] if left_out else []
@@ -127,7 +127,7 @@ def left_out_csv(left_out: Sequence[LeftOut]) -> str:
 
 
 def start_text(state: Checkpoint | None, before: Mapping[str, float | None]) -> str:
-    """Returns what is said of where it begins."""
+    """Returns the lines about where it begins."""
     splits = [(split.word, before[f"{split.word}_accuracy"]) for split in SPLITS]
     figures = ", ".join(f"{name} {accuracy:.4f}" for name, accuracy in splits if accuracy is not None)
     going_on = f" Going on after epoch {state.epochs}, from the checkpoint." if state else ""

@@ -42,7 +42,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pooling",
         choices=POOLINGS,
-        help="what becomes of a feature map: avg or max over the map, or none to keep it whole (default: avg)",
+        help="how a feature map is reduced: avg or max over the map, or none to keep it whole (default: avg)",
     )
     group.add_argument("--interpolation", choices=INTERPOLATIONS, help="how pictures are resized (default: bilinear)")
     group.add_argument(

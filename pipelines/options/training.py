@@ -16,7 +16,7 @@ _RECIPE_OPTIONS: Final = {
     "dropout": ("R", "share dropped after each hidden layer, or of the features where there is none"),
     "l2": ("X", "weight of the L2 penalty on every kernel"),
     "standardise": ("true|false", "bring features to mean 0 and variance 1, as the training part has them"),
-    "map_reduction": (None, "what becomes of a feature map (a store with --pooling=none)"),
+    "map_reduction": (None, "how a feature map is reduced (a store with --pooling=none)"),
     "optimizer": (None, "Keras optimizer"),
     "learning_rate": ("X", "learning rate; chosen by the number of features unless named"),
     "batch_size": ("N", "images an update; chosen by the number of images unless named"),

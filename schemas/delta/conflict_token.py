@@ -3,7 +3,7 @@
 `deltalake` puts an append behind whatever was committed since its snapshot, and does not see that two commits remove
 the same file if the first of them says that no data changed, as a compaction does (deltalake 1.6.6): the second would
 bring back what the first merged away, or lose what the second removed. Two commits from one snapshot that carry an
-application transaction of the same name are always a conflict. So whoever removes files carries this one.
+application transaction of the same name are always a conflict. So every commit that removes files carries this one.
 """
 
 import uuid
@@ -17,7 +17,7 @@ from schemas.delta.transactions import UPKEEP, TableAction, commit_once, commit_
 def commit_with_token(
     table_uri: str, operation: str, actions_on: Callable[[DeltaTable], Sequence[TableAction] | None]
 ) -> bool:
-    """Commits file actions of an upkeep command to a table, again and again until no other commit has come in between.
+    """Commits file actions of an upkeep command to a table, with retries until no other commit intervenes.
 
     Args:
         table_uri: The table's folder.

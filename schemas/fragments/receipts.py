@@ -46,7 +46,7 @@ def remove_receipts(store_uri: str, run_id: str, committed_paths: Iterable[str])
     Args:
         store_uri: The store.
         run_id: A run that is committed; all of its receipts go.
-        committed_paths: Paths of fragments in the table; the receipts of these go, whoever left them.
+        committed_paths: Paths of fragments in the table; their receipts are removed, whichever run left them.
     """
     committed = set(committed_paths)
     fs, root = file_system(join(store_uri, RECEIPTS))

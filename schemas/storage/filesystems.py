@@ -59,7 +59,7 @@ def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """Returns the file system of a URI and the path in it.
 
     File systems are made where they are used and are cached per process by fsspec. Reads have a timeout: without one, a
-    connection that dies silently holds a worker for ever.
+    connection that dies silently would block a worker.
 
     Args:
         uri: A local path or any fsspec URL, such as `s3://bucket/a.jpg` or `zip://a.jpg::s3://bucket/a.zip`.

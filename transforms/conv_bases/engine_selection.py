@@ -24,7 +24,7 @@ class EngineName(enum.StrEnum):
 
 AUTO: Final = "auto"
 
-# On two cores (Intel Sapphire Rapids, two streams, openvino 2026.4.1) extractions of 1000 photographs by MobileNet at
+# On two cores (Intel Emerald Rapids, two streams, openvino 2026.4.1) extractions of 1000 photographs by MobileNet at
 # 224 pixels took 10.7 s by batches of 2, 12.6 by 1, 12.0 by 4 and 10.9 by 8 (medians of three rounds).
 BATCH_SIZES: Final[Mapping[EngineName, int]] = {EngineName.OPENVINO: 2, EngineName.KERAS: 32}
 

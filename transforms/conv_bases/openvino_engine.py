@@ -47,7 +47,7 @@ class OpenVINOEngine:
         streams = threads or available_cores()
         core = openvino.Core()
         # The first call fills a table in C++ behind a lock, and lets the GIL go meanwhile: two threads that come first
-        # together wait for each other for ever (openvino 2026.4.1).
+        # together deadlock (openvino 2026.4.1).
         openvino.Type.u8.to_dtype()
         if precision == BFLOAT16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise RunFailed(

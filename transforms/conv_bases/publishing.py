@@ -88,7 +88,7 @@ def publish_files(folder: Path, names: Sequence[str], uri: str, spec: FeatureSpe
 
 
 def replace_files(folder: Path, names: Sequence[str], uri: str) -> None:
-    """Puts local files in place of published ones, all at once for whoever fetches them.
+    """Puts local files in place of published ones, all at once for those that fetch them.
 
     They get names of their own, for which the marker's `stored_as` is the index; a reader finds either all of the old
     files or all of the new ones.

@@ -1,4 +1,4 @@
-"""Evaluation: everything that is said of a classifier once it is trained."""
+"""Evaluation: the metrics, curves and mistakes of a trained classifier."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

@@ -77,7 +77,7 @@ def _commit_tables(snapshot: Snapshot, run: Run, written: Sequence[Fragment], co
 def judge_run(
     totals: Totals, counts: InputCounts, max_failure_ratio: float, done: str = "extracted"
 ) -> tuple[RunState, str | None]:
-    """Returns what becomes of a run, and why it is not committed if it is not.
+    """Returns the state of a run, and why it is not committed if it is not.
 
     Args:
         totals: What its fragments hold.

@@ -87,7 +87,7 @@ def affine_to_source(
 
 
 def affine(pixels: np.ndarray, to_source: np.ndarray) -> np.ndarray:
-    """Moves the pixels of a picture, interpolated between four neighbours; its edges go on for ever.
+    """Moves the pixels of a picture, interpolated between four neighbours; its edges are repeated outside.
 
     Args:
         pixels: uint8 [H, W, 3].

@@ -151,7 +151,7 @@ class BatchSlots:
     def batches(self, images: Iterable[DecodedImage | BadImage], bad: list[BadImage]) -> Iterator[Batch]:
         """Yields the pictures as batches.
 
-        Pictures that follow a bad one move up: its slot is in the midst of a batch.
+        Pictures that follow a bad one move up: its slot is inside a batch.
 
         Args:
             images: In the order in which they were admitted.

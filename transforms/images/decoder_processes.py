@@ -173,7 +173,7 @@ class DecoderPool:
         """Does work with a decoder that is idle, or waits for one; does it again with another if the decoder dies.
 
         Raises:
-            RunFailed: If decoders die of it again and again.
+            RunFailed: If decoders die of it repeatedly.
         """
         decoder = self._idle.get()
         try:

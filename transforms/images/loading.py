@@ -89,7 +89,7 @@ def load_batches(
     is_wanted: Callable[[ImageFile], bool] = lambda _: True,
     augmented_images: AugmentedImages | None = None,
 ) -> Iterator[Batch]:
-    """Loads the images of a shard, ahead of whoever takes the batches.
+    """Loads the images of a shard, ahead of the consumer of the batches.
 
     At most two chunks a decoder, or two batches if they are more, are held besides the batch that is filled, and
     `FETCH_THREADS` files that are fetched. A chunk has at most `FILES_PER_CHUNK` pictures, or one image and its copies.
@@ -168,7 +168,7 @@ class _Loader:
             yield _Chunk(admitted)
 
     def load(self, chunk: _Chunk) -> list[DecodedImage | BadImage]:
-        """Returns what becomes of the files of a chunk that are wanted."""
+        """Returns the results of the files of a chunk that are wanted."""
         try:
             return self._pools.decoders.run(functools.partial(self._load, chunk))
         finally:

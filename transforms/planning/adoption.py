@@ -1,7 +1,7 @@
 """Adoption: what a run that was killed had finished is taken over by the next one. Pure of Beam.
 
 A fragment with a receipt is complete. Where its run has not committed it, those of its rows that a later run is about
-to compute are taken from it. Its run may even be alive: whoever commits second leaves out what is there.
+to compute are taken from it. Its run may even be alive: the second one to commit leaves out what is there.
 """
 
 import dataclasses

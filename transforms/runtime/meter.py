@@ -15,7 +15,7 @@ class Meter:
     """Adds up measures. Safe to be used from several threads."""
 
     def __init__(self) -> None:
-        """Begins at nought."""
+        """Starts at zero."""
         self._lock = threading.Lock()
         self._measures = Measures()
 

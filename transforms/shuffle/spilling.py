@@ -39,7 +39,7 @@ class SpillFile:
     """A file of batches, and its only writer. What `add` returns can be read at once, in any process."""
 
     def __init__(self, folder: str) -> None:
-        """Makes the file; whoever made the folder removes it."""
+        """Makes the file; the owner of the folder removes it."""
         self._file = tempfile.NamedTemporaryFile(dir=folder, delete=False)  # noqa: SIM115 (see `close`)
         self._end = 0
 

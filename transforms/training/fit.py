@@ -142,7 +142,7 @@ def _weighted_batches(
     weights: np.ndarray | None,
     shuffling: np.random.Generator | None,
 ) -> Iterator[WeightedBatch]:
-    """Yields the split for ever, epoch after epoch."""
+    """Yields the split endlessly, epoch after epoch."""
     while True:
         for features, numbers in split.batches(batch_size, shuffling):
             yield features, images.columns(numbers), images.weights(numbers, weights)
