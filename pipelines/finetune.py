@@ -24,7 +24,7 @@ from pipelines.console import (
     pictures_text,
     start_text,
 )
-from pipelines.jobs import Begun, digest_of, fetch_network, find_images, judge_start, read_labelled_pictures
+from pipelines.jobs import FineTuningJob, digest_of, fetch_network, find_images, judge_start, read_labelled_pictures
 from pipelines.options import (
     Parser,
     add_copy_options,
@@ -108,25 +108,25 @@ def main(arguments: Sequence[str]) -> int:
     state = Checkpoint.find(given.output, asked)
     before = state.before if state else judge_start(given, network, data).summary()
     print(start_text(state, before), flush=True)
-    begun = Begun(given, classifier, network, how, data, asked, before)
-    tuned = fine_tune_shown(begun, state)
+    job = FineTuningJob(given, classifier, network, how, data, asked, before)
+    tuned = fine_tune_shown(job, state)
     evaluation = judge(data.images.labels, lambda split: score_split(network, data, split))
-    card = write(begun, tuned, evaluation)
+    card = write(job, tuned, evaluation)
     print(finetuning_text(given.output, card, evaluation, time.perf_counter() - started))
     return 0
 
 
-def fine_tune_shown(begun: Begun, state: Checkpoint | None) -> FineTuned:
+def fine_tune_shown(job: FineTuningJob, state: Checkpoint | None) -> FineTuned:
     """Trains, with a line and a checkpoint an epoch, and with how far it is on the terminal.
 
     Raises:
         ModelNotWritable: If the checkpoint cannot be written.
         RunFailed: If the loss does not stay finite, or too many pictures can no longer be read.
     """
-    output, how = begun.given.output, begun.how
+    output, how = job.given.output, job.how
 
     def on_epoch(state: Checkpoint) -> None:
-        state.asked, state.before = begun.asked, begun.before
+        state.asked, state.before = job.asked, job.before
         try:
             state.save(output)
         except OSError as error:
@@ -135,18 +135,18 @@ def fine_tune_shown(begun: Begun, state: Checkpoint | None) -> FineTuned:
 
     with shown_progress("fine-tuning"):
         epochs = how.epochs - (state.epochs if state else 0)
-        PROGRESS.add(planned=epochs * len(begun.data.numbers(Split.TRAIN)))
-        return fine_tune(begun.network, how, begun.data, state, on_epoch)
+        PROGRESS.add(planned=epochs * len(job.data.numbers(Split.TRAIN)))
+        return fine_tune(job.network, how, job.data, state, on_epoch)
 
 
-def write(begun: Begun, tuned: FineTuned, evaluation: Evaluation) -> ModelCard:
+def write(job: FineTuningJob, tuned: FineTuned, evaluation: Evaluation) -> ModelCard:
     """Writes the new classifier's folder, removes the checkpoint, and returns the card.
 
     Raises:
         ModelNotWritable: If the folder cannot be written.
     """
-    output, network, parent = begun.given.output, begun.network, begun.classifier.card
-    pictures = begun.data.pictures
+    output, network, parent = job.given.output, job.network, job.classifier.card
+    pictures = job.data.pictures
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         network.base.save(folder / KERAS_FILE)
@@ -160,7 +160,7 @@ def write(begun: Begun, tuned: FineTuned, evaluation: Evaluation) -> ModelCard:
             feature_shapes=(tuple(parent.feature_shape),),
             augmentation=None,
         )
-        card = fine_tuned_card(begun, spec, tuned, evaluation)
+        card = fine_tuned_card(job, spec, tuned, evaluation)
         (folder / LEFT_OUT_FILE).write_text(left_out_csv(pictures.left_out))
         further = (BASE_WEIGHTS_FILE, LEFT_OUT_FILE)
         write_folder(output, folder, card, evaluation, tuned.history, further=further)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipelines.console.training import metrics_line, use_lines
-from pipelines.jobs import Begun
+from pipelines.jobs import FineTuningJob
 from schemas.classifiers import SPLITS, FineTuning, ModelCard
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, without_credentials
@@ -23,22 +23,22 @@ _PACKAGES: Final = ("convbase", "keras", "numpy", "openvino", "pillow", "pyarrow
 _TOLD: Final = 3
 
 
-def fine_tuned_card(begun: Begun, spec: FeatureSpec, tuned: FineTuned, evaluation: Evaluation) -> ModelCard:
+def fine_tuned_card(job: FineTuningJob, spec: FeatureSpec, tuned: FineTuned, evaluation: Evaluation) -> ModelCard:
     """Returns what is known of a fine-tuned classifier once it is judged.
 
     Args:
-        begun: What was asked.
+        job: What was asked.
         spec: The spec of the features that it takes.
         tuned: What came of it.
         evaluation: How good it is.
     """
-    given, parent, data = begun.given, begun.classifier.card, begun.data
+    given, parent, data = job.given, job.classifier.card, job.data
     images = data.images
     counts = {split.word: images.class_counts(split) for split in SPLITS}
     options = {name: value for name, value in vars(given).items() if value is not None and value != []}
-    base, head = begun.network.trainable_parameters
+    base, head = job.network.trainable_parameters
     return ModelCard(
-        model_id=model_id(begun.network.head, images.labels, spec.fingerprint, parent.layer),
+        model_id=model_id(job.network.head, images.labels, spec.fingerprint, parent.layer),
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         spec=spec,
         layer=parent.layer,
@@ -58,8 +58,8 @@ def fine_tuned_card(begun: Begun, spec: FeatureSpec, tuned: FineTuned, evaluatio
             for index, name in enumerate(images.labels.classes)
         },
         recipe=parent.recipe,
-        batch_size=begun.how.batch_size,
-        learning_rate=begun.how.learning_rate,
+        batch_size=job.how.batch_size,
+        learning_rate=job.how.learning_rate,
         epochs=len(tuned.history["loss"]),
         best_epoch=tuned.best_epoch,
         streamed=data.pictures.held is None,
@@ -70,15 +70,15 @@ def fine_tuned_card(begun: Begun, spec: FeatureSpec, tuned: FineTuned, evaluatio
         options=json.loads(without_credentials(json.dumps(options, default=str))),
         versions=package_versions(_PACKAGES),
         fine_tuning={
-            **begun.how.to_dict(),
+            **job.how.to_dict(),
             "model": parent.model_id,
             "model_folder": without_credentials(canonical_uri(given.model)),
-            "model_sha256": begun.asked["model"],
+            "model_sha256": job.asked["model"],
             "fingerprint": parent.fingerprint,
             "weights_sha256": parent.spec.weights_sha256,
             "trainable_parameters": {"base": base, "head": head},
             "resumed_from": tuned.resumed_from,
-            "before": begun.before,
+            "before": job.before,
         },
     )
 

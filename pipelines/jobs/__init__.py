@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.jobs.dated_runs import DatedRuns
     from pipelines.jobs.dates import asked_dates, check_templates, dates_between, inputs_of, sources_of
-    from pipelines.jobs.finetuning import Begun, digest_of, fetch_network, judge_start, read_labelled_pictures
+    from pipelines.jobs.finetuning import FineTuningJob, digest_of, fetch_network, judge_start, read_labelled_pictures
     from pipelines.jobs.job import Job, new_job, run_job
     from pipelines.jobs.preparation import (
         asked_columns,
@@ -29,7 +29,7 @@ else:
             "pipelines.jobs.dated_runs": ["DatedRuns"],
             "pipelines.jobs.dates": ["asked_dates", "check_templates", "dates_between", "inputs_of", "sources_of"],
             "pipelines.jobs.finetuning": [
-                "Begun",
+                "FineTuningJob",
                 "digest_of",
                 "fetch_network",
                 "judge_start",
@@ -51,8 +51,8 @@ else:
 
 __all__ = [
     "CLASSES",
-    "Begun",
     "DatedRuns",
+    "FineTuningJob",
     "Job",
     "asked_columns",
     "asked_dates",

@@ -37,8 +37,8 @@ _LEARNED: Final = 0.98
 
 
 @dataclasses.dataclass(frozen=True)
-class Begun:
-    """A fine-tuning that has begun.
+class FineTuningJob:
+    """A fine-tuning that is about to start.
 
     Attributes:
         given: The command's options.
