@@ -72,14 +72,14 @@ def main(arguments: Sequence[str]) -> int:
     if given.dry_run:
         print("\n".join(backfill.priced()))
         return 0
-    outcomes = []
+    results = []
     print(HEADS)
-    for outcome in backfill.run():
-        print(outcome.line(), flush=True)
-        outcomes.append(outcome)
+    for result in backfill.run():
+        print(result.line(), flush=True)
+        results.append(result)
         if given.summary:
-            write_json(given.summary, [each.figures() for each in sorted(outcomes, key=lambda each: each.ds)])
-    check_results(outcomes)
+            write_json(given.summary, [each.figures() for each in sorted(results, key=lambda each: each.ds)])
+    check_results(results)
     return 0
 
 
@@ -203,10 +203,10 @@ class Backfill:
 
 
 def _failed(job: Job, message: str) -> DateResult:
-    """Returns the outcome of a date whose run failed, and has the store's `runs` say so as far as that is possible."""
-    outcome = RunResult(RunState.FAILED, InputCounts(), Totals(), message)
+    """Returns the result of a date whose run failed, and has the store's `runs` say so as far as that is possible."""
+    result = RunResult(RunState.FAILED, InputCounts(), Totals(), message)
     try:
-        job.store.record_run(job.run, outcome)  # Nothing where the pipeline has: it is the same commit.
+        job.store.record_run(job.run, result)  # Nothing where the pipeline has: it is the same commit.
         row = job.store.find_run(job.run.run_id)
     except (ConvbaseError, DeltaError, OSError):
         row = None

@@ -90,7 +90,7 @@ class FailureCode(enum.StrEnum):
 
     Attributes:
         stage: `fetch` (the bytes could not be had) or `decode` (the bytes are no picture that we take).
-        permanent: Whether only another version of the image can change the outcome. Permanent failures are not tried
+        permanent: Whether only another version of the image can change the result. Permanent failures are not tried
             again until the image changes; the others are tried again by the next run.
     """
 

@@ -54,7 +54,7 @@ FAILURES: Final = pa.schema(
         commented_field("stage", pa.string(), "fetch or decode"),
         commented_field("code", pa.string(), "stable code of the error"),
         commented_field("message", pa.string(), "what was wrong, in a sentence"),
-        commented_field("permanent", pa.bool_(), "whether only another version of the image can change the outcome"),
+        commented_field("permanent", pa.bool_(), "whether only another version of the image can change the result"),
         _RUN_ID,
         commented_field("failed_at", TIMESTAMP, "when the shard of this row was finished"),
         _DS,

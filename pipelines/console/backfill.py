@@ -60,20 +60,20 @@ class DateResult:
         return {**own, **run_figures(self.row)} if self.row is not None else own
 
 
-def check_results(outcomes: Sequence[DateResult]) -> None:
+def check_results(results: Sequence[DateResult]) -> None:
     """Raises unless every date is as complete as it can be; a date without images is.
 
     Raises:
         RunFailed: If a date failed.
         RunStopped: If none failed, but the time was up.
     """
-    failed = [outcome.ds for outcome in outcomes if outcome.state == DateState.FAILED]
-    left = [outcome.ds for outcome in outcomes if outcome.state in {DateState.STOPPED, DateState.NOT_BEGUN}]
+    failed = [result.ds for result in results if result.state == DateState.FAILED]
+    left = [result.ds for result in results if result.state in {DateState.STOPPED, DateState.NOT_BEGUN}]
     if failed:
-        raise RunFailed(f"{len(failed)} of {len(outcomes)} dates failed: {', '.join(map(str, failed))}.")
+        raise RunFailed(f"{len(failed)} of {len(results)} dates failed: {', '.join(map(str, failed))}.")
     if left:
         raise RunStopped(
-            f"The time was up with {len(left)} of {len(outcomes)} dates left, {min(left)} to {max(left)}; the next "
+            f"The time was up with {len(left)} of {len(results)} dates left, {min(left)} to {max(left)}; the next "
             "backfill goes on from there."
         )
 

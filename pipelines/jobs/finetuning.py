@@ -46,7 +46,7 @@ class FineTuningJob:
         network: The same, loaded, its last layers released.
         how: How it is trained.
         data: On what.
-        asked: All that decides the outcome, by the names of options; `model` is the SHA-256 of the network's file.
+        asked: All that decides the result, by the names of options; `model` is the SHA-256 of the network's file.
         before: The metrics of the classifier.
     """
 

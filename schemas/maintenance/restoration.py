@@ -72,7 +72,7 @@ def restore(store_uri: str, version: int) -> Restoration:
     """
     table_uri = join(store_uri, TableName.FEATURES)
     target = open_table(table_uri, version)
-    outcomes: list[Restoration] = []
+    results: list[Restoration] = []
 
     def actions_on(current: DeltaTable) -> list[TableAction]:
         back, gone = _difference(table_uri, target, current)
@@ -86,11 +86,11 @@ def restore(store_uri: str, version: int) -> Restoration:
             elif len(uris) < file["num_records"]:
                 rest = write_again(table_uri, TableName.FEATURES, [file["path"]], TAKEDOWN, keep=without(uris))
                 actions.append(add_action(table_uri, rest))
-        outcomes.append(_restoration(current, back, gone, kept_down))
+        results.append(_restoration(current, back, gone, kept_down))
         return actions
 
     commit_with_token(table_uri, f"restore {version}", actions_on)
-    return outcomes[-1]
+    return results[-1]
 
 
 def _difference(

@@ -181,9 +181,9 @@ class FeatureStore:
         """
         return commit_fragments(self.uri, name, commit_id, fragments, planned_on or {}, refresh=refresh)
 
-    def record_run(self, run: Run, outcome: RunResult) -> None:
+    def record_run(self, run: Run, result: RunResult) -> None:
         """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added."""
-        row = run_row(run, outcome, self.spec)
+        row = run_row(run, result, self.spec)
 
         def write(table: DeltaTable) -> bool:
             properties = commit_properties(run.commit_id, {RUN_ID: run.run_id})

@@ -176,24 +176,24 @@ class RunResult:
         return (self.counts.skipped + committed) / max(1, self.counts.listed)
 
 
-def run_row(run: Run, outcome: RunResult, spec: FeatureSpec) -> pa.Table:
+def run_row(run: Run, result: RunResult, spec: FeatureSpec) -> pa.Table:
     """Returns the row of a run in the `runs` table."""
-    seconds = (outcome.ended_at - run.started_at).total_seconds()
+    seconds = (result.ended_at - run.started_at).total_seconds()
     row = {
         **vars(run),
-        **vars(outcome.counts),
-        **vars(outcome.totals),
-        "state": str(outcome.state),
-        "message": outcome.message,
-        "ended_at": outcome.ended_at,
-        "table_version": outcome.table_version,
+        **vars(result.counts),
+        **vars(result.totals),
+        "state": str(result.state),
+        "message": result.message,
+        "ended_at": result.ended_at,
+        "table_version": result.table_version,
         "seconds": seconds,
-        "images_per_second": outcome.totals.images / seconds if seconds > 0 else 0.0,
-        "failures_by_code": json.dumps(outcome.totals.failures_by_code),
+        "images_per_second": result.totals.images / seconds if seconds > 0 else 0.0,
+        "failures_by_code": json.dumps(result.totals.failures_by_code),
         "fingerprint": spec.fingerprint,
         "spec": spec.to_json(),
         "options": json.dumps(run.options, sort_keys=True),
         "versions": json.dumps(run.versions, sort_keys=True),
-        "metrics": outcome.measures.to_json() if outcome.measures else None,
+        "metrics": result.measures.to_json() if result.measures else None,
     }
     return pa.Table.from_pylist([row], schema=RUNS)

@@ -48,14 +48,14 @@ def commit_run(
     totals = Totals.of(written)
     state, message = judge_run(totals, counts, run.max_failure_ratio)
     if state == RunState.COMPLETE:
-        outcome = _commit_tables(snapshot, run, written, counts)
+        result = _commit_tables(snapshot, run, written, counts)
     else:
-        outcome = RunResult(state, counts, totals, message)
-    outcome = dataclasses.replace(outcome, measures=measures)
-    snapshot.store.record_run(run, outcome)
-    listed = outcome.counts.listed
-    _LOGGER.info("Run %s is %s: coverage %.4f of %d images.", run.run_id, outcome.state, outcome.coverage, listed)
-    return outcome
+        result = RunResult(state, counts, totals, message)
+    result = dataclasses.replace(result, measures=measures)
+    snapshot.store.record_run(run, result)
+    listed = result.counts.listed
+    _LOGGER.info("Run %s is %s: coverage %.4f of %d images.", run.run_id, result.state, result.coverage, listed)
+    return result
 
 
 def _commit_tables(snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts) -> RunResult:
@@ -106,11 +106,11 @@ def judge_run(
     return RunState.COMPLETE, None
 
 
-def check_committed(outcome: RunResult) -> None:
+def check_committed(result: RunResult) -> None:
     """Raises if a run could not be committed. One that stopped in time has done what it was asked to.
 
     Raises:
         RunFailed: With the reason.
     """
-    if outcome.state == RunState.FAILED:
-        raise RunFailed(outcome.message or "The run failed.")
+    if result.state == RunState.FAILED:
+        raise RunFailed(result.message or "The run failed.")

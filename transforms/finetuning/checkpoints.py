@@ -22,7 +22,7 @@ class Checkpoint:
     """The state of a fine-tuning between two epochs.
 
     Attributes:
-        asked: All that decides its outcome, by the names of options.
+        asked: All that decides its result, by the names of options.
         before: The metrics of the classifier that it began with.
         history: Loss and accuracy an epoch so far, by Keras's names.
         best_epoch: The epoch with the lowest validation loss; 0 is the start.
@@ -94,7 +94,7 @@ class Checkpoint:
 
         Args:
             uri: The folder.
-            asked: All that decides the outcome of what is to go on.
+            asked: All that decides the result of what is to go on.
 
         Raises:
             UsageError: If it is of a fine-tuning that was asked for otherwise.
