@@ -147,7 +147,7 @@ def no_turns(patch: Patch) -> None:
 
 
 def takedowns_are_no_matter_to_planning(patch: Patch) -> None:
-    patch.setattr(known_images, "_taken_down", lambda _: iter(()))
+    patch.setattr(known_images, "_taken_down", lambda *_: iter(()))
 
 
 def takedowns_are_no_matter_to_commits(patch: Patch) -> None:
