@@ -46,7 +46,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 def children(pid: int) -> list[int]:
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # It has ended, also between opening and reading.
         return []
 
 
