@@ -20,7 +20,7 @@ from transforms.runtime import package_versions, peak_memory
 
 LEFT_OUT_FILE: Final = "left_out.csv"
 _PACKAGES: Final = ("convbase", "keras", "numpy", "openvino", "pillow", "pyarrow", "tensorflow")
-_TOLD: Final = 3
+_LEFT_OUT_SHOWN: Final = 3
 
 
 def fine_tuned_card(job: FineTuningJob, spec: FeatureSpec, tuned: FineTuned, evaluation: Evaluation) -> ModelCard:
@@ -112,8 +112,8 @@ def pictures_text(data: LabelledPictures) -> str:
 
 def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
     """Returns the lines about images that cannot be used."""
-    shown = [f"  {image.uri}: {image.error.code} ({image.error.message})" for image in left_out[:_TOLD]]
-    further = [f"  and {len(left_out) - _TOLD:,} more"] if len(left_out) > _TOLD else []
+    shown = [f"  {image.uri}: {image.error.code} ({image.error.message})" for image in left_out[:_LEFT_OUT_SHOWN]]
+    further = [f"  and {len(left_out) - _LEFT_OUT_SHOWN:,} more"] if len(left_out) > _LEFT_OUT_SHOWN else []
     return [f"Left out: {len(left_out):,} images that are none.", *shown, *further] if left_out else []
 
 

@@ -99,7 +99,7 @@ def beam_options(arguments: Sequence[str]) -> "PipelineOptions":
     options = PipelineOptions(list(arguments))
     import_file_systems(arguments)
     if runner_name(options) == DATAFLOW_RUNNER:
-        import_file_systems(["gs://"])  # Where it stages, also if it is not told where.
+        import_file_systems(["gs://"])  # It stages there by default.
         set_dataflow_defaults(options)
     return options
 

@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from transforms.conv_bases.openvino_engine import OpenVINOEngine
-from transforms.runtime import available_cores
 
 _BATCH_SIZE: Final = 2
 _ROUNDS: Final = 5
@@ -42,6 +41,6 @@ def speed_against_float32(conv_base_uri: str, precision: str, shape: tuple[int, 
 
 def _run(engine: OpenVINOEngine, pixels: np.ndarray) -> float:
     started = time.perf_counter()
-    for batch in [engine.submit(pixels) for _ in range(2 * available_cores())]:
+    for batch in [engine.submit(pixels) for _ in range(engine.batches_in_flight)]:
         batch.result()
     return time.perf_counter() - started

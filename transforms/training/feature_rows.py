@@ -18,7 +18,7 @@ from schemas.spec import Shape
 from schemas.tables import feature_shape
 
 _FLOAT_BYTES: Final = 4
-_URIS_TOLD: Final = 3
+_URIS_SHOWN: Final = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +221,7 @@ def read_splits(
 def _refuse_bad(rows: FeatureRows, bad: np.ndarray, splits: np.ndarray) -> None:
     if not len(bad):
         return
-    uris = rows.uris(bad[:_URIS_TOLD])
+    uris = rows.uris(bad[:_URIS_SHOWN])
     further = f" and {len(bad) - len(uris):,} more" if len(bad) > len(uris) else ""
     raise InvalidFeatures(
         f"{len(bad):,} of {np.count_nonzero(splits != Split.LEFT_OUT):,} rows have NaN or infinite features in the "
