@@ -15,11 +15,12 @@ from pipelines.options import asked_augmentation, spec_options
 from pipelines.runners import beam_imported_meanwhile
 from schemas.augmentation import AugmentedRows
 from schemas.errors import InvalidInput, RunFailed, StoreNotWritable, UsageError
-from schemas.spec import FLOAT32, IMAGENET, NO_WEIGHTS, FeatureSpec
+from schemas.spec import BFLOAT16, IMAGENET, NO_WEIGHTS, TF32, FeatureSpec
 from schemas.storage import canonical_uri, check_created_once, check_writable, without_credentials
 from schemas.store import FeatureStore, Run, new_run_id
 from schemas.tables import AUGMENTATION
 from transforms.conv_bases import (
+    TF32_NEEDS_A_GPU,
     EngineName,
     cached_conv_base,
     choose_engine,
@@ -148,12 +149,15 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
         InvalidSpec: If there is no such conv base.
         WeightsUnavailable: If the weights cannot be had or do not fit.
         StoreNotWritable: If the store cannot be written, or is no place for several writers.
+        UsageError: If the engine has no such precision.
     """
     store = find_store(given)
     if store is not None:
         return store
     uri = given.output or DEFAULT_STORE
     spec = new_spec(given)
+    if spec.precision == TF32 and choose_engine(given.engine) == EngineName.OPENVINO:
+        raise UsageError(TF32_NEEDS_A_GPU)
     try:
         check_writable(uri)
         with tempfile.TemporaryDirectory() as folder, beam_imported_meanwhile():
@@ -164,7 +168,7 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
     except OSError as error:
         raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
     store = FeatureStore.create(uri, prepared.spec, single_writer=given.single_writer)
-    if spec.precision != FLOAT32 and choose_engine(given.engine) == EngineName.OPENVINO:
+    if spec.precision == BFLOAT16 and choose_engine(given.engine) == EngineName.OPENVINO:
         _say_if_slower(store)
     return store
 

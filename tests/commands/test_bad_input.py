@@ -33,6 +33,10 @@ OPTIONS = {
     "no input": (("--input=nowhere",), "There is no input at nowhere."),
     "no image": (("--input=empty",), "There is no image in"),
     "unwritable output": (("--output=manifest.csv/store", *SMALL_BASE), "cannot be written"),
+    "tf32 on a CPU": (
+        ("--precision=tf32", "--engine=openvino", *SMALL_BASE),
+        "tf32 is an arithmetic of NVIDIA's GPUs: take --engine=keras where there is one",
+    ),
     "mistyped option": (("--shardsize=3",), "the argument '--shardsize=3'; did you mean --shard_size"),
     "shard size of nothing": (("--shard_size=0",), "'0' is not a whole number above 0"),
     "ratio above one": (("--max_failure_ratio=2",), "'2' is not between 0 and 1"),

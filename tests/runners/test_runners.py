@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines import extract as extract_command
-from pipelines.runners import beam_options, runner_name, selection, threads_a_process
+from pipelines.runners import beam_options, progress, runner_name, selection, threads_a_process
 from schemas.errors import UsageError
 from schemas.measures import Measures
 from schemas.store import FeatureStore
@@ -25,6 +25,7 @@ from tests.support.portable import (
     prism_server,
     worker_pool,
 )
+from transforms.runtime import Progress
 
 IMAGES = 10
 
@@ -97,6 +98,24 @@ def test_the_table_is_that_of_the_direct_runner(
     loads = measures(tmp_path / "store", summary["run_id"]).loads
     assert loads
     assert set(loads.values()) == {1}, "one base a process"
+
+
+@pytest.mark.parametrize("options", [(), PROCESSES])
+def test_progress_is_that_of_all_processes(
+    options: tuple[str, ...], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = []
+    share = progress.progress_of_processes
+
+    @contextmanager
+    def watched() -> Iterator[Callable[[], Progress]]:
+        with share() as counts:
+            yield counts
+            last.append(counts())
+
+    monkeypatch.setattr(progress, "progress_of_processes", watched)
+    extract(f"--input={pictures}", f"--output={tmp_path}/store", "--shard_size=2", *SMALL_BASE, *options)
+    assert last == [Progress(planned=IMAGES + 1, extracted=IMAGES, failed=1)]
 
 
 def test_many_threads_and_bundles_load_one_base(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from transforms.conv_bases.engine_selection import (
         AUTO,
         BATCH_SIZES,
+        TF32_NEEDS_A_GPU,
         EngineName,
         choose_engine,
         default_batch_size,
@@ -45,6 +46,7 @@ else:
             "transforms.conv_bases.engine_selection": [
                 "AUTO",
                 "BATCH_SIZES",
+                "TF32_NEEDS_A_GPU",
                 "EngineName",
                 "choose_engine",
                 "default_batch_size",
@@ -68,6 +70,7 @@ __all__ = [
     "AUTO",
     "BATCH_SIZES",
     "KERAS_FILE",
+    "TF32_NEEDS_A_GPU",
     "Engine",
     "EngineName",
     "Features",

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from schemas.errors import RunFailed
+from schemas.spec import TF32
 from transforms.conv_bases.engine import Engine
 from transforms.conv_bases.openvino_engine import OpenVINOEngine
 
@@ -30,6 +32,11 @@ BATCH_SIZES: Final[Mapping[EngineName, int]] = {EngineName.OPENVINO: 2, EngineNa
 
 # What a GPU is given at once; a last batch of fewer is padded, at a cost of some hundredths of a second.
 GPU_BATCH_SIZE: Final = 256
+
+TF32_NEEDS_A_GPU: Final = (
+    "tf32 is an arithmetic of NVIDIA's GPUs: take --engine=keras where there is one, or another store with "
+    "--precision=float32."
+)
 
 
 def choose_engine(asked: str) -> EngineName:
@@ -67,6 +74,8 @@ def load_engine(
     Raises:
         RunFailed: If the files are not the ones that were published, or this machine cannot compute in that precision.
     """
+    if precision == TF32 and not (name == EngineName.KERAS and _has_gpu()):
+        raise RunFailed(TF32_NEEDS_A_GPU)
     if name == EngineName.KERAS:
         from transforms.conv_bases.keras_engine import KerasEngine
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from schemas.errors import UsageError
-from schemas.spec import BFLOAT16
+from schemas.errors import RunFailed, UsageError
+from schemas.spec import BFLOAT16, FLOAT32, TF32
 from transforms.conv_bases.cache import COMPILED, cache_folder
 from transforms.conv_bases.engine import Features, log_load
 from transforms.conv_bases.publishing import KERAS_FILE, fetch_published
@@ -27,28 +27,31 @@ _JAX: Final = "jax"
 _TORCH: Final = "torch"
 _MOST_COMPILED_BYTES: Final = 2**29
 
+# TensorFlow's and JAX's status, then what PyTorch's `OutOfMemoryError` says.
+_OUT_OF_MEMORY: Final = ("RESOURCE_EXHAUSTED", "ResourceExhaustedError", "out of memory")
+
 
 class KerasEngine:
     """Runs the `.keras` form of a conv base on Keras's own backend, TensorFlow unless `KERAS_BACKEND` says otherwise.
 
     The reference, and the engine that uses a GPU. In float32 a GPU computes without TF32, so that features equal those
-    of a CPU; in bfloat16 it computes in Keras's `mixed_bfloat16`. One batch is computed at a time, on the backend's own
-    threads; on a GPU the next ones are sent meanwhile, and results are fetched behind them.
+    of a CPU; in tf32 with it; in bfloat16 it computes in Keras's `mixed_bfloat16`. One batch is computed at a time, on
+    the backend's own threads; on a GPU the next ones are sent meanwhile, and results are fetched behind them.
     """
 
-    def __init__(self, conv_base_uri: str, batch_size: int, precision: str = "float32") -> None:
+    def __init__(self, conv_base_uri: str, batch_size: int, precision: str = FLOAT32) -> None:
         """Loads the base and compiles it for one batch size.
 
         Args:
             conv_base_uri: The folder where it is published.
             batch_size: Images a batch.
-            precision: `"float32"` or `"bfloat16"`.
+            precision: `"float32"`, `"bfloat16"` or `"tf32"`.
 
         Raises:
             RunFailed: If the file is not the one that was published.
             UsageError: If `KERAS_BACKEND` names a backend that is not installed.
         """
-        keras = _import_keras()
+        keras = _import_keras(precision)
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             fetch_published(conv_base_uri, (KERAS_FILE,), Path(folder))
@@ -67,30 +70,48 @@ class KerasEngine:
     def submit(self, pixels: np.ndarray) -> "concurrent.futures.Future[Features]":
         """Begins to compute features; see `Engine`."""
         sent = self._sending.submit(self._predict, pixels)
-        return self._fetching.submit(lambda: _fetched(sent.result(), len(pixels)))
+        return self._fetching.submit(_fetch, sent, len(pixels))
+
+
+def _fetch(sent: "concurrent.futures.Future[Any]", pictures: int) -> Features:
+    """Waits for a batch and returns its features.
+
+    Raises:
+        RunFailed: If the device has no memory for it.
+    """
+    try:
+        return _fetched(sent.result(), pictures)
+    except Exception as error:
+        if any(text in f"{type(error).__name__}: {error}" for text in _OUT_OF_MEMORY):
+            raise RunFailed(
+                f"The base has no memory for {pictures} pictures at once: try --batch_size={max(1, pictures // 2)}."
+            ) from error
+        raise
 
 
 def _fetched(outputs: Any, pictures: int) -> Features:
-    """Waits for the outputs of a batch and returns them as NumPy arrays."""
+    """Returns the outputs of a batch as NumPy arrays, float32 [N, D]."""
     import keras
 
     tensors = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     return [np.asarray(keras.ops.convert_to_numpy(tensor), np.float32).reshape(pictures, -1) for tensor in tensors]
 
 
-def _import_keras() -> ModuleType:
+def _import_keras(precision: str) -> ModuleType:
     """Imports Keras with the backend that the user has chosen.
 
     Raises:
         UsageError: If that is not installed.
     """
     backend = os.environ.get("KERAS_BACKEND", _TENSORFLOW)
+    # JAX would take three quarters of a GPU's memory at once, and leave none for a second process.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     try:
         if backend == _TENSORFLOW:
             import_tensorflow()
         import keras
 
-        compute_float32_exactly(backend)
+        allow_tf32(backend, precision == TF32)
         if backend == _JAX:
             _keep_compiled_programs()
     except ImportError as error:
@@ -109,25 +130,26 @@ def _keep_compiled_programs() -> None:
         jax.config.update("jax_compilation_cache_max_size", _MOST_COMPILED_BYTES)
 
 
-def compute_float32_exactly(backend: str) -> None:
-    """Has a backend compute products of float32 in float32: on a GPU, TF32 would keep 10 bits of the mantissa.
+def allow_tf32(backend: str, allowed: bool) -> None:
+    """Has a backend compute products of float32 on a GPU in TF32, which keeps 10 bits of the mantissa, or in float32.
 
     Args:
         backend: A backend of Keras, whose package is installed.
+        allowed: Whether TF32 is allowed. Each backend has a default of its own.
     """
     if backend == _TENSORFLOW:
         import tensorflow as tf
 
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+        tf.config.experimental.enable_tensor_float_32_execution(allowed)
     elif backend == _JAX:
         import jax
 
-        jax.config.update("jax_default_matmul_precision", "highest")
+        jax.config.update("jax_default_matmul_precision", "default" if allowed else "highest")
     elif backend == _TORCH:
         import torch
 
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = allowed
+        torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def _compiled(model: "keras.Model", batch_size: int) -> Callable[[np.ndarray], Any]:

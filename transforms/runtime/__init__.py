@@ -1,7 +1,7 @@
 """The process that a transform runs in: cores, memory, counters, meters, versions of packages, TensorFlow's import."""
 
 from transforms.runtime.cores import available_cores
-from transforms.runtime.counters import PROGRESS
+from transforms.runtime.counters import PROGRESS, Progress, progress_of_processes
 from transforms.runtime.memory import available_memory, peak_memory
 from transforms.runtime.meter import Meter
 from transforms.runtime.tensorflow import import_tensorflow
@@ -10,9 +10,11 @@ from transforms.runtime.versions import package_versions
 __all__ = [
     "PROGRESS",
     "Meter",
+    "Progress",
     "available_cores",
     "available_memory",
     "import_tensorflow",
     "package_versions",
     "peak_memory",
+    "progress_of_processes",
 ]

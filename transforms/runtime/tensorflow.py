@@ -17,6 +17,8 @@ def import_tensorflow() -> None:
     What it writes to standard error meanwhile is logged at level debug. To be called before Keras is imported.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    # Else it takes a GPU's whole memory, and leaves none for a second process.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     with _logged_standard_error():
         import tensorflow as tf
 

@@ -106,25 +106,40 @@ def test_streams_are_free_to_run_on_any_core(published: str) -> None:
     assert engine._compiled.get_property("ENABLE_CPU_PINNING") is False
 
 
-def test_float32_means_float32_on_every_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_gpu_uses_tf32_only_where_the_spec_says_so(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings; what they are worth only a graphics card shows."""
     chosen: dict[str, str] = {}
     monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(config=SimpleNamespace(update=chosen.__setitem__)))
-    keras_engine.compute_float32_exactly("jax")
-    assert chosen == {"jax_default_matmul_precision": "highest"}
+    keras_engine.allow_tf32("jax", allowed)
+    assert chosen == {"jax_default_matmul_precision": "default" if allowed else "highest"}
 
     backends = SimpleNamespace(
-        cudnn=SimpleNamespace(allow_tf32=True), cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True))
+        cudnn=SimpleNamespace(allow_tf32=not allowed),
+        cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=not allowed)),
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(backends=backends))
-    keras_engine.compute_float32_exactly("torch")
-    assert not backends.cudnn.allow_tf32
-    assert not backends.cuda.matmul.allow_tf32
+    keras_engine.allow_tf32("torch", allowed)
+    assert backends.cudnn.allow_tf32 == allowed
+    assert backends.cuda.matmul.allow_tf32 == allowed
 
-    keras_engine.compute_float32_exactly("tensorflow")
+    keras_engine.allow_tf32("tensorflow", allowed)
     import tensorflow as tf
 
-    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    assert tf.config.experimental.tensor_float_32_execution_enabled() == allowed
+
+
+def test_tf32_is_refused_where_there_is_no_gpu(
+    published: str, pixels: np.ndarray, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in EngineName:
+        with pytest.raises(RunFailed, match="tf32 is an arithmetic of NVIDIA's GPUs"):
+            load_engine(name, published, 4, "tf32")
+
+    (tmp_path / "0000:00:00.0").mkdir()
+    monkeypatch.setattr(engine_selection, "_GPUS", tmp_path)
+    found = features(load_engine(EngineName.KERAS, published, 4, "tf32"), pixels, 4)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max(), "On a CPU TensorFlow has no TF32."
 
 
 def test_many_threads_share_an_engine(published: str, pixels: np.ndarray, expected: np.ndarray) -> None:
@@ -143,6 +158,25 @@ def test_a_cpu_without_bfloat16_is_refused(published: str, monkeypatch: pytest.M
     monkeypatch.setattr(openvino, "Core", OldCore)
     with pytest.raises(RunFailed, match="does not compute in bfloat16"):
         OpenVINOEngine(published, 1, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 3355443200 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 3.12 GiB."),
+    ],
+)
+def test_too_large_a_batch_is_one_sentence(
+    error: Exception, published: str, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise error
+
+    engine = load_engine(EngineName.KERAS, published, PICTURES)
+    monkeypatch.setattr(engine, "_predict", exhausted)
+    with pytest.raises(RunFailed, match="no memory for 8 pictures at once: try --batch_size=4"):
+        engine.submit(pixels).result()
 
 
 def test_a_backend_that_is_not_installed_is_named(published: str, monkeypatch: pytest.MonkeyPatch) -> None:
