@@ -6,8 +6,9 @@
     python -m pipelines.maintain feature-store history
     python -m pipelines.maintain feature-store restore --table_version=12
     python -m pipelines.maintain feature-store republish
+    python -m pipelines.maintain feature-store check --deep
 
-Exit codes: 0 done; 1 it could not be completed; 2 the command cannot start as it was given.
+Exit codes: 0 done; 1 it could not be completed, or `check` found damage; 2 the command cannot start as it was given.
 """
 
 import argparse
@@ -27,8 +28,11 @@ from schemas.maintenance import (
     LEAST_RETENTION,
     RETENTION,
     TARGET_BYTES,
+    Checked,
     Compaction,
+    all_damage,
     compact,
+    drop_files,
     find_waste,
     open_takedowns,
     plan_compaction,
@@ -151,8 +155,19 @@ def _republish_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
 
 
+def _check_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
+    command = _subparser(commands, "check", _check, "look for files that are missing, cut off or altered")
+    command.add_argument("--deep", action="store_true", help="read every page and compare it with its checksum")
+    command.add_argument(
+        "--repair",
+        action="store_true",
+        help="take damaged files out of the tables, so that the next run computes their rows again",
+    )
+
+
 _PARSERS: Final = (
     _compact_parser, _vacuum_parser, _takedown_parser, _history_parser, _restore_parser, _republish_parser,
+    _check_parser,
 )  # fmt: skip
 
 
@@ -243,6 +258,34 @@ def _republish(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
         f"{'Would publish' if given.dry_run else 'Published'} the network of {store.spec.conv_base} again; compared on "
         f"{compared}, its features differ by {done.difference:.1e} of the largest from the old one's."
     )
+
+
+def _check(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+    from transforms.conv_bases import damaged_files, unpublish
+
+    base = damaged_files(store.conv_base_uri)
+    yield from (f"{join(store.conv_base_uri, name)}: it is not the file that was published." for name in base)
+    found = dict(all_damage(store.uri, deep=given.deep))
+    for name, checked in found.items():
+        yield from (f"{join(store.uri, name, damage.path)}: {damage.how}." for damage in checked.damages)
+        yield _check_text(name, checked)
+    damaged = {name: checked.damages for name, checked in found.items() if checked.damages}
+    if not (base or damaged):
+        return
+    if given.dry_run or not given.repair:
+        raise RunFailed(f"{store.uri} is damaged; --repair takes what is damaged out of it.")
+    for name, damages in damaged.items():
+        drop_files(store.uri, name, [damage.path for damage in damages])
+        yield f"{name}: {len(damages)} files are taken out, as a new version of the table."
+    if base:
+        unpublish(store.conv_base_uri)
+        yield "The next pipelines.extract on this store publishes the conv base again."
+
+
+def _check_text(name: TableName, checked: Checked) -> str:
+    rows = sum(damage.rows for damage in checked.damages)
+    damaged = f"{len(checked.damages)} damaged, {rows} rows" if checked.damages else "none damaged"
+    return f"{name}: {checked.files} files, {damaged}."
 
 
 def _megabytes(size: int) -> str:

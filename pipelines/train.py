@@ -25,7 +25,7 @@ from pipelines.options import (
 )
 from schemas.classifiers import Recipe, SplitFractions, SweptField, combinations
 from schemas.errors import SpecMismatch, UsageError, nearest_names
-from schemas.storage import file_system
+from schemas.storage import join, write_file
 from schemas.store import FeatureStore
 from schemas.tables import AUGMENTATION
 from transforms.export import check_folder, write_classifier
@@ -74,8 +74,7 @@ def main(arguments: Sequence[str]) -> int:
         given.output, data, fitted, lambda evaluation: model_card(given, data, fitted, evaluation)
     )
     if swept:
-        fs, root = file_system(given.output)
-        fs.pipe_file(f"{root}/{_LEADERBOARD_FILE}", leaderboard_csv(trials).encode())
+        write_file(join(given.output, _LEADERBOARD_FILE), leaderboard_csv(trials).encode())
         print(leaderboard_text(trials))
     print(training_text(given.output, card, evaluation, time.perf_counter() - started))
     return 0

@@ -1,10 +1,11 @@
 """What can go wrong, one class a kind of error, one sentence each.
 
-Four families, distinguished by what happens next:
+Five families, distinguished by what happens next:
 
 - `UsageError`: the command line, the input or the spec is wrong. Nothing has been done; exit code 2.
 - `RunFailed`: the run began and could not be completed. Nothing half is visible; exit code 1.
 - `RunStopped`: the run's time was up. Nothing of it is visible yet, and the next run goes on from it; exit code 3.
+- `RunInterrupted`: a signal ended the run; exit code 130 or 143.
 - `ImageError`: one image is bad. It becomes a row in `failures`; the run goes on.
 
 Everything else (`MemoryError`, a full disk, a bug) is not caught: the runner retries it or the run fails.
@@ -79,10 +80,41 @@ class RunFailed(ConvbaseError):
     """The run could not be completed, and nothing of it is visible."""
 
 
+class DamagedFile(RunFailed):
+    """A file of a table cannot be read, though its storage answers.
+
+    Attributes:
+        how: What is wrong with it.
+    """
+
+    def __init__(self, file_uri: str, how: str) -> None:
+        super().__init__(
+            f"{file_uri} is damaged: {how}. `pipelines.maintain STORE check --deep` names every damaged file; with "
+            "--repair it takes them out, and the next run computes their rows again."
+        )
+        self.file_uri = file_uri
+        self.how = how
+
+    def __reduce__(self) -> tuple[type["DamagedFile"], tuple[str, str]]:
+        return type(self), (self.file_uri, self.how)
+
+
 class RunStopped(ConvbaseError):
     """The run stopped between shards because its time was up; nothing of it is visible, the next goes on from it."""
 
     exit_code = 3
+
+
+class RunInterrupted(ConvbaseError):
+    """A signal ended the run.
+
+    Attributes:
+        exit_code: 128 and the signal's number, as a shell has it.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
 
 
 class FailureCode(enum.StrEnum):

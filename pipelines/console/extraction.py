@@ -4,10 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import fsspec
-
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
+from schemas.storage import write_file
 from schemas.store import FeatureStore, InputCounts
 from transforms.planning import shards_of
 
@@ -56,8 +55,7 @@ def run_figures(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_json(uri: str, figures: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     """Writes figures into a file."""
-    with fsspec.open(uri, "w") as file:
-        file.write(json.dumps(figures, indent=2) + "\n")
+    write_file(uri, (json.dumps(figures, indent=2) + "\n").encode())
 
 
 def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import signal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,9 @@ from pipelines.runners import (
     spill_folder,
     threads_a_process,
 )
-from schemas.delta import paths_of
-from schemas.errors import RunFailed
-from schemas.fragments import remove_receipts
+from schemas.delta import committed, paths_of
+from schemas.errors import RunFailed, RunInterrupted
+from schemas.fragments import read_receipts, remove_receipts
 from schemas.store import FeatureStore, Run, RunState
 from transforms.conv_bases import choose_engine, default_batch_size
 from transforms.extraction import Extraction, Reuse
@@ -119,9 +120,13 @@ def run_job(job: Job) -> Mapping[str, Any] | None:
 
     Raises:
         RunFailed: If it cannot be completed.
+        RunInterrupted: If a signal ends it.
     """
-    with shown_progress(), explained_failures():
-        extract(job)
+    try:
+        with shown_progress(), explained_failures():
+            extract(job)
+    except KeyboardInterrupt as error:
+        raise RunInterrupted(_interrupted_text(job), error.args[0] if error.args else signal.SIGINT) from error
     if is_template(job.options):
         return None
     row = job.store.find_run(job.run.run_id)
@@ -130,6 +135,15 @@ def run_job(job: Job) -> Mapping[str, Any] | None:
     if row["state"] == RunState.COMPLETE:
         remove_receipts(job.store.uri, job.run.run_id, paths_of(job.store.features()))
     return row
+
+
+def _interrupted_text(job: Job) -> str:
+    """Returns what a run that a signal ends leaves behind, by what is in the store."""
+    if committed(job.store.features(), job.run.commit_id):
+        return f"Interrupted; the features of run {job.run.run_id} were committed before, and are visible."
+    receipts = read_receipts(job.store.uri, job.run.run_id)
+    images = sum(fragment.images for fragment in receipts)
+    return f"Interrupted; nothing of this run is visible. The next run adopts {images} images that are finished."
 
 
 def extract(job: Job) -> None:

@@ -24,6 +24,7 @@ from transforms.conv_bases import (
     EngineName,
     cached_conv_base,
     choose_engine,
+    is_published,
     speed_against_float32,
     weights_file_sha256,
 )
@@ -153,6 +154,8 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
     """
     store = find_store(given)
     if store is not None:
+        if not is_published(store.conv_base_uri):
+            _publish_again(store)
         return store
     uri = given.output or DEFAULT_STORE
     spec = new_spec(given)
@@ -171,6 +174,23 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
     if spec.precision == BFLOAT16 and choose_engine(given.engine) == EngineName.OPENVINO:
         _say_if_slower(store)
     return store
+
+
+def _publish_again(store: FeatureStore) -> None:
+    """Publishes the conv base of a store that lacks it, or of which a file is missing or cut off.
+
+    Raises:
+        WeightsUnavailable: If its weights cannot be had any more.
+        RunFailed: If it is another base that is built of the store's spec today.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = cached_conv_base(store.spec, Path(folder))
+        if prepared.spec.fingerprint != store.fingerprint:
+            raise RunFailed(
+                f"The conv base of {store.uri} is damaged, and what {store.spec.weights} gives today is another one: "
+                f"put the files of {store.conv_base_uri} back from a copy."
+            )
+        prepared.publish(store.uri)
 
 
 def _say_if_slower(store: FeatureStore) -> None:

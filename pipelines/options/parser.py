@@ -2,11 +2,16 @@
 
 import argparse
 import gc
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
-from schemas.errors import ConvbaseError, UsageError
+from schemas.errors import ConvbaseError, UsageError, first_line
+
+# What an operator, a scheduler or a container's end sends.
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,14 +33,47 @@ class Parser(argparse.ArgumentParser):
 
 
 def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Runs a command and exits with its code; an error that is ours is one sentence on standard error."""
+    """Runs a command and exits with its code; what ends it, but for a bug, is one sentence on standard error.
+
+    SIGINT and SIGTERM raise `KeyboardInterrupt` in the command, once: a second one ends the process.
+    """
     gc.freeze()  # What is imported by now lives to the end; looking through it once more there takes 0.1 s.
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
     try:
         code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads what is printed; the interpreter shall not find that out once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
     except ConvbaseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        print("Interrupted; nothing of this run is visible.", file=sys.stderr)
-        code = 130
+        code = _said(str(error), error.exit_code)
+    except KeyboardInterrupt as error:
+        code = 128 + (error.args[0] if error.args else signal.SIGINT)
+        print("Interrupted.", file=sys.stderr)
+    except OSError as error:
+        code = _said(_storage_sentence(error), 1)
+    except ValueError as error:
+        if type(error).__module__ != "pyarrow.lib":  # Which is not imported for its error alone.
+            raise
+        code = _said(_storage_sentence(error), 1)
     sys.exit(code)
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+    raise KeyboardInterrupt(number)
+
+
+def _said(sentence: str, code: int) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return code
+
+
+def _storage_sentence(error: Exception) -> str:
+    return (
+        f"A file cannot be read or written: {first_line(error).rstrip('.')}. If it is one of a store, "
+        "`python -m pipelines.maintain STORE check --deep` says what is wrong with it."
+    )

@@ -123,7 +123,8 @@ def _dataset(table: DeltaTable) -> ds.Dataset:
     """
     schema = pa.schema(table.schema())
     fs, root = _arrow_file_system(unquote(table.table_uri).rstrip("/"))
-    parquet = ds.ParquetFileFormat()
+    checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    parquet = ds.ParquetFileFormat(default_fragment_scan_options=checked)
     fragments = [
         parquet.make_fragment(f"{root}/{file['path']}", fs, _partition_expression(file, schema))
         for file in files_of(table).to_pylist()

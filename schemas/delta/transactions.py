@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
@@ -22,7 +23,7 @@ from deltalake.exceptions import (
 from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.errors import RunFailed
-from schemas.storage import delta_location, delta_storage_options, file_system, join
+from schemas.storage import delta_location, delta_storage_options, file_system, is_local, join, sync_file
 
 TableAction = AddAction | RemoveAction
 
@@ -189,10 +190,15 @@ def commit_once(uri: str, commit_id: str, write: Callable[[DeltaTable], bool]) -
         RunFailed: If others were faster too often, or the storage stays at fault.
     """
     lost_turns = faults = 0
+    looked_at = None
     while True:
         try:
             table = open_table(uri)
-            if committed(table, commit_id) or not write(table):
+            if committed(table, commit_id):
+                _sync_commits(uri, table.version() if looked_at is None else looked_at + 1, table.version())
+                return table
+            looked_at = table.version()
+            if not write(table):
                 return table
         except CommitFailedError as error:
             lost_turns += 1
@@ -207,6 +213,23 @@ def commit_once(uri: str, commit_id: str, write: Callable[[DeltaTable], bool]) -
         if lost_turns > _LOST_CONFLICTS or faults > _FAULTS:
             raise RunFailed(f"The commit to {uri} failed, and was not seen to succeed: {problem}") from problem
         _pause(lost_turns + faults)
+
+
+def _sync_commits(uri: str, first: int, last: int) -> None:
+    """Syncs the log's entries of some versions, after the files that they add; `deltalake` syncs nothing."""
+    if not is_local(uri):
+        return
+    for version in range(first, last + 1):
+        entry = join(uri, "_delta_log", f"{version:020}.json")
+        for path in _added(entry):
+            sync_file(join(uri, path))
+        sync_file(entry)
+
+
+def _added(entry_uri: str) -> list[str]:
+    fs, path = file_system(entry_uri)
+    actions = map(json.loads, fs.cat_file(path).splitlines())
+    return [unquote(action["add"]["path"]) for action in actions if "add" in action]
 
 
 def _pause(attempt: int) -> None:

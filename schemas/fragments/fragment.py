@@ -3,18 +3,23 @@
 import collections
 import dataclasses
 import enum
+import hashlib
+import io
 import json
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Any, Self
 
+import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import FailureCode
 from schemas.fragments.statistics import FileStatistics
 from schemas.serialisation import Serialisable
-from schemas.storage import ROW_GROUP_BYTES, file_system, join
+from schemas.storage import ROW_GROUP_BYTES, file_system, join, make_folder, sync_file
 from schemas.tables import AUGMENTATION, feature_shape, has_augmentations
 
 
@@ -43,6 +48,7 @@ class Fragment(Serialisable):
         adopted: Whether a run that was killed had computed its rows.
         reused: Whether its rows hold features that were computed for other images of identical content.
         augmented: Of its rows, those of augmented copies of pictures. All rows of an image are in one fragment.
+        sha256: SHA-256 of the file in hex.
     """
 
     table: TableName
@@ -55,6 +61,7 @@ class Fragment(Serialisable):
     adopted: bool = False
     reused: bool = False
     augmented: int = 0
+    sha256: str = ""
 
     @property
     def images(self) -> int:
@@ -74,7 +81,8 @@ class FragmentWriter:
     Strings are dictionary-encoded. Features are not (they hardly ever repeat) and have no statistics (no query
     filters by the 513th float). Zstandard at its fastest level takes out the zeros that a ReLU leaves.
 
-    Use it as a context manager; `fragment` is there once it is closed.
+    Pages have checksums (Parquet format, "Checksumming"). Use it as a context manager; once that is left, the file is
+    on the disk, and `fragment` describes it.
     """
 
     def __init__(self, table_uri: str, table: TableName, path: str, schema: pa.Schema) -> None:
@@ -89,11 +97,18 @@ class FragmentWriter:
         self._table = table
         self._path = path
         self._schema = schema
-        self._fs, self._target = file_system(join(table_uri, path))
-        self._file = self._fs.open(self._target, "wb")
+        self._uri = join(table_uri, path)
+        self._fs, self._target = file_system(self._uri)
+        self._file = _HashedFile(_open_new(self._fs, self._target))
         texts = [field.name for field in schema if feature_shape(field) is None]
         self._parquet = pq.ParquetWriter(
-            self._file, schema, compression="zstd", compression_level=1, use_dictionary=texts, write_statistics=texts
+            self._file,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=texts,
+            write_statistics=texts,
+            write_page_checksum=True,
         )
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
@@ -110,6 +125,8 @@ class FragmentWriter:
             self._flush()
         self._parquet.close()
         self._file.close()
+        if kind is None:
+            sync_file(self._uri)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Adds rows."""
@@ -136,6 +153,7 @@ class FragmentWriter:
             supersedes=supersedes,
             failures_by_code=tuple((FailureCode.from_code(code), count) for code, count in self._codes.items()),
             augmented=self._augmented,
+            sha256=self._file.sha256.hexdigest(),
         )
 
     def _flush(self) -> None:
@@ -143,3 +161,33 @@ class FragmentWriter:
             self._parquet.write_table(pa.Table.from_batches(self._pending, self._schema))
             self._pending.clear()
             self._pending_bytes = 0
+
+
+def _open_new(fs: fsspec.AbstractFileSystem, path: str) -> IO[bytes]:
+    if isinstance(fs, LocalFileSystem):
+        make_folder(Path(path).parent)
+    file: IO[bytes] = fs.open(path, "wb")
+    return file
+
+
+class _HashedFile(io.RawIOBase):
+    """A file that is written from its beginning to its end, and hashed meanwhile."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()

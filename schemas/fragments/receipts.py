@@ -2,7 +2,8 @@
 
     <store>/receipts/<run_id>/<name of the fragment>.json
 
-A receipt is the fragment's description. It is written after the fragment; one that is cut off counts for nothing.
+A receipt is the fragment's description, its SHA-256 included. It is written once the fragment is on the disk; one that
+is cut off counts for nothing.
 """
 
 import concurrent.futures
@@ -15,7 +16,7 @@ from typing import Final
 import fsspec
 
 from schemas.fragments.fragment import Fragment
-from schemas.storage import file_system, join
+from schemas.storage import file_system, join, write_file
 
 RECEIPTS: Final = "receipts"
 
@@ -30,13 +31,12 @@ def leave_receipt(store_uri: str, run_id: str, fragment: Fragment) -> None:
         OSError: If the store cannot be written.
     """
     name = posixpath.basename(fragment.path).removesuffix(".parquet")
-    fs, path = file_system(join(store_uri, RECEIPTS, run_id, f"{name}.json"))
-    fs.pipe_file(path, fragment.to_json().encode())
+    write_file(join(store_uri, RECEIPTS, run_id, f"{name}.json"), fragment.to_json().encode())
 
 
-def read_receipts(store_uri: str) -> Iterator[Fragment]:
-    """Yields the fragments of all receipts in a store that can be read, whatever became of their runs."""
-    for _, fragment in _receipts(store_uri):
+def read_receipts(store_uri: str, run_id: str | None = None) -> Iterator[Fragment]:
+    """Yields the fragments of receipts in a store that can be read, of one run or of all, whether committed or not."""
+    for _, fragment in _receipts(store_uri, run_id or ""):
         yield fragment
 
 
@@ -59,8 +59,8 @@ def remove_receipts(store_uri: str, run_id: str, committed_paths: Iterable[str])
         _LOGGER.warning("Receipts of the run %s are left: %s", run_id, error)
 
 
-def _receipts(store_uri: str) -> Iterator[tuple[str, Fragment]]:
-    fs, root = file_system(join(store_uri, RECEIPTS))
+def _receipts(store_uri: str, run_id: str = "") -> Iterator[tuple[str, Fragment]]:
+    fs, root = file_system(join(store_uri, RECEIPTS, run_id))
     fs.invalidate_cache(root)
     paths = [path for path in fs.find(root) if path.endswith(".json")]
     with concurrent.futures.ThreadPoolExecutor(_READERS, "receipts") as pool:

@@ -1,5 +1,6 @@
 """URIs and the file systems behind them: credentials, timeouts, Parquet files, files that are created only once."""
 
+from schemas.storage.durable import make_folder, rename_folder, sync_file, write_file
 from schemas.storage.filesystems import (
     canonical_uri,
     check_writable,
@@ -23,6 +24,7 @@ from schemas.storage.parquet import (
     read_keys,
     read_rows,
     read_schema,
+    row_count,
 )
 from schemas.storage.put_if_absent import check_created_once
 
@@ -38,6 +40,7 @@ __all__ = [
     "http_status",
     "is_local",
     "join",
+    "make_folder",
     "modified_at",
     "protocol_of",
     "read_batches",
@@ -46,6 +49,10 @@ __all__ = [
     "read_keys",
     "read_rows",
     "read_schema",
+    "rename_folder",
+    "row_count",
+    "sync_file",
     "uri_builder",
     "without_credentials",
+    "write_file",
 ]

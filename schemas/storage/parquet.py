@@ -1,4 +1,7 @@
-"""Reading the rows of one Parquet file, in memory that does not depend on its size."""
+"""Reading the rows of one Parquet file, in memory that does not depend on its size; pages are checked.
+
+Every function here raises `DamagedFile` where the file is not the Parquet that was written.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schemas.errors import DamagedFile, first_line
 from schemas.storage.filesystems import file_system
 
 ROW_GROUP_BYTES: Final = 16 * 2**20
@@ -19,7 +23,23 @@ _ROWS_PER_BATCH: Final = 131_072
 def _open(file_uri: str) -> Iterator[pq.ParquetFile]:
     fs, path = file_system(file_uri)
     with fs.open(path, "rb") as file:
-        yield pq.ParquetFile(file)
+        try:
+            yield pq.ParquetFile(file, page_checksum_verification=True)
+        except (pa.ArrowInvalid, OSError) as error:
+            if not _is_arrows(error):
+                raise
+            raise DamagedFile(file_uri, first_line(error).rstrip(".")) from error
+
+
+def _is_arrows(error: Exception) -> bool:
+    """Whether Arrow found fault with the bytes; the errors of a storage have a number, or a class of their own."""
+    return isinstance(error, pa.ArrowInvalid) or (type(error) is OSError and error.errno is None)
+
+
+def row_count(file_uri: str) -> int:
+    """Reads the number of rows of a file, which its footer has."""
+    with _open(file_uri) as file:
+        return int(file.metadata.num_rows)
 
 
 def read_schema(file_uri: str) -> pa.Schema:

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from transforms.conv_bases.precision_speed import speed_against_float32
     from transforms.conv_bases.publishing import (
         KERAS_FILE,
+        damaged_files,
         export_to_openvino,
         fetch_published,
         in_keras_process,
+        is_published,
         publish_files,
         summarise_conv_base,
+        unpublish,
     )
     from transforms.conv_bases.republishing import republish
 else:
@@ -49,6 +52,7 @@ else:
                 "TF32_NEEDS_A_GPU",
                 "EngineName",
                 "choose_engine",
+                "damaged_files",
                 "default_batch_size",
                 "load_engine",
             ],
@@ -56,11 +60,14 @@ else:
             "transforms.conv_bases.precision_speed": ["speed_against_float32"],
             "transforms.conv_bases.publishing": [
                 "KERAS_FILE",
+                "damaged_files",
                 "export_to_openvino",
                 "fetch_published",
                 "in_keras_process",
+                "is_published",
                 "publish_files",
                 "summarise_conv_base",
+                "unpublish",
             ],
             "transforms.conv_bases.republishing": ["republish"],
         },
@@ -78,10 +85,12 @@ __all__ = [
     "build_conv_base",
     "cached_conv_base",
     "choose_engine",
+    "damaged_files",
     "default_batch_size",
     "export_to_openvino",
     "fetch_published",
     "in_keras_process",
+    "is_published",
     "load_application",
     "load_engine",
     "publish_files",
@@ -89,5 +98,6 @@ __all__ = [
     "sha256_of",
     "speed_against_float32",
     "summarise_conv_base",
+    "unpublish",
     "weights_file_sha256",
 ]

@@ -24,6 +24,7 @@ from typing import Final
 
 from schemas.errors import InvalidSpec, RunFailed
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
+from schemas.storage import rename_folder
 from transforms.conv_bases import applications, channel_layout, publishing, simplification
 from transforms.conv_bases.applications import weights_file_sha256
 from transforms.conv_bases.publishing import (
@@ -127,7 +128,7 @@ def _put(entry: Path, prepared: PreparedConvBase) -> None:
         with tempfile.TemporaryDirectory(dir=entry.parent, ignore_cleanup_errors=True) as unfinished:
             whole = Path(unfinished, entry.name)
             publish_files(prepared.folder, CONV_BASE_FILES, str(whole), prepared.spec)
-            whole.rename(entry)
+            rename_folder(whole, entry)
         _evict(entry.parent)
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # Another process was first.

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from schemas.errors import RunFailed
 from schemas.spec import FeatureSpec
-from schemas.storage import file_system, join
+from schemas.storage import file_system, join, write_file
 from transforms.conv_bases.applications import (
     add_preprocessing_and_pooling,
     default_layer,
@@ -54,6 +54,7 @@ OPENVINO_FILES: Final = ("base.xml", "base.bin")
 CONV_BASE_FILES: Final = (KERAS_FILE, *OPENVINO_FILES)
 _MARKER: Final = "published.json"
 _STORED_AS: Final = "stored_as"
+_SIZES: Final = "sizes"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,10 +73,9 @@ class PreparedConvBase:
     folder: Path
 
     def publish(self, store_uri: str) -> str:
-        """Copies the files into a store, unless they are there, and returns their folder's URI."""
+        """Copies the files into a store, unless they are there in full, and returns their folder's URI."""
         uri = join(store_uri, "conv_bases", self.spec.fingerprint)
-        fs, root = file_system(uri)
-        if fs.exists(f"{root}/{_MARKER}"):
+        if is_published(uri):
             return uri
         publish_files(self.folder, CONV_BASE_FILES, uri, self.spec)
         return uri
@@ -84,7 +84,42 @@ class PreparedConvBase:
 def publish_files(folder: Path, names: Sequence[str], uri: str, spec: FeatureSpec) -> None:
     """Copies local files to a folder that `fetch_published` reads, the list of their SHA-256 last."""
     sha256_by_file = _copy_files(folder, {name: name for name in names}, uri)
-    _write_marker(uri, {"spec": spec.to_dict(), "sha256": sha256_by_file})
+    size_by_file = {name: Path(folder, name).stat().st_size for name in names}
+    _write_marker(uri, {"spec": spec.to_dict(), "sha256": sha256_by_file, _SIZES: size_by_file})
+
+
+def is_published(uri: str) -> bool:
+    """Whether what is published at a folder is there: each file of the list, with its size."""
+    fs, root = file_system(uri)
+    try:
+        marker = _read_marker(uri)
+        sizes = marker.get(_SIZES, {})
+        found = {name: fs.size(f"{root}/{_stored_as(marker, name)}") for name in marker["sha256"]}
+    except (FileNotFoundError, RunFailed):
+        return False
+    return all(found[name] == sizes.get(name, found[name]) for name in found)
+
+
+def damaged_files(uri: str) -> list[str]:
+    """Returns the names of published files that are missing or altered, of all of them the SHA-256 compared."""
+    fs, root = file_system(uri)
+    try:
+        marker = _read_marker(uri)
+    except (FileNotFoundError, RunFailed):
+        return [_MARKER]
+    return [
+        stored
+        for name, sha256 in marker["sha256"].items()
+        if not fs.exists(f"{root}/{(stored := _stored_as(marker, name))}")
+        or sha256_of(fs.cat_file(f"{root}/{stored}")) != sha256
+    ]
+
+
+def unpublish(uri: str) -> None:
+    """Removes the list of published files, so that the conv base counts as missing and is published again."""
+    fs, root = file_system(uri)
+    if fs.exists(f"{root}/{_MARKER}"):
+        fs.rm_file(f"{root}/{_MARKER}")
 
 
 def replace_files(folder: Path, names: Sequence[str], uri: str) -> None:
@@ -104,6 +139,7 @@ def replace_files(folder: Path, names: Sequence[str], uri: str) -> None:
     new = {name: f"{Path(name).stem}-{tag}{Path(name).suffix}" for name in names}
     sha256_by_file = _copy_files(folder, new, uri)
     marker["sha256"] |= sha256_by_file
+    marker[_SIZES] = marker.get(_SIZES, {}) | {name: Path(folder, name).stat().st_size for name in names}
     marker[_STORED_AS] = marker.get(_STORED_AS, {}) | new
     _write_marker(uri, marker)
     fs, root = file_system(uri)
@@ -113,18 +149,16 @@ def replace_files(folder: Path, names: Sequence[str], uri: str) -> None:
 
 def _copy_files(folder: Path, stored_as: Mapping[str, str], uri: str) -> dict[str, str]:
     """Copies files under other names, and returns the SHA-256 of each."""
-    fs, root = file_system(uri)
     sha256_by_file = {}
     for name, stored in stored_as.items():
         data = Path(folder, name).read_bytes()
         sha256_by_file[name] = sha256_of(data)
-        fs.pipe_file(f"{root}/{stored}", data)
+        write_file(join(uri, stored), data)
     return sha256_by_file
 
 
 def _write_marker(uri: str, marker: Mapping[str, Any]) -> None:
-    fs, root = file_system(uri)
-    fs.pipe_file(f"{root}/{_MARKER}", json.dumps(marker, indent=2).encode())
+    write_file(join(uri, _MARKER), json.dumps(marker, indent=2).encode())
 
 
 def _stored_as(marker: Mapping[str, Any], name: str) -> str:
@@ -152,14 +186,28 @@ def summarise_conv_base(spec: FeatureSpec) -> str:
 
 
 def published_spec(conv_base_uri: str) -> FeatureSpec:
-    """Returns the spec of a published conv base."""
+    """Returns the spec of a published conv base.
+
+    Raises:
+        RunFailed: If the list of its files is damaged.
+    """
     return FeatureSpec.from_json(json.dumps(_read_marker(conv_base_uri)["spec"]))
 
 
 def _read_marker(conv_base_uri: str) -> dict[str, Any]:
     fs, root = file_system(conv_base_uri)
-    marker: dict[str, Any] = json.loads(fs.cat_file(f"{root}/{_MARKER}"))
+    try:
+        marker: dict[str, Any] = json.loads(fs.cat_file(f"{root}/{_MARKER}"))
+    except ValueError as error:
+        raise _damaged(join(conv_base_uri, _MARKER), "it is no JSON") from error
     return marker
+
+
+def _damaged(file_uri: str, how: str) -> RunFailed:
+    return RunFailed(
+        f"{file_uri} is not the file that was published: {how}. A run of pipelines.extract publishes again what is "
+        "missing or cut off; `pipelines.maintain STORE republish` replaces the networks."
+    )
 
 
 def fetch_published(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:
@@ -182,7 +230,7 @@ def _fetch(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:
         stored = _stored_as(marker, name)
         data = fs.cat_file(f"{root}/{stored}")
         if sha256_of(data) != marker["sha256"][name]:
-            raise RunFailed(f"{join(conv_base_uri, stored)} is not the file that was published: its SHA-256 differs.")
+            raise _damaged(join(conv_base_uri, stored), "its SHA-256 differs")
         Path(folder, name).write_bytes(data)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.classifiers import CARD_FILE, LABELS_FILE, NETWORKS_FOLDER, LabelSet, ModelCard
 from schemas.errors import ModelNotWritable
-from schemas.storage import canonical_uri, check_writable, file_system, join
+from schemas.storage import canonical_uri, check_writable, join, write_file
 from transforms.conv_bases import publish_files
 from transforms.evaluation import Evaluation, card_markdown, evaluate, report_html
 from transforms.export.end_to_end import (
@@ -118,11 +118,10 @@ def write_folder(
     try:
         networks = (*CLASSIFIER_NETWORK, *END_TO_END_NETWORK)
         publish_files(folder, networks, join(canonical_uri(uri), NETWORKS_FOLDER), card.spec)
-        fs, root = file_system(uri)
         for file in (CLASSIFIER_FILE, END_TO_END_FILE, *further):
-            fs.pipe_file(f"{root}/{file}", (folder / file).read_bytes())
+            write_file(join(uri, file), (folder / file).read_bytes())
         for file, text in texts.items():
-            fs.pipe_file(f"{root}/{file}", text.encode())
+            write_file(join(uri, file), text.encode())
     except OSError as error:
         raise _not_writable(uri, error) from error
 

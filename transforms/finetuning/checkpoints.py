@@ -3,18 +3,22 @@
 import dataclasses
 import io
 import json
+import logging
+import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import UsageError
-from schemas.storage import file_system, join
+from schemas.storage import file_system, join, write_file
 
 CHECKPOINT_FOLDER: Final = "checkpoint"
 _FILE: Final = "state.npz"
+_LOGGER: Final = logging.getLogger(__name__)
+
+# What reading a file raises that is empty, cut off or altered; a zip's members have checksums.
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 @dataclasses.dataclass
@@ -68,14 +72,7 @@ class Checkpoint:
         Raises:
             OSError: If it cannot be written.
         """
-        fs, path = file_system(join(uri, CHECKPOINT_FOLDER, _FILE))
-        if isinstance(fs, LocalFileSystem):
-            new = Path(f"{path}.new")
-            new.parent.mkdir(parents=True, exist_ok=True)
-            new.write_bytes(self._to_bytes())
-            new.replace(path)
-        else:
-            fs.pipe_file(path, self._to_bytes())  # Seen whole or not at all.
+        write_file(join(uri, CHECKPOINT_FOLDER, _FILE), self._to_bytes())
 
     def _to_bytes(self) -> bytes:
         state = {name: getattr(self, name) for name in ("asked", "before", "history", "best_epoch", "best_loss")}
@@ -96,17 +93,25 @@ class Checkpoint:
             uri: The folder.
             asked: All that decides the result of what is to go on.
 
+        Returns:
+            The checkpoint; none, with a warning, if the file is damaged.
+
         Raises:
             UsageError: If it is of a fine-tuning that was asked for otherwise.
         """
         fs, path = file_system(join(uri, CHECKPOINT_FOLDER, _FILE))
         if not fs.exists(path):
             return None
-        with np.load(io.BytesIO(fs.cat_file(path)), allow_pickle=False) as file:
-            state = json.loads(str(file["told"]))
-            _refuse_other(uri, state["asked"], json.loads(json.dumps(asked)))
-            weights, optimizer, best = (_numbered(file, name) for name in ("weights", "optimizer", "best"))
-        return cls(**state, weights=weights, optimizer=optimizer, best=best)
+        try:
+            with np.load(io.BytesIO(fs.cat_file(path)), allow_pickle=False) as file:
+                state = json.loads(str(file["told"]))
+                weights, optimizer, best = (_numbered(file, name) for name in ("weights", "optimizer", "best"))
+            found = cls(**state, weights=weights, optimizer=optimizer, best=best)
+        except _UNREADABLE as error:
+            _LOGGER.warning("The checkpoint %s is damaged (%s); training begins from the start.", path, error)
+            return None
+        _refuse_other(uri, found.asked, json.loads(json.dumps(asked)))
+        return found
 
 
 def remove_checkpoint(uri: str) -> None:

@@ -5,6 +5,7 @@ to compute are taken from it. Its run may even be alive: the second one to commi
 """
 
 import dataclasses
+import hashlib
 import logging
 import posixpath
 from collections.abc import Iterable, Iterator
@@ -43,15 +44,24 @@ def finished_images(snapshot: Snapshot, refresh: str | None = None) -> Iterator[
 
 def _images_of(store_uri: str, fragment: Fragment) -> Iterator[pa.RecordBatch]:
     file_uri = join(store_uri, fragment.table, fragment.path)
-    fs, path = file_system(file_uri)
     try:
-        if fs.info(path)["size"] != fragment.size:
-            raise FileNotFoundError(path)
+        if not _is_whole(file_uri, fragment):
+            _LOGGER.warning("The fragment %s is damaged and not adopted: its images are computed again.", file_uri)
+            return
         for batch in read_keys(file_uri):
             described = pa.array([fragment.to_json()]).dictionary_encode().take(pa.array([0] * batch.num_rows))
             yield pa.RecordBatch.from_arrays([*batch.columns, described], [*batch.schema.names, FRAGMENT])
     except FileNotFoundError:
-        _LOGGER.info("The fragment %s is gone, its receipt is not.", fragment.path)
+        _LOGGER.info("The fragment %s is gone, its receipt is not.", file_uri)
+
+
+def _is_whole(file_uri: str, fragment: Fragment) -> bool:
+    """Whether a file has the bytes that its receipt tells of; receipts of older versions do not tell."""
+    fs, path = file_system(file_uri)
+    if fs.info(path)["size"] != fragment.size:
+        return False
+    with fs.open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == fragment.sha256
 
 
 def adopt(store_uri: str, run_id: str, described: str, wanted: Iterable[pa.RecordBatch]) -> Fragment:

@@ -1,5 +1,6 @@
 """Which images of a run that was killed are taken over, and from which of its fragments."""
 
+import dataclasses
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,6 +70,29 @@ def test_an_image_that_two_runs_have_finished_is_taken_once(store: FeatureStore)
     left, taken = without_finished(refs("a", "b", "c"), finished(store))
     assert left is None
     assert sorted(uri for _, wanted in taken for uri in wanted.column("uri").to_pylist()) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("damage", ["zeroed", "one bit flipped", "cut off", "gone", "of an older version"])
+def test_a_damaged_fragment_is_not_adopted(damage: str, store: FeatureStore) -> None:
+    receipt(store, "a", "b", run_id="good")
+    bad = receipt(store, "c", "d", run_id="bad")
+    path = Path(f"{store.uri.removeprefix('file://')}/features/{bad.path}")
+    content = bytearray(path.read_bytes())
+    if damage == "zeroed":
+        path.write_bytes(bytes(len(content)))
+    elif damage == "one bit flipped":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "cut off":
+        path.write_bytes(content[:-1])
+    elif damage == "gone":
+        path.unlink()
+    else:
+        leave_receipt(store.uri, "bad", dataclasses.replace(bad, sha256=""))
+    left, taken = without_finished(refs("a", "b", "c", "d"), finished(store))
+    assert left is not None
+    assert left.column("uri").to_pylist() == ["c", "d"]
+    assert [wanted.column("uri").to_pylist() for _, wanted in taken] == [["a", "b"]]
 
 
 def test_fragments_in_the_table_are_finished_no_more(store: FeatureStore) -> None:
