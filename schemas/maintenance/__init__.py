@@ -1,4 +1,4 @@
-"""Upkeep of a store: compaction, vacuum, takedowns, restoring a version."""
+"""Upkeep of a store: compaction, vacuum, takedowns, restoring a version, checking for damage."""
 
 from schemas.maintenance.compaction import TARGET_BYTES, Compaction, compact, plan_compaction, planned
 from schemas.maintenance.damage import Checked, Damage, all_damage, drop_files
