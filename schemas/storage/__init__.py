@@ -1,4 +1,4 @@
-"""URIs and the file systems behind them: credentials, timeouts, Parquet files, durable files, files that are created only once."""
+"""URIs and file systems: credentials, timeouts, Parquet files, files that are durable or created only once."""
 
 from schemas.storage.durable import make_folder, rename_folder, sync_file, write_file
 from schemas.storage.filesystems import (
