@@ -12,6 +12,7 @@ from schemas.errors import ConvbaseError, UsageError, first_line
 
 # What an operator, a scheduler or a container's end sends.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_INTERRUPTION: Final = "transforms.runtime.interruption"
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,6 +65,9 @@ def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
 def _interrupt(number: int, _: object) -> NoReturn:
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_DFL)
+    running = sys.modules.get(_INTERRUPTION)  # Where it is not imported yet, no shard has begun.
+    if running is not None:
+        running.interrupt()
     raise KeyboardInterrupt(number)
 
 
