@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +28,7 @@ from transforms.finetuning import (
     score_split,
 )
 from transforms.images import DecodingRules, LoadingPools, LoadingRules
-from transforms.runtime import available_cores, available_memory
+from transforms.runtime import available_cores, available_memory, temporary_folder
 from transforms.training import LabelledImages, SplitBy, read_label_file, read_labelled_images
 
 # The log loss of a head that has learned something, as a share of that of knowing only how frequent the classes are.
@@ -72,7 +71,7 @@ def fetch_network(classifier: Classifier) -> tuple[TrainableNetwork, str]:
         raise ModelNotFound(
             f"The classifier at {classifier.uri} has no {END_TO_END_FILE}; pipelines.train writes one."
         ) from error
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         path = Path(folder, END_TO_END_FILE)
         path.write_bytes(content)
         return open_network(path), sha256_of(content)

@@ -3,7 +3,6 @@
 import argparse
 import datetime
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +27,7 @@ from transforms.conv_bases import (
     speed_against_float32,
     weights_file_sha256,
 )
-from transforms.runtime import package_versions
+from transforms.runtime import package_versions, temporary_folder
 from transforms.sources import ListingRules, Source, carried_columns, find_sources, has_image
 
 DEFAULT_STORE: Final = "./feature-store"
@@ -138,7 +137,7 @@ def resolved_spec(given: argparse.Namespace) -> FeatureSpec:
         InvalidSpec: If there is no such conv base.
         WeightsUnavailable: If the weights cannot be had or do not fit.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         return cached_conv_base(new_spec(given), Path(folder)).spec
 
 
@@ -163,7 +162,7 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
         raise UsageError(TF32_NEEDS_A_GPU)
     try:
         check_writable(uri)
-        with tempfile.TemporaryDirectory() as folder, beam_imported_meanwhile():
+        with temporary_folder() as folder, beam_imported_meanwhile():
             prepared = cached_conv_base(spec, Path(folder))
             if not given.single_writer:
                 check_created_once(canonical_uri(uri))
@@ -183,7 +182,7 @@ def _publish_again(store: FeatureStore) -> None:
         WeightsUnavailable: If its weights cannot be had any more.
         RunFailed: If it is another base that is built of the store's spec today.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         prepared = cached_conv_base(store.spec, Path(folder))
         if prepared.spec.fingerprint != store.fingerprint:
             raise RunFailed(

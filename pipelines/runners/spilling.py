@@ -1,11 +1,11 @@
 """Where image refs are put aside while a pipeline runs, if all of its workers are on this machine."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipelines.runners.selection import DIRECT_RUNNER, runner_name
+from transforms.runtime import temporary_folder
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -21,5 +21,5 @@ def spill_folder(options: "PipelineOptions") -> Iterator[str | None]:
     if runner_name(options) != DIRECT_RUNNER:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="convbase-") as folder:
-        yield folder
+    with temporary_folder() as folder:
+        yield str(folder)

@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import inspect
 import re
-import tempfile
 import urllib.error
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from schemas.errors import InvalidSpec, WeightsUnavailable, first_line, nearest_names
 from schemas.spec import IMAGENET, NO_WEIGHTS, ConvBaseArg, FeatureSpec, Shape
 from schemas.storage import file_system
+from transforms.runtime import temporary_folder
 
 if TYPE_CHECKING:
     import keras
@@ -280,7 +280,7 @@ def _read_weights(uri: str) -> bytes:
 def _load_weights_file(model: "keras.Model", spec: FeatureSpec) -> str:
     data = _read_weights(spec.weights)
     name = spec.weights.rpartition("/")[2]
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         # Keras knows the kind of file by its name.
         path = Path(folder, name)
         path.write_bytes(data)

@@ -3,7 +3,6 @@
 import concurrent.futures
 import functools
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from schemas.spec import BFLOAT16, FLOAT32, TF32
 from transforms.conv_bases.cache import COMPILED, cache_folder
 from transforms.conv_bases.engine import Features, log_load
 from transforms.conv_bases.publishing import KERAS_FILE, fetch_published
-from transforms.runtime import import_tensorflow
+from transforms.runtime import import_tensorflow, temporary_folder
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +52,7 @@ class KerasEngine:
         """
         keras = _import_keras(precision)
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             fetch_published(conv_base_uri, (KERAS_FILE,), Path(folder))
             model = keras.saving.load_model(Path(folder, KERAS_FILE), compile=False)
         if precision == BFLOAT16:

@@ -1,7 +1,6 @@
 """The OpenVINO engine: a published network on the CPU."""
 
 import concurrent.futures
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from schemas.errors import RunFailed
 from schemas.spec import BFLOAT16
 from transforms.conv_bases.engine import Features, log_load
 from transforms.conv_bases.publishing import OPENVINO_FILES, fetch_published
-from transforms.runtime import available_cores
+from transforms.runtime import available_cores, temporary_folder
 
 _OPENVINO_PRECISIONS: Final = {"float32": "f32", BFLOAT16: "bf16"}
 
@@ -54,7 +53,7 @@ class OpenVINOEngine:
                 "This CPU does not compute in bfloat16 (it needs AVX-512 BF16 or AMX): take --engine=keras, or another "
                 "store with --precision=float32."
             )
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             fetch_published(conv_base_uri, files, Path(folder))
             network = core.read_model(Path(folder, files[0]))
             pixels = network.input(0).get_partial_shape()

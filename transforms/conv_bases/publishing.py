@@ -24,7 +24,6 @@ import math
 import multiprocessing
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -44,6 +43,7 @@ from transforms.conv_bases.applications import (
     with_input_shape,
 )
 from transforms.conv_bases.channel_layout import to_channels_first
+from transforms.runtime import temporary_folder
 
 if TYPE_CHECKING:
     import keras
@@ -287,7 +287,7 @@ def export_to_openvino(model: "keras.Model", path: Path) -> None:
     """
     import openvino
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         network = keras_export(model, Path(folder))
         to_channels_first(network)
         openvino.save_model(network, str(path), compress_to_fp16=False)

@@ -7,7 +7,6 @@ old one only after both were compared on pictures of the store.
 
 import dataclasses
 import itertools
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -28,6 +27,7 @@ from transforms.conv_bases.publishing import (
     replace_files,
 )
 from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS, DecodingRules, decode_image, fetch_image
+from transforms.runtime import temporary_folder
 
 PICTURES: Final = 16
 TOLERANCE: Final = 1e-5
@@ -65,7 +65,7 @@ def republish(store: FeatureStore, *, dry_run: bool = False) -> Republication:
         if pictures
         else np.random.default_rng(0).integers(0, 256, (PICTURES, height, width, 3), np.uint8)
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         exported = Path(folder, "exported")
         exported.mkdir()
         fetch_published(store.conv_base_uri, (KERAS_FILE,), exported)

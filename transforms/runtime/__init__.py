@@ -5,6 +5,7 @@ from transforms.runtime.counters import PROGRESS, Progress, progress_of_processe
 from transforms.runtime.interruption import is_interrupted
 from transforms.runtime.memory import available_memory, peak_memory
 from transforms.runtime.meter import Meter
+from transforms.runtime.temporary import temporary_folder
 from transforms.runtime.tensorflow import import_tensorflow
 from transforms.runtime.versions import package_versions
 
@@ -19,4 +20,5 @@ __all__ = [
     "package_versions",
     "peak_memory",
     "progress_of_processes",
+    "temporary_folder",
 ]
