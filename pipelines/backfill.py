@@ -18,7 +18,16 @@ from collections.abc import Iterator, Sequence
 
 from deltalake.exceptions import DeltaError
 
-from pipelines.console import HEADS, DatePlan, DateResult, DateState, check_results, planned_lines, write_json
+from pipelines.console import (
+    HEADS,
+    DatePlan,
+    DateResult,
+    DateState,
+    check_results,
+    check_summary_file,
+    planned_lines,
+    write_json,
+)
 from pipelines.jobs import (
     DatedRuns,
     Job,
@@ -68,6 +77,7 @@ def main(arguments: Sequence[str]) -> int:
         ConvbaseError: If it cannot start, a date fails, or the time is up.
     """
     given, beam_arguments = parse_command(parser(), arguments)
+    check_summary_file(given.summary)
     backfill = Backfill(given, beam_arguments)
     if given.dry_run:
         print("\n".join(backfill.priced()))

@@ -11,7 +11,7 @@ Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command ca
 import argparse
 from collections.abc import Sequence
 
-from pipelines.console import extraction_text, planned_text, write_summary
+from pipelines.console import check_summary_file, extraction_text, planned_text, write_summary
 from pipelines.jobs import asked_columns, find_images, find_store, new_job, open_or_create_store, resolved_spec, run_job
 from pipelines.options import Parser, add_extraction_options, add_run_name_options, add_source_options, run_main
 from pipelines.runners import parse_command
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         ConvbaseError: If it cannot start, or the run fails.
     """
     given, beam_arguments = parse_command(parser(), arguments)
+    check_summary_file(given.summary)
     sources, rules = find_images(given)
     check_carried(asked_columns(given), rules.carried)
     if given.dry_run:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.console.backfill import DatePlan, DateResult, DateState, check_results, planned_lines
     from pipelines.console.coverage import coverage_report
-    from pipelines.console.extraction import extraction_text, planned_text, write_json, write_summary
+    from pipelines.console.extraction import (
+        check_summary_file,
+        extraction_text,
+        planned_text,
+        write_json,
+        write_summary,
+    )
     from pipelines.console.finetuning import (
         LEFT_OUT_FILE,
         epoch_text,
@@ -33,7 +39,13 @@ else:
         {
             "pipelines.console.backfill": ["DateResult", "DatePlan", "DateState", "check_results", "planned_lines"],
             "pipelines.console.coverage": ["coverage_report"],
-            "pipelines.console.extraction": ["extraction_text", "planned_text", "write_json", "write_summary"],
+            "pipelines.console.extraction": [
+                "check_summary_file",
+                "extraction_text",
+                "planned_text",
+                "write_json",
+                "write_summary",
+            ],
             "pipelines.console.finetuning": [
                 "LEFT_OUT_FILE",
                 "epoch_text",
@@ -60,6 +72,7 @@ __all__ = [
     "DateResult",
     "DateState",
     "check_results",
+    "check_summary_file",
     "coverage_report",
     "data_text",
     "epoch_text",

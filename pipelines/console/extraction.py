@@ -1,12 +1,14 @@
 """What a run prints at its end, and writes for machines."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from schemas.errors import UsageError
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
-from schemas.storage import write_file
+from schemas.storage import check_writable, write_file
 from schemas.store import FeatureStore, InputCounts
 from transforms.planning import shards_of
 
@@ -53,9 +55,26 @@ def run_figures(row: Mapping[str, Any]) -> dict[str, Any]:
     return figures
 
 
+def check_summary_file(uri: str | None) -> None:
+    """Checks, before any work, that the file of `--summary` can be written; of cloud storage only the write can tell.
+
+    Raises:
+        UsageError: If it cannot.
+    """
+    if uri is None:
+        return
+    try:
+        check_writable(uri.rpartition("/")[0] or ".")
+    except OSError as error:
+        raise UsageError(f"--summary={uri} cannot be written: {error}") from error
+
+
 def write_json(uri: str, figures: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
-    """Writes figures into a file."""
-    write_file(uri, (json.dumps(figures, indent=2) + "\n").encode())
+    """Writes figures into a file. Where that fails, a line on standard error says so, for the run is done."""
+    try:
+        write_file(uri, (json.dumps(figures, indent=2) + "\n").encode())
+    except OSError as error:
+        print(f"warning: {uri} could not be written ({error}); the table `runs` has the same figures.", file=sys.stderr)
 
 
 def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:

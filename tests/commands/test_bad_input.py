@@ -36,6 +36,9 @@ OPTIONS = {
     "tf32 on a CPU": (
         ("--precision=tf32", "--engine=openvino", *SMALL_BASE),
         "tf32 is an arithmetic of NVIDIA's GPUs: take --engine=keras where there is one",
+    "a summary that cannot be written": (
+        ("--summary=manifest.csv/s.json", *SMALL_BASE),
+        "--summary=manifest.csv/s.json cannot be written",
     ),
     "mistyped option": (("--shardsize=3",), "the argument '--shardsize=3'; did you mean --shard_size"),
     "shard size of nothing": (("--shard_size=0",), "'0' is not a whole number above 0"),

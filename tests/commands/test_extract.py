@@ -23,6 +23,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from PIL import Image
 from sklearn.linear_model import RidgeClassifier
 
+from pipelines import extract as extract_command
+from pipelines.console import extraction as console_extraction
 from pipelines.jobs import job as job_module
 from pipelines.jobs import preparation
 from schemas.delta import Scan
@@ -321,6 +323,20 @@ def test_a_precision_that_is_slower_here_is_said_once(
         extract(*command)
         said = "On this machine MobileNet runs 0.50 times as fast in bfloat16 as in float32" in capsys.readouterr().out
         assert said == (says and is_new)
+
+
+def test_a_summary_that_can_no_longer_be_written_does_not_fail_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(console_extraction, "write_file", full)
+    write_pictures(tmp_path / "pictures", 2)
+    options = (f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", f"--summary={tmp_path}/s.json")
+    assert extract_command.main([*options, *SMALL_BASE]) == 0
+    assert "warning: " in capsys.readouterr().err
+    assert FeatureStore.open(f"{tmp_path}/store").scan(["uri"]).count() == 2
 
 
 def test_bundles_that_run_twice_commit_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
