@@ -17,6 +17,7 @@ Keep = Callable[[pa.RecordBatch], pa.Array]
 COMPACTED: Final = "compacted"
 SUPERSEDED: Final = "superseded"
 TAKEDOWN: Final = "takedown"
+RESTORED: Final = "restored"
 
 
 def without(uris: pa.Array) -> Keep:

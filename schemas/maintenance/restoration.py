@@ -1,11 +1,13 @@
 """Restoring `features` to an older version, as a new one. What was taken down stays so.
 
 `DeltaTable.restore` would bring back the rows of images that were taken down, if only until the next commit, and take
-away columns that were added since. Here one commit does all of it.
+away columns that were added since. Here one commit does all of it. It also brings back the very files, which a vacuum
+may be removing at that moment; here they are copied, and a vacuum leaves young files alone.
 """
 
 import dataclasses
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,6 +18,7 @@ from deltalake.transaction import AddAction
 from schemas.delta import TableAction, commit_with_token, files_of, open_table
 from schemas.errors import UsageError
 from schemas.fragments import (
+    RESTORED,
     TAKEDOWN,
     TableName,
     add_action,
@@ -26,7 +29,7 @@ from schemas.fragments import (
     write_again,
 )
 from schemas.maintenance.takedowns import taken_down
-from schemas.storage import file_system, join, read_column
+from schemas.storage import file_system, join, read_column, sync_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +85,7 @@ def restore(store_uri: str, version: int) -> Restoration:
             uris = _taken_down_in(store_uri, join(table_uri, file["path"]))
             kept_down += len(uris)
             if not len(uris):
-                actions.append(_add_again(file))
+                actions.append(_add_copy(table_uri, file))
             elif len(uris) < file["num_records"]:
                 rest = write_again(table_uri, TableName.FEATURES, [file["path"]], TAKEDOWN, keep=without(uris))
                 actions.append(add_action(table_uri, rest))
@@ -124,10 +127,21 @@ def _taken_down_in(store_uri: str, file_uri: str) -> pa.Array:
     return uris.filter(taken_down(store_uri, uris))
 
 
-def _add_again(file: Mapping[str, Any]) -> AddAction:
-    """Returns the action that adds a file with the size and statistics that the log holds of it."""
+def _add_copy(table_uri: str, file: Mapping[str, Any]) -> AddAction:
+    """Copies a file, and returns the action that adds the copy with the statistics that the log holds of it.
+
+    Raises:
+        UsageError: If a vacuum has removed the file meanwhile.
+    """
+    path = f"{file['path'].rpartition('/')[0]}/{RESTORED}-{uuid.uuid4()}.parquet".lstrip("/")
+    fs, source = file_system(join(table_uri, file["path"]))
+    try:
+        fs.cp_file(source, file_system(join(table_uri, path))[1])
+    except FileNotFoundError as error:
+        raise UsageError(f"The version cannot be restored: {file['path']} was vacuumed just now.") from error
+    sync_file(join(table_uri, path))
     return AddAction(
-        path=file["path"],
+        path=path,
         size=file["size_bytes"],
         partition_values=partition_values(file["path"]),
         modification_time=int(time.time() * 1000),
