@@ -11,7 +11,7 @@ Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command ca
 import argparse
 from collections.abc import Sequence
 
-from pipelines.console import check_summary_file, extraction_text, planned_text, write_summary
+from pipelines.console import check_summary_file, extraction_text, first_failures, planned_text, write_summary
 from pipelines.jobs import asked_columns, find_images, find_store, new_job, open_or_create_store, resolved_spec, run_job
 from pipelines.options import Parser, add_extraction_options, add_run_name_options, add_source_options, run_main
 from pipelines.runners import parse_command
@@ -48,6 +48,9 @@ def main(arguments: Sequence[str]) -> int:
     job = new_job(given, sources, rules, store, beam_arguments)
     try:
         row = run_job(job)
+    except RunFailed as error:
+        failures = first_failures(store, job.run.run_id)
+        raise RunFailed("\n".join([str(error), *failures])) from error
     finally:
         ended = store.find_run(job.run.run_id) if given.summary else None
         if ended is not None:

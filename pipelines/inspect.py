@@ -2,6 +2,7 @@
 
     python -m pipelines.inspect feature-store
     python -m pipelines.inspect feature-store --runs=30
+    python -m pipelines.inspect feature-store --failures --run=RUN
     python -m pipelines.inspect feature-store --coverage --input='uploads/{ds}/' --start=2026-01-01
     python -m pipelines.inspect --conv_base=VGG16 --input_shape=150,150,3
 
@@ -11,7 +12,7 @@ Exit codes: 0 done; 1 --coverage found that something is missing; 2 the command 
 import argparse
 from collections.abc import Sequence
 
-from pipelines.console import coverage_report, run_table, store_lines
+from pipelines.console import coverage_report, failure_lines, run_table, store_lines
 from pipelines.options import (
     Parser,
     add_date_options,
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(list(arguments))
     if given.store:
         return _look(FeatureStore.open(given.store), given)
-    if given.coverage or given.runs or not given.conv_base:
+    if given.coverage or given.runs or given.failures or not given.conv_base:
         raise UsageError("Name a store, or a conv base with --conv_base=NAME.")
     from transforms.conv_bases import summarise_conv_base
 
@@ -59,6 +60,10 @@ def _look(store: FeatureStore, given: argparse.Namespace) -> int:
         lines, missing = coverage_report(given, store)
         print("\n".join(lines))
         return 1 if missing else 0
+    if given.failures:
+        for line in failure_lines(store, given.run):
+            print(line)
+        return 0
     print("\n".join(run_table(store, given.runs) if given.runs else store_lines(store)))
     return 0
 

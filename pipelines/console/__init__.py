@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         write_json,
         write_summary,
     )
+    from pipelines.console.failures import failure_lines, first_failures
     from pipelines.console.finetuning import (
         LEFT_OUT_FILE,
         epoch_text,
@@ -46,6 +47,7 @@ else:
                 "write_json",
                 "write_summary",
             ],
+            "pipelines.console.failures": ["failure_lines", "first_failures"],
             "pipelines.console.finetuning": [
                 "LEFT_OUT_FILE",
                 "epoch_text",
@@ -77,8 +79,10 @@ __all__ = [
     "data_text",
     "epoch_text",
     "extraction_text",
+    "failure_lines",
     "fine_tuned_card",
     "finetuning_text",
+    "first_failures",
     "leaderboard_csv",
     "leaderboard_text",
     "left_out_csv",

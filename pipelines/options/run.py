@@ -144,6 +144,12 @@ def add_look_options(parser: argparse.ArgumentParser) -> None:
         "seen, another version, or the code of its failure; what was taken down is not missing",
     )
     group.add_argument(
+        "--failures",
+        action="store_true",
+        help="each failure of an image, also those of runs that failed and committed nothing: when, code, URI, message",
+    )
+    group.add_argument("--run", metavar="RUN", help="of --failures, those of this run only")
+    group.add_argument(
         "--limit", type=positive, default=20, metavar="N", help="the most images that --coverage lists (default: 20)"
     )
 

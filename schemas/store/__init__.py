@@ -1,6 +1,7 @@
 """The feature store: `FeatureStore`, its runs, and the commit of a run's fragments, checked for conflicts."""
 
 from schemas.store.content_index import KnownContents, read_known_contents, read_places
+from schemas.store.failure_rows import read_failures
 from schemas.store.feature_store import FeatureStore
 from schemas.store.prediction_tables import PREDICTIONS, STRINGS, PredictionTables, lists_of_one
 from schemas.store.removal import files_holding, removal_actions
@@ -20,6 +21,7 @@ __all__ = [
     "files_holding",
     "lists_of_one",
     "new_run_id",
+    "read_failures",
     "read_known_contents",
     "read_places",
     "removal_actions",

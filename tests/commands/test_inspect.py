@@ -2,13 +2,16 @@
 
 import dataclasses
 import datetime
+from pathlib import Path
 
 import pytest
 
+from pipelines import extract as extract_command
 from pipelines import inspect as command
 from pipelines.console import HEADS
-from schemas.errors import UsageError
+from schemas.errors import RunFailed, UsageError
 from schemas.store import FeatureStore, InputCounts, Run, RunResult, RunState, Totals
+from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.fragments import SPEC
 
 NIGHT = datetime.datetime(2024, 3, 2, 2, tzinfo=datetime.UTC)
@@ -75,3 +78,30 @@ def test_the_overview_names_the_runs(store: FeatureStore, capsys: pytest.Capture
 def test_a_store_has_to_be_named(arguments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="Name a store"):
         command.main(arguments)
+
+
+def test_the_failures_of_a_run_that_was_not_committed_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pictures(tmp_path / "pictures", 2)
+    for number in range(7):
+        (tmp_path / "pictures" / f"page-{number}.jpg").write_bytes(b"<html>not found</html>")
+    options = (f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--run_id=night-1")
+    with pytest.raises(RunFailed) as failed:
+        extract_command.main([*options, *SMALL_BASE])
+    sentence, *first = str(failed.value).splitlines()
+    assert "7 of 9 images failed" in sentence
+    assert len(first) == 6, "Five of them, and how the others are listed."
+    assert all("not_an_image" in line for line in first[:5])
+    capsys.readouterr()
+
+    assert command.main([f"{tmp_path}/store", "--failures", "--run=night-1"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert {code for _, code, _, _ in lines} == {"not_an_image"}
+    assert sorted(uri.rpartition("/")[2] for _, _, uri, _ in lines) == [f"page-{number}.jpg" for number in range(7)]
+    assert shown(capsys, f"{tmp_path}/store", "--failures", "--run=night-2") == []
+
+    # They are tried again, and once they are committed they are listed once a run.
+    extract(*options[:2], "--run_id=night-2", "--max_failure_ratio=0.9")
+    assert len(shown(capsys, f"{tmp_path}/store", "--failures", "--run=night-2")) == 7
+    assert len(shown(capsys, f"{tmp_path}/store", "--failures")) == 14
