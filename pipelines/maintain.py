@@ -21,7 +21,7 @@ from deltalake.exceptions import DeltaError
 from pipelines.console import padded_line
 from pipelines.jobs import pinned_version
 from pipelines.options import Parser, positive, retention, run_main, version
-from schemas.delta import open_table, table_history
+from schemas.delta import damaged_entries, open_table, remove_entry, table_history
 from schemas.errors import RunFailed, UsageError, first_line
 from schemas.fragments import TableName
 from schemas.maintenance import (
@@ -43,7 +43,7 @@ from schemas.maintenance import (
     restore,
     take_down,
 )
-from schemas.storage import join
+from schemas.storage import canonical_uri, join
 from schemas.store import FeatureStore
 from transforms.sources import listed_uris
 
@@ -71,6 +71,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = parser().parse_args(list(arguments))
     run: Command = given.run
+    if given.run is _check:
+        _check_logs(canonical_uri(given.store), repair=given.repair and not given.dry_run)
     store = FeatureStore.open(given.store)
     try:
         for line in run(store, given):
@@ -280,6 +282,26 @@ def _check(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
     if base:
         unpublish(store.conv_base_uri)
         yield "The next pipelines.extract on this store publishes the conv base again."
+
+
+def _check_logs(store_uri: str, *, repair: bool) -> None:
+    """Names the entries of the tables' logs that cannot be read, without which no table can be opened.
+
+    Raises:
+        RunFailed: If there are any that are not taken away.
+    """
+    damaged = [entry for name in TableName for entry in damaged_entries(join(store_uri, name))]
+    for entry in damaged:
+        print(f"{entry.uri}: {entry.how}.")
+    left = [entry for entry in damaged if not (repair and entry.is_newest and entry.version)]
+    if left:
+        raise RunFailed(
+            f"{left[0].uri} is damaged, and with it the table. --repair takes away entries at the end of a log; "
+            "put others back from a copy."
+        )
+    for entry in damaged:
+        remove_entry(entry)
+        print(f"It is taken away: version {entry.version - 1} of the table is the newest again.")
 
 
 def _check_text(name: TableName, checked: Checked) -> str:

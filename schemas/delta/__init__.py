@@ -2,6 +2,7 @@
 
 from schemas.delta.conflict_token import commit_with_token
 from schemas.delta.history import table_history
+from schemas.delta.log_entries import DamagedEntry, damaged_entries, remove_entry
 from schemas.delta.scan import Scan, Where
 from schemas.delta.transactions import (
     RUN_ID,
@@ -22,6 +23,7 @@ from schemas.delta.transactions import (
 __all__ = [
     "RUN_ID",
     "UPKEEP",
+    "DamagedEntry",
     "Scan",
     "TableAction",
     "Where",
@@ -30,11 +32,13 @@ __all__ = [
     "commit_with_token",
     "committed",
     "create_table",
+    "damaged_entries",
     "files_of",
     "find_commit",
     "find_table",
     "open_table",
     "paths_of",
+    "remove_entry",
     "table_history",
     "write_actions",
 ]

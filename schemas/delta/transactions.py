@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -22,7 +23,8 @@ from deltalake.exceptions import (
 )
 from deltalake.transaction import AddAction, RemoveAction
 
-from schemas.errors import RunFailed
+from schemas.delta.log_entries import LOG, damaged_entries
+from schemas.errors import DamagedFile, RunFailed
 from schemas.storage import delta_location, delta_storage_options, file_system, is_local, join, sync_file
 
 TableAction = AddAction | RemoveAction
@@ -47,8 +49,25 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
 
     Raises:
         TableNotFoundError: If there is no table.
+        DamagedFile: If an entry of its log cannot be read, or the newest one is empty.
     """
-    return DeltaTable(delta_location(uri), version=version, storage_options=delta_storage_options(uri))
+    try:
+        table = DeltaTable(delta_location(uri), version=version, storage_options=delta_storage_options(uri))
+    except TableNotFoundError:
+        raise
+    except DeltaError as error:
+        for entry in damaged_entries(uri):
+            raise DamagedFile(entry.uri, entry.how) from error
+        raise
+    if is_local(uri):
+        _refuse_empty_entry(join(uri, LOG, f"{table.version():020}.json"))
+    return table
+
+
+def _refuse_empty_entry(entry_uri: str) -> None:
+    path = Path(file_system(entry_uri)[1])
+    if path.exists() and not path.stat().st_size:
+        raise DamagedFile(entry_uri, "it is empty")
 
 
 def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
@@ -109,6 +128,7 @@ def create_table(
         # "ignore" looks first and then writes. The second writer gets an error only without retries: with
         # them `deltalake` may put a second creation, with a spec of its own, behind the first (1.6.6).
         open_table(uri)
+    _sync_commits(uri, 0, 0)
 
 
 def committed(table: DeltaTable, commit_id: str) -> bool:
@@ -152,7 +172,7 @@ def commit_info(uri: str, version: int) -> dict[str, Any] | None:
 
     `DeltaTable.history` finds no log in a folder with a `#` or a space in its name (1.6.6).
     """
-    fs, path = file_system(join(uri, "_delta_log", f"{version:020}.json"))
+    fs, path = file_system(join(uri, LOG, f"{version:020}.json"))
     try:
         actions = map(json.loads, fs.cat_file(path).splitlines())
     except FileNotFoundError:
@@ -220,7 +240,7 @@ def _sync_commits(uri: str, first: int, last: int) -> None:
     if not is_local(uri):
         return
     for version in range(first, last + 1):
-        entry = join(uri, "_delta_log", f"{version:020}.json")
+        entry = join(uri, LOG, f"{version:020}.json")
         for path in _added(entry):
             sync_file(join(uri, path))
         sync_file(entry)
@@ -228,6 +248,8 @@ def _sync_commits(uri: str, first: int, last: int) -> None:
 
 def _added(entry_uri: str) -> list[str]:
     fs, path = file_system(entry_uri)
+    if not fs.exists(path):  # The log of old versions expires.
+        return []
     actions = map(json.loads, fs.cat_file(path).splitlines())
     return [unquote(action["add"]["path"]) for action in actions if "add" in action]
 
