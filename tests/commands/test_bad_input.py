@@ -36,6 +36,7 @@ OPTIONS = {
     "tf32 on a CPU": (
         ("--precision=tf32", "--engine=openvino", *SMALL_BASE),
         "tf32 is an arithmetic of NVIDIA's GPUs: take --engine=keras where there is one",
+    ),
     "a summary that cannot be written": (
         ("--summary=manifest.csv/s.json", *SMALL_BASE),
         "--summary=manifest.csv/s.json cannot be written",

@@ -8,11 +8,12 @@ import contextlib
 import dataclasses
 import os
 import struct
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
+
+from transforms.runtime.temporary import temporary_folder
 
 _FOLDER: Final = "CONVBASE_PROGRESS"
 _COUNTS: Final = struct.Struct("4q")
@@ -72,10 +73,10 @@ PROGRESS: Final = Progress()
 def progress_of_processes() -> Iterator[Callable[[], Progress]]:
     """Has this process, and those that it starts in the context, share their counts; gives what reads their sum."""
     PROGRESS.reset()
-    with tempfile.TemporaryDirectory(prefix="convbase-progress-", ignore_cleanup_errors=True) as folder:
-        os.environ[_FOLDER] = folder
+    with temporary_folder() as folder:
+        os.environ[_FOLDER] = str(folder)
         try:
-            yield lambda: _sum(Path(folder))
+            yield lambda: _sum(folder)
         finally:
             del os.environ[_FOLDER]
 
