@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import signal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from schemas.store import FeatureStore, Run, RunState
 from transforms.conv_bases import choose_engine, default_batch_size
 from transforms.extraction import Extraction, Reuse
 from transforms.planning import RetryFailures, Snapshot
+from transforms.runtime import interrupted_by
 from transforms.sources import ListingRules, Source
 
 if TYPE_CHECKING:
@@ -125,8 +125,11 @@ def run_job(job: Job) -> Mapping[str, Any] | None:
     try:
         with shown_progress(), explained_failures():
             extract(job)
-    except KeyboardInterrupt as error:
-        raise RunInterrupted(_interrupted_text(job), error.args[0] if error.args else signal.SIGINT) from error
+    except (KeyboardInterrupt, RunFailed) as error:  # Raised where a worker was, it comes as a failure of that step.
+        number = interrupted_by()
+        if number is None:
+            raise
+        raise RunInterrupted(_interrupted_text(job), number) from error
     if is_template(job.options):
         return None
     row = job.store.find_run(job.run.run_id)

@@ -67,7 +67,7 @@ def _interrupt(number: int, _: object) -> NoReturn:
         signal.signal(each, signal.SIG_DFL)
     running = sys.modules.get(_INTERRUPTION)  # Where it is not imported yet, no shard has begun.
     if running is not None:
-        running.interrupt()
+        running.interrupt(number)
     raise KeyboardInterrupt(number)
 
 

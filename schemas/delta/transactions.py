@@ -223,7 +223,13 @@ def commit_once(uri: str, commit_id: str, write: Callable[[DeltaTable], bool]) -
         except CommitFailedError as error:
             lost_turns += 1
             problem: Exception = error
-        except (FileNotFoundError, TableNotFoundError, SchemaMismatchError, DeltaProtocolError):
+        except FileNotFoundError as error:
+            # A file of the table may have been superseded and vacuumed since; one of ours is missing for good.
+            if looked_at is None or open_table(uri).version() == looked_at:
+                raise
+            lost_turns += 1
+            problem = error
+        except (TableNotFoundError, SchemaMismatchError, DeltaProtocolError):
             raise
         except (DeltaError, OSError) as error:
             faults += 1

@@ -15,7 +15,7 @@ from tests.support.fragments import SPEC, contents, fragment
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pipelines.maintain", "tests.support.fragments"])
-ROUNDS = 25
+ROUNDS = 10
 
 COMMANDS = (
     ("restore", "--table_version=1"),

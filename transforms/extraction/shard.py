@@ -21,7 +21,7 @@ from transforms.extraction.worker import Worker
 from transforms.extraction.writing import write_computed, write_failures, write_identical
 from transforms.images import AugmentedImages, BadImage, Batch, load_batches
 from transforms.planning import before_deadline
-from transforms.runtime import Meter, is_interrupted
+from transforms.runtime import Meter, interrupted_by
 
 
 def compute_shard(shard: pa.RecordBatch, find_worker: Callable[[Meter], Worker], extraction: Extraction) -> ShardResult:
@@ -36,7 +36,7 @@ def compute_shard(shard: pa.RecordBatch, find_worker: Callable[[Meter], Worker],
         OSError: If the store cannot be written, or the machine is at its limit.
         MemoryError: If there is too little memory.
     """
-    if is_interrupted() or not before_deadline(extraction.deadline):
+    if interrupted_by() or not before_deadline(extraction.deadline):
         return ShardResult(remaining=shard.num_rows)
     meter = Meter()
     # Here and not before: a worker without a shard needs no conv base.

@@ -2,7 +2,7 @@
 
 from transforms.runtime.cores import available_cores
 from transforms.runtime.counters import PROGRESS, Progress, progress_of_processes
-from transforms.runtime.interruption import is_interrupted
+from transforms.runtime.interruption import interrupted_by
 from transforms.runtime.memory import available_memory, peak_memory
 from transforms.runtime.meter import Meter
 from transforms.runtime.temporary import temporary_folder
@@ -16,7 +16,7 @@ __all__ = [
     "available_cores",
     "available_memory",
     "import_tensorflow",
-    "is_interrupted",
+    "interrupted_by",
     "package_versions",
     "peak_memory",
     "progress_of_processes",

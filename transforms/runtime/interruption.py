@@ -1,16 +1,13 @@
 """Whether a signal is ending this process: then no shard begins any more."""
 
-import threading
-from typing import Final
-
-_INTERRUPTED: Final = threading.Event()
+_signals: list[int] = []
 
 
-def interrupt() -> None:
-    """Lets no shard begin in this process from now on. May be called by a signal's handler."""
-    _INTERRUPTED.set()
+def interrupt(number: int) -> None:
+    """Lets no shard begin in this process from now on; to be called by the handler of the signal."""
+    _signals.append(number)
 
 
-def is_interrupted() -> bool:
-    """Whether `interrupt` was called."""
-    return _INTERRUPTED.is_set()
+def interrupted_by() -> int | None:
+    """Returns the signal that ends this process, if one does."""
+    return _signals[0] if _signals else None
