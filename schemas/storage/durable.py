@@ -36,9 +36,8 @@ def _write_local_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except BaseException:
+    finally:
         unfinished.unlink(missing_ok=True)
-        raise
     _sync(path.parent)
 
 

@@ -3,6 +3,7 @@
 import concurrent.futures
 import functools
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,12 +81,18 @@ def _fetch(sent: "concurrent.futures.Future[Any]", pictures: int) -> Features:
     """
     try:
         return _fetched(sent.result(), pictures)
-    except Exception as error:
+    except _device_errors() as error:
         if any(text in f"{type(error).__name__}: {error}" for text in _OUT_OF_MEMORY):
             raise RunFailed(
                 f"The base has no memory for {pictures} pictures at once: try --batch_size={max(1, pictures // 2)}."
             ) from error
         raise
+
+
+def _device_errors() -> tuple[type[Exception], ...]:
+    """Returns what a backend raises that lacks memory: TensorFlow has a class for it, JAX and PyTorch a kind of these."""
+    tensorflow = sys.modules.get("tensorflow")
+    return (RuntimeError,) if tensorflow is None else (RuntimeError, tensorflow.errors.ResourceExhaustedError)
 
 
 def _fetched(outputs: Any, pictures: int) -> Features:
