@@ -90,7 +90,7 @@ def _fetch(sent: "concurrent.futures.Future[Any]", pictures: int) -> Features:
 
 
 def _device_errors() -> tuple[type[Exception], ...]:
-    """Returns what a backend raises that lacks memory: TensorFlow has a class for it, JAX and PyTorch a kind of these."""
+    """Returns what backends raise that lack memory: TensorFlow a class of its own, JAX and PyTorch kinds of these."""
     tensorflow = sys.modules.get("tensorflow")
     return (RuntimeError,) if tensorflow is None else (RuntimeError, tensorflow.errors.ResourceExhaustedError)
 
