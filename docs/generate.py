@@ -131,10 +131,40 @@ def columns_table(schema: pa.Schema) -> str:
     )
 
 
+_MEANINGS: Final = {
+    FailureCode.INVALID_URI: "The URI is empty, too long, holds a NUL byte, or is no URL or bucket that could be.",
+    FailureCode.UNKNOWN_PROTOCOL: "No file system has the protocol of the URI.",
+    FailureCode.PACKAGE_MISSING: "The package of the URI's file system is not installed.",
+    FailureCode.NOT_FOUND: "There is no such file; on the web, the status is 404 or 410.",
+    FailureCode.NO_CREDENTIALS: "There are no credentials for the storage.",
+    FailureCode.PERMISSION_DENIED: "The file may not be read; on the web, the status is 401, 403 or 407.",
+    FailureCode.UNKNOWN_HOST: "The host has no address.",
+    FailureCode.CONNECTION_REFUSED: "The server takes no connections.",
+    FailureCode.TLS_ERROR: "The server's certificate is not trusted, or TLS failed.",
+    FailureCode.TOO_MANY_REDIRECTS: "The server redirects more than ten times.",
+    FailureCode.TOO_MANY_REQUESTS: "The server asks for fewer requests: status 429.",
+    FailureCode.SERVER_ERROR: "The server is at fault: status 500 and above.",
+    FailureCode.TIMEOUT: "The storage did not answer in time.",
+    FailureCode.UNREADABLE: "The file could not be read for another reason, or broke off.",
+    FailureCode.TOO_MANY_BYTES: "The file has more bytes than `--max_bytes`.",
+    FailureCode.EMPTY_FILE: "The file has no bytes.",
+    FailureCode.NOT_AN_IMAGE: "The file is no image that Pillow knows.",
+    FailureCode.UNSUPPORTED_FORMAT: "The file is of a format that `--formats` does not name.",
+    FailureCode.DECODER_MISSING: "The package that decodes this format is not installed; the message names it.",
+    FailureCode.UNSUPPORTED_PIXELS: "The pixels are floats, whose range the file does not tell.",
+    FailureCode.TOO_MANY_PIXELS: "The picture has more pixels than `--max_pixels`.",
+    FailureCode.TRUNCATED: "The file ends too soon; `--truncated=keep` takes what is there.",
+    FailureCode.DECODER_ERROR: "The file cannot be decoded.",
+}
+
+
 def failure_codes_table() -> str:
     """Returns the codes of the table `failures`."""
-    rows = [(f"`{code}`", code.stage, "permanent" if code.permanent else "transient") for code in FailureCode]
-    return _table(("code", "stage", "tried again"), rows)
+    rows = [
+        (f"`{code}`", code.stage, "permanent" if code.permanent else "transient", _MEANINGS[code])
+        for code in FailureCode
+    ]
+    return _table(("code", "stage", "tried again", "means"), rows)
 
 
 def exit_codes_table() -> str:

@@ -57,7 +57,7 @@ from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line
 from schemas.store import FeatureStore, InputCounts, RunResult, RunState, Totals
 from schemas.tables import check_carried
 from transforms.planning import RetryFailures, before_deadline, known_by_partition, past_rate, plan_run
-from transforms.sources import ListingRules, Source, has_image
+from transforms.sources import ListingRules, Source, check_reachable, has_image
 
 
 def parser() -> argparse.ArgumentParser:
@@ -178,7 +178,10 @@ class Backfill:
         sources = sources_of(self._given.input, ds)
         rules = listing_rules(self._given, sources)
         check_carried(asked_columns(self._given), rules.carried)
-        return (sources, rules) if has_image(sources, rules) else None
+        if not has_image(sources, rules):
+            return None
+        check_reachable(sources, rules)
+        return sources, rules
 
     def _run_date(self, ds: datetime.date) -> DateResult:
         try:

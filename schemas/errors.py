@@ -146,14 +146,25 @@ class FailureCode(enum.StrEnum):
         """
         return cls[code.upper()]
 
+    INVALID_URI = "invalid_uri", "fetch", True
+    UNKNOWN_PROTOCOL = "unknown_protocol", "fetch", False
+    PACKAGE_MISSING = "package_missing", "fetch", False
     NOT_FOUND = "not_found", "fetch", True
+    NO_CREDENTIALS = "no_credentials", "fetch", False
     PERMISSION_DENIED = "permission_denied", "fetch", False
+    UNKNOWN_HOST = "unknown_host", "fetch", False
+    CONNECTION_REFUSED = "connection_refused", "fetch", False
+    TLS_ERROR = "tls_error", "fetch", False
+    TOO_MANY_REDIRECTS = "too_many_redirects", "fetch", False
+    TOO_MANY_REQUESTS = "too_many_requests", "fetch", False
+    SERVER_ERROR = "server_error", "fetch", False
     TIMEOUT = "timeout", "fetch", False
     UNREADABLE = "unreadable", "fetch", False
     TOO_MANY_BYTES = "too_many_bytes", "fetch", True
     EMPTY_FILE = "empty_file", "decode", True
     NOT_AN_IMAGE = "not_an_image", "decode", True
     UNSUPPORTED_FORMAT = "unsupported_format", "decode", True
+    DECODER_MISSING = "decoder_missing", "decode", False
     UNSUPPORTED_PIXELS = "unsupported_pixels", "decode", True
     TOO_MANY_PIXELS = "too_many_pixels", "decode", True
     TRUNCATED = "truncated", "decode", True

@@ -63,7 +63,8 @@ def image_version(info: Mapping[str, Any]) -> str:
     for name in ("generation", "ETag", "etag"):
         if info.get(name):
             return str(info[name]).strip('"')
-    modified = info.get("mtime") or info.get("LastModified") or info.get("last_modified") or info.get("created")
+    names = ("mtime", "LastModified", "last_modified", "Last-Modified", "created")
+    modified = next((info[name] for name in names if info.get(name)), None)
     if modified is None:
         return ""
     stamp = f"{modified:.6f}" if isinstance(modified, float) else str(modified)

@@ -27,6 +27,7 @@ PRECISIONS: Final = (FLOAT32, BFLOAT16, TF32)
 INTERPOLATIONS: Final = ("bilinear", "nearest", "bicubic", "hamming", "box", "lanczos")
 EXIF_ORIENTATIONS: Final = ("apply", "ignore")
 DECODINGS: Final = ("exact", "scaled")
+TRUNCATIONS: Final = ("fail", "keep")
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "pooling": POOLINGS,
@@ -34,10 +35,11 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "interpolation": INTERPOLATIONS,
     "exif_orientation": EXIF_ORIENTATIONS,
     "decode": DECODINGS,
+    "truncated": TRUNCATIONS,
 }
 _NOT_IN_FINGERPRINT: Final = frozenset({"weights", "feature_shapes", "augmentation"})
 # Fields that came after stores had been made: with these values a spec has the fingerprint that it had without them.
-_ADDED_LATER: Final[Mapping[str, object]] = {"decode": "exact"}
+_ADDED_LATER: Final[Mapping[str, object]] = {"decode": "exact", "truncated": "fail"}
 
 ConvBaseArg: TypeAlias = bool | int | float | str
 Shape: TypeAlias = tuple[int, ...]
@@ -70,6 +72,8 @@ class FeatureSpec(Serialisable):
         exif_orientation: `"apply"` turns a picture upright as its EXIF tag says; `"ignore"` is what Keras does.
         decode: `"exact"` decodes every pixel, as Keras does; `"scaled"` lets the JPEG decoder itself scale large JPEGs
             down, and takes all other pictures as `"exact"` does.
+        truncated: `"fail"` has no features for a file that ends too soon; `"keep"` computes them from the pixels that
+            are there.
         feature_shapes: The shape of one feature of each layer, in the order of `layers`.
         augmentation: The further rows of training images; None where each image has one row. No part of the
             fingerprint.
@@ -87,6 +91,7 @@ class FeatureSpec(Serialisable):
     interpolation: str = "bilinear"
     exif_orientation: str = "apply"
     decode: str = "exact"
+    truncated: str = "fail"
     feature_shapes: tuple[Shape, ...] = ()
     augmentation: AugmentedRows | None = None
 

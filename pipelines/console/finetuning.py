@@ -179,6 +179,7 @@ def extract_command(spec: FeatureSpec, images: str = "IMAGES", store: str = "NEW
         "exif_orientation": spec.exif_orientation,
         "precision": spec.precision,
         "decode": spec.decode,
+        "truncated": spec.truncated,
     }
     words = [f"--{name}={value}" for name, value in options.items()]
     words += [f"--conv_base_arg={name}={value}" for name, value in spec.conv_base_args.items()]

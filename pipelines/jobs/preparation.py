@@ -28,7 +28,7 @@ from transforms.conv_bases import (
     weights_file_sha256,
 )
 from transforms.runtime import package_versions, temporary_folder
-from transforms.sources import ListingRules, Source, carried_columns, find_sources, has_image
+from transforms.sources import ListingRules, Source, carried_columns, check_reachable, find_sources, has_image
 
 DEFAULT_STORE: Final = "./feature-store"
 SAMPLES: Final = "./sample-pictures"
@@ -50,7 +50,7 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
     """Looks at the inputs; where none is given, draws the sample pictures.
 
     Raises:
-        InvalidInput: If an input cannot be read, or there is no image in any of them.
+        InvalidInput: If an input cannot be read, or there is no image in any of them, or none can be reached.
     """
     inputs = given.input
     if not inputs:
@@ -67,6 +67,7 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
             f"There is no image in {', '.join(inputs)}; a folder's images are the files ending in "
             f"{', '.join(rules.extensions)} (--extensions)."
         )
+    check_reachable(sources, rules)
     return sources, rules
 
 

@@ -1,6 +1,7 @@
 """What a command is: a parser whose complaints are one sentence, and an exit code."""
 
 import argparse
+import atexit
 import gc
 import os
 import signal
@@ -59,7 +60,7 @@ def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
         if type(error).__module__ != "pyarrow.lib":  # Which is not imported for its error alone.
             raise
         code = _said(_storage_sentence(error), 1)
-    sys.exit(code)
+    _end_process(code)
 
 
 def _interrupt(number: int, _: object) -> NoReturn:
@@ -81,3 +82,18 @@ def _storage_sentence(error: Exception) -> str:
         f"A file cannot be read or written: {first_line(error).rstrip('.')}. If it is one of a store, "
         "`python -m pipelines.maintain STORE check --deep` says what is wrong with it."
     )
+
+
+def _end_process(code: int) -> NoReturn:
+    """Ends the process with its code once all is cleaned up and flushed, and leaves the interpreter as it is.
+
+    To finalize it takes threads of libraries by surprise: one of Arrow's that drops a Python object then aborts the
+    process (Python before 3.14), and the exit code is 134, after all was done.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or 120  # As Python itself ends where what was printed cannot be written.
+    os._exit(code)

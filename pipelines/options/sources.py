@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipelines.options.types import lower_words, positive, upper_words
+from pipelines.options.types import image_formats, lower_words, positive
 from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS
 from transforms.sources import EXTENSIONS
 
@@ -48,10 +48,10 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("which files are taken; the others are rows in `failures`")
     group.add_argument(
         "--formats",
-        type=upper_words,
+        type=image_formats,
         default=FORMATS,
         metavar="A,B",
-        help=f"formats by Pillow's names (default: {','.join(FORMATS)})",
+        help=f"formats by Pillow's names, or by the extensions of their files (default: {','.join(FORMATS)})",
     )
     group.add_argument(
         "--max_pixels",
@@ -65,5 +65,5 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=MAX_BYTES,
         metavar="N",
-        help=f"most bytes of a file, checked before it is read (default: {MAX_BYTES})",
+        help=f"most bytes of a file; no more of it is read (default: {MAX_BYTES})",
     )

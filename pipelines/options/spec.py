@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from pipelines.options.types import add_flag, name_and_value, shape, words
-from schemas.spec import DECODINGS, EXIF_ORIENTATIONS, INTERPOLATIONS, POOLINGS, PRECISIONS
+from schemas.spec import DECODINGS, EXIF_ORIENTATIONS, INTERPOLATIONS, POOLINGS, PRECISIONS, TRUNCATIONS
 
 
 def add_spec_options(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +64,12 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "down while they are decoded: a picture of 12 megapixels takes a quarter of the time, and its features have a "
         "cosine of .9999 with the exact ones (default: exact)",
     )
+    group.add_argument(
+        "--truncated",
+        choices=TRUNCATIONS,
+        help="files that end too soon: fail makes them rows in `failures`; keep takes the pixels that are there, the "
+        "rest of the picture is grey or black (default: fail)",
+    )
 
 
 def spec_options(given: argparse.Namespace) -> dict[str, Any]:
@@ -80,6 +86,7 @@ def spec_options(given: argparse.Namespace) -> dict[str, Any]:
             "interpolation",
             "exif_orientation",
             "decode",
+            "truncated",
             "precision",
         )
     }

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from schemas.spec import ConvBaseArg
+from transforms.images import format_by_name
 
 Value_co = TypeVar("Value_co", covariant=True)
 
@@ -48,8 +49,11 @@ def _lower_words(text: str) -> tuple[str, ...]:
     return tuple(word.lower().lstrip(".") for word in _words(text))
 
 
-def _upper_words(text: str) -> tuple[str, ...]:
-    return tuple(word.upper() for word in _words(text))
+def _image_formats(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(dict.fromkeys(format_by_name(word) for word in _words(text)))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -86,7 +90,7 @@ _WORDS: Final = "[^,]+(,[^,]+)*"
 
 words: Final = OptionType(_WORDS, "made of words with commas between them", _words)
 lower_words: Final = OptionType(_WORDS, words.wanted, _lower_words)
-upper_words: Final = OptionType(_WORDS, words.wanted, _upper_words)
+image_formats: Final = OptionType(_WORDS, words.wanted, _image_formats)
 shape: Final = OptionType("[0-9]+(,[0-9]+)*", "height,width,3", _shape)
 name_and_value: Final = OptionType("[^=]+=.*", "NAME=VALUE", _name_and_value)
 true_or_false: Final = OptionType("[Tt]rue|[Ff]alse", "true or false", _is_true)

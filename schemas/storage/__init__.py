@@ -1,14 +1,13 @@
 """URIs and file systems: credentials, timeouts, Parquet files, files that are durable or created only once."""
 
 from schemas.storage.durable import make_folder, rename_folder, sync_file, write_file
+from schemas.storage.faults import image_errors, with_retries
 from schemas.storage.filesystems import (
     canonical_uri,
     check_writable,
     delta_location,
     delta_storage_options,
     file_system,
-    http_errors,
-    http_status,
     is_local,
     join,
     modified_at,
@@ -18,6 +17,7 @@ from schemas.storage.filesystems import (
 )
 from schemas.storage.parquet import (
     ROW_GROUP_BYTES,
+    open_parquet,
     read_batches,
     read_column,
     read_columns,
@@ -36,12 +36,12 @@ __all__ = [
     "delta_location",
     "delta_storage_options",
     "file_system",
-    "http_errors",
-    "http_status",
+    "image_errors",
     "is_local",
     "join",
     "make_folder",
     "modified_at",
+    "open_parquet",
     "protocol_of",
     "read_batches",
     "read_column",
@@ -55,4 +55,5 @@ __all__ = [
     "uri_builder",
     "without_credentials",
     "write_file",
+    "with_retries",
 ]

@@ -7,10 +7,10 @@ comes back exactly.
 import datetime
 import errno
 import functools
+import operator
 import os
 import posixpath
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,9 @@ ATTEMPTS: Final = 5
 
 _S3_PROTOCOLS: Final = frozenset({"s3", "s3a"})
 _GCS_PROTOCOLS: Final = frozenset({"gs", "gcs"})
+_AZURE_PROTOCOLS: Final = frozenset({"abfs", "abfss", "az"})
+# Their file systems are those of a machine or an account; in a path of theirs everything is part of a name.
+_NAMED_BY_PROTOCOL: Final = frozenset({"file", "local"}) | _S3_PROTOCOLS | _GCS_PROTOCOLS | _AZURE_PROTOCOLS
 
 # fsspec reads a "::" as a chain of file systems. Only these ever stand at the head of one; in any other URI "::" is
 # part of a name.
@@ -33,6 +36,10 @@ _CHAIN_HEADS: Final = frozenset(
 )
 _PROTOCOL: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+class UnknownProtocol(ValueError):
+    """No file system has the protocol of a URI."""
 
 
 def protocol_of(uri: str) -> str:
@@ -68,8 +75,40 @@ def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
         fs, path = fsspec.core.url_to_fs(uri)
         return fs, path
     protocol = protocol_of(uri)
-    fs = fsspec.filesystem(protocol, **_file_system_options(protocol))
+    kind = _file_system_class(protocol)
+    try:
+        fs = _web_file_system() if _is_fsspecs_own(kind) else kind(**_options_in(uri), **_file_system_options(protocol))
+    except TypeError as error:
+        raise ValueError(f"{uri} does not say all that its file system needs: {error}") from error
     return fs, fs._strip_protocol(uri)
+
+
+def _file_system_class(protocol: str) -> type[fsspec.AbstractFileSystem]:
+    try:
+        kind: type[fsspec.AbstractFileSystem] = fsspec.get_filesystem_class(protocol)
+    except ValueError as error:
+        raise UnknownProtocol(f"{protocol}://") from error
+    return kind
+
+
+def _is_fsspecs_own(kind: type[fsspec.AbstractFileSystem]) -> bool:
+    """Whether it is what fsspec has for the web, and no file system that was registered in its place."""
+    return (kind.__module__, kind.__name__) == ("fsspec.implementations.http", "HTTPFileSystem")
+
+
+def _web_file_system() -> fsspec.AbstractFileSystem:
+    from schemas.storage.web import WebFileSystem
+
+    return WebFileSystem(connect_seconds=CONNECT_TIMEOUT_SECONDS, read_seconds=READ_TIMEOUT_SECONDS)
+
+
+def _options_in(uri: str) -> dict[str, Any]:
+    """Returns what a URI itself says of its file system: the host of `sftp://`, the repository of `github://`."""
+    protocol = protocol_of(uri)
+    if protocol in _NAMED_BY_PROTOCOL:
+        return {}
+    options: dict[str, Any] = _file_system_class(protocol)._get_kwargs_from_urls(uri)
+    return options
 
 
 def _file_system_options(protocol: str) -> dict[str, Any]:
@@ -90,21 +129,6 @@ def _file_system_options(protocol: str) -> dict[str, Any]:
     return {}
 
 
-def http_errors() -> tuple[type[Exception], ...]:
-    """Returns the exceptions that are no `OSError` by which file systems pass on what a server said.
-
-    They belong to packages that are imported with their file systems; those that are not loaded have raised nothing.
-    """
-    named = (("aiohttp", "ClientError"), ("gcsfs.retry", "HttpError"))
-    return tuple(getattr(sys.modules[module], name) for module, name in named if module in sys.modules)
-
-
-def http_status(error: Exception) -> int | None:
-    """Returns the status that the server gave, where one of `http_errors` holds it."""
-    status = getattr(error, "status", None) or getattr(error, "code", None)
-    return int(status) if status is not None else None
-
-
 def canonical_uri(uri: str) -> str:
     """Returns the one form in which a URI is stored: absolute, with its protocol, its name untouched.
 
@@ -118,19 +142,24 @@ def canonical_uri(uri: str) -> str:
     fs, path = file_system(uri)
     if isinstance(fs, LocalFileSystem):
         return f"file://{os.path.abspath(path)}"  # noqa: PTH100 (Path.absolute keeps `..`)
-    return str(fs.unstrip_protocol(path))
+    return uri if _options_in(uri) else str(fs.unstrip_protocol(path))
 
 
 def uri_builder(uri: str, fs: fsspec.AbstractFileSystem) -> Callable[[str], str]:
     """Returns a function from paths in `fs`, the file system of `uri`, to canonical URIs."""
     if not _is_chained(uri):
-        return functools.partial(_plain_uri, fs)
+        return _within(uri, fs) if _options_in(uri) else functools.partial(_plain_uri, fs)
     head, _, rest = uri.partition("::")
     return f"{protocol_of(head)}://{{}}::{rest}".format
 
 
 def _plain_uri(fs: fsspec.AbstractFileSystem, path: str) -> str:
     return str(fs.unstrip_protocol(path))
+
+
+def _within(uri: str, fs: fsspec.AbstractFileSystem) -> Callable[[str], str]:
+    """Returns a function to URIs that say what `uri` says of its file system, which its paths leave out."""
+    return functools.partial(operator.add, uri.removesuffix(fs._strip_protocol(uri)))
 
 
 def join(uri: str, *parts: str) -> str:
@@ -203,7 +232,7 @@ def delta_storage_options(uri: str) -> dict[str, str]:
         return dict(_s3_options(conf.get("s3", {})))
     if protocol in _GCS_PROTOCOLS:
         return dict(_gcs_options({**conf.get("gs", {}), **conf.get("gcs", {})}))
-    if protocol in {"abfs", "abfss", "az"}:
+    if protocol in _AZURE_PROTOCOLS:
         return dict(_azure_options({**conf.get("az", {}), **conf.get("abfs", {})}))
     return {}
 

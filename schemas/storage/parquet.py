@@ -1,15 +1,19 @@
 """Reading the rows of one Parquet file, in memory that does not depend on its size; pages are checked.
 
-Every function here raises `DamagedFile` where the file is not the Parquet that was written.
+Every function that reads rows raises `DamagedFile` where the file is not the Parquet that was written.
+
+Arrow's threads read local files, and none that Python reads for it: a thread that drops a Python object while the
+interpreter ends is ended by force (until Python 3.14), and takes the process with it (exit code 134).
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import DamagedFile, first_line
 from schemas.storage.filesystems import file_system
@@ -19,16 +23,42 @@ ROW_GROUP_BYTES: Final = 16 * 2**20
 _ROWS_PER_BATCH: Final = 131_072
 
 
+class OpenedParquet(NamedTuple):
+    """An open Parquet file.
+
+    Attributes:
+        file: The file.
+        threads: Whether Arrow's threads may read it; every read is told so.
+    """
+
+    file: pq.ParquetFile
+    threads: bool
+
+
 @contextmanager
-def _open(file_uri: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(file_uri: str) -> Iterator[OpenedParquet]:
+    """Opens a Parquet file, whoever has written it.
+
+    Raises:
+        pyarrow.ArrowInvalid: If it is none.
+        OSError: If it cannot be read.
+    """
     fs, path = file_system(file_uri)
-    with fs.open(path, "rb") as file:
-        try:
-            yield pq.ParquetFile(file, page_checksum_verification=True)
-        except (pa.ArrowInvalid, OSError) as error:
-            if not _is_arrows(error):
-                raise
-            raise DamagedFile(file_uri, first_line(error).rstrip(".")) from error
+    is_local = isinstance(fs, LocalFileSystem)
+    with pa.OSFile(path) if is_local else fs.open(path, "rb") as file:
+        # To buffer column chunks ahead is threads' work, too.
+        yield OpenedParquet(pq.ParquetFile(file, pre_buffer=is_local, page_checksum_verification=True), is_local)
+
+
+@contextmanager
+def _open(file_uri: str) -> Iterator[OpenedParquet]:
+    try:
+        with open_parquet(file_uri) as opened:
+            yield opened
+    except (pa.ArrowInvalid, OSError) as error:
+        if not _is_arrows(error):
+            raise
+        raise DamagedFile(file_uri, first_line(error).rstrip(".")) from error
 
 
 def _is_arrows(error: Exception) -> bool:
@@ -38,13 +68,13 @@ def _is_arrows(error: Exception) -> bool:
 
 def row_count(file_uri: str) -> int:
     """Reads the number of rows of a file, which its footer has."""
-    with _open(file_uri) as file:
+    with _open(file_uri) as (file, _):
         return int(file.metadata.num_rows)
 
 
 def read_schema(file_uri: str) -> pa.Schema:
     """Reads the schema of a file."""
-    with _open(file_uri) as file:
+    with _open(file_uri) as (file, _):
         return file.schema_arrow
 
 
@@ -54,25 +84,26 @@ def read_batches(file_uri: str) -> Iterator[pa.RecordBatch]:
     `iter_batches` takes a number of rows and joins row groups to reach it: its default would hold gigabytes of feature
     maps.
     """
-    with _open(file_uri) as file:
+    with _open(file_uri) as (file, threads):
         groups = (file.metadata.row_group(group) for group in range(file.num_row_groups))
         size = sum(group.total_byte_size for group in groups)
-        yield from file.iter_batches(max(1, ROW_GROUP_BYTES * file.metadata.num_rows // max(1, size)))
+        rows = max(1, ROW_GROUP_BYTES * file.metadata.num_rows // max(1, size))
+        yield from file.iter_batches(rows, use_threads=threads)
 
 
 def read_columns(
     file_uri: str, columns: Sequence[str], rows_per_batch: int = _ROWS_PER_BATCH
 ) -> Iterator[pa.RecordBatch]:
     """Yields columns of a file's rows, in their order; those that it lacks are left out."""
-    with _open(file_uri) as file:
+    with _open(file_uri) as (file, threads):
         names = [name for name in columns if name in file.schema_arrow.names]
-        yield from file.iter_batches(rows_per_batch, columns=names)
+        yield from file.iter_batches(rows_per_batch, columns=names, use_threads=threads)
 
 
 def read_column(file_uri: str, column: str) -> pa.Array:
     """Returns one column of a file's rows, in their order."""
-    with _open(file_uri) as file:
-        return file.read([column]).column(0).combine_chunks()
+    with _open(file_uri) as (file, threads):
+        return file.read([column], use_threads=threads).column(0).combine_chunks()
 
 
 def read_rows(file_uri: str, rows: Sequence[int], columns: Sequence[str]) -> Iterator[tuple[list[int], pa.Table]]:
@@ -87,12 +118,13 @@ def read_rows(file_uri: str, rows: Sequence[int], columns: Sequence[str]) -> Ite
         Indices into `rows`, and a table with these rows, in the same order.
     """
     wanted, first = np.asarray(rows), 0
-    with _open(file_uri) as file:
+    with _open(file_uri) as (file, threads):
         for group in range(file.num_row_groups):
             after = first + file.metadata.row_group(group).num_rows
             here = np.flatnonzero((first <= wanted) & (wanted < after))
             if len(here):
-                yield here.tolist(), file.read_row_group(group, columns=columns).take(wanted[here] - first)
+                table = file.read_row_group(group, columns=columns, use_threads=threads)
+                yield here.tolist(), table.take(wanted[here] - first)
             first = after
 
 

@@ -20,12 +20,12 @@ from schemas.errors import RunFailed, StoreNotWritable
 from schemas.fragments import TableName, receipts
 from schemas.fragments import fragment as fragment_module
 from schemas.storage import check_created_once
+from schemas.storage import faults as storage_faults
 from schemas.store import FeatureStore, InputCounts, RunResult, RunState, Totals
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.fragments import SPEC, contents, fragment
 from tests.support.servers import LOST, REFUSED, Environ, Faults, s3_server
 from tests.unit.schemas.store.test_concurrency import a_run
-from transforms.images import fetching
 
 IMAGES = 24
 
@@ -62,7 +62,7 @@ def shaky(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ty
     fsspec.register_implementation("shaky", ShakyFileSystem, clobber=True)
     monkeypatch.setattr(ShakyFileSystem, "schedule", random.Random(request.param))
     monkeypatch.setattr(ShakyFileSystem, "faults", Counter())
-    monkeypatch.setattr(fetching, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(storage_faults, "_FIRST_PAUSE_SECONDS", 0.001)
     return ShakyFileSystem
 
 

@@ -43,7 +43,9 @@ COMPILED: Final = "compiled"
 MOST_BYTES: Final = 4 * 10**9
 
 # What decides which pixels there are, and where weights came from, is not built into a base.
-_NOT_BUILT_IN: Final = frozenset({"weights", "interpolation", "exif_orientation", "decode", "augmentation"})
+_NOT_BUILT_IN: Final = frozenset(
+    {"weights", "interpolation", "exif_orientation", "decode", "truncated", "augmentation"}
+)
 _RESOLVED: Final = ("weights_sha256", "input_shape", "layers", "feature_shapes")
 _BUILT_WITH: Final = ("keras", "numpy", "openvino")
 

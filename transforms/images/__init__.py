@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from transforms.images.augmentation import augmented
     from transforms.images.augmented_images import AugmentedImages
     from transforms.images.batches import BadImage, Batch, ImageFile, LoadedPicture
-    from transforms.images.decoding import FORMATS, MAX_BYTES, MAX_PIXELS, DecodingRules, decode_image
+    from transforms.images.decoding import FORMATS, MAX_BYTES, MAX_PIXELS, DecodingRules, decode_image, format_by_name
     from transforms.images.fetching import fetch_image
     from transforms.images.loading import LoadingPools, LoadingRules, bounded_map, load_batches
 else:
@@ -20,7 +20,14 @@ else:
         {
             "transforms.images.augmentation": ["augmented"],
             "transforms.images.augmented_images": ["AugmentedImages"],
-            "transforms.images.decoding": ["DecodingRules", "FORMATS", "MAX_BYTES", "MAX_PIXELS", "decode_image"],
+            "transforms.images.decoding": [
+                "DecodingRules",
+                "FORMATS",
+                "MAX_BYTES",
+                "MAX_PIXELS",
+                "decode_image",
+                "format_by_name",
+            ],
             "transforms.images.fetching": ["fetch_image"],
             "transforms.images.batches": ["BadImage", "Batch", "ImageFile", "LoadedPicture"],
             "transforms.images.loading": ["LoadingPools", "LoadingRules", "bounded_map", "load_batches"],
@@ -43,5 +50,6 @@ __all__ = [
     "bounded_map",
     "decode_image",
     "fetch_image",
+    "format_by_name",
     "load_batches",
 ]

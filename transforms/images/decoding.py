@@ -9,19 +9,25 @@ resized. A picture of 12 megapixels then takes 16 to 35 ms instead of 110 to 130
 """
 
 import dataclasses
+import functools
 import io
 import struct
+import threading
 import zlib
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 
-from schemas.errors import FailureCode, ImageError
+from schemas.errors import FailureCode, ImageError, nearest_names
 from schemas.spec import FeatureSpec
+from transforms.images.image_files import is_avif, is_heif, without_metadata
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+AVIF: Final = "AVIF"
+HEIF: Final = "HEIF"  # By the package pillow-heif, where that is installed.
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", AVIF, HEIF)
 MAX_PIXELS: Final = 100_000_000
 MAX_BYTES: Final = 100_000_000
 
@@ -32,6 +38,17 @@ SCALED_MARGIN: Final = 2
 
 _ORIENTATION_TAG: Final = 0x0112
 _ON_THEIR_SIDE: Final = range(5, 9)
+# What turns the pixels of an orientation upright (EXIF 2.32, section 4.6.4). `ImageOps.exif_transpose` does the same,
+# and writes the EXIF block again, which not every block can be.
+_UPRIGHT: Final[Mapping[int, Image.Transpose]] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _SIXTEEN_BIT_MODES: Final = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 _RESAMPLINGS: Final = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 
@@ -44,12 +61,19 @@ _DECODER_ERRORS: Final = (
     LookupError,
     TypeError,
     ArithmeticError,
+    AssertionError,
     AttributeError,
-    NotImplementedError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
 )
+
+# What a file may fail of that has intact pixels beside metadata that Pillow cannot read.
+_MAY_BE_METADATA: Final = frozenset({FailureCode.NOT_AN_IMAGE, FailureCode.DECODER_ERROR})
+
+# Pillow has one switch for a whole process. While it is on, other threads keep what is truncated at the first attempt.
+_KEEPING: Final = threading.Lock()
 
 # Our own limit is checked before anything is decoded; Pillow's would only warn below twice its value.
 Image.MAX_IMAGE_PIXELS = None
@@ -65,6 +89,8 @@ class DecodingRules:
         interpolation: The name of a Pillow resampling filter.
         apply_exif_orientation: Whether pictures are turned upright.
         decode: `"exact"`, or `"scaled"`: the JPEG decoder may scale, to `SCALED_MARGIN` times the result or more.
+        truncated: `"fail"`, or `"keep"`: of a file that ends too soon the pixels that are there are taken, the others
+            are grey or black, as Pillow leaves them.
         formats: The names of the Pillow formats that are taken.
         max_pixels: The most pixels (width × height) that are decoded; checked before decoding.
     """
@@ -74,6 +100,7 @@ class DecodingRules:
     interpolation: str = "bilinear"
     apply_exif_orientation: bool = True
     decode: str = "exact"
+    truncated: str = "fail"
     formats: tuple[str, ...] = FORMATS
     max_pixels: int = MAX_PIXELS
 
@@ -87,6 +114,7 @@ class DecodingRules:
             interpolation=spec.interpolation,
             apply_exif_orientation=spec.exif_orientation == "apply",
             decode=spec.decode,
+            truncated=spec.truncated,
             formats=formats,
             max_pixels=max_pixels,
         )
@@ -107,8 +135,29 @@ class Picture:
     height: int
 
 
+def format_by_name(name: str) -> str:
+    """Returns Pillow's name of a format, by that name or an extension of its files, in any case.
+
+    >>> format_by_name("jpg")
+    'JPEG'
+
+    Raises:
+        ValueError: If there is no such format; its message names those that look like it.
+    """
+    asked = name.upper().lstrip(".")
+    if asked in FORMATS:
+        return asked
+    by_extension = {".heic": HEIF, ".heics": HEIF, ".hif": HEIF, **Image.registered_extensions()}
+    found = by_extension.get(f".{asked.lower()}", asked)
+    if found in Image.OPEN or found in FORMATS:
+        return found
+    raise ValueError(f"'{name}' is no format that Pillow reads{nearest_names(name, [*FORMATS, *Image.OPEN])}")
+
+
 def decode_image(data: bytes, rules: DecodingRules) -> Picture:
     """Decodes the first frame of an image file and resizes it.
+
+    Pixels that are intact are decoded whatever the metadata beside them.
 
     Args:
         data: The bytes of the file.
@@ -120,6 +169,28 @@ def decode_image(data: bytes, rules: DecodingRules) -> Picture:
     """
     if not data:
         raise ImageError(FailureCode.EMPTY_FILE, "The file is empty.")
+    try:
+        return _decode(data, rules)
+    except ImageError as error:
+        if error.code in _MAY_BE_METADATA:
+            bare = without_metadata(data)
+            if bare is not None:
+                return decode_image(bare, rules)
+        elif error.code == FailureCode.TRUNCATED and rules.truncated == "keep":
+            return _decode_what_is_there(data, rules)
+        raise
+
+
+def _decode_what_is_there(data: bytes, rules: DecodingRules) -> Picture:
+    with _KEEPING:
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            return _decode(data, rules)
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def _decode(data: bytes, rules: DecodingRules) -> Picture:
     with _open(data, rules) as image:
         _check_pixels(image, rules)
         try:
@@ -136,18 +207,48 @@ def decode_image(data: bytes, rules: DecodingRules) -> Picture:
 
 def _open(data: bytes, rules: DecodingRules) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=rules.formats)
+        return Image.open(io.BytesIO(data), formats=_of_pillow(rules.formats))
     except UnidentifiedImageError as error:
-        other = _identify(data)
-        if other is None:
-            raise ImageError(FailureCode.NOT_AN_IMAGE, "The file is no image that Pillow knows.") from error
-        if other in rules.formats:
-            raise ImageError(FailureCode.DECODER_ERROR, f"The {other} file cannot be opened.") from error
-        raise ImageError(
-            FailureCode.UNSUPPORTED_FORMAT, f"The file is {other}; --formats takes {','.join(rules.formats)}."
-        ) from error
+        if HEIF in rules.formats and is_heif(data):
+            return _open_heif(data)
+        raise _unidentified(data, rules) from error
     except _DECODER_ERRORS as error:
         raise _decoder_error(error) from error
+
+
+@functools.cache
+def _of_pillow(formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the formats that Pillow itself knows."""
+    return tuple(name for name in formats if name != HEIF)
+
+
+def _open_heif(data: bytes) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImageError(
+            FailureCode.DECODER_MISSING,
+            "The file is HEIF (HEIC), which the package pillow-heif decodes; it is not installed (the extra heif).",
+        ) from error
+    pillow_heif.register_heif_opener()
+    try:
+        return Image.open(io.BytesIO(data), formats=(HEIF,))
+    except _DECODER_ERRORS as error:
+        raise _decoder_error(error) from error
+
+
+def _unidentified(data: bytes, rules: DecodingRules) -> ImageError:
+    other = HEIF if is_heif(data) else AVIF if is_avif(data) else _identify(data)
+    if other is None:
+        return ImageError(FailureCode.NOT_AN_IMAGE, "The file is no image that Pillow knows.")
+    if other not in rules.formats:
+        taken = ",".join(rules.formats)
+        return ImageError(FailureCode.UNSUPPORTED_FORMAT, f"The file is {other}; --formats takes {taken}.")
+    if other == AVIF and not features.check("avif"):
+        return ImageError(
+            FailureCode.DECODER_MISSING, "The file is AVIF, which the installed Pillow was built without."
+        )
+    return ImageError(FailureCode.DECODER_ERROR, f"The {other} file cannot be opened.")
 
 
 def _identify(data: bytes) -> str | None:
@@ -185,7 +286,8 @@ def _scale_in_decoder(image: Image.Image, rules: DecodingRules) -> tuple[int, in
 
 def _to_upright(image: Image.Image) -> Image.Image:
     image.load()
-    return ImageOps.exif_transpose(image) if _orientation(image) in range(2, 9) else image
+    turn = _UPRIGHT.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -211,5 +313,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _decoder_error(error: Exception) -> ImageError:
     message = str(error) or type(error).__name__
-    code = FailureCode.TRUNCATED if "truncated" in message.lower() else FailureCode.DECODER_ERROR
+    # Of a chunk beside the pixels, Pillow says the same as of the file.
+    is_truncated = "truncated" in message.lower() and not message.endswith(" chunk")
+    code = FailureCode.TRUNCATED if is_truncated else FailureCode.DECODER_ERROR
     return ImageError(code, f"The image cannot be decoded: {message}")

@@ -1,21 +1,16 @@
 """Fetching the bytes of an image. Pure of Beam: a ref in, bytes out, or an `ImageError`."""
 
-import errno
-import random
-import time
-from typing import Final
+import zlib
+from collections.abc import Mapping
+from typing import Any, Final
 
 from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef
-from schemas.storage import file_system, http_errors, http_status
+from schemas.storage import file_system, protocol_of, with_retries
 
-# The machine is at its limit, not the image at fault: the run has to stop.
-_SYSTEM_ERRNOS: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EDQUOT})
-
-# Storage that is at fault may recover. s3fs and gcsfs try again by themselves, most file systems do not.
-_ATTEMPTS: Final = 4
-_FIRST_PAUSE_SECONDS: Final = 0.2
-_MAY_PASS: Final = frozenset({FailureCode.TIMEOUT, FailureCode.UNREADABLE})
+# No format of images begins so; an object that was stored with `Content-Encoding: gzip` does.
+_GZIP: Final = b"\x1f\x8b\x08"
+_WEB: Final = frozenset({"http", "https"})
 
 
 def fetch_image(ref: ImageRef, max_bytes: int) -> bytes:
@@ -23,50 +18,57 @@ def fetch_image(ref: ImageRef, max_bytes: int) -> bytes:
 
     Args:
         ref: The image.
-        max_bytes: The most bytes that are read; checked before reading.
+        max_bytes: The most bytes that are read; checked before reading where the size is known, else while reading.
+
+    Returns:
+        The bytes; unpacked, if what is stored is packed by gzip.
 
     Raises:
         ImageError: If the file is missing, too large, or cannot be read.
         OSError: If the machine, not the file, is at fault (no memory, no file handles).
     """
-    for attempt in range(1, _ATTEMPTS):
-        try:
-            return _fetch_once(ref, max_bytes)
-        except ImageError as error:
-            if error.code not in _MAY_PASS:
-                raise
-            time.sleep(random.uniform(0.5, 1) * _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))  # noqa: S311 (no secret)
-    return _fetch_once(ref, max_bytes)
-
-
-def _fetch_once(ref: ImageRef, max_bytes: int) -> bytes:
-    try:
-        return _read(ref, max_bytes)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ImageError(FailureCode.NOT_FOUND, f"There is no such file: {error}") from error
-    except PermissionError as error:
-        raise ImageError(FailureCode.PERMISSION_DENIED, f"The file may not be read: {error}") from error
-    except TimeoutError as error:
-        raise ImageError(FailureCode.TIMEOUT, f"The file could not be read in time: {error}") from error
-    except OSError as error:
-        if error.errno in _SYSTEM_ERRNOS:
-            raise
-        raise ImageError(FailureCode.UNREADABLE, f"The file could not be read: {error}") from error
-    except http_errors() as error:
-        code = FailureCode.PERMISSION_DENIED if http_status(error) in {401, 403} else FailureCode.UNREADABLE
-        raise ImageError(code, f"The file could not be read: {error}") from error
+    if not ref.uri:
+        raise ImageError(FailureCode.INVALID_URI, "The URI is empty.")
+    content = with_retries(lambda: _read(ref, max_bytes))
+    return _unpacked(content, max_bytes) if content.startswith(_GZIP) else content
 
 
 def _read(ref: ImageRef, max_bytes: int) -> bytes:
     fs, path = file_system(ref.uri)
-    size = fs.size(path) if ref.size is None else ref.size
-    if size is not None and size > max_bytes:
-        raise ImageError(FailureCode.TOO_MANY_BYTES, f"The file has {size:,} bytes, the limit is {max_bytes:,}.")
-    content = bytes(fs.cat_file(path))
+    on_the_web = protocol_of(ref.uri) in _WEB
+    # On the web a size is what a server says of another answer; the read itself ends at the limit.
+    size = fs.size(path) if ref.size is None and not on_the_web else ref.size
+    _check_size(size or 0, max_bytes)
+    content = bytes(fs.cat_file(path, end=max_bytes + 1) if size is None or on_the_web else fs.cat_file(path))
+    if len(content) > max_bytes:
+        raise ImageError(FailureCode.TOO_MANY_BYTES, f"The file has more bytes than the limit of {max_bytes:,}.")
     # A connection that breaks off may look like the end of the file.
-    if size is not None and len(content) < size:
+    if size is not None and len(content) < size and not _was_unpacked(fs.info(path)):
         raise ImageError(
             FailureCode.UNREADABLE,
             f"The file has {size:,} bytes, {len(content):,} were read: it broke off.",
         )
+    return content
+
+
+def _was_unpacked(info: Mapping[str, Any]) -> bool:
+    """Whether the storage tells the size of what it holds packed, and sends it unpacked, as Google's does."""
+    return info.get("contentEncoding") == "gzip"
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise ImageError(FailureCode.TOO_MANY_BYTES, f"The file has {size:,} bytes, the limit is {max_bytes:,}.")
+
+
+def _unpacked(packed: bytes, max_bytes: int) -> bytes:
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = unpacking.decompress(packed, max_bytes + 1)
+    except zlib.error as error:
+        raise ImageError(FailureCode.UNREADABLE, f"The file is packed by gzip, and broken: {error}") from error
+    if len(content) > max_bytes:
+        raise ImageError(FailureCode.TOO_MANY_BYTES, f"Unpacked, the file has more than {max_bytes:,} bytes.")
+    if not unpacking.eof:
+        raise ImageError(FailureCode.UNREADABLE, "The file is packed by gzip, and breaks off.")
     return content

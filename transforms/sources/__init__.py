@@ -2,6 +2,7 @@
 
 from transforms.sources.listing import has_image, list_source
 from transforms.sources.manifests import canonical_uris
+from transforms.sources.reachability import check_reachable
 from transforms.sources.source import EXTENSIONS, IgnoredFiles, ListingRules, Source, carried_columns, find_sources
 from transforms.sources.stat import look_up_versions
 from transforms.sources.takedown_lists import listed_uris
@@ -13,6 +14,7 @@ __all__ = [
     "Source",
     "canonical_uris",
     "carried_columns",
+    "check_reachable",
     "find_sources",
     "has_image",
     "list_source",

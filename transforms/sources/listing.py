@@ -5,6 +5,7 @@ manifests into ranges of bytes. A CSV manifest is read whole, for which line bre
 known from its beginning.
 """
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,9 +16,9 @@ import pyarrow.compute as pc
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.classifiers import SPLITS
-from schemas.errors import InvalidInput
+from schemas.errors import ImageError, InvalidInput
 from schemas.images import SIZE, image_version
-from schemas.storage import file_system, uri_builder
+from schemas.storage import file_system, image_errors, uri_builder
 from transforms.shuffle import pack, unpack
 from transforms.sources.manifests import (
     REF_COLUMNS,
@@ -61,8 +62,9 @@ def divide(source: Source, rules: ListingRules, ignored: IgnoredFiles) -> Iterat
     """
     if source.kind == SourceKind.FOLDER:
         folders: list[str] = []
-        met = _divide_folder(source, rules, ignored, folders)
-        yield from (SourcePart(source, pack(refs)) for refs in batched(met, rules.schema))
+        with _os_errors(source.uri):
+            met = _divide_folder(source, rules, ignored, folders)
+            yield from (SourcePart(source, pack(refs)) for refs in batched(met, rules.schema))
         yield from (SourcePart(source, folder) for folder in folders)
     elif source.kind == SourceKind.FILES:
         yield SourcePart(source)
@@ -103,7 +105,7 @@ def list_part(part: SourcePart, rules: ListingRules, ignored: IgnoredFiles) -> I
         Batches of refs; `version` is null where it has yet to be looked up.
 
     Raises:
-        InvalidInput: If a manifest has a row without a URI, or cannot be read.
+        InvalidInput: If a manifest cannot be read.
         OSError: If a folder cannot be listed.
     """
     source, where = part.source, part.where
@@ -115,7 +117,20 @@ def list_part(part: SourcePart, rules: ListingRules, ignored: IgnoredFiles) -> I
         batches = batched(_walk(where, source, rules, ignored), rules.schema)
     else:
         batches = batched(_glob(source), rules.schema)
-    yield from _labelled(batches, rules)
+    with _os_errors(source.uri):
+        yield from _labelled(batches, rules)
+
+
+@contextlib.contextmanager
+def _os_errors(uri: str) -> Iterator[None]:
+    """Raises what a file system raises, of whatever package it is, as an `OSError`."""
+    try:
+        with image_errors():
+            yield
+    except ImageError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise OSError(f"{uri} cannot be listed. {error.message}") from error
 
 
 def list_source(source: Source, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
@@ -128,10 +143,17 @@ def has_image(sources: Iterable[Source], rules: ListingRules) -> bool:
     """Whether the sources hold at least one image; stops at the first.
 
     Raises:
-        InvalidInput: If a manifest has a row without a URI, or cannot be read.
-        OSError: If a folder cannot be listed.
+        InvalidInput: If a manifest cannot be read, or a folder cannot be listed.
     """
-    return any(_has_image(source, rules) for source in sources)
+    return any(_looked_into(source, rules) for source in sources)
+
+
+def _looked_into(source: Source, rules: ListingRules) -> bool:
+    try:
+        with image_errors():
+            return _has_image(source, rules)
+    except ImageError as error:
+        raise InvalidInput(f"The input {source.uri} cannot be read. {error.message}") from error
 
 
 def _has_image(source: Source, rules: ListingRules) -> bool:
@@ -184,14 +206,14 @@ def _glob(source: Source) -> Iterator[dict[str, Any]]:
 
 
 def _ref(uri: str, info: Mapping[str, Any]) -> dict[str, Any]:
-    return {"uri": uri, "version": image_version(info), SIZE: info.get("size")}
+    # A listing of names alone, as that of a web server, leaves the version to be looked up.
+    known = image_version(info) or (None if info.get("size") is None else "")
+    return {"uri": uri, "version": known, SIZE: info.get("size")}
 
 
 def _to_refs(rows: pa.RecordBatch, source: Source, rules: ListingRules) -> pa.RecordBatch:
     """Brings rows of a manifest into the schema of refs; what a manifest lacks is null."""
-    uris = rows.column("uri").cast(pa.string())
-    if uris.null_count:
-        raise InvalidInput(f"The manifest {source.uri} has {uris.null_count} rows without a uri.")
+    uris = pc.fill_null(rows.column("uri").cast(pa.string()), "")
     columns = []
     for field in rules.schema:
         if field.name == "uri":

@@ -13,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
-from schemas.errors import InvalidInput, first_line, nearest_names
+from schemas.errors import ImageError, InvalidInput, first_line, nearest_names
 from schemas.images import REFS_PER_BATCH
-from schemas.storage import canonical_uri, file_system, join, protocol_of
+from schemas.storage import canonical_uri, file_system, image_errors, join, open_parquet, protocol_of
 
 # The columns of a manifest that have a meaning of their own.
 REF_COLUMNS: Final = ("uri", "version", "label", "split")
@@ -54,8 +53,8 @@ def read_carried_fields(uri: str, kind: ManifestKind) -> tuple[pa.Field, ...]:
     """
     if kind == ManifestKind.TEXT:
         return ()
-    with _open(uri) as file, _explained(uri):
-        schema = pq.read_schema(file) if kind == ManifestKind.PARQUET else _csv_schema(file)
+    with _explained(uri):
+        schema = _parquet_schema(uri) if kind == ManifestKind.PARQUET else _csv_header(uri)
     if "uri" not in schema.names:
         found = ", ".join(schema.names) or "none"
         raise InvalidInput(f"The manifest {uri} has no column 'uri' (its columns: {found}){_nearest_uri(schema)}")
@@ -64,6 +63,16 @@ def read_carried_fields(uri: str, kind: ManifestKind) -> tuple[pa.Field, ...]:
 
 def _nearest_uri(schema: pa.Schema) -> str:
     return nearest_names("uri", schema.names) or "."
+
+
+def _parquet_schema(uri: str) -> pa.Schema:
+    with open_parquet(uri) as (file, _):
+        return file.schema_arrow
+
+
+def _csv_header(uri: str) -> pa.Schema:
+    with _open(uri) as file:
+        return _csv_schema(file)
 
 
 def _csv_schema(file: IO[bytes]) -> pa.Schema:
@@ -132,13 +141,12 @@ def sections(
     Raises:
         InvalidInput: If it cannot be read.
     """
+    if kind == ManifestKind.PARQUET:
+        with _explained(uri), open_parquet(uri) as (file, _):
+            rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        yield from (Section(uri, kind, start, end) for start, end in _row_groups(rows, rows_per_section))
+        return
     with _open(uri) as file:
-        if kind == ManifestKind.PARQUET:
-            with _explained(uri):
-                metadata = pq.read_metadata(file)
-            rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-            yield from (Section(uri, kind, start, end) for start, end in _row_groups(rows, rows_per_section))
-            return
         size = file.seek(0, io.SEEK_END)
     step = bytes_per_section if kind == ManifestKind.TEXT else max(1, size)
     yield from (Section(uri, kind, start, min(start + step, size)) for start in range(0, size, step))
@@ -159,11 +167,13 @@ def manifest_rows(section: Section) -> Iterator[pa.RecordBatch]:
     Raises:
         InvalidInput: If it cannot be read.
     """
+    if section.kind == ManifestKind.PARQUET:
+        groups = range(section.start, section.end)
+        with _explained(section.uri), open_parquet(section.uri) as (file, threads):
+            yield from file.iter_batches(REFS_PER_BATCH, row_groups=groups, use_threads=threads)
+        return
     with _open(section.uri) as file, _explained(section.uri):
-        if section.kind == ManifestKind.PARQUET:
-            groups = range(section.start, section.end)
-            yield from pq.ParquetFile(file).iter_batches(REFS_PER_BATCH, row_groups=groups)
-        elif section.kind == ManifestKind.CSV:
+        if section.kind == ManifestKind.CSV:
             yield from _csv_batches(file)
         else:
             yield from _text_batches(file, section)
@@ -241,6 +251,9 @@ def canonical_uris(uris: pa.Array, manifest_uri: str) -> pa.Array:
 
 
 def _absolute(uri: str, folder: str) -> str:
-    if protocol_of(uri) != "file" or uri.startswith(("/", "file:", "local:")):
-        return canonical_uri(uri)
-    return canonical_uri(join(folder, uri))
+    here = protocol_of(uri) == "file" and not uri.startswith(("/", "file:", "local:"))
+    try:
+        with image_errors():
+            return canonical_uri(join(folder, uri) if here else uri) if uri else uri
+    except ImageError:
+        return uri  # Fetching the image will say what is wrong with it.

@@ -9,9 +9,9 @@ import fsspec
 import pyarrow as pa
 from fsspec.core import has_magic
 
-from schemas.errors import InputNotFound, InvalidInput, first_line
+from schemas.errors import ImageError, InputNotFound, InvalidInput
 from schemas.images import ref_schema
-from schemas.storage import canonical_uri, file_system, uri_builder
+from schemas.storage import canonical_uri, file_system, image_errors, uri_builder
 from transforms.sources.manifests import (
     BYTES_PER_SECTION,
     ROWS_PER_SECTION,
@@ -95,16 +95,22 @@ def find_sources(uris: Iterable[str]) -> list[Source]:
 
 def _find_sources(uri: str) -> list[Source]:
     try:
-        fs, path = file_system(uri)
-        if fs.isdir(path):
-            return [Source(canonical_uri(uri), SourceKind.FOLDER)]
-        if fs.isfile(path):
-            return [_file_source(uri)]
-        if has_magic(path):
-            return _glob_sources(uri, fs, path)
-    except (OSError, ValueError, ImportError) as error:
-        raise InvalidInput(f"The input {uri} cannot be read: {first_line(error)}") from error
-    raise InputNotFound(f"There is no input at {uri}.")
+        with image_errors():
+            found = _sources_at(uri)
+    except ImageError as error:
+        raise InvalidInput(f"The input {uri} cannot be read. {error.message}") from error
+    if found is None:
+        raise InputNotFound(f"There is no input at {uri}.")
+    return found
+
+
+def _sources_at(uri: str) -> list[Source] | None:
+    fs, path = file_system(uri)
+    if fs.isdir(path):
+        return [Source(canonical_uri(uri), SourceKind.FOLDER)]
+    if fs.isfile(path):
+        return [_file_source(uri)]
+    return _glob_sources(uri, fs, path) if has_magic(path) else None
 
 
 def _glob_sources(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> list[Source]:

@@ -7,8 +7,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.errors import ImageError
 from schemas.images import SIZE, image_version
-from schemas.storage import file_system
+from schemas.storage import file_system, with_retries
 
 _THREADS: Final = 32
 
@@ -16,10 +17,10 @@ _THREADS: Final = 32
 def look_up_versions(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Fills in the version and size of the images whose version is null, from their file systems.
 
-    An image that is not there gets an empty version; fetching it will say so.
+    An image of which nothing can be learned gets an empty version; fetching it will say why.
 
     Raises:
-        OSError: If the storage does not answer.
+        OSError: If the machine is at its limit.
     """
     missing = pc.is_null(batch.column("version"))
     if not pc.any(missing).as_py():
@@ -39,9 +40,12 @@ def look_up_versions(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _info(uri: str) -> Mapping[str, Any]:
-    fs, path = file_system(uri)
-    try:
+    def look_up() -> Mapping[str, Any]:
+        fs, path = file_system(uri)
         info: Mapping[str, Any] = fs.info(path)
-    except (FileNotFoundError, PermissionError, NotADirectoryError):
+        return info
+
+    try:
+        return with_retries(look_up) if uri else {}
+    except ImageError:
         return {}
-    return info

@@ -7,10 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from schemas.errors import InvalidLabels, first_line, nearest_names
-from schemas.storage import canonical_uri, file_system
+from schemas.storage import canonical_uri, file_system, open_parquet
 from transforms.sources import canonical_uris
 
 LABEL: Final = "label"
@@ -64,10 +63,11 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
 
 def _read_table(uri: str, column: str) -> pa.Table:
     try:
+        if uri.lower().endswith(".parquet"):
+            with open_parquet(uri) as (parquet, threads):
+                return parquet.read(use_threads=threads)
         fs, path = file_system(uri)
         with fs.open(path, "rb") as file:
-            if uri.lower().endswith(".parquet"):
-                return pq.read_table(file)
             types = {"uri": pa.string(), column: pa.string()}
             return pa_csv.read_csv(
                 file,

@@ -76,6 +76,7 @@ CARD_TEXT = """\
     "interpolation": "bilinear",
     "exif_orientation": "apply",
     "decode": "exact",
+    "truncated": "fail",
     "feature_shapes": [
       [
         8
@@ -139,7 +140,7 @@ TEXTS = [
             '"conv_base_args": {"alpha": 0.25}, "decode": "exact", "exif_orientation": "apply", '
             '"feature_shapes": [[3, 3, 256], [10]], "include_top": false, "input_shape": [96, 96, 3], '
             '"interpolation": "bilinear", "layers": ["conv", "fc"], "pooling": "none", "precision": "float32", '
-            '"weights": "file:///w.h5", "weights_sha256": "ab"}'
+            '"truncated": "fail", "weights": "file:///w.h5", "weights_sha256": "ab"}'
         ),
     ),
     (
@@ -148,7 +149,7 @@ TEXTS = [
             '{"augmentation": null, "conv_base": "VGG16", "conv_base_args": {}, "decode": "exact", '
             '"exif_orientation": "apply", "feature_shapes": [], "include_top": false, "input_shape": null, '
             '"interpolation": "bilinear", "layers": [], "pooling": "avg", "precision": "float32", '
-            '"weights": "imagenet", "weights_sha256": null}'
+            '"truncated": "fail", "weights": "imagenet", "weights_sha256": null}'
         ),
     ),
     (LABELS, '{\n  "kind": "binary",\n  "classes": [\n    "c\\u00e4t",\n    "dog"\n  ]\n}'),

@@ -30,6 +30,7 @@ OTHER_VALUES = {
     "interpolation": "nearest",
     "exif_orientation": "ignore",
     "decode": "scaled",
+    "truncated": "keep",
 }
 SAME_FEATURES = {"weights": "file:///copy-of-vgg16.h5", "augmentation": AugmentedRows(rows=3)}
 
@@ -44,10 +45,10 @@ def test_the_fingerprint_is_stable_over_releases() -> None:
     assert RESOLVED.fingerprint == "4130898fc1e7cb9b"
 
 
-@pytest.mark.parametrize("field", ["decode", "augmentation"])
+@pytest.mark.parametrize("field", ["decode", "truncated", "augmentation"])
 def test_a_spec_from_before_there_was_a_field_is_read_with_its_fingerprint(field: str) -> None:
     fields = RESOLVED.to_dict()
-    assert fields.pop(field) in {"exact", None}
+    assert fields.pop(field) in {"exact", "fail", None}
     read = FeatureSpec.from_json(json.dumps(fields))
     assert (read, read.fingerprint) == (RESOLVED, "4130898fc1e7cb9b")
 

@@ -80,7 +80,8 @@ def test_how_pictures_become_pixels_makes_no_other_base(
     cache: Path, built: list[FeatureSpec], prepare: Prepare
 ) -> None:
     fingerprint = prepare(SPEC).spec.fingerprint
-    for change in ({"interpolation": "nearest"}, {"exif_orientation": "ignore"}, {"decode": "scaled"}):
+    ways = {"interpolation": "nearest", "exif_orientation": "ignore", "decode": "scaled", "truncated": "keep"}
+    for change in ({name: value} for name, value in ways.items()):
         other = prepare(dataclasses.replace(SPEC, **change)).spec
         assert other.fingerprint != fingerprint
         assert dataclasses.replace(other, **{name: getattr(SPEC, name) for name in change}).fingerprint == fingerprint

@@ -90,7 +90,11 @@ def test_hostile_files_that_keras_reads_give_the_same_pixels(shared: Path) -> No
         with Image.open(io.BytesIO(data)) as image:
             if image.mode.startswith("I"):
                 continue
-        np.testing.assert_array_equal(pixels, keras_pixels(data), err_msg=str(path))
+        try:
+            expected = keras_pixels(data)
+        except (OSError, SyntaxError, ValueError):
+            continue  # Keras refuses it for what stands beside its pixels.
+        np.testing.assert_array_equal(pixels, expected, err_msg=str(path))
         compared += 1
     assert compared > 900
 

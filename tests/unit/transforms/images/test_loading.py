@@ -15,6 +15,7 @@ from schemas.augmentation import AugmentedRows
 from schemas.delta import Scan
 from schemas.errors import FailureCode
 from schemas.images import ref_schema
+from schemas.storage import faults as storage_faults
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from transforms.images import BadImage, ImageFile, LoadedPicture, LoadingPools, LoadingRules, fetching, load_batches
@@ -181,7 +182,7 @@ def test_a_file_that_a_decoder_cannot_read_is_fetched_in_several_attempts(
         return path.read_bytes()
 
     monkeypatch.setattr(fetching, "_read", shaky)
-    monkeypatch.setattr(fetching, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(storage_faults, "_FIRST_PAUSE_SECONDS", 0.001)
     shard = pa.RecordBatch.from_pylist(
         [{"uri": f"file://{path}", "version": "1", "_size": path.stat().st_size + 1}], schema=ref_schema()
     )

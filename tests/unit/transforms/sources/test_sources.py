@@ -199,10 +199,23 @@ def test_bad_manifests_are_refused(name: str, content: bytes, sentence: str, tmp
         find_sources([str(tmp_path / name)])
 
 
-def test_a_row_without_a_uri_is_refused(tmp_path: Path) -> None:
+def test_a_row_without_a_uri_is_an_image_without_one(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("uri,label\na.jpg,cat\n,dog\n")
-    with pytest.raises(InvalidInput, match="1 rows without a uri"):
-        refs(tmp_path / "m.csv")
+    rows = refs(tmp_path / "m.csv")
+    assert [(row["uri"], row["label"], row["version"]) for row in rows] == [
+        (f"file://{tmp_path}/a.jpg", "cat", ""),
+        ("", "dog", ""),
+    ]
+
+
+def test_a_row_of_which_nothing_can_be_made_keeps_its_uri(tmp_path: Path) -> None:
+    named = ["hdfs2://host/a.jpg", "http://[bad/a.jpg", "sftp://host/a.jpg", "github://a:b@main/x.jpg", "s3://"]
+    pq.write_table(pa.table({"uri": [*named, "a\0b.jpg", "x" * 300]}), tmp_path / "m.parquet")
+    (batch,) = list_source(*find_sources([str(tmp_path / "m.parquet")]), ListingRules(), IgnoredFiles())
+    here = f"file://{tmp_path}"
+    assert batch["uri"].to_pylist() == [*named, f"{here}/a\0b.jpg", f"{here}/{'x' * 300}"]
+    local = batch.slice(5)
+    assert look_up_versions(local)["version"].to_pylist() == ["", ""]
 
 
 def test_columns_of_two_types_are_refused(tmp_path: Path) -> None:
