@@ -227,5 +227,5 @@ def _retry_after(error: BaseException) -> float | None:
         moment = email.utils.parsedate_to_datetime(value)
     except ValueError:
         return None
-    seconds = (moment - datetime.datetime.now(moment.tzinfo)).total_seconds()
+    seconds: float = (moment - datetime.datetime.now(moment.tzinfo)).total_seconds()
     return seconds if seconds > 0 else 0.0
