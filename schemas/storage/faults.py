@@ -213,7 +213,7 @@ def _pause(error: ImageError, attempt: int) -> float | None:
         return None
     asked = next((seconds for seconds in map(_retry_after, _causes(error)) if seconds is not None), None)
     if asked is None:
-        return random.uniform(0.5, 1) * _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)  # noqa: S311 (no secret)
+        return random.uniform(0.5, 1) * _FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1)  # noqa: S311 (no secret)
     return asked if asked <= _LONGEST_PAUSE_SECONDS else None
 
 
