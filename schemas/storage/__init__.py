@@ -53,7 +53,7 @@ __all__ = [
     "row_count",
     "sync_file",
     "uri_builder",
+    "with_retries",
     "without_credentials",
     "write_file",
-    "with_retries",
 ]
