@@ -5,11 +5,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pipelines.console.labels import label_lines, label_warnings
 from schemas.errors import UsageError
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.storage import check_writable, write_file
-from schemas.store import FeatureStore, InputCounts
+from schemas.store import FeatureStore, InputCounts, LabelCounts
 from transforms.planning import shards_of
 
 _NAME_WIDTH: Final = 22
@@ -24,6 +25,7 @@ _FIGURES: Final = (
     "adopted",
     "failed",
     "remaining",
+    "labels_updated",
     "seconds",
     "images_per_second",
     "table_version",
@@ -51,6 +53,7 @@ def run_figures(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the closing figures of a run by name, from its row in the `runs` table."""
     figures = {name: row[name] for name in _FIGURES}
     figures["failures_by_code"] = json.loads(row["failures_by_code"])
+    figures["labels"] = json.loads(row["labels"] or "null")
     figures["metrics"] = json.loads(row["metrics"] or "null")
     return figures
 
@@ -81,11 +84,13 @@ def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
     """Returns the closing summary of a run, one screen long."""
     failures = json.loads(row["failures_by_code"])
     measures = Measures.from_json(row["metrics"] or "{}")
+    labels = LabelCounts.from_json(row["labels"] or "{}")
     lines = [
         f"Run {row['run_id']} is {row['state']}.",
         *figure_lines(
             ("images in the input", row["listed"]),
             ("already in the store", row["skipped"]),
+            *((("labels updated", row["labels_updated"]),) if row["labels_updated"] else ()),
             ("extracted", row["extracted"]),
             *((("  further, augmented rows", row["augmented"]),) if row["augmented"] else ()),
             ("  identical content", row["reused"]),
@@ -94,12 +99,15 @@ def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
             *((f"  {code}", count) for code, count in failures.items()),
             ("duplicate URIs", row["duplicates"]),
             ("ignored files", row["left_aside"]),
+            *((("without a label", labels.unlabelled),) if labels.unlabelled else ()),
         ),
+        *label_lines(labels),
         f"  {row['seconds']:.1f} s, {row['images_per_second']:.1f} images/s",
         *_cost(measures),
         f"  {row['feature_bytes'] / 1e6:.1f} MB of Parquet, version {row['table_version']} of the table",
         f"  store {store.uri}, fingerprint {store.fingerprint}",
         f"  columns {', '.join(f'{name} {list(shape)}' for name, shape in store.spec.shape_by_layer.items())}",
+        *label_warnings(labels),
         f"Look at it: python -m pipelines.inspect {store.uri}",
     ]
     return "\n".join(lines)
@@ -125,7 +133,9 @@ def planned_text(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> str
             *((("rows of features, at most", rows),) if spec.augmentation else ()),
             (f"bytes of features{most}", rows * spec.bytes_per_image),
         ),
+        *label_lines(counts.labels),
         f"  fingerprint {spec.fingerprint}",
+        *label_warnings(counts.labels),
     ]
     return "\n".join(lines)
 

@@ -1,5 +1,6 @@
 """Where images come from: folders, globs and manifests, listed as image refs."""
 
+from transforms.sources.annotations import annotated_columns, bare_labels, parent_annotations
 from transforms.sources.listing import has_image, list_source
 from transforms.sources.manifests import canonical_uris
 from transforms.sources.source import EXTENSIONS, IgnoredFiles, ListingRules, Source, carried_columns, find_sources
@@ -11,6 +12,8 @@ __all__ = [
     "IgnoredFiles",
     "ListingRules",
     "Source",
+    "annotated_columns",
+    "bare_labels",
     "canonical_uris",
     "carried_columns",
     "find_sources",
@@ -18,4 +21,5 @@ __all__ = [
     "list_source",
     "listed_uris",
     "look_up_versions",
+    "parent_annotations",
 ]
