@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.console.labels import label_lines, label_warnings
+from pipelines.console.extraction import label_lines, label_warnings
 from schemas.store import LabelCounts
 
 
