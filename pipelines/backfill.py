@@ -171,7 +171,8 @@ class Backfill:
     def _is_skipped(self, ds: datetime.date) -> bool:
         if self._given.refresh or ds in self._listed_anew:
             return False
-        return self._past.is_complete(ds, inputs_of(self._given.input, ds), self._given.extensions)
+        inputs = inputs_of(self._given.input, ds)
+        return self._past.is_complete(ds, inputs, self._given.extensions, self._given.labels_from)
 
     def _images_of(self, ds: datetime.date) -> tuple[list[Source], ListingRules] | None:
         """Looks at the inputs of a date, or returns None if there is no image in any of them."""

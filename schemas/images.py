@@ -14,6 +14,8 @@ REFS_PER_BATCH: Final = 8192
 
 SIZE: Final = "_size"
 SUPERSEDES: Final = "_supersedes"
+KNOWN_IN: Final = "_known_in"
+GIVEN: Final = "_given"
 
 # `version` is null until it has been looked up; columns with an underscore do not reach the tables.
 REF_SCHEMA: Final = pa.schema(
@@ -24,6 +26,10 @@ REF_SCHEMA: Final = pa.schema(
         pa.field("split", pa.string()),
         pa.field(SIZE, pa.int64()),
         pa.field(SUPERSEDES, pa.bool_()),
+        # The file of `features` whose row of the image is superseded, by its path under the table's folder.
+        pa.field(KNOWN_IN, pa.string()),
+        # The columns that the input has for the image, filled or not; see `schemas/annotations.py`.
+        pa.field(GIVEN, pa.string()),
     ]
 )
 

@@ -77,6 +77,12 @@ RUNS: Final = pa.schema(
         commented_field("failed", pa.int64(), "of these, images that could not be processed"),
         commented_field("adopted", pa.int64(), "of these, images that a killed run had computed", nullable=True),
         commented_field("remaining", pa.int64(), "of these, images left because the time was up", nullable=True),
+        commented_field(
+            "labels_updated",
+            pa.int64(),
+            "of the skipped, images whose label, split or carried columns were brought up to date",
+            nullable=True,
+        ),
         commented_field("duplicates", pa.int64(), "duplicate URIs in the input"),
         commented_field("left_aside", pa.int64(), "files in the input's folders without an image's extension"),
         commented_field("seconds", pa.float64(), "wall time of the run"),
@@ -90,6 +96,12 @@ RUNS: Final = pa.schema(
         commented_field("spec", pa.string(), "JSON: the feature spec"),
         commented_field("options", pa.string(), "JSON: the command's options, credentials taken out"),
         commented_field("versions", pa.string(), "JSON: package versions"),
+        commented_field(
+            "labels",
+            pa.string(),
+            "JSON: labels and splits of the input; see schemas/store/label_counts.py",
+            nullable=True,
+        ),
         commented_field("metrics", pa.string(), "JSON: bytes, times and loads; see schemas/measures.py", nullable=True),
     ]
 )
@@ -142,6 +154,13 @@ def carried_fields(carried: Iterable[pa.Field]) -> list[pa.Field]:
     return [
         commented_field(field.name, field.type, "carried along from the manifest", nullable=True) for field in carried
     ]
+
+
+def annotation_fields(schema: pa.Schema) -> list[pa.Field]:
+    """Returns the fields of `features` that hold what the input says: label, split and carried columns."""
+    others = {field.name for field in (*_FEATURES_HEAD, *_FEATURES_TAIL)} - {"label", "split"}
+    others |= {AUGMENTATION} if has_augmentations(schema) else set()
+    return [field for field in schema if field.name not in others and feature_shape(field) is None]
 
 
 def check_carried(own: Iterable[str], carried: Iterable[pa.Field]) -> None:

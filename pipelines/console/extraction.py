@@ -2,18 +2,24 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from schemas.errors import UsageError
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.storage import check_writable, write_file
-from schemas.store import FeatureStore, InputCounts
+from schemas.store import FeatureStore, InputCounts, LabelCounts
 from transforms.planning import shards_of
 
 _NAME_WIDTH: Final = 22
 _LINE_WIDTH: Final = 36
+
+# Of labels: what is shown, and what other programs write where there is nothing.
+_CLASSES_SHOWN: Final = 12
+_NAMES_SHOWN: Final = 3
+_LONGEST_NAME: Final = 40
+_NO_VALUES: Final = frozenset({"na", "n/a", "nan", "null", "none", "<na>"})
 
 _FIGURES: Final = (
     "listed",
@@ -24,6 +30,7 @@ _FIGURES: Final = (
     "adopted",
     "failed",
     "remaining",
+    "labels_updated",
     "seconds",
     "images_per_second",
     "table_version",
@@ -51,6 +58,7 @@ def run_figures(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the closing figures of a run by name, from its row in the `runs` table."""
     figures = {name: row[name] for name in _FIGURES}
     figures["failures_by_code"] = json.loads(row["failures_by_code"])
+    figures["labels"] = json.loads(row["labels"] or "null")
     figures["metrics"] = json.loads(row["metrics"] or "null")
     return figures
 
@@ -81,11 +89,13 @@ def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
     """Returns the closing summary of a run, one screen long."""
     failures = json.loads(row["failures_by_code"])
     measures = Measures.from_json(row["metrics"] or "{}")
+    labels = LabelCounts.from_json(row["labels"] or "{}")
     lines = [
         f"Run {row['run_id']} is {row['state']}.",
         *figure_lines(
             ("images in the input", row["listed"]),
             ("already in the store", row["skipped"]),
+            *((("labels updated", row["labels_updated"]),) if row["labels_updated"] else ()),
             ("extracted", row["extracted"]),
             *((("  further, augmented rows", row["augmented"]),) if row["augmented"] else ()),
             ("  identical content", row["reused"]),
@@ -94,12 +104,15 @@ def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
             *((f"  {code}", count) for code, count in failures.items()),
             ("duplicate URIs", row["duplicates"]),
             ("ignored files", row["left_aside"]),
+            *((("without a label", labels.unlabelled),) if labels.unlabelled else ()),
         ),
+        *label_lines(labels),
         f"  {row['seconds']:.1f} s, {row['images_per_second']:.1f} images/s",
         *_cost(measures),
         f"  {row['feature_bytes'] / 1e6:.1f} MB of Parquet, version {row['table_version']} of the table",
         f"  store {store.uri}, fingerprint {store.fingerprint}",
         f"  columns {', '.join(f'{name} {list(shape)}' for name, shape in store.spec.shape_by_layer.items())}",
+        *label_warnings(labels),
         f"Look at it: python -m pipelines.inspect {store.uri}",
     ]
     return "\n".join(lines)
@@ -125,7 +138,9 @@ def planned_text(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> str
             *((("rows of features, at most", rows),) if spec.augmentation else ()),
             (f"bytes of features{most}", rows * spec.bytes_per_image),
         ),
+        *label_lines(counts.labels),
         f"  fingerprint {spec.fingerprint}",
+        *label_warnings(counts.labels),
     ]
     return "\n".join(lines)
 
@@ -144,3 +159,65 @@ def _cost(measures: Measures) -> list[str]:
 def figure_lines(*rows: tuple[str, int]) -> list[str]:
     """Returns a line for each name and count; a longer name takes from the space of its count."""
     return [f"  {name:<{_NAME_WIDTH}} {count:>{_LINE_WIDTH - max(_NAME_WIDTH, len(name))},}" for name, count in rows]
+
+
+def label_lines(labels: LabelCounts) -> Iterator[str]:
+    """Yields what labels and splits were found, where there are any."""
+    if labels.labelled:
+        shown = [f"{_short(name)} {images:,}" for name, images in list(labels.classes.items())[:_CLASSES_SHOWN]]
+        further = len(labels.classes) - len(shown)
+        if further or labels.of_further_classes:
+            shown.append(f"and {further:,}{' or more' if labels.of_further_classes else ''} further classes")
+        yield f"  classes                {', '.join(shown)}"
+    if labels.splits:
+        counts = [f"{name} {labels.splits[name]:,}" for name in sorted(labels.splits, key=_split_order)]
+        yield f"  splits                 {', '.join(counts)}"
+
+
+def label_warnings(labels: LabelCounts) -> Iterator[str]:
+    """Yields a sentence for whatever is odd about labels."""
+    if not labels.labelled and len(labels.folders) > 1:
+        yield (
+            f"Warning: no image has a label, and the folders have names ({', '.join(labels.folders)}): "
+            "--labels_from=parent takes them as labels, of images that are in the store already too."
+        )
+    rare = [name for name, images in labels.classes.items() if images < 2]
+    if rare:
+        yield f"Warning: {_named(rare)} only one image: a class needs one to train on and one to validate."
+    if labels.contradictions:
+        yield (
+            f"Warning: {labels.contradictions:,} images are in the input with several labels, such as "
+            f"{'; '.join(labels.contradicted)}: one of them was taken."
+        )
+    for names in list(_alike(labels.classes))[:_NAMES_SHOWN]:
+        yield f"Warning: the labels {_quoted(names)} differ only by blanks or case, and are classes of their own."
+    empty = [name for name in labels.classes if name.lower() in _NO_VALUES]
+    if empty:
+        yield f"Warning: {_quoted(empty)} is taken as a label; an image without one has an empty cell."
+
+
+def _split_order(name: str) -> tuple[int, str]:
+    order = ("train", "validation", "test")
+    return (order.index(name) if name in order else len(order)), name
+
+
+def _named(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"the class {_quoted(names)} has"
+    further = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{len(names):,} classes ({_quoted(names)}{further}) have"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{_short(name)}'" for name in names[:_NAMES_SHOWN])
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _alike(classes: Mapping[str, int]) -> Iterator[list[str]]:
+    by_form: dict[str, list[str]] = {}
+    for name in classes:
+        by_form.setdefault("".join(name.split()).casefold(), []).append(name)
+    yield from (sorted(names) for names in by_form.values() if len(names) > 1)

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pipelines.console.training import metrics_line, use_lines
+from pipelines.console.training import match_lines, metrics_line, use_lines
 from pipelines.jobs import FineTuningJob
 from schemas.classifiers import SPLITS, FineTuning, ModelCard
 from schemas.spec import FeatureSpec
@@ -107,7 +107,7 @@ def pictures_text(data: LabelledPictures) -> str:
     ]
     if images.unlabelled or images.unsplit:
         lines.append(f"Left out: {images.unlabelled:,} images without a label, {images.unsplit:,} without a split.")
-    return "\n".join([*lines, *left_out_lines(data.pictures.left_out)])
+    return "\n".join([*lines, *match_lines(images.matches), *left_out_lines(data.pictures.left_out)])
 
 
 def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:

@@ -10,7 +10,7 @@ from schemas.storage import join, without_credentials
 from transforms.evaluation import Evaluation, SplitMetrics, score_text
 from transforms.export import REPORT_FILE, model_id
 from transforms.runtime import package_versions, peak_memory
-from transforms.training import Fitted, TrainingData
+from transforms.training import Fitted, LabelMatches, TrainingData
 
 _PACKAGES: Final = ("convbase", "deltalake", "keras", "numpy", "openvino", "pyarrow", "tensorflow")
 
@@ -65,7 +65,16 @@ def data_text(data: TrainingData) -> str:
     ]
     if images.unlabelled or images.unsplit:
         lines.append(f"Left out: {images.unlabelled:,} images without a label, {images.unsplit:,} without a split.")
-    return "\n".join(lines)
+    return "\n".join([*lines, *match_lines(images.matches)])
+
+
+def match_lines(matches: LabelMatches | None) -> list[str]:
+    """Returns what a label file and a table lack of each other, in a line, if there is a file and they do."""
+    if matches is None or not (matches.rows_without_image or matches.images_without_row):
+        return []
+    looked_for = f" (such as {matches.looked_for})" if matches.looked_for else ""
+    unknown = f"{matches.rows_without_image:,} of {matches.rows:,} rows name no image of the table{looked_for}"
+    return [f"{matches.file_uri}: {unknown}; {matches.images_without_row:,} images have no row in it."]
 
 
 def training_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: float) -> str:

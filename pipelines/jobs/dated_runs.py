@@ -37,11 +37,17 @@ class DatedRuns:
             return cls()
         return cls(Scan(store.runs(), _COLUMNS, pc.field("ds").isin(dates)).to_arrow().to_pylist())
 
-    def is_complete(self, ds: datetime.date, inputs: Sequence[str], extensions: Sequence[str]) -> bool:
-        """Whether a date is complete: a run over the same inputs is, that began when the date was over in UTC."""
-        looked_at = json.loads(without_credentials(json.dumps([inputs, extensions])))
+    def is_complete(
+        self, ds: datetime.date, inputs: Sequence[str], extensions: Sequence[str], labels_from: str | None = None
+    ) -> bool:
+        """Whether a date is complete: a run over the same inputs is, that began when the date was over in UTC.
+
+        Where labels are to be taken from folders, that run has to have done so too.
+        """
+        looked_at = json.loads(without_credentials(json.dumps([inputs, extensions, labels_from])))
         return any(
-            row["started_at"].date() > ds and _looked_at(row) == looked_at for row in self._complete(f"{_PREFIX}{ds}-")
+            row["started_at"].date() > ds and _looked_at(row, labels_from) == looked_at
+            for row in self._complete(f"{_PREFIX}{ds}-")
         )
 
     def refreshed_at(self, ds: datetime.date) -> datetime.datetime:
@@ -68,6 +74,6 @@ def _refreshes(ds: datetime.date) -> str:
     return f"{_PREFIX}{ds}-refresh"
 
 
-def _looked_at(row: Mapping[str, Any]) -> list[Any]:
+def _looked_at(row: Mapping[str, Any], labels_from: str | None) -> list[Any]:
     options = json.loads(row["options"])
-    return [options.get("input"), options.get("extensions")]
+    return [options.get("input"), options.get("extensions"), labels_from and options.get("labels_from")]

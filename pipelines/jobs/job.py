@@ -28,7 +28,7 @@ from transforms.conv_bases import choose_engine, default_batch_size
 from transforms.extraction import Extraction, Reuse
 from transforms.planning import RetryFailures, Snapshot
 from transforms.runtime import interrupted_by
-from transforms.sources import ListingRules, Source
+from transforms.sources import ListingRules, Source, annotated_columns
 
 if TYPE_CHECKING:
     from apache_beam import Pipeline
@@ -45,6 +45,7 @@ class Job:
         store: Where the features go.
         run: The run.
         retry: Which known failures are tried again.
+        annotations: The columns in which known images are brought up to date with the input.
         shard_size: Images a shard.
         extraction: What workers need to know.
         options: Beam's options.
@@ -55,6 +56,7 @@ class Job:
     store: FeatureStore
     run: Run
     retry: RetryFailures
+    annotations: Sequence[str]
     shard_size: int
     extraction: Extraction
     options: "PipelineOptions"
@@ -94,6 +96,7 @@ def new_job(
         store=store,
         run=run,
         retry=RetryFailures(given.retry_failures) if refresh is None else RetryFailures.ALL,
+        annotations=annotated_columns(sources, rules) if given.update_labels else (),
         shard_size=given.shard_size,
         extraction=Extraction(
             output_uri=store.uri,
@@ -107,6 +110,7 @@ def new_job(
             max_pixels=given.max_pixels,
             max_bytes=given.max_bytes,
             reuse=Reuse(given.reuse) if refresh is None else Reuse.NONE,
+            update_labels=given.update_labels,
             threads=given.threads or threads_a_process(options),
             decode_processes=decoders_a_process(options) if given.decode_processes is None else given.decode_processes,
             deadline=run.started_at + given.time_budget if given.time_budget is not None else None,
@@ -174,7 +178,7 @@ def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
     """
     import apache_beam as beam
 
-    from transforms.extraction.beam import AdoptFinished, CommitRun, ExtractFeatures
+    from transforms.extraction.beam import AdoptFinished, CommitRun, ExtractFeatures, UpdateAnnotations
     from transforms.planning.beam import MakeShards, SkipExtracted
     from transforms.shuffle.beam import Spread
     from transforms.sources.beam import ListImages
@@ -183,7 +187,9 @@ def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
     plan = (
         root
         | ListImages(job.sources, job.rules)  # refs and counts
-        | SkipExtracted(snapshot, job.retry, job.run.refresh, spill_folder=spill)  # those not in the table yet
+        | SkipExtracted(  # those not in the table yet
+            snapshot, job.retry, job.run.refresh, job.annotations, spill_folder=spill
+        )
     )
     computed = (
         plan
@@ -191,5 +197,6 @@ def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
         | "Reshuffle" >> Spread(spill)
         | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # results: fragments, already Parquet
     )
-    adopted = plan.finished | AdoptFinished(job.store.uri, job.run.run_id)  # those of runs that were killed
-    (computed, adopted) | "Results" >> beam.Flatten() | CommitRun(snapshot, job.run, plan.counts)
+    adopted = plan.finished | AdoptFinished(job.extraction)  # those of runs that were killed
+    updated = plan.updates | UpdateAnnotations(job.extraction)  # files of known images whose labels have changed
+    (computed, adopted) | "Results" >> beam.Flatten() | CommitRun(snapshot, job.run, plan.counts, updated)

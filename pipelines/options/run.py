@@ -56,6 +56,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="which known failures are tried again; permanent ones only change with the image, or with --formats, "
         "--max_pixels and --max_bytes (default: transient)",
     )
+    add_flag(
+        group,
+        "--update_labels",
+        "bring label, split and carried columns of images that are in the store already up to date with the input, "
+        "without reading a picture; what the input does not say stays (default: true)",
+        default=True,
+    )
     group.add_argument(
         "--time_budget",
         type=duration,

@@ -32,7 +32,8 @@ def add_source_options(
         "--labels_from",
         choices=("parent",),
         help="parent: images without a label take the name of their folder, and the folder above it as the split if it "
-        "is named train, validation or test",
+        "is named train, validation or test (or training, val, dev, eval and the like); images directly in such a "
+        "folder have its split and no label",
     )
     group.add_argument(
         "--manifest_versions",

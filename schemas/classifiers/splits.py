@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,19 @@ class Split(enum.IntEnum):
 
 
 SPLITS: Final = (Split.TRAIN, Split.VALIDATION, Split.TEST)
+# What folders and columns call the splits, in any case.
+SPELLINGS: Final[Mapping[str, Split]] = {
+    "train": Split.TRAIN,
+    "training": Split.TRAIN,
+    "validation": Split.VALIDATION,
+    "valid": Split.VALIDATION,
+    "val": Split.VALIDATION,
+    "dev": Split.VALIDATION,
+    "test": Split.TEST,
+    "testing": Split.TEST,
+    "eval": Split.TEST,
+    "evaluation": Split.TEST,
+}
 _HASH_DIGITS: Final = 8
 
 
@@ -77,6 +91,22 @@ def splits_by_hash(sha256: pa.Array, fractions: SplitFractions) -> np.ndarray:
     return parts
 
 
+def canonical_splits(words: pa.Array) -> pa.Array:
+    """Returns the splits that words name: string [n] of train, validation and test.
+
+    Args:
+        words: string [n]: spellings of splits, in any case and with blanks around them, other words, or null.
+
+    Returns:
+        The names; null for blank words and null, and other words as they are.
+    """
+    texts = words.cast(pa.string())
+    bare = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+    spelled = pc.index_in(bare, value_set=pa.array(SPELLINGS, pa.string()))
+    names = pa.array([split.word for split in SPELLINGS.values()]).take(spelled)
+    return pc.if_else(pc.equal(bare, ""), pa.scalar(None, pa.string()), pc.coalesce(names, texts))
+
+
 def trains_by_default(split: str | None, sha256: str) -> bool:
     """Whether an image is in the training part where nothing else is said.
 
@@ -84,8 +114,8 @@ def trains_by_default(split: str | None, sha256: str) -> bool:
         split: Its value in the column `split`, if it has one; else it is split by hash, with the default fractions.
         sha256: SHA-256 of its bytes in hex.
     """
-    if split is not None:
-        return split == Split.TRAIN.word
+    if split and not split.isspace():
+        return SPELLINGS.get(split.strip().lower()) == Split.TRAIN
     return bool(splits_by_hash(pa.array([sha256]), SplitFractions())[0] == Split.TRAIN)
 
 
@@ -93,7 +123,7 @@ def splits_by_column(split: pa.Array) -> np.ndarray:
     """Reads the column `split`.
 
     Args:
-        split: string [n]: train, validation, test, or null.
+        split: string [n]: train, validation or test, however they are spelled, or null.
 
     Returns:
         uint8 [n] of `Split`; `LEFT_OUT` where it is null.
@@ -102,6 +132,7 @@ def splits_by_column(split: pa.Array) -> np.ndarray:
         InvalidLabels: If it holds another word.
     """
     words = pa.array([part.word for part in SPLITS])
+    split = canonical_splits(split)
     found = pc.index_in(split, value_set=words)
     unknown = pc.unique(split.filter(pc.and_(pc.is_valid(split), pc.is_null(found)))).to_pylist()
     if unknown:

@@ -49,6 +49,8 @@ class Fragment(Serialisable):
         reused: Whether its rows hold features that were computed for other images of identical content.
         augmented: Of its rows, those of augmented copies of pictures. All rows of an image are in one fragment.
         sha256: SHA-256 of the file in hex.
+        given: The columns of annotations that the input has for all of its images; None where it is not to change the
+            annotations of images that others have committed.
     """
 
     table: TableName
@@ -62,6 +64,7 @@ class Fragment(Serialisable):
     reused: bool = False
     augmented: int = 0
     sha256: str = ""
+    given: tuple[str, ...] | None = None
 
     @property
     def images(self) -> int:

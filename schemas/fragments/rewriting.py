@@ -12,6 +12,7 @@ from schemas.fragments.fragment import Fragment, FragmentWriter, TableName
 from schemas.storage import join, read_batches, read_schema
 
 Keep = Callable[[pa.RecordBatch], pa.Array]
+Change = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 # How the names of files begin that are made of committed ones; those of fragments begin with their run.
 COMPACTED: Final = "compacted"
@@ -33,6 +34,7 @@ def write_again(
     *,
     schema: pa.Schema | None = None,
     keep: Keep | None = None,
+    change: Change | None = None,
 ) -> Fragment:
     """Writes rows of files of one partition to a new file; holds two row groups in memory.
 
@@ -44,6 +46,7 @@ def write_again(
         schema: The columns of the new file, those that an old one lacks filled with nulls; those of the first file
             unless given.
         keep: Says which rows of a batch are kept, as booleans; all of them unless given.
+        change: Returns the rows of a batch with other values; they stay as they are unless given.
 
     Returns:
         The new file. Nothing is committed.
@@ -53,12 +56,14 @@ def write_again(
     with FragmentWriter(table_uri, name, new_path, columns) as writer:
         for path in paths:
             for rows in read_batches(join(table_uri, path)):
-                batch = _with_schema(rows, columns)
+                batch = with_schema(rows, columns)
+                batch = change(batch) if change else batch
                 writer.write(batch.filter(keep(batch)) if keep else batch)
     return writer.fragment()
 
 
-def _with_schema(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def with_schema(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Returns rows with the columns of a schema; those that they lack are filled with nulls."""
     columns = [
         rows.column(field.name).cast(field.type)
         if field.name in rows.schema.names
@@ -68,7 +73,15 @@ def _with_schema(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def keep_rows(table_uri: str, fragment: Fragment, run_id: str, keep: Keep) -> Fragment:
+def keep_rows(
+    table_uri: str,
+    fragment: Fragment,
+    run_id: str,
+    keep: Keep,
+    *,
+    schema: pa.Schema | None = None,
+    change: Change | None = None,
+) -> Fragment:
     """Writes some of a fragment's rows to another fragment, which is like it in everything else.
 
     The new file has a name of its own each time: a run that was killed and one that adopts from it may both do this
@@ -79,6 +92,14 @@ def keep_rows(table_uri: str, fragment: Fragment, run_id: str, keep: Keep) -> Fr
         fragment: The fragment.
         run_id: The run that is to commit it.
         keep: Says which rows of a batch are kept, as booleans.
+        schema: The columns of the new file; those of the fragment unless given.
+        change: Returns the rows of a batch with other values; they stay as they are unless given.
     """
-    rest = write_again(table_uri, fragment.table, [fragment.path], run_id, keep=keep)
-    return dataclasses.replace(rest, supersedes=fragment.supersedes, adopted=fragment.adopted, reused=fragment.reused)
+    rest = write_again(table_uri, fragment.table, [fragment.path], run_id, schema=schema, keep=keep, change=change)
+    return dataclasses.replace(
+        rest,
+        supersedes=fragment.supersedes,
+        adopted=fragment.adopted,
+        reused=fragment.reused,
+        given=fragment.given,
+    )

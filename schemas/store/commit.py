@@ -18,7 +18,8 @@ from schemas.delta import (
 )
 from schemas.fragments import Fragment, TableName, add_actions
 from schemas.storage import join
-from schemas.store.conflicts import files_since, without_committed
+from schemas.store.annotation_updates import FileUpdate, updates_on
+from schemas.store.conflicts import Dropped, files_since, without_committed
 from schemas.store.removal import superseding_actions
 from schemas.store.runs import Totals
 
@@ -46,10 +47,15 @@ class Commit:
 
 @dataclasses.dataclass(frozen=True)
 class _Checked:
-    """Fragments without the rows that other commits brought, up to the versions of the tables that were looked at."""
+    """Fragments without the rows that other commits brought, up to the versions of the tables that were looked at.
+
+    The rows that were taken out are there too: what the run's input says of their images takes the place of what the
+    other's said, as it would have if the run had begun after that commit.
+    """
 
     fragments: Sequence[Fragment]
     versions: Mapping[TableName, int]
+    dropped: Sequence[Dropped] = ()
 
 
 def commit_fragments(
@@ -59,6 +65,7 @@ def commit_fragments(
     fragments: Iterable[Fragment],
     planned_on: Mapping[TableName, int] | None = None,
     *,
+    updates: Sequence[FileUpdate] = (),
     refresh: bool = False,
 ) -> Commit:
     """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
@@ -70,6 +77,7 @@ def commit_fragments(
         fragments: Fragments of that table, complete on storage.
         planned_on: The versions of tables against which the fragments were checked; any that is missing means that they
             were not. None commits every row, whatever is there.
+        updates: Files of `features` that take the place of others in the same commit.
         refresh: Whether features supersede whatever is there of their images, also of the same version.
 
     Raises:
@@ -85,13 +93,16 @@ def commit_fragments(
         nonlocal checked
         if planned_on is not None:
             checked = _without_newer(checked, folder_uri, name, table, run_id, supersede_all=supersede_all)
-        if not checked.fragments:
+        updated = updates_on(table_uri, table, updates, checked.dropped, run_id) if name == TableName.FEATURES else []
+        if not checked.fragments and not updated:
             return False
         actions: list[TableAction] = [*add_actions(table_uri, checked.fragments)]
         if name == TableName.FEATURES:
             superseding = [fragment.path for fragment in checked.fragments if fragment.supersedes]
-            actions += superseding_actions(table_uri, table, superseding)
-        metadata = {RUN_ID: run_id, _TOTALS: Totals.of(checked.fragments).to_json()}
+            replacements = {update.path: update.fragment for update in updated}
+            actions += superseding_actions(table_uri, table, superseding, replacements)
+        totals = Totals.of(checked.fragments) + Totals(labels_updated=sum(update.images for update in updated))
+        metadata = {RUN_ID: run_id, _TOTALS: totals.to_json()}
         token = None if planned_on is None else table.version()
         write_actions(table, actions, commit_properties(commit_id, metadata, token))
         return True
@@ -109,13 +120,13 @@ def _without_newer(
     checked: _Checked, folder_uri: str, name: TableName, table: DeltaTable, run_id: str, *, supersede_all: bool
 ) -> _Checked:
     """Takes out the rows that others have committed since the last look."""
-    fragments, versions = checked.fragments, dict(checked.versions)
+    fragments, versions, dropped = checked.fragments, dict(checked.versions), list(checked.dropped)
     for other in _CHECKED[name]:
         if not fragments or (supersede_all and other == TableName.FEATURES):
             continue
         newest = table if other == name else find_table(join(folder_uri, other))
         if newest is not None:
             files = files_since(join(folder_uri, other), newest, versions.get(other))
-            fragments = list(without_committed(join(folder_uri, name), fragments, files, run_id))
+            fragments = list(without_committed(join(folder_uri, name), fragments, files, run_id, dropped))
             versions[other] = newest.version()
-    return _Checked(fragments, versions)
+    return _Checked(fragments, versions, dropped)

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 from schemas.delta import files_of, open_table, paths_of
 from schemas.fragments import Fragment, Keep, keep_rows
-from schemas.storage import join, read_keys
+from schemas.storage import join, read_columns, read_keys
 
 # Keys of fragments that are held while the files of others are read past them: about 150 bytes each.
 _KEYS_HELD: Final = 1_000_000
@@ -60,6 +60,24 @@ def files_since(table_uri: str, table: DeltaTable, version: int | None) -> list[
     ]
 
 
+@dataclasses.dataclass(frozen=True)
+class Dropped:
+    """Rows of a fragment whose images others have committed.
+
+    Attributes:
+        fragment: The fragment, with these rows.
+        keys: Their keys.
+    """
+
+    fragment: Fragment
+    keys: pa.Array
+
+    def read(self, table_uri: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yields columns of the rows, `uri` and `version` among them."""
+        for rows in read_columns(join(table_uri, self.fragment.path), columns):
+            yield rows.filter(pc.is_in(_keys(rows), value_set=self.keys))
+
+
 class _Found:
     """What of a fragment is in the files of others.
 
@@ -82,7 +100,11 @@ class _Found:
 
 
 def without_committed(
-    table_uri: str, fragments: Sequence[Fragment], files: Sequence[CommittedFile], run_id: str
+    table_uri: str,
+    fragments: Sequence[Fragment],
+    files: Sequence[CommittedFile],
+    run_id: str,
+    dropped: list[Dropped],
 ) -> Iterator[Fragment]:
     """Takes rows out of fragments whose (uri, version) is in the files of others.
 
@@ -94,6 +116,7 @@ def without_committed(
         fragments: Fragments of one table.
         files: Where to look; files without statistics are always read.
         run_id: The run that commits.
+        dropped: Where the rows are put that are taken out.
 
     Yields:
         The fragments that have rows left, written again where they lost some.
@@ -109,6 +132,8 @@ def without_committed(
     for fragment in fragments:
         keys = pa.chunked_array(found[fragment.path].keys, pa.string()).unique()
         marked = dataclasses.replace(fragment, supersedes=fragment.supersedes or found[fragment.path].older)
+        if len(keys):
+            dropped.append(Dropped(fragment, keys))
         if not len(keys):
             yield marked
         elif len(keys) < fragment.images:

@@ -10,25 +10,29 @@ its spec is one atomic commit, so that two commands that create a store at the s
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import Field
 
 from schemas.delta import RUN_ID, Scan, Where, commit_once, commit_properties, create_table, find_table, open_table
-from schemas.errors import InvalidInput, SpecMismatch, StoreNotFound, StoreNotWritable
+from schemas.errors import InvalidInput, RunFailed, SpecMismatch, StoreNotFound, StoreNotWritable, first_line
 from schemas.fragments import Fragment, TableName
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
+from schemas.store.annotation_updates import FileUpdate
 from schemas.store.commit import Commit, commit_fragments
 from schemas.store.runs import Run, RunResult, run_row
 from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
 _SINGLE_WRITER_PROPERTY: Final = "convbase.single_writer"
+
+# Each lost conflict is another writer's commit: far more than writers that are likely to meet.
+_WRITERS_AT_ONCE: Final = 64
 
 
 class FeatureStore:
@@ -152,17 +156,27 @@ class FeatureStore:
         """
         wanted = list(carried)
         features_schema(self.spec, wanted)
-        table = self.features()
+        for _ in range(_WRITERS_AT_ONCE):
+            table = self.features()
+            missing = [*self._missing_columns(table, wanted)]
+            if not missing:
+                return
+            try:
+                table.alter.add_columns([Field.from_arrow(field) for field in missing])
+            except CommitFailedError as error:
+                lost = error  # Another run has added columns at the same moment, these perhaps.
+        raise RunFailed(f"The columns of the manifest could not be added to {self.uri}: {first_line(lost)}") from lost
+
+    def _missing_columns(self, table: DeltaTable, wanted: Iterable[pa.Field]) -> Iterator[pa.Field]:
         present = pa.schema(table.schema())
-        for field in wanted:
-            if field.name in present.names and present.field(field.name).type != field.type:
+        for field in carried_fields(wanted):
+            if field.name not in present.names:
+                yield field
+            elif present.field(field.name).type != field.type:
                 raise InvalidInput(
                     f"The manifest's column '{field.name}' is {field.type}, "
                     f"in the store it is {present.field(field.name).type}; convert it or leave it out."
                 )
-        missing = [field for field in carried_fields(wanted) if field.name not in present.names]
-        if missing:
-            table.alter.add_columns([Field.from_arrow(field) for field in missing])
 
     def commit_fragments(
         self,
@@ -171,6 +185,7 @@ class FeatureStore:
         fragments: Iterable[Fragment],
         planned_on: Mapping[TableName, int] | None = None,
         *,
+        updates: Sequence[FileUpdate] = (),
         refresh: bool = False,
     ) -> Commit:
         """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
@@ -179,7 +194,9 @@ class FeatureStore:
         same commit, so that no reader ever sees an image twice or not at all. Where `planned_on` names no versions,
         everything in the table counts as committed since. See `schemas.store.commit.commit_fragments`.
         """
-        return commit_fragments(self.uri, name, commit_id, fragments, planned_on or {}, refresh=refresh)
+        return commit_fragments(
+            self.uri, name, commit_id, fragments, planned_on or {}, updates=updates, refresh=refresh
+        )
 
     def record_run(self, run: Run, result: RunResult) -> None:
         """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added."""

@@ -1,17 +1,18 @@
-"""Taking the rows of images out of a table.
+"""Taking the rows of images out of a table, or putting others into their place.
 
 Files are never changed: those that hold such a row are written again without it, and the log swaps one for the other.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from schemas.delta import TableAction, files_of
-from schemas.fragments import SUPERSEDED, TableName, add_action, remove_action, without, write_again
+from schemas.fragments import SUPERSEDED, Fragment, TableName, add_action, remove_action, without, write_again
 from schemas.storage import join, read_column
 
 
@@ -45,7 +46,13 @@ def files_holding(table_uri: str, table: DeltaTable, uris: pa.Array) -> Iterator
             yield Holding(path, gone, len(gone) == len(stored))
 
 
-def removal_actions(table_uri: str, name: TableName, files: Iterable[Holding], origin: str) -> Iterator[TableAction]:
+def removal_actions(
+    table_uri: str,
+    name: TableName,
+    files: Iterable[Holding],
+    origin: str,
+    replacements: Mapping[str, Fragment] = MappingProxyType({}),
+) -> Iterator[TableAction]:
     """Yields the Delta actions that take the rows out of files, which are written again where rows are left.
 
     Args:
@@ -53,26 +60,37 @@ def removal_actions(table_uri: str, name: TableName, files: Iterable[Holding], o
         name: The table.
         files: The files, as `files_holding` finds them.
         origin: How the names of the new files begin.
+        replacements: By path of a file what holds its rows from now on.
     """
     for file in files:
         yield remove_action(file.path)
         if not file.whole:
-            rest = write_again(table_uri, name, [file.path], origin, keep=without(file.gone))
+            source = replacements[file.path].path if file.path in replacements else file.path
+            rest = write_again(table_uri, name, [source], origin, keep=without(file.gone))
             yield add_action(table_uri, rest)
 
 
-def superseding_actions(table_uri: str, table: DeltaTable, superseding_paths: Sequence[str]) -> Iterator[TableAction]:
-    """Yields the Delta actions that take out the rows of every image in the given fragments of `features`.
+def superseding_actions(
+    table_uri: str, table: DeltaTable, superseding_paths: Sequence[str], replacements: Mapping[str, Fragment]
+) -> Iterator[TableAction]:
+    """Yields the Delta actions that take out of `features` what is there no more in this form.
 
     Args:
         table_uri: The table's folder.
         table: The snapshot that the commit builds on; a commit that changes the same files in between is a conflict.
-        superseding_paths: Paths under the table's folder of the fragments that hold the new rows.
+        superseding_paths: Paths under the table's folder of the fragments that hold new rows of their images.
+        replacements: By path of a file what holds its rows from now on, with other annotations.
     """
+    held: list[Holding] = []
     if superseding_paths:
         uris = pa.chunked_array([read_column(join(table_uri, path), "uri") for path in superseding_paths])
-        files = files_holding(table_uri, table, uris.combine_chunks())
-        yield from removal_actions(table_uri, TableName.FEATURES, files, SUPERSEDED)
+        held += files_holding(table_uri, table, uris.combine_chunks())
+        yield from removal_actions(table_uri, TableName.FEATURES, held, SUPERSEDED, replacements)
+    done = {file.path for file in held}
+    for path, fragment in replacements.items():
+        if path not in done:
+            yield remove_action(path)
+            yield add_action(table_uri, fragment)
 
 
 def _files_that_may_hold(table: DeltaTable, uris: pa.Array) -> list[str]:

@@ -16,6 +16,7 @@ from schemas.fragments import Fragment, TableName
 from schemas.measures import Measures
 from schemas.serialisation import Serialisable
 from schemas.spec import FeatureSpec
+from schemas.store.label_counts import LabelCounts
 from schemas.tables import RUNS
 
 
@@ -37,6 +38,7 @@ class InputCounts:
         duplicates: Duplicate URIs.
         left_aside: Files in folders without an image's extension.
         remaining: Of the planned, images left for the next run because the time was up.
+        labels: The labels and splits of the images.
     """
 
     listed: int = 0
@@ -44,9 +46,10 @@ class InputCounts:
     duplicates: int = 0
     left_aside: int = 0
     remaining: int = 0
+    labels: LabelCounts = dataclasses.field(default_factory=LabelCounts, compare=False)
 
     def __add__(self, other: "InputCounts") -> "InputCounts":
-        return InputCounts(*map(operator.add, dataclasses.astuple(self), dataclasses.astuple(other)))
+        return InputCounts(*map(operator.add, vars(self).values(), vars(other).values()))
 
     @property
     def planned(self) -> int:
@@ -107,6 +110,7 @@ class Totals(Serialisable):
         failures_by_code: Images in `failures` by code, the most frequent first.
         feature_bytes: Bytes of the files of these.
         augmented: Rows of `features` besides one an image.
+        labels_updated: Known images whose label, split or carried columns were brought up to date.
     """
 
     extracted: int = 0
@@ -116,6 +120,7 @@ class Totals(Serialisable):
     failures_by_code: Mapping[str, int] = dataclasses.field(default_factory=dict)
     feature_bytes: int = 0
     augmented: int = 0
+    labels_updated: int = 0
 
     @classmethod
     def of(cls, fragments: Iterable[Fragment]) -> "Totals":
@@ -139,6 +144,7 @@ class Totals(Serialisable):
             dict((Counter(self.failures_by_code) + Counter(other.failures_by_code)).most_common()),
             self.feature_bytes + other.feature_bytes,
             self.augmented + other.augmented,
+            self.labels_updated + other.labels_updated,
         )
 
     @property
@@ -194,6 +200,7 @@ def run_row(run: Run, result: RunResult, spec: FeatureSpec) -> pa.Table:
         "spec": spec.to_json(),
         "options": json.dumps(run.options, sort_keys=True),
         "versions": json.dumps(run.versions, sort_keys=True),
+        "labels": result.counts.labels.to_json(),
         "metrics": result.measures.to_json() if result.measures else None,
     }
     return pa.Table.from_pylist([row], schema=RUNS)

@@ -140,14 +140,20 @@ def plan(store: FeatureStore, manifest: str) -> tuple[int, int]:
     from transforms.planning.beam import MakeShards, SkipExtracted
     from transforms.runtime import PROGRESS
     from transforms.shuffle.beam import Spread
-    from transforms.sources import ListingRules, find_sources
+    from transforms.sources import ListingRules, annotated_columns, find_sources
     from transforms.sources.beam import ListImages
 
+    sources, rules = find_sources([manifest]), ListingRules()
     with spill_folder(options) as spill, beam.Pipeline(runner=find_runner(options), options=options) as root:
         planned = (
             root
-            | ListImages(find_sources([manifest]), ListingRules())
-            | SkipExtracted(Snapshot.newest(store), RetryFailures.TRANSIENT, spill_folder=spill)
+            | ListImages(sources, rules)
+            | SkipExtracted(
+                Snapshot.newest(store),
+                RetryFailures.TRANSIENT,
+                annotations=annotated_columns(sources, rules),
+                spill_folder=spill,
+            )
         )
         shards = planned | MakeShards(_SHARD_SIZE) | "Reshuffle" >> Spread(spill)
         shards | beam.Map(lambda shard: None)

@@ -117,6 +117,13 @@ def test_no_image_is_read_for_features(model: Path, early_store: FeatureStore, t
     assert {row["true_labels"] for row in found} == {None}
 
 
+def test_splits_come_out_in_one_spelling(model: Path, early_store: FeatureStore, tmp_path: Path) -> None:
+    features = np.repeat(early_store.scan().to_numpy()[:1], 4, axis=0)
+    store = store_of_features(tmp_path / "store", features, early_store, split=["Training", " val ", "EVAL", None])
+    predict(model, f"--features={store.uri}", f"--output={tmp_path}/predictions")
+    assert [row["split"] for row in rows(tmp_path / "predictions")] == ["train", "validation", "test", None]
+
+
 def test_bad_images_are_rows_in_failures(model: Path, tmp_path: Path) -> None:
     write_pictures(tmp_path / "pictures", 8)
     (tmp_path / "pictures" / "page.jpg").write_bytes(b"<html>")

@@ -184,10 +184,10 @@ def test_a_run_that_is_alive_and_adopted_does_no_harm(folder: Path, monkeypatch:
     summaries = []
     commit = extraction_beam.commit_run
 
-    def overtaken(*given: object) -> object:
+    def overtaken(*given: object, **named: object) -> object:
         monkeypatch.setattr(extraction_beam, "commit_run", commit)
         summaries.append(extract(*arguments(folder)))
-        return commit(*given)
+        return commit(*given, **named)
 
     monkeypatch.setattr(extraction_beam, "commit_run", overtaken)
     summaries.append(extract(*arguments(folder)))

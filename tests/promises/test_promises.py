@@ -147,7 +147,12 @@ def no_turns(patch: Patch) -> None:
 
 
 def takedowns_are_no_matter_to_planning(patch: Patch) -> None:
-    patch.setattr(known_images, "_taken_down", lambda *_: iter(()))
+    files = known_images._files
+
+    def without_takedowns(snapshot: Snapshot, name: TableName, rows_together: int) -> Iterator[known_images.KnownFiles]:
+        return iter(()) if name == TableName.TAKEDOWNS else files(snapshot, name, rows_together)
+
+    patch.setattr(known_images, "_files", without_takedowns)
 
 
 def takedowns_are_no_matter_to_commits(patch: Patch) -> None:

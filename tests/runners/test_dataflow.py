@@ -21,13 +21,14 @@ DATAFLOW = ("--runner=DataflowRunner", "--sdk_container_image=registry/convbase:
 # A running job is updated, and its metrics compared with last month's, by the names of its steps.
 STEPS = [
     "AdoptFinished", "CommitRun", "ExtractFeatures", "ListImages", "MakeShards", "Reshuffle", "Results",
-    "SkipExtracted",
+    "SkipExtracted", "UpdateAnnotations",
 ]  # fmt: skip
 # What may cross a shuffle or reach every worker: refs, descriptions of fragments, and sums; no pixels, no features.
 SMALL = {
     "RecordBatch",
     "InputCounts",
     "ShardResult",
+    "FileUpdate",
     "Source",
     "SourcePart",
     "KnownFiles",

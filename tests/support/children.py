@@ -103,8 +103,8 @@ def _killed(kill: Kill, function: Callable[..., object]) -> Callable[..., object
 
 
 def _met(barrier: Barrier, function: Callable[..., object]) -> Callable[..., object]:
-    def waited(*arguments: object) -> object:
+    def waited(*arguments: object, **named: object) -> object:
         barrier.wait(timeout=300)
-        return function(*arguments)
+        return function(*arguments, **named)
 
     return waited

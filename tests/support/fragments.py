@@ -24,15 +24,21 @@ DS = "2026-01-31"
 
 
 def fragment(
-    store: FeatureStore, rows: dict[str, float], version: str = "1", *, run_id: str = "r", supersedes: bool = False
+    store: FeatureStore,
+    rows: dict[str, float],
+    version: str = "1",
+    *,
+    run_id: str = "r",
+    supersedes: bool = False,
+    **annotations: object,
 ) -> Fragment:
-    """Writes a fragment: features of `rows`, all their floats the same."""
+    """Writes a fragment: features of `rows`, all their floats the same, and all with the same annotations."""
     now = datetime.datetime.now(datetime.UTC)
     values = [
         {
             "uri": uri, "version": version, "label": None, "split": "train", "width": 1, "height": 1, "sha256": uri,
             "pooled": [value] * 3, "map": [value, value + 1, value + 2, value + 3], "run_id": run_id,
-            "extracted_at": now,
+            "extracted_at": now, **annotations,
         }
         for uri, value in rows.items()
     ]  # fmt: skip

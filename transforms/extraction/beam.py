@@ -16,14 +16,15 @@ from apache_beam.pvalue import AsIter, PCollection
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.shared import Shared
 
-from schemas.store import InputCounts, Run, Totals
+from schemas.store import FileUpdate, InputCounts, Run, Totals
 from transforms.conv_bases import load_engine
 from transforms.extraction.extraction import Extraction
+from transforms.extraction.known_annotations import by_file_group, update_files
 from transforms.extraction.run_commit import check_committed, commit_run
 from transforms.extraction.shard import compute_shard
 from transforms.extraction.tasks import ShardResult
 from transforms.extraction.worker import Worker
-from transforms.planning import Snapshot, adopt
+from transforms.planning import Snapshot, adopt, one_batch
 from transforms.runtime import Meter
 from transforms.runtime.beam_metrics import count, record
 from transforms.shuffle import coder  # noqa: F401 (registers the coder of record batches)
@@ -82,10 +83,9 @@ class _ExtractShard(beam.DoFn):
 class AdoptFinished(beam.PTransform):
     """Makes fragments that a run that was killed has left fragments of this run."""
 
-    def __init__(self, store_uri: str, run_id: str) -> None:
+    def __init__(self, extraction: Extraction) -> None:
         super().__init__()
-        self._store_uri = store_uri
-        self._run_id = run_id
+        self._extraction = extraction
 
     @no_annotations
     def expand(self, finished: PCollection[tuple[str, pa.RecordBatch]]) -> PCollection[ShardResult]:
@@ -97,35 +97,72 @@ class AdoptFinished(beam.PTransform):
         )
 
     def _adopt(self, described: str, wanted: Iterable[pa.RecordBatch]) -> ShardResult:
-        fragment = adopt(self._store_uri, self._run_id, described, wanted)
+        given = self._extraction
+        fragment = adopt(given.output_uri, given.run_id, described, wanted, update_labels=given.update_labels)
         count("images_adopted", fragment.images)
         return ShardResult((fragment,))
+
+
+class UpdateAnnotations(beam.PTransform):
+    """Writes files of `features` again in which the input says something new of images."""
+
+    def __init__(self, extraction: Extraction) -> None:
+        super().__init__()
+        self._extraction = extraction
+
+    @no_annotations
+    def expand(self, updates: PCollection[pa.RecordBatch]) -> PCollection[FileUpdate]:
+        """Returns the files."""
+        return (
+            updates
+            | "Group" >> beam.FlatMap(by_file_group).with_output_types(tuple[int, pa.RecordBatch])
+            | "ByFileGroup" >> beam.GroupByKey()
+            | "Update" >> beam.FlatMapTuple(self._update).with_output_types(FileUpdate)
+        )
+
+    def _update(self, _: int, refs: Iterable[pa.RecordBatch]) -> Iterator[FileUpdate]:
+        together = one_batch(pa.Table.from_batches(refs))
+        for update in update_files(together, self._extraction):
+            count("labels_updated", update.images)
+            yield update
 
 
 class CommitRun(beam.PTransform):
     """Commits the fragments of a run once all of them are written, or fails the run."""
 
-    def __init__(self, snapshot: Snapshot, run: Run, counts: PCollection[InputCounts]) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        run: Run,
+        counts: PCollection[InputCounts],
+        updates: PCollection[FileUpdate],
+    ) -> None:
         super().__init__()
         self._snapshot = snapshot
         self._run = run
         self._counts = counts
+        self._updates = updates
 
     def expand(self, results: PCollection[ShardResult]) -> PCollection[None]:
         """Returns nothing that matters; the result of the run is its row in `runs`."""
         return (
             results.pipeline
             | "Run" >> beam.Create([self._run])
-            | "Commit" >> beam.Map(_commit_extracted, self._snapshot, AsIter(results), AsIter(self._counts))
+            | "Commit"
+            >> beam.Map(_commit_extracted, self._snapshot, AsIter(results), AsIter(self._counts), AsIter(self._updates))
         )
 
 
 def _commit_extracted(
-    run: Run, snapshot: Snapshot, results: Iterable[ShardResult], counts: Iterable[InputCounts]
+    run: Run,
+    snapshot: Snapshot,
+    results: Iterable[ShardResult],
+    counts: Iterable[InputCounts],
+    updates: Iterable[FileUpdate],
 ) -> None:
     done = ShardResult.of_all(results)
     planned = sum(counts, InputCounts(remaining=done.remaining))
-    check_committed(commit_run(snapshot, run, done.fragments, planned, done.measures))
+    check_committed(commit_run(snapshot, run, done.fragments, planned, done.measures, updates=list(updates)))
 
 
 def _count_result(result: ShardResult) -> None:

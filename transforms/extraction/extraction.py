@@ -28,12 +28,14 @@ class Extraction(ShardTask):
         engine: What runs the conv base.
         reuse: Whether features of identical content are taken from the store, from what this run has computed in the
             same process, or not at all.
+        update_labels: Whether images that others commit meanwhile get the annotations of this run.
         deadline: The moment after which no shard begins, if there is one.
     """
 
     schema: pa.Schema
     engine: EngineName
     reuse: Reuse = Reuse.STORE
+    update_labels: bool = True
     deadline: datetime.datetime | None = None
 
     @property

@@ -12,7 +12,7 @@ from typing import Final
 from schemas.errors import RunFailed
 from schemas.fragments import Fragment, TableName
 from schemas.measures import Measures
-from schemas.store import InputCounts, Run, RunResult, RunState, Totals
+from schemas.store import FileUpdate, InputCounts, Run, RunResult, RunState, Totals
 from transforms.planning import Snapshot
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ def commit_run(
     fragments: Iterable[Fragment],
     counts: InputCounts,
     measures: Measures | None = None,
+    *,
+    updates: Sequence[FileUpdate] = (),
 ) -> RunResult:
     """Makes a run visible, or records why not. Doing it again, after a crash anywhere in it, changes nothing.
 
@@ -35,6 +37,7 @@ def commit_run(
         fragments: All fragments of the run, complete on storage.
         counts: What planning made of the input.
         measures: What the work cost, for the record.
+        updates: Files of `features` that are written again with new annotations.
 
     Returns:
         Its result. A run that is not committed has the state `failed` or `stopped`, a message, and its row in
@@ -48,7 +51,7 @@ def commit_run(
     totals = Totals.of(written)
     state, message = judge_run(totals, counts, run.max_failure_ratio)
     if state == RunState.COMPLETE:
-        result = _commit_tables(snapshot, run, written, counts)
+        result = _commit_tables(snapshot, run, written, counts, updates)
     else:
         result = RunResult(state, counts, totals, message)
     result = dataclasses.replace(result, measures=measures)
@@ -58,13 +61,16 @@ def commit_run(
     return result
 
 
-def _commit_tables(snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts) -> RunResult:
+def _commit_tables(
+    snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts, updates: Sequence[FileUpdate]
+) -> RunResult:
     committed = {
         name: snapshot.store.commit_fragments(
             name,
             run.commit_id,
             [fragment for fragment in written if fragment.table == name],
             snapshot.versions,
+            updates=updates if name == TableName.FEATURES else (),
             refresh=run.refresh is not None,
         )
         for name in (TableName.FAILURES, TableName.FEATURES)

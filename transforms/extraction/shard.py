@@ -16,6 +16,7 @@ from schemas.store import FeatureStore, KnownContents, read_known_contents
 from transforms.conv_bases import Engine, Features
 from transforms.extraction.deduplication import IdenticalImages
 from transforms.extraction.extraction import Extraction, Reuse
+from transforms.extraction.known_annotations import with_known_annotations
 from transforms.extraction.tasks import ShardResult
 from transforms.extraction.worker import Worker
 from transforms.extraction.writing import write_computed, write_failures, write_identical
@@ -41,7 +42,8 @@ def compute_shard(shard: pa.RecordBatch, find_worker: Callable[[Meter], Worker],
     meter = Meter()
     # Here and not before: a worker without a shard needs no conv base.
     worker = find_worker(meter)
-    fragments = extract_shard(shard, worker, extraction, reusable_contents(extraction, worker), meter)
+    refs = with_known_annotations(shard, extraction)
+    fragments = extract_shard(refs, worker, extraction, reusable_contents(extraction, worker), meter)
     for fragment in fragments:
         if fragment.table == TableName.FEATURES:
             leave_receipt(extraction.output_uri, extraction.run_id, fragment)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.annotations import given_for_all
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.images import SUPERSEDES
 from schemas.storage import join
@@ -59,7 +60,7 @@ def write_computed(
             PROGRESS.add(extracted=sum(loaded.augmentation == 0 for loaded in pictures))
     if known is not None:
         known.add(join(extraction.table_uri(TableName.FEATURES), path), sha256s, augmentations)
-    return writer.fragment(supersedes=_supersedes(shard))
+    return _described(writer, shard, extraction)
 
 
 def _gathered(inferred: Iterable[tuple[Batch, Features]]) -> Iterator[tuple[list[LoadedPicture], Features]]:
@@ -97,7 +98,7 @@ def write_identical(
             columns["sha256"] = pa.array([sha256_by_row[row] for row in rows])
             writer.write(_feature_rows(shard, rows, columns, extraction))
     PROGRESS.add(extracted=len(identical))
-    return dataclasses.replace(writer.fragment(supersedes=_supersedes(shard)), reused=True)
+    return dataclasses.replace(_described(writer, shard, extraction), reused=True)
 
 
 def _augmentation_column(augmentations: list[int], extraction: Extraction) -> dict[str, pa.Array]:
@@ -110,8 +111,10 @@ def _features_writer(path: str, extraction: Extraction) -> FragmentWriter:
     return FragmentWriter(uri, TableName.FEATURES, path, extraction.file_schema)
 
 
-def _supersedes(shard: pa.RecordBatch) -> bool:
-    return bool(pc.any(shard.column(SUPERSEDES)).as_py())
+def _described(writer: FragmentWriter, shard: pa.RecordBatch, extraction: Extraction) -> Fragment:
+    supersedes = bool(pc.any(shard.column(SUPERSEDES)).as_py())
+    given = given_for_all(shard) if extraction.update_labels else None
+    return dataclasses.replace(writer.fragment(supersedes=supersedes), given=given)
 
 
 def _feature_rows(

@@ -14,11 +14,14 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.delta import paths_of
+from schemas.annotations import annotated, given_for_all
+from schemas.delta import open_table, paths_of
 from schemas.fragments import Fragment, TableName, keep_rows, read_receipts
 from schemas.images import SUPERSEDES
 from schemas.storage import file_system, join, read_keys
-from transforms.planning.anti_join import FRAGMENT
+from schemas.store import changed_images
+from schemas.tables import file_schema
+from transforms.planning.anti_join import FRAGMENT, one_batch
 from transforms.planning.snapshot import Snapshot
 from transforms.runtime import PROGRESS
 
@@ -64,7 +67,9 @@ def _is_whole(file_uri: str, fragment: Fragment) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == fragment.sha256
 
 
-def adopt(store_uri: str, run_id: str, described: str, wanted: Iterable[pa.RecordBatch]) -> Fragment:
+def adopt(
+    store_uri: str, run_id: str, described: str, wanted: Iterable[pa.RecordBatch], *, update_labels: bool = True
+) -> Fragment:
     """Makes a fragment of a run that was killed one of this run.
 
     Args:
@@ -72,20 +77,30 @@ def adopt(store_uri: str, run_id: str, described: str, wanted: Iterable[pa.Recor
         run_id: The run that adopts.
         described: The description of the fragment as JSON.
         wanted: The refs whose rows are taken from it.
+        update_labels: Whether images that others commit meanwhile get the annotations of this run.
 
     Returns:
-        The fragment as it is if all of its rows are wanted, else another one of those that are. The partition stays
-        that of the fragment: its rows were computed on that date.
+        The fragment as it is if all of its rows are wanted and say what the input says now of their images, else
+        another one. The partition stays that of the fragment: its rows were computed on that date.
 
     Raises:
         OSError: If the store cannot be read or written.
     """
     fragment = Fragment.from_json(described)
-    refs = pa.Table.from_batches([batch.select(["uri", SUPERSEDES]) for batch in wanted])
-    supersedes = bool(pc.any(refs[SUPERSEDES]).as_py())
-    if refs.num_rows < fragment.images:
-        uris = refs["uri"].combine_chunks()
-        table_uri = join(store_uri, fragment.table)
-        fragment = keep_rows(table_uri, fragment, run_id, lambda rows: pc.is_in(rows.column("uri"), value_set=uris))
+    table_uri = join(store_uri, fragment.table)
+    refs = one_batch(pa.Table.from_batches(wanted))
+    uris, supersedes = refs.column("uri"), bool(pc.any(refs.column(SUPERSEDES)).as_py())
+    schema = file_schema(pa.schema(open_table(table_uri).schema()))
+    given = given_for_all(refs) if update_labels else None
+    changes = changed_images(join(table_uri, fragment.path), schema, refs) > 0
+    if changes or refs.num_rows < fragment.images:
+        fragment = keep_rows(
+            table_uri,
+            fragment,
+            run_id,
+            lambda rows: pc.is_in(rows.column("uri"), value_set=uris),
+            schema=schema if changes else None,
+            change=(lambda rows: annotated(rows, refs)) if changes else None,
+        )
     PROGRESS.add(extracted=fragment.images)
-    return dataclasses.replace(fragment, supersedes=supersedes, adopted=True)
+    return dataclasses.replace(fragment, supersedes=supersedes, adopted=True, given=given)

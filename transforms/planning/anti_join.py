@@ -3,53 +3,142 @@
 Within one hash partition of the URIs; everything is Arrow and vectorised.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.images import SUPERSEDES
+from schemas.annotations import hashed, is_given
+from schemas.images import KNOWN_IN, SUPERSEDES
 from schemas.store import InputCounts
+from transforms.planning.label_counting import count_labels
 
 # Columns of known images, and of finished ones.
 HAS_FEATURES: Final = "has_features"
+FILE: Final = "file"
 FRAGMENT: Final = "fragment"
 
 
+def hash_name(column: str) -> str:
+    """Returns the column of known images that holds the hashes of a column of annotations."""
+    return f"hash of {column}"
+
+
 def new_images(
-    refs: Iterable[pa.RecordBatch], known: Iterable[pa.RecordBatch], *, refresh: bool = False
-) -> tuple[pa.RecordBatch | None, InputCounts]:
+    refs: Iterable[pa.RecordBatch],
+    known: Iterable[pa.RecordBatch],
+    annotations: Sequence[str] = (),
+    *,
+    refresh: bool = False,
+) -> tuple[pa.RecordBatch | None, pa.RecordBatch | None, InputCounts]:
     """Takes out the images that are known, and duplicate URIs.
 
     Args:
         refs: All refs of one hash partition.
         known: The known images of the same partition.
+        annotations: The columns of annotations in which the input is compared with the table.
         refresh: Whether images that have features are processed again.
 
     Returns:
         The refs that have to be processed, in one batch ordered by URI, those that have older features marked as
-        superseding, or None if there are none; and what was counted.
+        superseding, or None if there are none; likewise the refs of known images of which the input says something
+        else than the table; and what was counted. Images with features name the file that holds them.
     """
-    batches = list(refs)
+    batches = [batch for batch in refs if batch.num_rows]
     if not batches:
-        return None, InputCounts()
-    table = pa.Table.from_batches(batches)
-    first = first_occurrences(table["uri"])
-    unique = table.take(first) if len(first) < table.num_rows else table
-    counts = InputCounts(listed=unique.num_rows, duplicates=table.num_rows - unique.num_rows)
-    known_batches = list(known)
-    if known_batches:
-        known_table = pa.Table.from_batches(known_batches)
-        finished = known_table.filter(pc.invert(known_table[HAS_FEATURES])) if refresh else known_table
-        unique = unique.filter(pc.invert(_are_known(unique, finished)))
-        supersedes = _have_features(unique, known_table)
-    else:
-        supersedes = pa.nulls(unique.num_rows, pa.bool_())
-    new = unique.set_column(unique.schema.get_field_index(SUPERSEDES), table.schema.field(SUPERSEDES), supersedes)
-    counts += InputCounts(skipped=counts.listed - new.num_rows)
-    return (one_batch(new.sort_by("uri")) if new.num_rows else None), counts
+        return None, None, InputCounts()
+    listed = one_batch(pa.Table.from_batches(batches))
+    first = _chosen_occurrences(listed)
+    duplicates = listed.num_rows - len(first)
+    counts = InputCounts(listed=len(first), duplicates=duplicates, labels=count_labels(listed, first))
+    there = _Known(listed, list(known))
+    skipped = (there.known_otherwise if refresh else there.known_otherwise | there.same_version)[first]
+    changed = first[skipped & there.differ(annotations)[first]]
+    new = first[~skipped]
+    counts += InputCounts(skipped=len(first) - len(new))
+    return there.marked(new), there.marked(changed), counts
+
+
+class _Known:
+    """What of listed refs is known.
+
+    Attributes:
+        same_version: bool [n], whether the image has features of this version.
+        known_otherwise: bool [n], whether it failed in this version, or was taken down.
+    """
+
+    def __init__(self, listed: pa.RecordBatch, known: Sequence[pa.RecordBatch]) -> None:
+        self._listed = listed
+        self._stored: pa.Table | None = None
+        self._places = pa.nulls(listed.num_rows, pa.int32())
+        self.same_version = self.known_otherwise = np.zeros(listed.num_rows, bool)
+        if known:
+            table = pa.Table.from_batches(known).unify_dictionaries()
+            self._stored = table.filter(table[HAS_FEATURES]).combine_chunks()
+            uris = self._stored["uri"].combine_chunks()
+            self._places = pc.index_in(listed.column("uri"), value_set=uris)
+            same = pc.equal(listed.column("version"), self._found("version"))
+            self.same_version = _as_mask(pc.fill_null(same, False))
+            others = table.filter(pc.invert(table[HAS_FEATURES]))
+            if others.num_rows:
+                self.known_otherwise = _as_mask(_are_known(pa.Table.from_batches([listed]), others))
+
+    def _found(self, column: str) -> pa.Array:
+        """Returns a column of the rows with features, a value for each listed ref; null where there are none."""
+        assert self._stored is not None  # noqa: S101 (only called where there is)
+        return self._stored[column].combine_chunks().take(self._places)
+
+    def differ(self, annotations: Sequence[str]) -> np.ndarray:
+        """Says of which images with features the input says something else than the table: bool [n].
+
+        Where it says several things of an image, it does so only if the table holds none of them: which of them was
+        taken once must not change with the order in which they are read.
+        """
+        changed = np.zeros(self._listed.num_rows, bool)
+        if self._stored is None or not annotations:
+            return changed
+        for name in annotations:
+            own = hashed(self._listed.column(name))
+            table = pc.fill_null(self._found(hash_name(name)), 0).to_numpy(zero_copy_only=False)
+            changed |= (own != table) & _as_mask(is_given(self._listed, name))
+        there = _as_mask(pc.is_valid(self._places))
+        changed &= there
+        if changed.any():
+            agreeing = self._listed.column("uri").filter(pa.array(there & ~changed))
+            changed &= ~_as_mask(pc.is_in(self._listed.column("uri"), value_set=agreeing))
+        return changed
+
+    def marked(self, rows: np.ndarray) -> pa.RecordBatch | None:
+        """Returns listed refs ordered by URI, each with the file that holds features of its image, if there is one."""
+        if not len(rows):
+            return None
+        files = pa.nulls(len(rows), pa.string()) if self._stored is None else self._found(FILE).take(rows)
+        refs = self._listed.take(pa.array(rows))
+        for name, values in ((KNOWN_IN, files.cast(pa.string())), (SUPERSEDES, pc.is_valid(files))):
+            index = refs.schema.get_field_index(name)
+            refs = refs.set_column(index, refs.schema.field(index), values)
+        return refs.sort_by("uri")
+
+
+def _as_mask(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    mask: np.ndarray = (
+        values.to_numpy() if isinstance(values, pa.ChunkedArray) else values.to_numpy(zero_copy_only=False)
+    )
+    return mask
+
+
+def _chosen_occurrences(refs: pa.RecordBatch) -> np.ndarray:
+    """Returns the row of each URI that counts: the first, or the first with a label if any has one."""
+    uris = refs.column("uri")
+    first = first_occurrences(pa.chunked_array([uris]))
+    if len(first) == refs.num_rows:
+        every: np.ndarray = first.to_numpy()
+        return every
+    order = np.argsort(pc.is_null(refs.column("label")).to_numpy(zero_copy_only=False), kind="stable")
+    chosen: np.ndarray = order[first_occurrences(pa.chunked_array([uris.take(pa.array(order))])).to_numpy()]
+    return chosen
 
 
 def first_occurrences(uris: pa.ChunkedArray) -> pa.Array:
@@ -58,13 +147,6 @@ def first_occurrences(uris: pa.ChunkedArray) -> pa.Array:
     codes = uris.combine_chunks().dictionary_encode().indices.to_numpy()
     before = np.maximum.accumulate(np.concatenate([[-1], codes[:-1]])) if len(codes) else codes
     return pa.array(np.flatnonzero(codes > before))
-
-
-def _have_features(refs: pa.Table, known: pa.Table) -> pa.Array:
-    """Returns of each row of `refs` whether `known` has its URI with features; cheap where the refs are few."""
-    listed = pc.is_in(known["uri"], value_set=refs["uri"].combine_chunks())
-    extracted = known["uri"].filter(pc.and_(listed, known[HAS_FEATURES])).combine_chunks()
-    return pc.is_in(refs["uri"], value_set=extracted)
 
 
 def _are_known(refs: pa.Table, known: pa.Table) -> pa.Array:

@@ -4,7 +4,7 @@ They only carry: the work is in the pure functions of `known`, `planning` and `a
 batches.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 import apache_beam as beam
@@ -30,6 +30,7 @@ from transforms.sources.beam import Listing
 _COUNTS: Final = "counts"
 _FINISHED: Final = "finished"
 _REST: Final = "rest"
+_UPDATES: Final = "updates"
 
 
 class Planned(NamedTuple):
@@ -39,11 +40,13 @@ class Planned(NamedTuple):
         refs: Batches of the refs that have to be processed.
         counts: `InputCounts`, to be summed.
         finished: By description of a fragment that a run that was killed has left, the refs that are taken from it.
+        updates: Batches of the refs of known images of which the input says something else than the table.
     """
 
     refs: PCollection[pa.RecordBatch]
     counts: PCollection[InputCounts]
     finished: PCollection[tuple[str, pa.RecordBatch]]
+    updates: PCollection[pa.RecordBatch]
 
 
 class SkipExtracted(beam.PTransform):
@@ -54,6 +57,7 @@ class SkipExtracted(beam.PTransform):
         snapshot: Snapshot | None,
         retry: RetryFailures,
         refresh: str | None = None,
+        annotations: Sequence[str] = (),
         *,
         spill_folder: str | None = None,
         known_rows_together: int = ROWS_TOGETHER,
@@ -65,6 +69,7 @@ class SkipExtracted(beam.PTransform):
                 there is no store yet.
             retry: Which known failures are tried again.
             refresh: The refresh that this is, if it is one: images that have features are then processed again.
+            annotations: The columns of annotations in which the input is compared with the table.
             spill_folder: A folder for image refs, where all workers are on this machine.
             known_rows_together: Files of the store are read together until they have so many rows.
         """
@@ -73,6 +78,7 @@ class SkipExtracted(beam.PTransform):
         self._snapshots = [snapshot] if snapshot else []
         self._retry = retry
         self._refresh = refresh
+        self._annotations = tuple(annotations)
         self._spill_folder = spill_folder
 
     @no_annotations
@@ -82,7 +88,9 @@ class SkipExtracted(beam.PTransform):
         known = (
             store
             | "KnownFiles"
-            >> beam.FlatMap(known_files, self._retry, self._known_rows_together).with_output_types(KnownFiles)
+            >> beam.FlatMap(known_files, self._retry, self._annotations, self._known_rows_together).with_output_types(
+                KnownFiles
+            )
             | "SpreadKnown" >> beam.Reshuffle()
             | "ReadKnown" >> beam.FlatMap(read_known).with_output_types(pa.RecordBatch)
         )
@@ -98,16 +106,22 @@ class SkipExtracted(beam.PTransform):
             }
             | "ByPartition" >> beam.CoGroupByKey()
             | "PlanImages"
-            >> beam.ParDo(_PlanImages(refresh=self._refresh is not None))
-            .with_output_types(pa.RecordBatch, counts=InputCounts, finished=tuple[str, pa.RecordBatch])
-            .with_outputs(_COUNTS, _FINISHED, main="refs")
+            >> beam.ParDo(_PlanImages(self._annotations, refresh=self._refresh is not None))
+            .with_output_types(
+                pa.RecordBatch,
+                counts=InputCounts,
+                finished=tuple[str, pa.RecordBatch],
+                updates=pa.RecordBatch,
+            )
+            .with_outputs(_COUNTS, _FINISHED, _UPDATES, main="refs")
         )
         counts = (listing.counts, new[_COUNTS]) | "AllCounts" >> beam.Flatten()
-        return Planned(new.refs, counts, new[_FINISHED])
+        return Planned(new.refs, counts, new[_FINISHED], new[_UPDATES])
 
 
 class _PlanImages(beam.DoFn):
-    def __init__(self, *, refresh: bool) -> None:
+    def __init__(self, annotations: Sequence[str], *, refresh: bool) -> None:
+        self._annotations = annotations
         self._refresh = refresh
 
     def process(
@@ -116,16 +130,19 @@ class _PlanImages(beam.DoFn):
         pa.RecordBatch
         | TaggedOutput[Literal["counts"], InputCounts]
         | TaggedOutput[Literal["finished"], tuple[str, pa.RecordBatch]]
+        | TaggedOutput[Literal["updates"], pa.RecordBatch]
     ]:
         _, grouped = partition
         refs, known, finished = (read_spilled(grouped[name]) for name in ("refs", "known", "finished"))
-        plan = plan_images(refs, known, finished, refresh=self._refresh)
+        plan = plan_images(refs, known, finished, self._annotations, refresh=self._refresh)
         _count_planned(plan.counts)
         yield TaggedOutput(_COUNTS, plan.counts)
         if plan.refs is not None:
             yield plan.refs
         for taken in plan.finished:
             yield TaggedOutput(_FINISHED, taken)
+        if plan.updates is not None:
+            yield TaggedOutput(_UPDATES, plan.updates)
 
 
 class MakeShards(beam.PTransform):

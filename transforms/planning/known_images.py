@@ -1,17 +1,18 @@
 """Known images: those that a run need not look at again, file by file of the store's tables. Pure of Beam."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.annotations import hashed
 from schemas.delta import files_of
 from schemas.fragments import TableName
 from schemas.storage import join, read_columns
-from transforms.planning.anti_join import HAS_FEATURES
+from transforms.planning.anti_join import FILE, HAS_FEATURES, hash_name
 from transforms.planning.snapshot import RetryFailures, Snapshot
 
 # Files are read together until they have as many rows: a file's footer costs as much as thousands of them.
@@ -24,16 +25,25 @@ class KnownFiles:
 
     Attributes:
         table: The table.
-        uris: The files.
+        folder: The table's folder.
+        paths: The files, by their paths under it.
+        annotations: Of `features`, the columns of annotations that are compared with the input's.
         only_permanent: Of `failures`, whether only those count that another try cannot change.
     """
 
     table: TableName
-    uris: tuple[str, ...]
+    folder: str
+    paths: tuple[str, ...]
+    annotations: tuple[str, ...] = ()
     only_permanent: bool = False
 
 
-def known_files(snapshot: Snapshot, retry: RetryFailures, rows_together: int = ROWS_TOGETHER) -> Iterator[KnownFiles]:
+def known_files(
+    snapshot: Snapshot,
+    retry: RetryFailures,
+    annotations: Sequence[str] = (),
+    rows_together: int = ROWS_TOGETHER,
+) -> Iterator[KnownFiles]:
     """Yields the files of a snapshot that hold images that need not be looked at again, a few at a time.
 
     They are those with features, those that were taken down (in every version), and the failures not tried again.
@@ -41,48 +51,70 @@ def known_files(snapshot: Snapshot, retry: RetryFailures, rows_together: int = R
     Args:
         snapshot: The state of the store.
         retry: Which failures are tried again.
+        annotations: The columns of annotations that are compared with the input's.
         rows_together: Files are taken together until they have so many rows.
     """
-    yield from _taken_down(snapshot, rows_together)
-    yield from _files(snapshot, TableName.FEATURES, rows_together)
+    names = [name for name in (TableName.TAKEDOWNS, TableName.FEATURES) if name in snapshot.versions]
     if retry != RetryFailures.ALL:
-        for files in _files(snapshot, TableName.FAILURES, rows_together):
-            yield dataclasses.replace(files, only_permanent=retry == RetryFailures.TRANSIENT)
-
-
-def _taken_down(snapshot: Snapshot, rows_together: int) -> Iterator[KnownFiles]:
-    if TableName.TAKEDOWNS in snapshot.versions:
-        yield from _files(snapshot, TableName.TAKEDOWNS, rows_together)
+        names.append(TableName.FAILURES)
+    for name in names:
+        for files in _files(snapshot, name, rows_together):
+            yield dataclasses.replace(
+                files,
+                annotations=tuple(annotations),
+                only_permanent=name == TableName.FAILURES and retry == RetryFailures.TRANSIENT,
+            )
 
 
 def _files(snapshot: Snapshot, name: TableName, rows_together: int) -> Iterator[KnownFiles]:
     files = files_of(snapshot.table(name))
+    folder = join(snapshot.store.uri, name)
     together: list[str] = []
     rows = 0
     for path, count in zip(files["path"].to_pylist(), files["num_records"].to_pylist(), strict=True):
-        together.append(join(snapshot.store.uri, name, path))
+        together.append(path)
         rows += count or 0
         if rows >= rows_together:
-            yield KnownFiles(name, tuple(together))
+            yield KnownFiles(name, folder, tuple(together))
             together, rows = [], 0
     if together:
-        yield KnownFiles(name, tuple(together))
+        yield KnownFiles(name, folder, tuple(together))
 
 
 def read_known(files: KnownFiles) -> Iterator[pa.RecordBatch]:
     """Yields the known images of some files.
 
     Yields:
-        Batches with the columns `uri`, `version` and `has_features`; a version that is null means every version.
+        Batches with the columns `uri`, `version`, `has_features`, `file` and, for each column of annotations, a hash of
+        its value. A version that is null means every version; a file is where the features are, and null else.
     """
+    has_features = files.table == TableName.FEATURES
     columns = {TableName.TAKEDOWNS: ["uri"], TableName.FAILURES: ["uri", "version", "permanent"]}
-    for uri in files.uris:
-        for batch in read_columns(uri, columns.get(files.table, ["uri", "version"])):
+    names = columns.get(files.table, ["uri", "version", *files.annotations])
+    for path in files.paths:
+        for batch in read_columns(join(files.folder, path), names):
             rows = batch.filter(batch.column("permanent")) if files.only_permanent else batch
             rows = without_repeats(rows)
             versions = rows.column("version") if "version" in rows.schema.names else pa.nulls(len(rows), pa.string())
-            marks = pa.array(np.full(rows.num_rows, files.table == TableName.FEATURES))
-            yield pa.RecordBatch.from_arrays([rows.column("uri"), versions, marks], ["uri", "version", HAS_FEATURES])
+            known = {
+                "uri": rows.column("uri"),
+                "version": versions,
+                HAS_FEATURES: pa.array(np.full(rows.num_rows, has_features)),
+                FILE: _repeated(path if has_features else None, rows.num_rows),
+                **{hash_name(name): pa.array(_hashed(rows, name)) for name in files.annotations},
+            }
+            yield pa.RecordBatch.from_pydict(known)
+
+
+def _repeated(text: str | None, rows: int) -> pa.DictionaryArray:
+    if text is None:
+        return pa.nulls(rows, pa.dictionary(pa.int32(), pa.string()))
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array([text]))
+
+
+def _hashed(rows: pa.RecordBatch, name: str) -> np.ndarray:
+    """Hashes a column; one that a file lacks is null throughout."""
+    return hashed(rows.column(name) if name in rows.schema.names else pa.nulls(rows.num_rows, pa.string()))
 
 
 def without_repeats(rows: pa.RecordBatch) -> pa.RecordBatch:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.images import SUPERSEDES
+from schemas.images import GIVEN, KNOWN_IN, SUPERSEDES
 from transforms.shuffle import by_partition
 from transforms.sources import IgnoredFiles, ListingRules, Source, list_source, look_up_versions
 
-_PLANNED_BY: Final = ("uri", "version", SUPERSEDES)
+_PLANNED_BY: Final = ("uri", "version", "label", "split", SUPERSEDES, KNOWN_IN, GIVEN)
 
 
 def listed_by_partition(

@@ -18,17 +18,20 @@ class Plan:
         refs: Those to be computed, in one batch ordered by URI, or None if there are none.
         finished: By description of a fragment that a killed run has left, the refs that are taken from it.
         counts: How many there are.
+        updates: Known images of which the input says something else than the table, or None if there are none.
     """
 
     refs: pa.RecordBatch | None
     finished: Sequence[tuple[str, pa.RecordBatch]]
     counts: InputCounts
+    updates: pa.RecordBatch | None = None
 
 
 def plan_images(
     refs: Iterable[pa.RecordBatch],
     known: Iterable[pa.RecordBatch],
     finished: Iterable[pa.RecordBatch] = (),
+    annotations: Sequence[str] = (),
     *,
     refresh: bool = False,
 ) -> Plan:
@@ -38,13 +41,14 @@ def plan_images(
         refs: The refs listed.
         known: The images that the store knows, as `known.read_known` yields them.
         finished: The images that killed runs have finished, as `adoption.finished_images` yields them.
+        annotations: The columns of annotations in which the input is compared with the table.
         refresh: Whether images that have features are processed again.
     """
-    new, counts = new_images(refs, known, refresh=refresh)
+    new, updates, counts = new_images(refs, known, annotations, refresh=refresh)
     if new is None:
-        return Plan(None, [], counts)
+        return Plan(None, [], counts, updates)
     left, taken = without_finished(new, finished)
-    return Plan(left, taken, counts)
+    return Plan(left, taken, counts, updates)
 
 
 def full_shards(refs: pa.RecordBatch, shard_size: int) -> tuple[list[pa.RecordBatch], pa.RecordBatch | None]:

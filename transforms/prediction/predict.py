@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.classifiers import LabelSet
+from schemas.classifiers import LabelSet, canonical_splits
 from schemas.errors import RunFailed
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.storage import read_columns
@@ -140,7 +140,7 @@ def _prediction_rows(refs: pa.RecordBatch, probabilities: np.ndarray, prediction
         "labels": pa.ListArray.from_arrays(pa.array(offsets), said, type=STRINGS),
         "scores": as_lists(scores, FLOATS),
         "true_labels": _true_labels(refs, prediction.label_column),
-        "split": refs.column("split"),
+        "split": canonical_splits(refs.column("split")),
         "model_id": pa.array([prediction.model_id] * rows),
         "run_id": pa.array([prediction.run_id] * rows),
         "predicted_at": pa.array([datetime.datetime.now(datetime.UTC)] * rows, TIMESTAMP),

@@ -1,5 +1,6 @@
 """Where images come from: folders, globs and manifests, listed as image refs."""
 
+from transforms.sources.annotations import annotated_columns, bare_labels, parent_annotations
 from transforms.sources.listing import has_image, list_source
 from transforms.sources.manifests import canonical_uris
 from transforms.sources.reachability import check_reachable
@@ -12,6 +13,8 @@ __all__ = [
     "IgnoredFiles",
     "ListingRules",
     "Source",
+    "annotated_columns",
+    "bare_labels",
     "canonical_uris",
     "carried_columns",
     "check_reachable",
@@ -20,4 +23,5 @@ __all__ = [
     "list_source",
     "listed_uris",
     "look_up_versions",
+    "parent_annotations",
 ]

@@ -9,17 +9,16 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.classifiers import SPLITS
 from schemas.errors import ImageError, InvalidInput
 from schemas.images import SIZE, image_version
 from schemas.storage import file_system, image_errors, uri_builder
 from transforms.shuffle import pack, unpack
+from transforms.sources.annotations import manifest_annotations, parent_annotations
 from transforms.sources.manifests import (
     REF_COLUMNS,
     ManifestKind,
@@ -30,8 +29,6 @@ from transforms.sources.manifests import (
     sections,
 )
 from transforms.sources.source import IgnoredFiles, ListingRules, Source, SourceKind
-
-_PARENT: Final = r"(?:^|/)(?P<split>[^/]*)/(?P<label>[^/]+)/[^/]+$"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,19 +221,9 @@ def _to_refs(rows: pa.RecordBatch, source: Source, rules: ListingRules) -> pa.Re
             columns.append(pa.nulls(rows.num_rows, field.type))
     if "version" not in rows.schema.names and not rules.stat_manifests:
         columns[rules.schema.get_field_index("version")] = pa.array([""] * rows.num_rows, pa.string())
-    return pa.RecordBatch.from_arrays(columns, schema=rules.schema)
+    refs = pa.RecordBatch.from_arrays(columns, schema=rules.schema)
+    return manifest_annotations(refs, rows.schema.names, source.uri)
 
 
 def _labelled(batches: Iterator[pa.RecordBatch], rules: ListingRules) -> Iterator[pa.RecordBatch]:
-    return map(_labels_from_parent, batches) if rules.labels_from_parent else batches
-
-
-def _labels_from_parent(batch: pa.RecordBatch) -> pa.RecordBatch:
-    found = pc.extract_regex(batch.column("uri"), _PARENT)
-    label, split = pc.struct_field(found, "label"), pc.struct_field(found, "split")
-    is_known = pc.is_in(split, value_set=pa.array([part.word for part in SPLITS]))
-    known_split = pc.if_else(is_known, split, pa.scalar(None, pa.string()))
-    for name, values in (("label", label), ("split", known_split)):
-        index = batch.schema.get_field_index(name)
-        batch = batch.set_column(index, batch.schema.field(index), pc.coalesce(batch.column(index), values))
-    return batch
+    return map(parent_annotations, batches) if rules.labels_from_parent else batches

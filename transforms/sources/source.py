@@ -46,6 +46,12 @@ class Source:
     kind: SourceKind | ManifestKind
     carried: tuple[pa.Field, ...] = ()
 
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """The columns of annotations that it may have."""
+        may_say = self.kind not in {SourceKind.FOLDER, SourceKind.FILES, ManifestKind.TEXT}
+        return (*(("label", "split") if may_say else ()), *(field.name for field in self.carried))
+
 
 @dataclasses.dataclass(frozen=True)
 class ListingRules:
@@ -54,7 +60,7 @@ class ListingRules:
     Attributes:
         extensions: The extensions, in lower case and without a dot, of the files that a folder's images have.
         labels_from_parent: Whether an image without a label takes the name of its folder, and the folder above it as
-            the split, if that is named train, validation or test.
+            the split, if that has a split's name; see `annotations.parent_annotations`.
         stat_manifests: Whether images of a manifest without a `version` column are looked up for their version.
         carried: The fields of all columns that are carried along, over all sources.
         folders_listed_together: Folders are divided level by level until there are so many, which workers then share.

@@ -3,7 +3,7 @@
 from transforms.training.dataset import TrainingData
 from transforms.training.fit import Fitted, class_weights, predict_split
 from transforms.training.heads import compile_classifier
-from transforms.training.label_file import LABEL, LabelFile, read_label_file
+from transforms.training.label_file import LABEL, LabelFile, LabelMatches, read_label_file
 from transforms.training.sweep import Trial, fit_all
 from transforms.training.targets import LabelledImages, SplitBy, read_labelled_images
 
@@ -11,6 +11,7 @@ __all__ = [
     "LABEL",
     "Fitted",
     "LabelFile",
+    "LabelMatches",
     "LabelledImages",
     "SplitBy",
     "TrainingData",

@@ -10,7 +10,7 @@ import pyarrow.csv as pa_csv
 
 from schemas.errors import InvalidLabels, first_line, nearest_names
 from schemas.storage import canonical_uri, file_system, open_parquet
-from transforms.sources import canonical_uris
+from transforms.sources import bare_labels, canonical_uris
 
 LABEL: Final = "label"
 
@@ -31,7 +31,65 @@ class LabelFile:
 
     def labels_of(self, uris: pa.Array) -> pa.Array:
         """Returns the labels of images, null for those that the file does not name."""
-        return self.labels.take(pc.index_in(uris, value_set=self.uris))
+        return self.labels.take(self.rows_of(uris))
+
+    def rows_of(self, uris: pa.Array) -> pa.Array:
+        """Returns the rows of images, null for those that the file does not name."""
+        return pc.index_in(uris, value_set=self.uris)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelMatches:
+    """How a label file and a table fit together.
+
+    Attributes:
+        file_uri: The file.
+        rows: Its rows.
+        rows_without_image: Of these, rows that name no image of the table.
+        images_without_row: Images of the table that it does not name.
+        looked_for: The image of its first row without one, if there is one.
+    """
+
+    file_uri: str
+    rows: int
+    rows_without_image: int
+    images_without_row: int
+    looked_for: str | None
+
+
+class MatchCounter:
+    """Counts which rows of a label file and which images of a table fit together, a batch of images after the other."""
+
+    def __init__(self, file: LabelFile) -> None:
+        """Begins with none."""
+        self._file = file
+        self._found = np.zeros(len(file.uris), bool)
+        self._images_without_row = 0
+        self._image: str | None = None
+
+    def add(self, uris: pa.Array) -> None:
+        """Counts images in."""
+        rows = self._file.rows_of(uris)
+        self._found[rows.drop_null().to_numpy()] = True
+        self._images_without_row += rows.null_count
+        if self._image is None and len(uris):
+            self._image = uris[0].as_py()
+
+    def matches(self) -> LabelMatches:
+        """Returns what was counted.
+
+        Raises:
+            InvalidLabels: If the file names none of the images.
+        """
+        lost = np.flatnonzero(~self._found)
+        looked_for = self._file.uris[lost[0]].as_py() if len(lost) else None
+        if len(lost) == len(self._found):
+            raise InvalidLabels(
+                f"None of the {len(self._found):,} rows of {self._file.uri} names an image of the table: "
+                f"{looked_for or 'nothing'} was looked for, and the table holds {self._image or 'no image'}. "
+                "A relative `uri` is one beside the file."
+            )
+        return LabelMatches(self._file.uri, len(self._found), len(lost), self._images_without_row, looked_for)
 
 
 def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
@@ -57,8 +115,8 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
     twice = firsts.filter(pc.greater(firsts["row_count"], 1))["uri"]
     if len(twice):
         raise InvalidLabels(f"The file of labels {uri} names {len(twice)} images twice, such as {twice[0]}.")
-    kind = pa.list_(pa.string()) if pa.types.is_nested(labels.type) else pa.string()
-    return LabelFile(uri, uris, labels.cast(kind))
+    several = pa.types.is_nested(labels.type)
+    return LabelFile(uri, uris, labels.cast(pa.list_(pa.string())) if several else bare_labels(labels))
 
 
 def _read_table(uri: str, column: str) -> pa.Table:

@@ -24,7 +24,8 @@ from schemas.classifiers import (
 from schemas.delta import Scan
 from schemas.errors import InvalidLabels
 from schemas.tables import AUGMENTATION, has_augmentations
-from transforms.training.label_file import LabelFile
+from transforms.sources import bare_labels
+from transforms.training.label_file import LabelFile, LabelMatches, MatchCounter
 
 
 class SplitBy(enum.StrEnum):
@@ -47,6 +48,7 @@ class LabelledImages:
         split_by: What decided the splits.
         unlabelled: Images without a label.
         unsplit: Images with a label and without a split.
+        matches: How the label file and the table fit together, if there is a file.
     """
 
     labels: LabelSet
@@ -56,6 +58,7 @@ class LabelledImages:
     split_by: SplitBy
     unlabelled: int
     unsplit: int
+    matches: LabelMatches | None = None
 
     def counts(self) -> dict[str, int]:
         """Returns the images by split."""
@@ -122,7 +125,8 @@ def read_labelled_images(
         file: Labels by image.
 
     Raises:
-        InvalidLabels: If no image has a label, there is one class only, or `split` holds an unknown word.
+        InvalidLabels: If no image has a label or is in the file, there is one class only, or `split` holds an unknown
+            word.
     """
     columns = _read_columns(scan, column, fractions, file)
     several = pa.types.is_list(columns.labels.type)
@@ -145,6 +149,7 @@ def read_labelled_images(
         split_by=SplitBy.COLUMN if by_column else SplitBy.HASH,
         unlabelled=int(np.count_nonzero(are_images & ~labelled)),
         unsplit=unsplit,
+        matches=columns.matches,
     )
 
 
@@ -154,6 +159,7 @@ class _Columns:
     by_column: np.ndarray
     by_hash: np.ndarray
     are_images: np.ndarray
+    matches: LabelMatches | None
 
 
 def _read_columns(
@@ -163,15 +169,24 @@ def _read_columns(
     are_images = [np.empty(0, bool)]
     augmented = has_augmentations(scan.schema)
     kind = file.labels.type if file else scan.schema.field(column).type
+    counter = MatchCounter(file) if file else None
     for batch in scan.to_batches():
         values = file.labels_of(batch.column("uri")) if file else batch.column(column)
-        labels.append(values if pa.types.is_list(kind) else values.cast(pa.string()).dictionary_encode())
+        labels.append(values if pa.types.is_list(kind) else bare_labels(values).dictionary_encode())
         by_column.append(splits_by_column(batch.column("split")))
         by_hash.append(splits_by_hash(batch.column("sha256"), fractions))
         are_images.append(batch.column(AUGMENTATION).to_numpy() == 0 if augmented else np.ones(batch.num_rows, bool))
+        if counter is not None:
+            counter.add(batch.column("uri").filter(pa.array(are_images[-1])))
     encoded = kind if pa.types.is_list(kind) else pa.dictionary(pa.int32(), pa.string())
     chunks = pa.chunked_array(labels, encoded)
-    return _Columns(chunks, *(np.concatenate(found) for found in (by_column, by_hash, are_images)))
+    return _Columns(
+        labels=chunks,
+        by_column=np.concatenate(by_column),
+        by_hash=np.concatenate(by_hash),
+        are_images=np.concatenate(are_images),
+        matches=counter.matches() if counter else None,
+    )
 
 
 def _names(names: list[str]) -> str:

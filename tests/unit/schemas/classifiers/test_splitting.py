@@ -6,7 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.classifiers import Split, SplitFractions, splits_by_column, splits_by_hash
+from schemas.classifiers import (
+    Split,
+    SplitFractions,
+    canonical_splits,
+    splits_by_column,
+    splits_by_hash,
+    trains_by_default,
+)
 from schemas.errors import InvalidLabels
 
 IMAGES = 20_000
@@ -56,8 +63,27 @@ def test_the_column_split_is_read_word_by_word() -> None:
 
 
 def test_an_unknown_word_in_the_column_is_refused() -> None:
-    with pytest.raises(InvalidLabels, match="The column split holds 'dev'; it takes train, validation and test"):
-        splits_by_column(pa.array(["train", "dev"]))
+    with pytest.raises(InvalidLabels, match="The column split holds 'holdout'; it takes train, validation and test"):
+        splits_by_column(pa.array(["train", "holdout"]))
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        (Split.TRAIN, ["train", "Training", " TRAIN "]),
+        (Split.VALIDATION, ["validation", "valid", "Val", "dev"]),
+        (Split.TEST, ["test", "testing", "EVAL", "evaluation\t"]),
+    ],
+)
+def test_a_split_has_several_spellings_and_one_name(split: Split, words: list[str]) -> None:
+    assert set(canonical_splits(pa.array(words)).to_pylist()) == {split.word}
+    assert set(splits_by_column(pa.array(words)).tolist()) == {split}
+    assert {trains_by_default(word, HASHES[0].as_py()) for word in words} == {split == Split.TRAIN}
+
+
+def test_a_blank_split_is_none_and_another_word_stays() -> None:
+    assert canonical_splits(pa.array(["", "  ", None, "Holdout"])).to_pylist() == [None, None, None, "Holdout"]
+    assert trains_by_default(" ", "f" * 64) == trains_by_default(None, "f" * 64)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_what_was_there_when_the_run_planned_is_not_read_again(
 ) -> None:
     commit_run(Snapshot.newest(store), a_run("r"), [fragment(store, {"a": 1})], InputCounts(listed=1))
     snapshot = Snapshot.newest(store)
-    monkeypatch.setattr(commit_module, "without_committed", lambda _, own, files, __: own if files == [] else 1 / 0)
+    monkeypatch.setattr(commit_module, "without_committed", lambda _, own, files, *__: own if files == [] else 1 / 0)
     commit_run(snapshot, a_run("s"), [fragment(store, {"b": 2})], InputCounts(listed=1))
     assert contents(store) == {("a", "1"): 1, ("b", "1"): 2}
 

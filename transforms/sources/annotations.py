@@ -1,0 +1,115 @@
+"""What sources say of their images, in one form: labels without blanks, splits in one spelling. Pure of Beam."""
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.annotations import given_text
+from schemas.classifiers import SPLITS, canonical_splits
+from schemas.errors import InvalidInput
+from schemas.images import GIVEN
+from transforms.sources.source import ListingRules, Source
+
+# The folders of an image in its source, which the host or bucket is not; the query of a URL; an archive's member.
+_PARENT: Final = r"(?s)^[^/]*//[^/]*(?:(?:/.*)?/(?P<split>[^/]+))?/(?P<label>[^/]+)/[^/]+$"
+_QUERY: Final = r"(?s)[?#].*$"
+_MEMBER: Final = r"(?s)^[A-Za-z0-9+.-]+://(.*?)::[A-Za-z0-9+.-]+:.*$"
+
+_SPLITS: Final = pa.array([split.word for split in SPLITS])
+_NOTHING: Final = pa.scalar(None, pa.string())
+
+
+def annotated_columns(sources: Iterable[Source], rules: ListingRules) -> list[str]:
+    """Returns the columns of annotations of which sources may say something."""
+    names = [name for source in sources for name in source.annotations]
+    return list(dict.fromkeys([*(("label", "split") if rules.labels_from_parent else ()), *names]))
+
+
+def manifest_annotations(refs: pa.RecordBatch, columns: Iterable[str], manifest_uri: str) -> pa.RecordBatch:
+    """Brings what a manifest says of images into the form of the table.
+
+    Args:
+        refs: Refs, with the cells of the manifest as they are.
+        columns: The columns that the manifest has.
+        manifest_uri: The manifest.
+
+    Returns:
+        The refs, labels without blanks around them and null where nothing is left, splits in one spelling.
+
+    Raises:
+        InvalidInput: If a split is unknown.
+    """
+    splits = canonical_splits(refs.column("split"))
+    strange = refs.filter(pc.and_(pc.is_valid(splits), pc.invert(pc.is_in(splits, value_set=_SPLITS))))
+    if strange.num_rows:
+        split, uri = strange.column("split")[0], strange.column("uri")[0]
+        raise InvalidInput(
+            f"The manifest {manifest_uri} has the split '{split}' for {uri}; a split is train, validation or test."
+        )
+    given = pa.repeat(pa.scalar(given_text(columns), pa.string()), refs.num_rows)
+    return _replaced(refs, {"label": bare_labels(refs.column("label")), "split": splits, GIVEN: given})
+
+
+def bare_labels(labels: pa.Array) -> pa.Array:
+    """Returns labels without blanks around them, string [n]; null where nothing is left. Lists stay as they are."""
+    if pa.types.is_nested(labels.type):
+        return labels
+    bare = pc.utf8_trim_whitespace(labels.cast(pa.string()))
+    return pc.if_else(pc.equal(bare, ""), _NOTHING, bare)
+
+
+def parent_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:
+    """Fills in labels and splits that are null from the names of folders.
+
+    The label is the name of an image's folder, and the split that of the folder above, if that is a split's. Where the
+    image's own folder is named for a split, that is its split, and it has no label. Hidden folders name nothing.
+    """
+    uris, is_web = _in_source(refs.column("uri"))
+    found = pc.extract_regex(uris, _PARENT)
+    folders, of_folders = _names(pc.struct_field(found, "label"), is_web)
+    _, of_folders_above = _names(pc.struct_field(found, "split"), is_web)
+    is_flat = pc.and_(pc.is_valid(of_folders), pc.is_null(of_folders_above))
+    labels = pc.if_else(is_flat, _NOTHING, folders)
+    splits = pc.coalesce(of_folders_above, pc.if_else(is_flat, of_folders, _NOTHING))
+    return _replaced(
+        refs,
+        {"label": pc.coalesce(refs.column("label"), labels), "split": pc.coalesce(refs.column("split"), splits)},
+    )
+
+
+def _in_source(uris: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Returns URIs without queries and without the archives of members, and which of them are URLs of the web."""
+    is_web = pc.or_(pc.starts_with(uris, "http://"), pc.starts_with(uris, "https://"))
+    if pc.any(is_web).as_py():
+        uris = pc.if_else(is_web, pc.replace_substring_regex(uris, _QUERY, ""), uris)
+    is_member = pc.and_not(pc.match_substring(uris, "::"), pc.or_(is_web, pc.starts_with(uris, "file:")))
+    if pc.any(is_member).as_py():
+        uris = pc.if_else(is_member, pc.replace_substring_regex(uris, _MEMBER, r"member:///\1"), uris)
+    return uris, is_web
+
+
+def _names(folders: pa.Array, is_web: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Returns the labels and the splits that folders name, null for none; names on the web are unquoted."""
+    if pc.any(is_web).as_py():
+        unquoted = pa.array([name and unquote(name) for name in folders.to_pylist()], pa.string())
+        folders = pc.if_else(is_web, unquoted, folders)
+    encoded = folders.dictionary_encode()
+    names = bare_labels(encoded.dictionary)
+    names = pc.if_else(pc.starts_with(names, "."), _NOTHING, names)
+    return names.take(encoded.indices), _split_names(names).take(encoded.indices)
+
+
+def _split_names(names: pa.Array) -> pa.Array:
+    """Returns the splits that folders are named for; null for other folders."""
+    splits = canonical_splits(names)
+    return pc.if_else(pc.is_in(splits, value_set=_SPLITS), splits, _NOTHING)
+
+
+def _replaced(refs: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:
+    for name, values in columns.items():
+        index = refs.schema.get_field_index(name)
+        refs = refs.set_column(index, refs.schema.field(index), values)
+    return refs
