@@ -146,6 +146,9 @@ class FailureCode(enum.StrEnum):
         """
         return cls[code.upper()]
 
+    INVALID_URI = "invalid_uri", "fetch", True
+    UNKNOWN_PROTOCOL = "unknown_protocol", "fetch", False
+    PACKAGE_MISSING = "package_missing", "fetch", False
     NOT_FOUND = "not_found", "fetch", True
     PERMISSION_DENIED = "permission_denied", "fetch", False
     TIMEOUT = "timeout", "fetch", False
@@ -180,6 +183,18 @@ class ImageError(Exception):
 def first_line(error: BaseException) -> str:
     """Returns the first line of an error's message."""
     return str(error).strip().partition("\n")[0]
+
+
+def shown(text: str, most: int = 80) -> str:
+    """Returns a text with its middle left out where it has more than `most` characters."""
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2) :]}"
+
+
+def shown_names(names: Iterable[str], most: int = 6) -> str:
+    """Returns names with commas between them, those after the first `most` as their number."""
+    listed = [shown(name, 24) for name in names]
+    rest = len(listed) - most
+    return ", ".join(listed if rest <= 0 else [*listed[:most], f"and {rest} more"])
 
 
 def nearest_names(name: str, known: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ REFS_PER_BATCH: Final = 8192
 
 SIZE: Final = "_size"
 SUPERSEDES: Final = "_supersedes"
+PROBLEM: Final = "_problem"
 
 # `version` is null until it has been looked up; columns with an underscore do not reach the tables.
 REF_SCHEMA: Final = pa.schema(
@@ -24,6 +25,7 @@ REF_SCHEMA: Final = pa.schema(
         pa.field("split", pa.string()),
         pa.field(SIZE, pa.int64()),
         pa.field(SUPERSEDES, pa.bool_()),
+        pa.field(PROBLEM, pa.string()),
     ]
 )
 
@@ -37,18 +39,20 @@ class ImageRef:
         version: What changes when its bytes change: an etag, a generation, or size and mtime; empty where the input
             says nothing of it.
         size: Its bytes, where the listing has them.
+        problem: Why no image can be there, where the listing has found that out.
     """
 
     uri: str
     version: str
     size: int | None
+    problem: str | None = None
 
 
 def image_refs(batch: pa.RecordBatch) -> Iterator[ImageRef]:
     """Yields the rows of a batch of refs."""
-    columns = (batch.column(name).to_pylist() for name in ("uri", "version", SIZE))
-    for uri, version, size in zip(*columns, strict=True):
-        yield ImageRef(uri, version, size)
+    columns = (batch.column(name).to_pylist() for name in ("uri", "version", SIZE, PROBLEM))
+    for uri, version, size, problem in zip(*columns, strict=True):
+        yield ImageRef(uri, version, size, problem)
 
 
 def image_version(info: Mapping[str, Any]) -> str:

@@ -3,7 +3,17 @@
 from schemas.fragments.actions import add_action, add_actions, partition_values, remove_action
 from schemas.fragments.fragment import Fragment, FragmentWriter, TableName
 from schemas.fragments.receipts import RECEIPTS, leave_receipt, read_receipts, remove_receipts
-from schemas.fragments.rewriting import COMPACTED, RESTORED, SUPERSEDED, TAKEDOWN, Keep, keep_rows, without, write_again
+from schemas.fragments.rewriting import (
+    COMPACTED,
+    RESTORED,
+    SUPERSEDED,
+    TAKEDOWN,
+    WIDENED,
+    Keep,
+    keep_rows,
+    without,
+    write_again,
+)
 from schemas.fragments.statistics import statistics_json
 
 __all__ = [
@@ -12,6 +22,7 @@ __all__ = [
     "RESTORED",
     "SUPERSEDED",
     "TAKEDOWN",
+    "WIDENED",
     "Fragment",
     "FragmentWriter",
     "Keep",

@@ -18,6 +18,7 @@ COMPACTED: Final = "compacted"
 SUPERSEDED: Final = "superseded"
 TAKEDOWN: Final = "takedown"
 RESTORED: Final = "restored"
+WIDENED: Final = "widened"
 
 
 def without(uris: pa.Array) -> Keep:

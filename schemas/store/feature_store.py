@@ -25,6 +25,7 @@ from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
 from schemas.store.commit import Commit, commit_fragments
 from schemas.store.runs import Run, RunResult, run_row
+from schemas.store.widening import widen_columns
 from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
@@ -143,26 +144,40 @@ class FeatureStore:
         images = [(AUGMENTATION, "=", 0)] if self.spec.augmentation else None
         return self.scan(columns, images, table_version=table_version)
 
-    def carry(self, carried: Iterable[pa.Field]) -> None:
+    def carry(self, carried: Iterable[pa.Field]) -> tuple[pa.Field, ...]:
         """Adds columns that a manifest carries along to `features`, where it lacks them.
 
+        A column of whole numbers that is to hold other numbers becomes one of these: every file is written again.
+
+        Returns:
+            The fields, with the types that the table has from now on.
+
         Raises:
-            InvalidInput: If a column is there with another type.
+            InvalidInput: If a column is there with a type that does not hold both.
             InvalidSpec: If a column has a name that is taken.
         """
         wanted = list(carried)
         features_schema(self.spec, wanted)
         table = self.features()
         present = pa.schema(table.schema())
+        numbers = {pa.int64(), pa.float64()}
+        wider = {}
         for field in wanted:
-            if field.name in present.names and present.field(field.name).type != field.type:
+            kind = present.field(field.name).type if field.name in present.names else field.type
+            if kind != field.type and {kind, field.type} == numbers:
+                wider[field.name] = pa.float64()
+            elif kind != field.type:
                 raise InvalidInput(
-                    f"The manifest's column '{field.name}' is {field.type}, "
-                    f"in the store it is {present.field(field.name).type}; convert it or leave it out."
+                    f"The manifest's column '{field.name}' is {field.type}, in the store it is {kind}; convert it, or "
+                    "leave it out: --carry names the columns that are carried along."
                 )
+        if any(present.field(name).type != kind for name, kind in wider.items()):
+            widen_columns(self.uri, wider)
+            table = self.features()
         missing = [field for field in carried_fields(wanted) if field.name not in present.names]
         if missing:
             table.alter.add_columns([Field.from_arrow(field) for field in missing])
+        return tuple(field.with_type(wider.get(field.name, field.type)) for field in wanted)
 
     def commit_fragments(
         self,

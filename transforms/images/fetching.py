@@ -7,7 +7,8 @@ from typing import Final
 
 from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef
-from schemas.storage import file_system, http_errors, http_status
+from schemas.storage import http_errors, http_status
+from transforms.sources import image_file
 
 # The machine is at its limit, not the image at fault: the run has to stop.
 _SYSTEM_ERRNOS: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EDQUOT})
@@ -58,7 +59,7 @@ def _fetch_once(ref: ImageRef, max_bytes: int) -> bytes:
 
 
 def _read(ref: ImageRef, max_bytes: int) -> bytes:
-    fs, path = file_system(ref.uri)
+    fs, path = image_file(ref.uri, ref.problem)
     size = fs.size(path) if ref.size is None else ref.size
     if size is not None and size > max_bytes:
         raise ImageError(FailureCode.TOO_MANY_BYTES, f"The file has {size:,} bytes, the limit is {max_bytes:,}.")

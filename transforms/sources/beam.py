@@ -9,9 +9,10 @@ from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
 from schemas.store import InputCounts
+from transforms.folders import IgnoredFiles
 from transforms.shuffle import coder  # noqa: F401 (registers the coder of record batches)
-from transforms.sources.listing import SourcePart, divide, list_part
-from transforms.sources.source import IgnoredFiles, ListingRules, Source
+from transforms.sources.listing import list_part
+from transforms.sources.source import ListingRules, Source, SourcePart
 from transforms.sources.stat import look_up_versions
 
 _COUNTS: Final = "counts"
@@ -67,7 +68,7 @@ class _Divide(beam.DoFn):
 
     def process(self, source: Source) -> Iterator[SourcePart | TaggedOutput[Literal["counts"], InputCounts]]:
         ignored = IgnoredFiles()
-        yield from divide(source, self._rules, ignored)
+        yield from source.divide(self._rules, ignored)
         yield TaggedOutput(_COUNTS, InputCounts(left_aside=ignored.files))
 
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.errors import ImageError
 from schemas.images import SIZE, image_version
-from schemas.storage import file_system
+from transforms.sources.opening import image_file
 
 _THREADS: Final = 32
 
@@ -39,9 +40,9 @@ def look_up_versions(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _info(uri: str) -> Mapping[str, Any]:
-    fs, path = file_system(uri)
     try:
+        fs, path = image_file(uri)
         info: Mapping[str, Any] = fs.info(path)
-    except (FileNotFoundError, PermissionError, NotADirectoryError):
+    except (FileNotFoundError, PermissionError, NotADirectoryError, ImageError):
         return {}
     return info
