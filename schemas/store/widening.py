@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from schemas.delta import UPKEEP, commit_once, commit_properties, paths_of
+from schemas.delta import UPKEEP, TableAction, commit_once, commit_properties, paths_of
 from schemas.fragments import WIDENED, TableName, add_actions, write_again
 from schemas.storage import join
 from schemas.tables import file_schema
@@ -40,9 +40,8 @@ def widen_columns(store_uri: str, kinds: Mapping[str, pa.DataType]) -> None:
         ]
         properties = commit_properties(commit_id, {UPKEEP: "widen"}, table.version())
         # Overwriting takes out every file of the snapshot and brings the new schema.
-        table.create_write_transaction(
-            add_actions(table_uri, written), "overwrite", wider, partitioned_by, commit_properties=properties
-        )
+        actions: list[TableAction] = [*add_actions(table_uri, written)]
+        table.create_write_transaction(actions, "overwrite", wider, partitioned_by, commit_properties=properties)
         return True
 
     commit_once(table_uri, commit_id, write)

@@ -102,10 +102,11 @@ def files_in(root: str, folder: str, selection: Selection, ignored: IgnoredFiles
     for entry in sorted(_scan(folder, root), key=lambda entry: entry.name):
         if _is_folder(entry):
             continue
-        taken = selection.takes_file(_under(root, entry.path), entry.name)
+        path = _under(root, entry.path)
+        taken = selection.takes_file(path, entry.name)
         if taken and (entry.is_file(follow_symlinks=False) or _is_linked_file(entry)):
             yield _found(entry)
-        else:
+        elif selection.counts(path, entry.name):
             ignored.files += 1
 
 

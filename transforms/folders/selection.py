@@ -46,6 +46,10 @@ class Selection:
         """Whether a file is listed."""
         return self._is_wanted(path, name) and not self._is_left_out(path, name)
 
+    def counts(self, path: str, name: str) -> bool:
+        """Whether a file that is not listed is counted; a glob has nothing to do with those that it does not match."""
+        return self.pattern is None or self._is_wanted(path, name)
+
     def enters(self, path: str, name: str) -> bool:
         """Whether a folder is gone into."""
         return not self._is_left_out(path, name)

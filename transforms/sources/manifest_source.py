@@ -69,23 +69,21 @@ class ManifestSource(Source):
             raise InvalidInput(self._missing(rows.column(URI)[0].as_py() or "", uris[0].as_py(), rows.num_rows))
 
     def _missing(self, written: str, looked_for: str, count: int) -> str:
-        first = "its image is missing" if count == 1 else f"the first {count:,} images are all missing"
-        beginning = f"{first} in the manifest {shown(self.uri, 80)}: looked for {shown(_path(looked_for), 80)}"
+        first = "Its image is missing" if count == 1 else f"The first {count:,} images are all missing"
         remedy = "--uri_prefix and --uri_suffix are put around what it says"
         for path, way in self._candidates(written):
             if _exists(path):
-                remedy = f"{shown(path, 80)} is there: {way}"
+                remedy = f"{shown(path, 100)} is there: {way}"
                 break
-        return f"{beginning[:1].upper()}{beginning[1:]}; {remedy}."
+        return f"{first} in the manifest {shown(self.uri, 60)}: looked for {shown(_path(looked_for), 80)}; {remedy}."
 
     def _candidates(self, written: str) -> Iterator[tuple[str, str]]:
         """Yields where the first image might be, and what would have it looked for there."""
-        here = os.getcwd()  # noqa: PTH109 (as text)
         rules = self.uri_rules
-        relative = f"paths are relative to the manifest, unless --uri_prefix={shown(here, 60)}/ is given"
+        relative = "paths are relative to the manifest unless --uri_prefix=$PWD/ is given"
         literal = "names are taken literally, write / instead of \\"
         ways = {written: relative, **({written.replace("\\", "/"): literal} if "\\" in written else {})}
-        for path, folder in itertools.product(ways, (_path(rules.folder), here)):
+        for path, folder in itertools.product(ways, (_path(rules.folder), os.getcwd())):  # noqa: PTH109 (as text)
             yield os.path.join(folder, f"{rules.prefix}{path}{rules.suffix}"), ways[path]  # noqa: PTH118 (as text)
 
 
