@@ -64,7 +64,7 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
     rules = listing_rules(given, sources)
     if not has_image(sources, rules):
         raise InvalidInput(" ".join(dict.fromkeys(source.without_image(rules) for source in sources)))
-    if given.max_failure_ratio < 1:
+    if rules.stat_manifests and given.max_failure_ratio < 1:
         check_first_images(sources)
     return sources, rules
 

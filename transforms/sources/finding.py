@@ -50,8 +50,10 @@ def _find_sources(uri: str, options: ManifestOptions) -> Sequence[Source]:
     try:
         fs, path = file_system(uri)
         # A server has no folders: asking it for one reads the file.
-        if not (form and protocol_of(uri) in {"http", "https"}) and fs.isdir(path):
-            return list(_part_files(uri, fs, path, options)) or [FolderSource(canonical_uri(uri))]
+        on_the_web = protocol_of(uri) in {"http", "https"}
+        if not (form and on_the_web) and fs.isdir(path):
+            parts = [] if on_the_web else list(_part_files(uri, fs, path, options))
+            return parts or [FolderSource(canonical_uri(uri))]
         if fs.isfile(path):
             return [_file_source(uri, form or _guessed_format(uri, fs, path), options)]
         if has_magic(path):
