@@ -176,7 +176,7 @@ class Backfill:
 
     def _images_of(self, ds: datetime.date) -> tuple[list[Source], ListingRules] | None:
         """Looks at the inputs of a date, or returns None if there is no image in any of them."""
-        sources = sources_of(self._given.input, ds)
+        sources = sources_of(self._given, ds)
         rules = listing_rules(self._given, sources)
         check_carried(asked_columns(self._given), rules.carried)
         if not has_image(sources, rules):

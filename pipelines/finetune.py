@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     command = Parser("pipelines.finetune", __doc__.partition("\n")[2].strip())
     command.add_argument("--model", metavar="URI", required=True, help="the classifier's folder, of pipelines.train")
     command.add_argument("--output", metavar="URI", required=True, help="the folder of the new one; it is made")
-    add_source_options(command, "none; it has to be named")
+    add_source_options(command, "none; it has to be named", names_labels=False)
     add_decoding_options(command)
     add_failure_ratio(command, "of a reading; more end the run")
     command.add_argument(

@@ -123,7 +123,7 @@ def _takedown_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
         commands, "takedown", _takedown, "remove the rows of images, and keep them from ever coming back"
     )
     command.add_argument(
-        "--uris", required=True, metavar="FILE", help="a .txt of URIs, or a .csv or .parquet with a column `uri`"
+        "--uris", required=True, metavar="FILE", help="a .txt of URIs, or a manifest with a column `uri`"
     )
     command.add_argument("--reason", metavar="TEXT", help="why; stands in the table `takedowns`")
 

@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     command = Parser("pipelines.predict", __doc__.partition("\n")[2].strip(), "Beam's own options pass through.")
     command.add_argument("--model", metavar="URI", required=True, help="the folder that pipelines.train wrote")
     command.add_argument("--output", metavar="URI", required=True, help="the folder of the predictions; runs add up")
-    add_source_options(command, "none; --features is taken")
+    add_source_options(command, "none; --features is taken", names_labels=False)
     add_decoding_options(command)
     table = command.add_argument_group("features instead of images")
     table.add_argument("--features", metavar="STORE", help="a store with the features that the classifier takes")

@@ -193,6 +193,18 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+def shown(text: str, most: int = 80) -> str:
+    """Returns a text with its middle left out where it has more than `most` characters."""
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2) :]}"
+
+
+def shown_names(names: Iterable[str], most: int = 6) -> str:
+    """Returns names with commas between them, those after the first `most` as their number."""
+    listed = [shown(name, 24) for name in names]
+    rest = len(listed) - most
+    return ", ".join(listed if rest <= 0 else [*listed[:most], f"and {rest} more"])
+
+
 def nearest_names(name: str, known: Iterable[str]) -> str:
     """Returns `"; did you mean 'a' or 'b'?"` for the known names that look like `name`, or an empty string."""
     by_folded = {candidate.casefold(): candidate for candidate in known}

@@ -16,6 +16,7 @@ SIZE: Final = "_size"
 SUPERSEDES: Final = "_supersedes"
 KNOWN_IN: Final = "_known_in"
 GIVEN: Final = "_given"
+PROBLEM: Final = "_problem"
 
 # `version` is null until it has been looked up; columns with an underscore do not reach the tables.
 REF_SCHEMA: Final = pa.schema(
@@ -30,6 +31,7 @@ REF_SCHEMA: Final = pa.schema(
         pa.field(KNOWN_IN, pa.string()),
         # The columns that the input has for the image, filled or not; see `schemas/annotations.py`.
         pa.field(GIVEN, pa.string()),
+        pa.field(PROBLEM, pa.string()),
     ]
 )
 
@@ -43,18 +45,25 @@ class ImageRef:
         version: What changes when its bytes change: an etag, a generation, or size and mtime; empty where the input
             says nothing of it.
         size: Its bytes, where the listing has them.
+        problem: Why no image can be there, where the listing has found that out.
     """
 
     uri: str
     version: str
     size: int | None
+    problem: str | None = None
 
 
 def image_refs(batch: pa.RecordBatch) -> Iterator[ImageRef]:
     """Yields the rows of a batch of refs."""
-    columns = (batch.column(name).to_pylist() for name in ("uri", "version", SIZE))
-    for uri, version, size in zip(*columns, strict=True):
-        yield ImageRef(uri, version, size)
+    columns = (batch.column(name).to_pylist() for name in ("uri", "version", SIZE, PROBLEM))
+    for uri, version, size, problem in zip(*columns, strict=True):
+        yield ImageRef(uri, version, size, problem)
+
+
+def listed_version(info: Mapping[str, Any]) -> str | None:
+    """Returns the version by an entry of a listing; None if it has yet to be looked up, as where it has names alone."""
+    return image_version(info) or (None if info.get("size") is None else "")
 
 
 def image_version(info: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from schemas.errors import InvalidSpec
+from schemas.errors import InvalidSpec, shown_names
 from schemas.images import REF_SCHEMA
 from schemas.spec import FeatureSpec, Shape
 
@@ -84,7 +84,11 @@ RUNS: Final = pa.schema(
             nullable=True,
         ),
         commented_field("duplicates", pa.int64(), "duplicate URIs in the input"),
-        commented_field("left_aside", pa.int64(), "files in the input's folders without an image's extension"),
+        commented_field(
+            "left_aside",
+            pa.int64(),
+            "ignored files: hidden, excluded, or without an image's extension",
+        ),
         commented_field("seconds", pa.float64(), "wall time of the run"),
         commented_field("images_per_second", pa.float64(), "images processed a second of wall time"),
         commented_field("failures_by_code", pa.string(), "JSON: failures of this run by code"),
@@ -173,10 +177,13 @@ def check_carried(own: Iterable[str], carried: Iterable[pa.Field]) -> None:
     Raises:
         InvalidSpec: If a carried column has the name of a column of `features`.
     """
-    reserved = _RESERVED.union(own)
-    taken = [field.name for field in carried if field.name in reserved]
+    reserved = {name.casefold() for name in _RESERVED.union(own)}
+    taken = [field.name for field in carried if field.name.casefold() in reserved]
     if taken:
-        raise InvalidSpec(f"The manifest's column '{taken[0]}' has the name of a column of the store; rename it.")
+        raise InvalidSpec(
+            f"The manifest has columns with names of the store's own: {shown_names(taken)}; rename them, or leave them "
+            "out: --carry=NAME,… names those that are carried along, --carry=none leaves all out."
+        )
 
 
 def layer_field(name: str, shape: Shape) -> pa.Field:

@@ -27,6 +27,8 @@ ORDER = (
     "schemas/maintenance",
     "transforms/runtime",
     "transforms/shuffle",
+    "transforms/manifests",
+    "transforms/folders",
     "transforms/sources",
     "transforms/planning",
     "transforms/images",

@@ -30,7 +30,7 @@ def coverage_report(given: argparse.Namespace, store: FeatureStore) -> tuple[lis
         raise UsageError("Say with --input what --coverage is to compare the store with.")
     dates = asked_dates(given)
     check_templates(given.input, dates)
-    sources = [source for ds in dates for source in sources_of(given.input, ds)]
+    sources = [source for ds in dates for source in sources_of(given, ds)]
     lines: list[str] = []
     listed = missing = 0
     by_reason: collections.Counter[str] = collections.Counter()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from pipelines.options import manifest_options
 from schemas.errors import InputNotFound, UsageError
 from transforms.sources import Source, find_sources
 
@@ -70,16 +71,20 @@ def inputs_of(templates: Iterable[str], ds: datetime.date) -> list[str]:
     return [_DS.sub(lambda found: format(ds, found["format"] or "%Y-%m-%d"), template) for template in templates]
 
 
-def sources_of(templates: Iterable[str], ds: datetime.date) -> list[Source]:
+def sources_of(given: argparse.Namespace, ds: datetime.date) -> list[Source]:
     """Looks at the inputs of a date. One that names the date may not be there, or not yet.
+
+    Args:
+        given: The command's options.
+        ds: The date.
 
     Raises:
         InvalidInput: If one cannot be read, or does not name the date and is not there.
     """
     sources = []
-    for template in templates:
+    for template in given.input:
         try:
-            sources += find_sources(inputs_of([template], ds))
+            sources += find_sources(inputs_of([template], ds), manifest_options(given))
         except InputNotFound:
             if not has_date(template):
                 raise

@@ -86,7 +86,7 @@ def new_job(
         InvalidInput: If a carried column is in the store with another type.
         InvalidSpec: If a carried column has a name that is taken.
     """
-    store.carry(rules.carried)
+    rules = dataclasses.replace(rules, carried=store.carry(rules.carried))
     options = beam_options(beam_arguments)
     engine = choose_engine(given.engine)
     run = new_run(given, engine, runner_name(options), recorded_options(options), refresh)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from deltalake.exceptions import DeltaError
 
 from pipelines.jobs.samples import draw_samples
-from pipelines.options import asked_augmentation, spec_options
+from pipelines.options import asked_augmentation, manifest_options, spec_options
 from pipelines.runners import beam_imported_meanwhile
 from schemas.augmentation import AugmentedRows
 from schemas.errors import InvalidInput, RunFailed, StoreNotWritable, UsageError
@@ -28,7 +28,15 @@ from transforms.conv_bases import (
     weights_file_sha256,
 )
 from transforms.runtime import package_versions, temporary_folder
-from transforms.sources import ListingRules, Source, carried_columns, check_reachable, find_sources, has_image
+from transforms.sources import (
+    ListingRules,
+    Source,
+    carried_columns,
+    check_first_images,
+    check_reachable,
+    find_sources,
+    has_image,
+)
 
 DEFAULT_STORE: Final = "./feature-store"
 SAMPLES: Final = "./sample-pictures"
@@ -60,14 +68,13 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
             f"(unless --weights says otherwise), and the store {given.output or DEFAULT_STORE}."
         )
         inputs, given.labels_from = [SAMPLES], "parent"
-    sources = find_sources(inputs)
+    sources = find_sources(inputs, manifest_options(given))
     rules = listing_rules(given, sources)
     if not has_image(sources, rules):
-        raise InvalidInput(
-            f"There is no image in {', '.join(inputs)}; a folder's images are the files ending in "
-            f"{', '.join(rules.extensions)} (--extensions)."
-        )
+        raise InvalidInput(" ".join(dict.fromkeys(source.without_image(rules) for source in sources)))
     check_reachable(sources, rules)
+    if rules.stat_manifests and given.max_failure_ratio < 1:
+        check_first_images(sources)
     return sources, rules
 
 
@@ -86,7 +93,9 @@ def listing_rules(given: argparse.Namespace, sources: Sequence[Source]) -> Listi
         extensions=given.extensions,
         labels_from_parent=given.labels_from == "parent",
         stat_manifests=given.manifest_versions == "stat",
-        carried=carried_columns(sources),
+        carried=carried_columns(sources, manifest_options(given).carry),
+        include_hidden=given.include_hidden,
+        exclude=tuple(given.exclude or ()),
     )
 
 

@@ -1,24 +1,37 @@
 """The options of inputs: where images are, and how they are read and decoded."""
 
 import argparse
+from typing import Final
 
-from pipelines.options.types import image_formats, lower_words, positive
+from pipelines.options.types import add_flag, image_formats, lower_words, positive, text_encoding, words
 from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS
+from transforms.manifests import URI, ManifestOptions
 from transforms.sources import EXTENSIONS
+
+_NONE: Final = ("none",)
 
 
 def add_source_options(
-    parser: argparse.ArgumentParser, without_input: str = "sample pictures, drawn into ./sample-pictures"
+    parser: argparse.ArgumentParser,
+    without_input: str = "sample pictures, drawn into ./sample-pictures",
+    *,
+    names_labels: bool = True,
 ) -> None:
-    """Adds the options that say which images there are, and in its help what is taken where no --input is given."""
+    """Adds the options that say which images there are.
+
+    Args:
+        parser: The command's parser.
+        without_input: What is taken where no --input is given, for the help.
+        names_labels: Whether --label_column names the labels of a manifest, and not of the command's features.
+    """
     group = parser.add_argument_group("images")
     group.add_argument(
         "--input",
         action="append",
         metavar="URI",
-        help="a folder (recursive), a glob, an image, a .txt of URIs, or a .csv or .parquet manifest with a column "
-        "`uri` and, if you like, `version`, `label`, `split` and further columns, which are carried along; local or "
-        "any fsspec URL; may be given several times "
+        help="a folder (recursive), a glob, an image, a .txt of URIs, or a .csv, .tsv, .jsonl or .parquet manifest, as "
+        "it is, as .gz or .zst or as a folder of part files, with a column `uri` and, if you like, `version`, `label`, "
+        "`split` and further columns, which are carried along; local or any fsspec URL; may be given several times "
         f"(default: {without_input})",
     )
     group.add_argument(
@@ -27,6 +40,19 @@ def add_source_options(
         default=EXTENSIONS,
         metavar="A,B",
         help=f"extensions of a folder's images (default: {','.join(EXTENSIONS)})",
+    )
+    add_flag(
+        group,
+        "--include_hidden",
+        "list hidden files and folders too (`.x`), and those of file managers (`@eaDir`, `__MACOSX`, `Thumbs.db`)",
+        default=False,
+    )
+    group.add_argument(
+        "--exclude",
+        action="append",
+        metavar="GLOB",
+        help="leave out files and folders whose name matches, or with a / in the glob whose path under the input does; "
+        "may be given several times",
     )
     group.add_argument(
         "--labels_from",
@@ -41,6 +67,53 @@ def add_source_options(
         default="stat",
         help="images of a manifest without a column `version`: stat looks each one up, so that changed images are "
         "noticed; none trusts that the image under a URI never changes (default: stat)",
+    )
+    _add_manifest_options(parser, names_labels=names_labels)
+
+
+def _add_manifest_options(parser: argparse.ArgumentParser, *, names_labels: bool) -> None:
+    group = parser.add_argument_group("manifests")
+    group.add_argument("--uri_column", default=URI, metavar="NAME", help=f"the column of the URIs (default: {URI})")
+    if names_labels:
+        group.add_argument(
+            "--label_column",
+            dest="manifest_label_column",
+            metavar="NAME",
+            help="the column of the labels (default: label, where there is one)",
+        )
+    group.add_argument(
+        "--split_column", metavar="NAME", help="the column of the splits (default: split, where there is one)"
+    )
+    group.add_argument(
+        "--uri_prefix", default="", metavar="TEXT", help="is put before each URI, as in --uri_prefix=photos/"
+    )
+    group.add_argument(
+        "--uri_suffix", default="", metavar="TEXT", help="is put behind each URI, as in --uri_suffix=.jpg"
+    )
+    group.add_argument(
+        "--carry",
+        type=words,
+        metavar="A,B|none",
+        help="the further columns that are carried along into `features` (default: all of them)",
+    )
+    group.add_argument(
+        "--encoding",
+        type=text_encoding,
+        metavar="NAME",
+        help="the encoding of texts, such as latin-1 (default: by their byte order mark, else UTF-8)",
+    )
+
+
+def manifest_options(given: argparse.Namespace) -> ManifestOptions:
+    """Returns how manifests are read."""
+    return ManifestOptions(
+        uri_column=given.uri_column,
+        label_column=getattr(given, "manifest_label_column", None),
+        split_column=given.split_column,
+        uri_prefix=given.uri_prefix,
+        uri_suffix=given.uri_suffix,
+        carry=() if given.carry == _NONE else given.carry,
+        encoding=given.encoding,
     )
 
 

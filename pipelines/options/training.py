@@ -62,7 +62,7 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--labels",
         metavar="FILE",
-        help="a .csv or .parquet with the columns `uri` and `label`, joined on uri (default: the table's labels)",
+        help="a .csv, .jsonl or .parquet manifest with `uri` and `label`, joined on uri (default: the table's labels)",
     )
     group.add_argument(
         "--label_column",

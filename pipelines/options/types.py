@@ -1,6 +1,7 @@
 """The types of options: what a text has to look like, said once for the command line and for templates."""
 
 import argparse
+import codecs
 import dataclasses
 import datetime
 import re
@@ -81,12 +82,24 @@ def _ratio(text: str) -> float:
     return value
 
 
+def _encoding(text: str) -> str:
+    try:
+        return codecs.lookup(text).name
+    except LookupError as error:
+        raise ValueError(text) from error
+
+
 def _time_span(text: str) -> datetime.timedelta:
     unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[text[-1]]
     return datetime.timedelta(**{unit: int(text[:-1])})
 
 
 _WORDS: Final = "[^,]+(,[^,]+)*"
+
+_ENCODINGS: Final = (
+    "(utf|UTF)-?(8|16|32)(-?(le|be|LE|BE))?|latin-?1|(iso|ISO)-?8859-[0-9]{1,2}|(cp|windows-)[0-9]{3,4}|"
+    "gbk|gb2312|gb18030|big5|shift_jis|euc[-_](jp|kr)|koi8-[ru]|mac-roman|ascii"
+)
 
 words: Final = OptionType(_WORDS, "made of words with commas between them", _words)
 lower_words: Final = OptionType(_WORDS, words.wanted, _lower_words)
@@ -98,6 +111,7 @@ positive: Final = OptionType("0*[1-9][0-9]*", "a whole number above 0", int)
 not_negative: Final = OptionType("[0-9]+", "a whole number, 0 or more", int)
 number: Final = OptionType(r"[0-9]*\.?[0-9]+", "a number, 0 or more", float)
 ratio: Final = OptionType(r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?", "between 0 and 1", _ratio)
+text_encoding: Final = OptionType(_ENCODINGS, "an encoding such as utf-8, utf-16, latin-1 or cp1252", _encoding)
 run_name: Final = OptionType("[A-Za-z0-9._-]+", "made of letters, digits, dots, dashes and underscores", str)
 date: Final = OptionType("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a date as 2026-01-31", datetime.date.fromisoformat)
 duration: Final = OptionType("[1-9][0-9]*[smh]", "a time span as 90s, 30m or 2h", _time_span)

@@ -19,6 +19,7 @@ COMPACTED: Final = "compacted"
 SUPERSEDED: Final = "superseded"
 TAKEDOWN: Final = "takedown"
 RESTORED: Final = "restored"
+WIDENED: Final = "widened"
 
 
 def without(uris: pa.Array) -> Keep:

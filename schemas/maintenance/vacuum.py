@@ -20,7 +20,7 @@ from typing import Any, Final
 from deltalake import DeltaTable
 
 from schemas.delta import find_table, paths_of
-from schemas.fragments import COMPACTED, RECEIPTS, RESTORED, SUPERSEDED, TAKEDOWN, TableName
+from schemas.fragments import COMPACTED, RECEIPTS, RESTORED, SUPERSEDED, TAKEDOWN, WIDENED, TableName
 from schemas.storage import file_system, join, modified_at
 
 # What Delta's own `delta.deletedFileRetentionDuration` is unless it is set.
@@ -31,7 +31,7 @@ LEAST_RETENTION: Final = datetime.timedelta(hours=24)
 _TABLES: Final = (TableName.FEATURES, TableName.FAILURES, TableName.RUNS, TableName.TAKEDOWNS)
 _OF_RUNS: Final = (TableName.FEATURES, TableName.FAILURES)
 _FRAGMENT: Final = re.compile(r"(?P<run_id>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.parquet")
-_OF_NO_RUN: Final = frozenset({COMPACTED, RESTORED, SUPERSEDED, TAKEDOWN})
+_OF_NO_RUN: Final = frozenset({COMPACTED, RESTORED, SUPERSEDED, TAKEDOWN, WIDENED})
 
 
 @dataclasses.dataclass(frozen=True)

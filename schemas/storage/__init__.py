@@ -15,6 +15,7 @@ from schemas.storage.filesystems import (
     uri_builder,
     without_credentials,
 )
+from schemas.storage.image_files import image_file
 from schemas.storage.parquet import (
     ROW_GROUP_BYTES,
     open_parquet,
@@ -37,6 +38,7 @@ __all__ = [
     "delta_storage_options",
     "file_system",
     "image_errors",
+    "image_file",
     "is_local",
     "join",
     "make_folder",

@@ -10,7 +10,7 @@ its spec is one atomic commit, so that two commands that create a store at the s
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ from schemas.storage import canonical_uri, join
 from schemas.store.annotation_updates import FileUpdate
 from schemas.store.commit import Commit, commit_fragments
 from schemas.store.runs import Run, RunResult, run_row
+from schemas.store.widening import widen_columns
 from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
@@ -147,36 +148,35 @@ class FeatureStore:
         images = [(AUGMENTATION, "=", 0)] if self.spec.augmentation else None
         return self.scan(columns, images, table_version=table_version)
 
-    def carry(self, carried: Iterable[pa.Field]) -> None:
+    def carry(self, carried: Iterable[pa.Field]) -> tuple[pa.Field, ...]:
         """Adds columns that a manifest carries along to `features`, where it lacks them.
 
+        A column of whole numbers that is to hold other numbers becomes one of these: every file is written again.
+
+        Returns:
+            The fields, with the types that the table has from now on.
+
         Raises:
-            InvalidInput: If a column is there with another type.
+            InvalidInput: If a column is there with a type that does not hold both.
             InvalidSpec: If a column has a name that is taken.
         """
         wanted = list(carried)
         features_schema(self.spec, wanted)
         for _ in range(_WRITERS_AT_ONCE):
             table = self.features()
-            missing = [*self._missing_columns(table, wanted)]
+            present = pa.schema(table.schema())
+            wider = {field.name: pa.float64() for field in wanted if _gets_wider(field, present)}
+            if any(present.field(name).type != kind for name, kind in wider.items()):
+                widen_columns(self.uri, wider)
+                continue
+            missing = [field for field in carried_fields(wanted) if field.name not in present.names]
             if not missing:
-                return
+                return tuple(field.with_type(wider.get(field.name, field.type)) for field in wanted)
             try:
                 table.alter.add_columns([Field.from_arrow(field) for field in missing])
             except CommitFailedError as error:
                 lost = error  # Another run has added columns at the same moment, these perhaps.
         raise RunFailed(f"The columns of the manifest could not be added to {self.uri}: {first_line(lost)}") from lost
-
-    def _missing_columns(self, table: DeltaTable, wanted: Iterable[pa.Field]) -> Iterator[pa.Field]:
-        present = pa.schema(table.schema())
-        for field in carried_fields(wanted):
-            if field.name not in present.names:
-                yield field
-            elif present.field(field.name).type != field.type:
-                raise InvalidInput(
-                    f"The manifest's column '{field.name}' is {field.type}, "
-                    f"in the store it is {present.field(field.name).type}; convert it or leave it out."
-                )
 
     def commit_fragments(
         self,
@@ -213,3 +213,20 @@ class FeatureStore:
         """Returns the row of a run by column, the last if it was begun several times, or None if it has not ended."""
         rows = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().sort_by("ended_at").to_pylist()
         return rows[-1] if rows else None
+
+
+def _gets_wider(field: pa.Field, present: pa.Schema) -> bool:
+    """Whether a column of whole numbers and one of other numbers meet, so that it becomes one of these.
+
+    Raises:
+        InvalidInput: If the column is there with a type that does not hold both.
+    """
+    kind = present.field(field.name).type if field.name in present.names else field.type
+    if kind == field.type:
+        return False
+    if {kind, field.type} == {pa.int64(), pa.float64()}:
+        return True
+    raise InvalidInput(
+        f"The manifest's column '{field.name}' is {field.type}, in the store it is {kind}; convert it, or leave it "
+        "out: --carry names the columns that are carried along."
+    )

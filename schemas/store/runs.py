@@ -36,7 +36,7 @@ class InputCounts:
         listed: Images in the input, each (uri, version) once.
         skipped: Of these, images that the store knew already.
         duplicates: Duplicate URIs.
-        left_aside: Files in folders without an image's extension.
+        left_aside: Ignored files: hidden, excluded, or without an image's extension.
         remaining: Of the planned, images left for the next run because the time was up.
         labels: The labels and splits of the images.
     """

@@ -209,7 +209,7 @@ def test_a_column_of_a_manifest_may_not_take_the_place(pictures: Path, tmp_path:
     """But in a plain store it is a column as any other, as it was before there were augmented ones."""
     picture = next((pictures / "train" / "cat").iterdir())
     (tmp_path / "m.csv").write_text(f"uri,split,augmentation\n{picture},train,strong\n")
-    with pytest.raises(InvalidSpec, match="'augmentation' has the name of a column of the store"):
+    with pytest.raises(InvalidSpec, match="names of the store's own: augmentation; rename"):
         extract_command.main([f"--input={tmp_path}/m.csv", f"--output={tmp_path}/a", *SMALL_BASE, *AUGMENT])
     summary = extract(f"--input={tmp_path}/m.csv", f"--output={tmp_path}/b", *SMALL_BASE)
     assert (summary["extracted"], summary["augmented"]) == (1, 0)

@@ -36,8 +36,7 @@ from transforms.planning import RetryFailures, Snapshot, adopt
 from transforms.planning.adoption import finished_images
 from transforms.planning.known_images import known_images
 from transforms.planning.plan import Plan, last_shards, plan_images
-from transforms.sources import IgnoredFiles, ListingRules, Source, list_source
-from transforms.sources.source import SourceKind
+from transforms.sources import FolderSource, IgnoredFiles, ListingRules, list_source
 
 SIDE = 4
 SHARD_SIZE = 2
@@ -153,7 +152,7 @@ class World:
             runner="", engine="", options={}, versions={},
         )  # fmt: skip
         snapshot = Snapshot.newest(self.store)
-        listed = list(list_source(Source(f"file://{self.pictures}", SourceKind.FOLDER), ListingRules(), IgnoredFiles()))
+        listed = list(list_source(FolderSource(f"file://{self.pictures}"), ListingRules(), IgnoredFiles()))
         plan = plan_images(listed, known_images(snapshot, RetryFailures.TRANSIENT), finished_images(snapshot))
         return Night(run, snapshot, plan)
 

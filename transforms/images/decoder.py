@@ -158,6 +158,8 @@ class Decoder:
 
 def _read(file: LocalFile, max_bytes: int) -> bytes | None:
     try:
+        if not Path(file.path).is_file():  # Opening a pipe would wait for its other end.
+            return None
         with Path(file.path).open("rb", buffering=0) as opened:
             size = os.fstat(opened.fileno()).st_size if file.size is None else file.size
             data = opened.readall() if size <= max_bytes else b""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef
-from schemas.storage import file_system, protocol_of, with_retries
+from schemas.storage import image_file, protocol_of, with_retries
 
 # No format of images begins so; an object that was stored with `Content-Encoding: gzip` does.
 _GZIP: Final = b"\x1f\x8b\x08"
@@ -27,14 +27,12 @@ def fetch_image(ref: ImageRef, max_bytes: int) -> bytes:
         ImageError: If the file is missing, too large, or cannot be read.
         OSError: If the machine, not the file, is at fault (no memory, no file handles).
     """
-    if not ref.uri:
-        raise ImageError(FailureCode.INVALID_URI, "The URI is empty.")
     content = with_retries(lambda: _read(ref, max_bytes))
     return _unpacked(content, max_bytes) if content.startswith(_GZIP) else content
 
 
 def _read(ref: ImageRef, max_bytes: int) -> bytes:
-    fs, path = file_system(ref.uri)
+    fs, path = image_file(ref.uri, ref.problem)
     on_the_web = protocol_of(ref.uri) in _WEB
     # On the web a size is what a server says of another answer; the read itself ends at the limit.
     size = fs.size(path) if ref.size is None and not on_the_web else ref.size

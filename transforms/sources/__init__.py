@@ -1,22 +1,29 @@
-"""Where images come from: folders, globs and manifests, listed as image refs."""
+"""Where images come from: folders, globs, files and manifests, listed as image refs, and opened."""
 
+from transforms.folders import IgnoredFiles
+from transforms.manifests import ManifestOptions, canonical_uris, listed_uris
 from transforms.sources.annotations import annotated_columns, bare_labels, parent_annotations
+from transforms.sources.finding import carried_columns, find_sources
+from transforms.sources.folders import FolderSource
 from transforms.sources.listing import has_image, list_source
-from transforms.sources.manifests import canonical_uris
+from transforms.sources.manifest_source import ManifestSource, check_first_images
 from transforms.sources.reachability import check_reachable
-from transforms.sources.source import EXTENSIONS, IgnoredFiles, ListingRules, Source, carried_columns, find_sources
+from transforms.sources.source import EXTENSIONS, ListingRules, Source
 from transforms.sources.stat import look_up_versions
-from transforms.sources.takedown_lists import listed_uris
 
 __all__ = [
     "EXTENSIONS",
+    "FolderSource",
     "IgnoredFiles",
     "ListingRules",
+    "ManifestOptions",
+    "ManifestSource",
     "Source",
     "annotated_columns",
     "bare_labels",
     "canonical_uris",
     "carried_columns",
+    "check_first_images",
     "check_reachable",
     "find_sources",
     "has_image",

@@ -9,9 +9,10 @@ from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
 from schemas.store import InputCounts
+from transforms.folders import IgnoredFiles
 from transforms.shuffle import coder  # noqa: F401 (registers the coder of record batches)
-from transforms.sources.listing import SourcePart, divide, list_part
-from transforms.sources.source import IgnoredFiles, ListingRules, Source
+from transforms.sources.listing import divide, list_part
+from transforms.sources.source import ListingRules, Source, SourcePart
 from transforms.sources.stat import look_up_versions
 
 _COUNTS: Final = "counts"

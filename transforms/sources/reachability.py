@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 
 from schemas.errors import FailureCode, ImageError, InvalidInput
 from schemas.storage import file_system, image_errors, is_local, protocol_of
+from transforms.folders import IgnoredFiles
 from transforms.sources.listing import list_source
-from transforms.sources.source import IgnoredFiles, ListingRules, Source, SourceKind
+from transforms.sources.manifest_source import ManifestSource
+from transforms.sources.source import ListingRules, Source
 
 # Hosts and buckets that are asked; where there are more, some of them will answer.
 _PLACES: Final = 8
@@ -46,7 +48,7 @@ def check_reachable(sources: Iterable[Source], rules: ListingRules) -> None:
         InvalidInput: If there is no such host or bucket, no credentials, or no package for any of them.
     """
     for source in sources:
-        if source.kind in set(SourceKind):
+        if not isinstance(source, ManifestSource):
             continue  # To find it was to reach it.
         first = next(list_source(source, rules, IgnoredFiles()), None)
         uris = [] if first is None else pc.unique(first.column("uri")).to_pylist()

@@ -1,56 +1,24 @@
-"""Sources: what the inputs are, and how they are read. Pure of Beam; nothing here reads a whole input."""
+"""`Source`: what an `--input` is. Every kind of source is one small class, in a module of its own.
 
+A source is divided into parts without being read whole, and a part is listed as image refs; both happen in workers.
+The bytes of an image are where its URI says, whatever source has named it: `image_file` opens it. Pure of Beam.
+"""
+
+import abc
 import dataclasses
-import enum
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Final
 
-import fsspec
 import pyarrow as pa
-from fsspec.core import has_magic
 
-from schemas.errors import ImageError, InputNotFound, InvalidInput
 from schemas.images import ref_schema
-from schemas.storage import canonical_uri, file_system, image_errors, uri_builder
-from transforms.sources.manifests import (
-    BYTES_PER_SECTION,
-    ROWS_PER_SECTION,
-    ManifestKind,
-    manifest_kind,
-    read_carried_fields,
-)
+from transforms.folders import IgnoredFiles, Selection
+from transforms.manifests import BYTES_PER_SECTION, ROWS_PER_SECTION
 
 # Enough for every worker, few enough to be found by one.
 FOLDERS_LISTED_TOGETHER: Final = 64
-EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
-
-
-class SourceKind(enum.StrEnum):
-    """What an `--input` is, if it is no manifest."""
-
-    FOLDER = "folder"
-    FILES = "files"
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """One `--input`, looked at but not read.
-
-    Attributes:
-        uri: The folder, glob, file or manifest, in canonical form.
-        kind: What it is.
-        carried: The fields of the further columns of a manifest, with the types that the store gives them.
-    """
-
-    uri: str
-    kind: SourceKind | ManifestKind
-    carried: tuple[pa.Field, ...] = ()
-
-    @property
-    def annotations(self) -> tuple[str, ...]:
-        """The columns of annotations that it may have."""
-        may_say = self.kind not in {SourceKind.FOLDER, SourceKind.FILES, ManifestKind.TEXT}
-        return (*(("label", "split") if may_say else ()), *(field.name for field in self.carried))
+ENTRIES_LISTED_TOGETHER: Final = 2**13
+EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +31,11 @@ class ListingRules:
             the split, if that has a split's name; see `annotations.parent_annotations`.
         stat_manifests: Whether images of a manifest without a `version` column are looked up for their version.
         carried: The fields of all columns that are carried along, over all sources.
-        folders_listed_together: Folders are divided level by level until there are so many, which workers then share.
+        include_hidden: Whether hidden files and folders, and those of file managers, are listed too.
+        exclude: Globs of files and folders that are left out: of their names, or of their paths under the input.
+        folders_listed_together: Folders of a bucket are divided level by level until there are so many, which workers
+            then share.
+        entries_listed_together: Folders of a disk are listed together until they have so many files.
         rows_per_section: Row groups of a Parquet manifest are taken together until they have so many rows.
         bytes_per_section: The bytes of a list of URIs that are read together.
     """
@@ -72,7 +44,10 @@ class ListingRules:
     labels_from_parent: bool = False
     stat_manifests: bool = True
     carried: tuple[pa.Field, ...] = ()
+    include_hidden: bool = False
+    exclude: tuple[str, ...] = ()
     folders_listed_together: int = FOLDERS_LISTED_TOGETHER
+    entries_listed_together: int = ENTRIES_LISTED_TOGETHER
     rows_per_section: int = ROWS_PER_SECTION
     bytes_per_section: int = BYTES_PER_SECTION
 
@@ -81,68 +56,71 @@ class ListingRules:
         """The schema of the refs."""
         return ref_schema(pa.schema(self.carried))
 
-
-@dataclasses.dataclass
-class IgnoredFiles:
-    """How many files of a folder are ignored, for they lack an image's extension; counted while it is listed."""
-
-    files: int = 0
+    def selection(self, pattern: str | None = None) -> Selection:
+        """Returns which files of a folder are images: by their extensions, or by a glob of their paths."""
+        return Selection(self.extensions, self.include_hidden, self.exclude, pattern)
 
 
-def find_sources(uris: Iterable[str]) -> list[Source]:
-    """Looks at inputs, without listing them whole.
+class SourcePart(abc.ABC):
+    """A part of a source, to be listed by itself. Parts travel to workers."""
 
-    Raises:
-        InputNotFound: If there is nothing at one.
-        InvalidInput: If one cannot be read, or is a manifest without a column `uri`.
+    @abc.abstractmethod
+    def refs(self, rules: ListingRules, ignored: IgnoredFiles, /) -> Iterator[pa.RecordBatch]:
+        """Yields batches of refs by `rules.schema`; `version` is null where it has yet to be looked up.
+
+        Args:
+            rules: How the source is read.
+            ignored: Where the files are counted that are ignored.
+
+        Raises:
+            InvalidInput: If a manifest or a folder cannot be read.
+            OSError: If a folder cannot be listed: a listing with holes would pass for the whole.
+        """
+
+
+class Source(abc.ABC):
+    """One `--input`, looked at but not read.
+
+    Attributes:
+        uri: The folder, glob, file or manifest, in canonical form.
+        carried: The fields of the further columns of a manifest, with the types that the store gives them.
     """
-    return [source for uri in uris for source in _find_sources(uri)]
 
+    uri: str
 
-def _find_sources(uri: str) -> list[Source]:
-    try:
-        with image_errors():
-            found = _sources_at(uri)
-    except ImageError as error:
-        raise InvalidInput(f"The input {uri} cannot be read. {error.message}") from error
-    if found is None:
-        raise InputNotFound(f"There is no input at {uri}.")
-    return found
+    @property
+    def carried(self) -> tuple[pa.Field, ...]:
+        """The fields of columns that it carries along."""
+        return ()
 
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """The columns of annotations that it may have."""
+        return ()
 
-def _sources_at(uri: str) -> list[Source] | None:
-    fs, path = file_system(uri)
-    if fs.isdir(path):
-        return [Source(canonical_uri(uri), SourceKind.FOLDER)]
-    if fs.isfile(path):
-        return [_file_source(uri)]
-    return _glob_sources(uri, fs, path) if has_magic(path) else None
+    @abc.abstractmethod
+    def divide(self, rules: ListingRules, ignored: IgnoredFiles, /) -> Iterator[SourcePart]:
+        """Divides it into parts, without reading it whole.
 
+        Args:
+            rules: How it is read.
+            ignored: Where the files are counted that are ignored.
 
-def _glob_sources(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> list[Source]:
-    if manifest_kind(uri) is None:
-        return [Source(canonical_uri(uri), SourceKind.FILES)]
-    to_uri = uri_builder(uri, fs)
-    return [_file_source(to_uri(found)) for found in sorted(fs.glob(path))]
+        Raises:
+            InvalidInput: If it cannot be read.
+            OSError: If a folder cannot be listed.
+        """
 
+    def has_image(self, rules: ListingRules, /) -> bool:
+        """Whether it holds at least one image; stops at the first.
 
-def _file_source(uri: str) -> Source:
-    kind = manifest_kind(uri)
-    if kind is None:
-        return Source(canonical_uri(uri), SourceKind.FILES)
-    return Source(canonical_uri(uri), kind, read_carried_fields(uri, kind))
+        Raises:
+            InvalidInput: If it cannot be read.
+            OSError: If a folder cannot be listed.
+        """
+        ignored = IgnoredFiles()
+        return any(batch.num_rows for part in self.divide(rules, ignored) for batch in part.refs(rules, ignored))
 
-
-def carried_columns(sources: Iterable[Source]) -> tuple[pa.Field, ...]:
-    """Returns the fields of all columns that sources carry along.
-
-    Raises:
-        InvalidInput: If two sources give a column different types.
-    """
-    fields: dict[str, pa.Field] = {}
-    for source in sources:
-        for field in source.carried:
-            other = fields.setdefault(field.name, field)
-            if other.type != field.type:
-                raise InvalidInput(f"The manifests disagree on column '{field.name}': {other.type} and {field.type}.")
-    return tuple(fields.values())
+    @abc.abstractmethod
+    def without_image(self, rules: ListingRules, /) -> str:
+        """Returns the sentence that says that it holds no image, and what would be one."""

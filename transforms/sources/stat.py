@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from schemas.errors import ImageError
 from schemas.images import SIZE, image_version
-from schemas.storage import file_system, with_retries
+from schemas.storage import image_file, with_retries
 
 _THREADS: Final = 32
 
@@ -41,11 +41,11 @@ def look_up_versions(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _info(uri: str) -> Mapping[str, Any]:
     def look_up() -> Mapping[str, Any]:
-        fs, path = file_system(uri)
+        fs, path = image_file(uri)
         info: Mapping[str, Any] = fs.info(path)
         return info
 
     try:
-        return with_retries(look_up) if uri else {}
+        return with_retries(look_up)
     except ImageError:
         return {}

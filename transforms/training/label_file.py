@@ -6,11 +6,11 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 
-from schemas.errors import InvalidLabels, first_line, nearest_names
-from schemas.storage import canonical_uri, file_system, open_parquet
-from transforms.sources import bare_labels, canonical_uris
+from schemas.errors import InvalidInput, InvalidLabels, first_line, shown
+from schemas.storage import canonical_uri
+from transforms.manifests import URI, ManifestFormat, NamedFormat, canonical_uris, look_at_manifest, named_format
+from transforms.sources import bare_labels
 
 LABEL: Final = "label"
 
@@ -96,7 +96,7 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
     """Reads labels by image.
 
     Args:
-        uri: A CSV or Parquet file with the columns `uri` and `column`; a relative URI is one beside the file. The
+        uri: A manifest in any format with the columns `uri` and `column`; a relative URI is one beside the file. The
             column holds strings (anything that casts to them), or list<string> in Parquet.
         column: The column of the labels.
 
@@ -104,10 +104,6 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
         InvalidLabels: If it cannot be read, lacks a column, or gives an image two labels.
     """
     table = _read_table(uri, column)
-    for name in ("uri", column):
-        if name not in table.column_names:
-            found = nearest_names(name, table.column_names) or f" (its columns: {', '.join(table.column_names)})."
-            raise InvalidLabels(f"The file of labels {uri} has no column '{name}'{found}")
     uris = canonical_uris(table["uri"].cast(pa.string()).combine_chunks(), canonical_uri(uri))
     labels = table[column].combine_chunks()
     rows = pa.table({"uri": uris, "row": pa.array(np.arange(len(uris)))})
@@ -121,15 +117,7 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
 
 def _read_table(uri: str, column: str) -> pa.Table:
     try:
-        if uri.lower().endswith(".parquet"):
-            with open_parquet(uri) as (parquet, threads):
-                return parquet.read(use_threads=threads)
-        fs, path = file_system(uri)
-        with fs.open(path, "rb") as file:
-            types = {"uri": pa.string(), column: pa.string()}
-            return pa_csv.read_csv(
-                file,
-                convert_options=pa_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
-            )
-    except (OSError, ValueError, ImportError) as error:
-        raise InvalidLabels(f"The file of labels {uri} cannot be read: {first_line(error)}") from error
+        manifest = look_at_manifest(uri, named_format(uri) or NamedFormat(ManifestFormat.CSV))
+        return manifest.read([URI, column])
+    except (InvalidInput, ValueError, ImportError) as error:
+        raise InvalidLabels(f"The file of labels {shown(uri)} cannot be read: {first_line(error)}") from error

@@ -168,8 +168,28 @@ def test_columns_that_are_carried_along_are_added(store: FeatureStore) -> None:
     with pytest.raises(InvalidInput, match="'breed' is int64, in the store it is string"):
         store.carry([pa.field("breed", pa.int64())])
     for name in ("width", "pooled"):
-        with pytest.raises(InvalidSpec, match=f"'{name}' has the name of a column of the store"):
+        with pytest.raises(InvalidSpec, match=f"names of the store's own: {name}; rename"):
             store.carry([pa.field(name, pa.string())])
+
+
+@pytest.mark.parametrize("first", [pa.int64(), pa.float64()])
+def test_whole_numbers_become_other_numbers_and_no_row_is_lost(store: FeatureStore, first: pa.DataType) -> None:
+    other = pa.float64() if first == pa.int64() else pa.int64()
+    assert store.carry([pa.field("age", first), pa.field("breed", pa.string())])[0].type == first
+    commit(store, "r1", fragment(store, {"a": 1}))
+    commit(store, "r2", fragment(store, {"b": 2}))
+    before = store.scan().to_arrow().sort_by("uri")
+    version = store.features().version()
+    assert store.carry([pa.field("age", other)]) == (pa.field("age", pa.float64()),)
+    after = store.scan().to_arrow().sort_by("uri")
+    assert after.schema.field("age").type == pa.float64()
+    assert after.drop_columns(["age"]).to_pylist() == before.drop_columns(["age"]).to_pylist()
+    assert after.schema.field("pooled").metadata == before.schema.field("pooled").metadata
+    assert store.features().version() == version + (first == pa.int64())
+    store.carry([pa.field("age", pa.int64())])
+    assert store.features().version() == version + (first == pa.int64())
+    commit(store, "r3", fragment(store, {"c": 3}))
+    assert store.scan().count() == 3
 
 
 def test_the_columns_of_a_table() -> None:

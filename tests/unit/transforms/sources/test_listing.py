@@ -12,8 +12,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 from schemas.errors import InvalidInput
 from transforms.shuffle import unpack
 from transforms.sources import IgnoredFiles, ListingRules, find_sources, listing
-from transforms.sources.listing import SourcePart, divide, list_part
-from transforms.sources.manifests import Section
+from transforms.sources.folders import LocalFolders
+from transforms.sources.listing import list_part
+from transforms.sources.manifest_source import ManifestPart
+from transforms.sources.refs import PackedRefs
+from transforms.sources.source import SourcePart
 
 RULES = ListingRules()
 
@@ -22,34 +25,59 @@ def parts(uri: object, **rules: int) -> tuple[list[SourcePart], list[str], Ignor
     """The parts of a source, the URIs of images that were met on the way to them, and the ignored files."""
     (source,) = find_sources([str(uri)])
     ignored = IgnoredFiles()
-    found = list(divide(source, ListingRules(**rules), ignored))
-    met = [unpack(part.where) for part in found if isinstance(part.where, bytes)]
-    return [part for part in found if not isinstance(part.where, bytes)], uris(met), ignored
+    found = list(source.divide(ListingRules(**rules), ignored))
+    met = [unpack(part.packed) for part in found if isinstance(part, PackedRefs)]
+    return [part for part in found if not isinstance(part, PackedRefs)], uris(met), ignored
 
 
 def uris(batches: list[pa.RecordBatch]) -> list[str]:
     return [uri for batch in batches for uri in batch.column("uri").to_pylist()]
 
 
-@pytest.mark.parametrize("folders", [1, 2, 3, 64])
-def test_a_folder_is_divided_into_the_folders_in_it(folders: int, tmp_path: Path) -> None:
-    names = [f"{first}/{second}/{name}" for first in "ab" for second in "cd" for name in ("e.jpg", "f.txt")]
-    for name in (*names, "g.jpg", "h.txt", "a/i.jpg"):
+TREE = [f"{first}/{second}/{name}" for first in "ab" for second in "cd" for name in ("e.jpg", "f.txt")]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in (*TREE, "g.jpg", "h.txt", "a/i.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found, met, ignored = parts(tmp_path, folders_listed_together=folders)
-    assert len(found) == {1: 1, 2: 2, 3: 4, 64: 0}[folders]
+    return tmp_path
+
+
+@pytest.mark.parametrize(("entries", "expected"), [(1, 7), (4, 4), (1000, 1)])
+def test_a_local_folder_is_divided_into_folders_of_many_entries(entries: int, expected: int, tree: Path) -> None:
+    found, met, ignored = parts(tree, entries_listed_together=entries)
+    assert len(found) == expected
+    folders = [folder for part in found if isinstance(part, LocalFolders) for folder in part.folders]
+    assert len(folders) == len(set(folders)) == 7
     listed = [batch for part in found for batch in list_part(part, RULES, ignored)]
-    images = [name for name in (*names, "g.jpg", "a/i.jpg") if name.endswith(".jpg")]
-    assert sorted(met + uris(listed)) == sorted(f"file://{tmp_path}/{name}" for name in images)
+    assert met == []
+    assert sorted(uris(listed)) == sorted(
+        f"file://{tree}/{name}" for name in (*TREE, "g.jpg", "a/i.jpg") if name.endswith(".jpg")
+    )
     assert ignored.files == 5
+
+
+@pytest.mark.parametrize(("folders", "expected"), [(1, 1), (2, 2), (3, 4), (64, 0)])
+def test_a_folder_of_a_bucket_is_divided_level_by_level(folders: int, expected: int) -> None:
+    fs = fsspec.filesystem("memory")
+    for name in (*TREE, "g.jpg", "h.txt", "a/i.jpg"):
+        fs.pipe_file(f"/tree/{name}", b"x")
+    found, met, ignored = parts("memory://tree", folders_listed_together=folders)
+    assert len(found) == expected
+    listed = [batch for part in found for batch in list_part(part, RULES, ignored)]
+    images = [name for name in (*TREE, "g.jpg", "a/i.jpg") if name.endswith(".jpg")]
+    assert sorted(met + uris(listed)) == sorted(f"memory:///tree/{name}" for name in images)
+    assert ignored.files == 5
+    fs.rm("/tree", recursive=True)
 
 
 def test_a_parquet_manifest_is_divided_by_row_groups(tmp_path: Path) -> None:
     names = [f"s3://b/{number}.jpg" for number in range(100)]
     pq.write_table(pa.table({"uri": names}), tmp_path / "m.parquet", row_group_size=7)
     found, _, _ = parts(tmp_path / "m.parquet", rows_per_section=20)
-    assert [(part.where.start, part.where.end) for part in found if isinstance(part.where, Section)] == [
+    assert [(part.section.start, part.section.end) for part in found if isinstance(part, ManifestPart)] == [
         (0, 3), (3, 6), (6, 9), (9, 12), (12, 15),
     ]  # fmt: skip
     assert uris([batch for part in found for batch in list_part(part, RULES, IgnoredFiles())]) == names
@@ -71,7 +99,7 @@ def test_a_line_belongs_to_the_section_in_which_it_begins(size: int, end: str, t
 def test_text_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"s3://b/1.jpg\n\xff\xfe\n")
     (part,), _, _ = parts(tmp_path / "list.txt")
-    with pytest.raises(InvalidInput, match=r"list\.txt cannot be read: .*UTF8"):
+    with pytest.raises(InvalidInput, match=r"Line 2 of the manifest .*list\.txt is not UTF-8; --encoding"):
         list(list_part(part, RULES, IgnoredFiles()))
 
 

@@ -18,8 +18,9 @@ from transforms.sources import (
     list_source,
     look_up_versions,
 )
-from transforms.sources.manifests import ManifestKind
-from transforms.sources.source import SourceKind
+from transforms.sources.folders import FolderSource, GlobSource
+from transforms.sources.manifest_source import ManifestSource
+from transforms.sources.single_files import FileSource
 
 
 def refs(*inputs: object, ignored: IgnoredFiles | None = None, **rules: Any) -> list[dict[str, Any]]:
@@ -131,7 +132,7 @@ def test_a_parquet_manifest_keeps_its_types(tmp_path: Path) -> None:
     (row,) = refs(tmp_path / "m.parquet")
     assert row == {
         "uri": "s3://b/1.jpg", "version": "v1", "label": "7", "split": None, "_size": None, "_supersedes": None,
-            "_known_in": None, "_given": '["age", "breed", "label", "tags", "weight"]',
+        "_problem": None, "_known_in": None, "_given": '["age", "breed", "label", "tags", "weight"]',
         "age": 3, "weight": 2.5, "tags": ["a", "b"], "breed": "boxer",
     }  # fmt: skip
 
@@ -189,8 +190,12 @@ def test_a_zip_file_is_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("m.csv", b"url,label\na.jpg,cat\n", r"has no column 'uri' \(its columns: url, label\); did you mean 'url'\?"),
-        ("m.csv", b"", r"has no column 'uri'"),
+        (
+            "m.csv",
+            b"url,label\na.jpg,cat\n",
+            r"no column 'uri' \(its columns: url, label\); did you mean 'url'; --uri_column",
+        ),
+        ("m.csv", b"", "is empty"),
         ("m.parquet", b"no parquet", "cannot be read"),
     ],
 )
@@ -200,23 +205,19 @@ def test_bad_manifests_are_refused(name: str, content: bytes, sentence: str, tmp
         find_sources([str(tmp_path / name)])
 
 
-def test_a_row_without_a_uri_is_an_image_without_one(tmp_path: Path) -> None:
-    (tmp_path / "m.csv").write_text("uri,label\na.jpg,cat\n,dog\n")
-    rows = refs(tmp_path / "m.csv")
-    assert [(row["uri"], row["label"], row["version"]) for row in rows] == [
-        (f"file://{tmp_path}/a.jpg", "cat", ""),
-        ("", "dog", ""),
-    ]
-
-
-def test_a_row_of_which_nothing_can_be_made_keeps_its_uri(tmp_path: Path) -> None:
-    named = ["hdfs2://host/a.jpg", "http://[bad/a.jpg", "sftp://host/a.jpg", "github://a:b@main/x.jpg", "s3://"]
-    pq.write_table(pa.table({"uri": [*named, "a\0b.jpg", "x" * 300]}), tmp_path / "m.parquet")
-    (batch,) = list_source(*find_sources([str(tmp_path / "m.parquet")]), ListingRules(), IgnoredFiles())
-    here = f"file://{tmp_path}"
-    assert batch["uri"].to_pylist() == [*named, f"{here}/a\0b.jpg", f"{here}/{'x' * 300}"]
-    local = batch.slice(5)
-    assert look_up_versions(local)["version"].to_pylist() == ["", ""]
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.parquet"])
+def test_a_row_without_a_uri_is_known_by_its_place(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if name == "m.csv":
+        path.write_text("uri,label\na.jpg,cat\n,dog\n")
+    elif name == "m.jsonl":
+        path.write_text('{"uri": "a.jpg", "label": "cat"}\n{"uri": "", "label": "dog"}\n')
+    else:
+        pq.write_table(pa.table({"uri": ["a.jpg", None], "label": ["cat", "dog"]}), path, row_group_size=1)
+    good, bad = refs(path, rows_per_section=1)
+    assert (good["uri"], good["_problem"]) == (f"file://{tmp_path}/a.jpg", None)
+    assert (bad["uri"], bad["version"]) == (f"file://{path}#row=2", "")
+    assert bad["_problem"] == "The row has no URI."
 
 
 def test_columns_of_two_types_are_refused(tmp_path: Path) -> None:
@@ -240,8 +241,16 @@ def test_there_must_be_an_input_and_an_image_in_it(tmp_path: Path) -> None:
 
 
 def test_kinds(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
     (tmp_path / "a.TXT").write_text("")
-    assert [source.kind for source in find_sources([str(tmp_path), str(tmp_path / "a.TXT")])] == [
-        SourceKind.FOLDER,
-        ManifestKind.TEXT,
-    ]
+    (tmp_path / "list").write_text("000.jpg\n")
+    (tmp_path / "picture").write_bytes((tmp_path / "000.jpg").read_bytes())
+    kinds = {
+        tmp_path: FolderSource,
+        tmp_path / "*.jpg": GlobSource,
+        tmp_path / "000.jpg": FileSource,
+        tmp_path / "picture": FileSource,
+        tmp_path / "a.TXT": ManifestSource,
+        tmp_path / "list": ManifestSource,
+    }
+    assert [type(source) for source in find_sources(map(str, kinds))] == list(kinds.values())

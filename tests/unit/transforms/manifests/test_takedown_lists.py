@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.errors import InvalidInput
-from transforms.sources import listed_uris
+from transforms.manifests import listed_uris
 
 LISTED = ["/photos/a b#.jpg", "s3a://bucket/c.jpg", "d.jpg", "/photos/a b#.jpg"]
 
@@ -30,7 +30,7 @@ def test_uris_are_canonical_and_unique(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
-        ("gone.json", "", "takes a .txt, .csv or .parquet"),
+        ("gone.json", "", "takes a .txt, .csv"),
         ("gone.txt", None, "There is no list at"),
         ("gone.txt", "\n", "names no image"),
         ("gone.csv", "url\na\n", "has no column 'uri'"),

@@ -4,14 +4,17 @@ import pyarrow as pa
 
 from schemas.errors import InvalidInput, first_line
 from schemas.storage import canonical_uri, file_system
-from transforms.sources.manifests import canonical_uris, manifest_kind, manifest_rows, read_carried_fields, sections
+from transforms.manifests.columns import URI, ManifestOptions
+from transforms.manifests.format import MANIFEST_EXTENSIONS, named_format
+from transforms.manifests.manifest import open_manifest
+from transforms.manifests.uris import canonical_uris
 
 
 def listed_uris(uri: str) -> pa.Array:
     """Reads the URIs of a list.
 
     Args:
-        uri: A .txt of URIs, or a .csv or .parquet manifest with a column `uri`. A relative path in it is one beside it.
+        uri: A text with a URI a line, or a manifest with a column `uri`. A relative path in it is one beside it.
 
     Returns:
         string [n]: the URIs in canonical form, each once.
@@ -19,20 +22,16 @@ def listed_uris(uri: str) -> pa.Array:
     Raises:
         InvalidInput: If it cannot be read, has a row without a URI, or names no image.
     """
-    kind = manifest_kind(uri)
-    if kind is None:
-        raise InvalidInput(f"--uris takes a .txt, .csv or .parquet, and {uri} is none of them.")
+    form = named_format(uri)
+    if form is None:
+        raise InvalidInput(f"--uris takes a .{', .'.join(MANIFEST_EXTENSIONS)}, and {uri} is none of them.")
     location = canonical_uri(uri)
     try:
         fs, path = file_system(location)
         if not fs.isfile(path):
             raise InvalidInput(f"There is no list at {uri}.")
-        read_carried_fields(location, kind)
-        batches = [
-            rows.column("uri").cast(pa.string())
-            for section in sections(location, kind)
-            for rows in manifest_rows(section)
-        ]
+        manifest = open_manifest(location, form, ManifestOptions(carry=()))
+        batches = [rows.column(URI) for section in manifest.sections() for rows in manifest.rows(section)]
     except (OSError, ImportError) as error:
         raise InvalidInput(f"The list {uri} cannot be read: {first_line(error)}") from error
     uris = pa.chunked_array(batches, pa.string()).combine_chunks()

@@ -1,0 +1,53 @@
+"""Where the bytes of an image are: its URI as a file system and a path in it, or the reason why it cannot be one."""
+
+import stat
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from schemas.errors import FailureCode, ImageError
+from schemas.storage.faults import image_errors
+from schemas.storage.filesystems import file_system, protocol_of
+
+_WITH_BUCKETS: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
+
+
+def image_file(uri: str, problem: str | None = None) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Returns the file system of an image and the path in it. Nothing is opened.
+
+    Args:
+        uri: Where the image is.
+        problem: Why it can be none, where its listing has found that out.
+
+    Raises:
+        ImageError: If no image can be there: what is wrong with a single row ends no run.
+    """
+    if problem is not None:
+        raise ImageError(FailureCode.INVALID_URI, problem)
+    with image_errors():
+        _check_url(uri, protocol_of(uri))
+        fs, path = file_system(uri)
+        if isinstance(fs, LocalFileSystem):
+            _check_file(path)
+    return fs, path
+
+
+def _check_url(uri: str, protocol: str) -> None:
+    if "\0" in uri:
+        raise ValueError("it has a NUL byte in it")
+    if protocol in {"http", "https"}:
+        urlsplit(uri).port  # noqa: B018 (raises for what is no port)
+    elif protocol in _WITH_BUCKETS:
+        bucket, _, key = uri.partition("://")[2].partition("/")
+        if not bucket or not key:
+            raise ValueError("it names no file in a bucket")
+
+
+def _check_file(path: str) -> None:
+    """Refuses what would block whoever opens it, or has no end."""
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ImageError(FailureCode.NOT_FOUND, "There is no file, but a pipe, a socket or a device.")

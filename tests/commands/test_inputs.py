@@ -1,0 +1,332 @@
+"""Inputs as people have them: folders with links and leftovers, manifests from other programs, one row that is bad."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipelines import extract as extract_command
+from pipelines import train as train_command
+from schemas.delta import Scan
+from schemas.errors import InvalidInput, InvalidLabels, shown
+from schemas.store import FeatureStore
+from tests.conftest import extract, write_pictures
+
+NewStore = Callable[[], Path]
+FORMS = ("m.csv.gz", "m.tsv", "metadata.jsonl", "manifest.parquet", "m.parq", "list")
+
+
+@pytest.fixture
+def new_store(small_store: FeatureStore, tmp_path: Path) -> NewStore:
+    """Makes stores without an image, with the small conv base."""
+    numbers = iter(range(100))
+
+    def make() -> Path:
+        folder = tmp_path / "stores" / str(next(numbers))
+        shutil.copytree(f"{small_store.uri.removeprefix('file://')}/conv_bases", folder / "conv_bases")
+        FeatureStore.create(str(folder), small_store.spec)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def store(new_store: NewStore) -> Path:
+    return new_store()
+
+
+@pytest.fixture
+def cases(shared: Path) -> Path:
+    """The small inputs that show one kind of fault each."""
+    folder = shared / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"needs the inputs in {folder}, which is absent")
+    return folder
+
+
+def rows(store: object, *columns: str) -> list[tuple[Any, ...]]:
+    """The rows of `features`, ordered by URI: the image's name, and some columns."""
+    table = FeatureStore.open(str(store)).scan(["uri", *columns]).to_arrow().sort_by("uri").to_pylist()
+    return [(row["uri"].rpartition("/")[2], *(row[name] for name in columns)) for row in table]
+
+
+def labels(store: object) -> dict[str, int]:
+    """The number of images of each label."""
+    found = [label for _, label in rows(store, "label")]
+    return {label: found.count(label) for label in sorted(set(found), key=str)}
+
+
+def failures(store: object) -> dict[str, tuple[str, str]]:
+    """Code and message of each failure by the URI."""
+    table = Scan(FeatureStore.open(str(store)).failures()).to_arrow().to_pylist()
+    return {row["uri"]: (row["code"], row["message"]) for row in table}
+
+
+def refused(*arguments: object) -> str:
+    """The sentence with which an extraction is refused, before there is a store."""
+    with pytest.raises(InvalidInput) as caught:
+        extract_command.main([*map(str, arguments), "--conv_base=MobileNet"])
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_hidden_folders_are_ignored_and_counted(cases: Path, store: Path) -> None:
+    summary = extract(f"--input={cases}/A1-hidden/photos", "--labels_from=parent", f"--output={store}")
+    assert labels(store) == {"cats": 6, "dogs": 6}
+    assert (summary["listed"], summary["left_aside"]) == (12, 4)
+
+
+def test_files_that_a_system_left_beside_pictures_are_ignored_and_counted(cases: Path, store: Path) -> None:
+    summary = extract(f"--input={cases}/A2-appledouble/photos", f"--output={store}")
+    assert (summary["extracted"], summary["failed"], summary["left_aside"]) == (10, 0, 10)
+
+
+def test_what_is_excluded_is_ignored_and_counted(cases: Path, store: Path) -> None:
+    summary = extract(
+        f"--input={cases}/A1-hidden/photos", "--exclude=dogs", "--exclude=cats/0[0-3].jpg", f"--output={store}"
+    )
+    assert [name for (name,) in rows(store)] == ["04.jpg", "05.jpg"]
+    assert summary["left_aside"] == 4 + 1 + 4
+
+
+def test_linked_folders_are_followed_and_each_real_folder_is_listed_once(cases: Path, store: Path) -> None:
+    folder = store.parent / "linked"
+    shutil.copytree(cases / "A5-symlinkdirs", folder)
+    for name in ("cats", "dogs"):
+        link = folder / "photos" / name
+        link.unlink()
+        link.symlink_to(f"../real/{name}")
+    (folder / "photos" / "zoo").symlink_to("../real/cats")
+    (folder / "photos" / "birds" / "loop").symlink_to("..")
+    summary = extract(f"--input={folder}/photos", "--labels_from=parent", f"--output={store}")
+    assert labels(store) == {"birds": 4, "cats": 4, "dogs": 4}
+    assert (summary["listed"], summary["left_aside"]) == (12, 2)
+
+
+def test_a_linked_file_has_the_version_of_its_target(cases: Path, store: Path) -> None:
+    folder = store.parent / "linked"
+    shutil.copytree(cases / "A7-symlinkfile", folder, copy_function=shutil.copyfile)
+    (folder / "photos" / "a.bmp").unlink()
+    (folder / "photos" / "a.bmp").symlink_to("../real/a.bmp")
+    (folder / "list.txt").write_text("photos/00.jpg\nphotos/01.jpg\nphotos/a.bmp\n")
+    assert extract(f"--input={folder}/photos", f"--output={store}")["extracted"] == 3
+    assert extract(f"--input={folder}/list.txt", f"--output={store}")["skipped"] == 3
+    before = dict(rows(store, "sha256"))
+    real = folder / "real" / "a.bmp"
+    size = real.stat().st_size
+    with Image.open(real) as picture:
+        Image.new("RGB", picture.size, "red").save(real)
+    assert real.stat().st_size == size
+    assert extract(f"--input={folder}/photos", f"--output={store}")["extracted"] == 1
+    after = dict(rows(store, "sha256"))
+    assert [name for name in after if after[name] != before[name]] == ["a.bmp"]
+
+
+def test_a_name_that_is_not_utf_8_is_a_failure_with_the_name_escaped(cases: Path, store: Path) -> None:
+    photos = cases / "A8-nonutf8" / "photos"
+    extract(f"--input={photos}", f"--output={store}", "--max_failure_ratio=0.5")
+    assert len(rows(store)) == 3
+    code, message = failures(store)[f"file://{photos}/caf\\xe9.jpg"]
+    assert (code, message) == ("invalid_uri", "The name of the file, or of a folder above it, is not UTF-8; rename it.")
+
+
+@pytest.mark.timeout(120)
+def test_a_pipe_is_never_opened(store: Path) -> None:
+    folder = store.parent / "pictures"
+    write_pictures(folder, 3)
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "list.txt").write_text("000.jpg\n001.jpg\n002.jpg\npipe.jpg\n")
+    summary = extract(
+        f"--input={folder}", f"--input={folder}/list.txt", f"--output={store}", "--max_failure_ratio=0.5",
+        "--manifest_versions=none",
+    )  # fmt: skip
+    assert (summary["extracted"], summary["failed"], summary["left_aside"]) == (3, 1, 2)
+    assert failures(store)[f"file://{folder}/pipe.jpg"][0] == "not_found"
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pictures(tmp_path / "photos" / "mine", 2)
+    (tmp_path / "photos" / "a" / "theirs").mkdir(parents=True)
+    scan = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path).endswith("theirs"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # Whoever runs tests as root may read everything.
+    sentence = refused(f"--input={tmp_path}/photos")
+    assert sentence == f"The folder {tmp_path}/photos/a/theirs may not be read; --exclude=a/theirs leaves it out."
+    assert extract(f"--input={tmp_path}/photos", "--exclude=a/theirs", f"--output={store}")["extracted"] == 2
+
+
+def test_columns_whose_names_a_table_cannot_tell_apart_are_refused(cases: Path) -> None:
+    sentence = refused(f"--input={cases}/B2-oddcolumns/Label.csv")
+    assert "has the column Label, which a table cannot tell from label; did you mean 'label'?" in sentence
+    assert "--label_column=Label says so" in sentence
+    assert "has the columns Label, LABEL, which a table cannot tell from label" in refused(
+        f"--input={cases}/B2-oddcolumns/case.csv"
+    )
+
+
+def test_the_label_column_can_be_named_and_blanks_around_names_go(cases: Path, new_store: NewStore) -> None:
+    named, padded = new_store(), new_store()
+    extract(f"--input={cases}/B2-oddcolumns/Label.csv", "--label_column=Label", f"--output={named}")
+    extract(f"--input={cases}/B2-oddcolumns/space.csv", f"--output={padded}")
+    assert labels(named) == labels(padded) == {"cat": 6, "dog": 6}
+
+
+def test_a_column_that_is_there_twice_is_refused(cases: Path, small_store: FeatureStore) -> None:
+    assert "has the column 'label' several times" in refused(f"--input={cases}/B3-dupcolumns/m.csv")
+    assert "has the column 'note' several times" in refused(f"--input={cases}/B3-dupcolumns/d.csv")
+    options = (f"--features={small_store.uri}", f"--labels={cases}/B3-dupcolumns/d.csv", "--label_column=note")
+    with pytest.raises(InvalidLabels, match="has the column 'note' several times"):
+        train_command.main([*options, "--output=nowhere"])
+
+
+@pytest.mark.parametrize("name", ["semi.csv", "tab.csv"])
+def test_a_delimited_text_is_read_as_other_programs_write_it(name: str, cases: Path, store: Path) -> None:
+    extract(f"--input={cases}/B4-encodings/{name}", f"--output={store}")
+    assert labels(store) == {"cat": 6, "dog": 6}
+
+
+def test_another_encoding_has_to_be_named(cases: Path, store: Path) -> None:
+    latin = f"--input={cases}/B4-encodings/latin1.csv"
+    assert "is not UTF-8; --encoding=latin-1, --encoding=cp1252 or another one says what it is" in refused(latin)
+    extract(latin, "--encoding=latin-1", f"--output={store}")
+    assert labels(store) == {"chat noir é": 6, "dog": 6}
+
+
+BAD_ROWS = {
+    "http://[bad/x.jpg": "invalid_uri",
+    "github://a:b@main/x.jpg": None,
+    "hf://datasets/a/b/x.jpg": "package_missing",
+    "sftp://host/x.jpg": "package_missing",
+    "http://127.0.0.1:99999/x.jpg": "invalid_uri",
+    "s3://": "invalid_uri",
+    "hdfs2://h/x.jpg": "unknown_protocol",
+}
+
+
+def test_one_bad_row_ends_no_run(cases: Path, store: Path) -> None:
+    folder = cases / "B6-badrow"
+    inputs = [f"--input={path}" for path in sorted(folder.iterdir())]
+    summary = extract(*inputs, f"--output={store}", "--max_failure_ratio=0.9")
+    assert (summary["extracted"], summary["failed"]) == (12, len(inputs))
+    found = failures(store)
+    for uri, code in BAD_ROWS.items():
+        assert code in {None, found[uri][0]}, (uri, found[uri])
+    codes = {uri: code for uri, (code, _) in found.items() if uri not in BAD_ROWS}
+    by_name = {uri.rpartition("/")[2][:8]: code for uri, code in codes.items()}
+    assert by_name == {
+        "a\0b.jpg": "invalid_uri", "xxxxxxxx": "invalid_uri", "x.jpg": "invalid_uri", "emptyuri": "invalid_uri",
+    }  # fmt: skip
+    assert found[f"file://{folder}/emptyuri.parquet#row=13"][1] == "The row has no URI."
+    assert extract(*inputs, f"--output={store}", "--max_failure_ratio=1")["extracted"] == 0
+
+
+def test_columns_are_kept_or_widened(cases: Path, store: Path) -> None:
+    extract(f"--input={cases}/B7-types/phash.parquet", f"--output={store}")
+    given = pq.read_table(cases / "B7-types" / "phash.parquet")["phash"].to_pylist()
+    assert [value for _, value in rows(store, "phash")] == [str(value) for value in given]
+
+
+def test_columns_of_the_stores_own_names_are_named_together(cases: Path, store: Path) -> None:
+    crawled = f"--input={cases}/B7-types/img2dataset.parquet"
+    with pytest.raises(Exception, match=r"names of the store's own: width, height, sha256; .*--carry=none") as caught:
+        extract_command.main([crawled, "--conv_base=MobileNet"])
+    assert getattr(caught.value, "exit_code", None) == 2
+    extract(crawled, "--carry=caption,key", f"--output={store}")
+    table = FeatureStore.open(str(store)).scan().to_arrow()
+    assert "caption" in table.column_names
+    assert "status" not in table.column_names
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("listlabel.parquet", "types that a table cannot hold: 'label' (list<element: string>); --label_column"),
+        ("binary.parquet", "types that a table cannot hold: 'bytes' (binary); --carry=NAME"),
+        ("hf.parquet", "has no column 'uri' (its columns: image, label)"),
+    ],
+)
+def test_columns_that_cannot_be_held_are_refused(name: str, sentence: str, cases: Path) -> None:
+    assert sentence in refused(f"--input={cases}/B7-types/{name}")
+
+
+def test_a_manifest_without_rows_is_named(cases: Path) -> None:
+    for name in ("empty.txt", "blank.txt", "header.csv", "e.parquet"):
+        sentence = refused(f"--input={cases}/B16-empty/{name}")
+        assert sentence == f"The manifest file://{cases}/B16-empty/{name} names no image: it has no row."
+
+
+def test_a_ragged_row_is_named_by_its_line(cases: Path) -> None:
+    assert f"Line 3 of the manifest file://{cases}/B17-ragged/many.csv has 3 cells and its header has 2" in refused(
+        f"--input={cases}/B17-ragged/many.csv"
+    )
+    assert "Line 3 of the manifest" in refused(f"--input={cases}/B17-ragged/few.csv")
+
+
+def test_a_trailing_comma_makes_no_column_and_a_blank_line_no_row(cases: Path, store: Path) -> None:
+    trailing, blank = (f"--input={cases}/B17-ragged/{name}.csv" for name in ("trailing", "blanklines"))
+    assert extract(trailing, f"--output={store}")["extracted"] == 12
+    assert labels(store) == {"cat": 6, "dog": 6}
+    assert "" not in FeatureStore.open(str(store)).scan().to_arrow().column_names
+    assert extract(blank, f"--output={store}")["skipped"] == 12
+
+
+def test_the_forms_of_a_manifest_name_the_same_images(cases: Path, store: Path) -> None:
+    inputs = [f"--input={cases}/B8-forms/{name}" for name in FORMS]
+    summary = extract(*inputs, f"--output={store}")
+    assert (summary["extracted"], summary["failed"], summary["duplicates"]) == (12, 0, 12 * (len(FORMS) - 1))
+    assert labels(store) == {"cat": 6, "dog": 6}
+
+
+def test_ids_become_paths_by_a_prefix_and_a_suffix(store: Path) -> None:
+    folder = store.parent / "kaggle"
+    write_pictures(folder / "train", 4)
+    lines = ("id,breed,fold", "000,boxer,train", "001,beagle,train", "002,boxer,test", "003,beagle,test")
+    (folder / "train.csv").write_text("\n".join(lines))
+    extract(
+        f"--input={folder}/train.csv", "--uri_column=id", "--uri_prefix=train/", "--uri_suffix=.jpg",
+        "--label_column=breed", "--split_column=fold", f"--output={store}",
+    )  # fmt: skip
+    assert rows(store, "label", "split") == [
+        ("000.jpg", "boxer", "train"), ("001.jpg", "beagle", "train"), ("002.jpg", "boxer", "test"),
+        ("003.jpg", "beagle", "test"),
+    ]  # fmt: skip
+
+
+def test_a_manifest_whose_images_are_all_missing_is_refused(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "photos", 2)
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "here.txt").write_text("photos/000.jpg\nphotos/001.jpg\n")
+    (lists / "windows.txt").write_text("..\\photos\\000.jpg\n")
+    (lists / "gone.txt").write_text("x.jpg\ny.jpg\n")
+    monkeypatch.chdir(tmp_path)
+    sentence = refused("--input=lists/here.txt")
+    assert sentence.startswith("The first 2 images are all missing in the manifest file://")
+    assert f"; {shown(f'{tmp_path}/photos/000.jpg', 100)} is there" in sentence
+    assert "unless --uri_prefix=$PWD/ is given" in sentence
+    assert "write / instead of \\" in refused("--input=lists/windows.txt")
+    assert "--uri_prefix and --uri_suffix are put around" in refused("--input=lists/gone.txt")
+    assert extract("--input=lists/here.txt", f"--uri_prefix={tmp_path}/", f"--output={store}")["extracted"] == 2
+
+
+def test_numbers_get_wider_and_a_column_without_values_has_no_type_yet(store: Path) -> None:
+    write_pictures(store.parent / "photos", 3)
+    nights = [pa.nulls(1), pa.array([3]), pa.array([2.5])]
+    for number, ages in enumerate(nights):
+        path = store.parent / f"{number}.parquet"
+        pq.write_table(pa.table({"uri": [f"photos/{number:03}.jpg"], "age": ages}), path)
+        assert extract(f"--input={path}", f"--output={store}")["extracted"] == 1
+    assert [age for _, age in rows(store, "age")] == [None, 3.0, 2.5]

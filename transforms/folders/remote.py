@@ -1,0 +1,125 @@
+"""Folders of buckets, archives and servers: whatever fsspec lists, a level at a time."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import fsspec
+
+from schemas.errors import InvalidInput
+from schemas.images import listed_version
+from schemas.storage import file_system, uri_builder
+from transforms.folders.found_file import FoundFile
+from transforms.folders.local import unreadable_folder
+from transforms.folders.selection import IgnoredFiles, Selection
+
+Info = Mapping[str, Any]
+
+
+class FolderLister:
+    """Lists single folders of an input.
+
+    Attributes:
+        root: The input's own path in its file system.
+    """
+
+    def __init__(self, uri: str, selection: Selection, ignored: IgnoredFiles) -> None:
+        """Takes what is asked for.
+
+        Args:
+            uri: The input.
+            selection: Which files are taken and which folders gone into.
+            ignored: Where the others are counted.
+        """
+        self._fs: fsspec.AbstractFileSystem
+        self._fs, self.root = file_system(uri)
+        self._to_uri = uri_builder(uri, self._fs)
+        self._selection = selection
+        self._ignored = ignored
+
+    def files(self, folder: str, folders: list[str]) -> Iterator[FoundFile]:
+        """Yields the images in a folder, by name, and puts the folders in it into `folders`.
+
+        Raises:
+            InvalidInput: If it may not be read.
+            OSError: If it cannot be listed.
+        """
+        for name, info in sorted(self._entries(folder), key=lambda entry: entry[0]):
+            path = self._under(info["name"])
+            is_folder = info["type"] == "directory"
+            if is_folder and self._selection.enters(path, name):
+                folders.append(info["name"].rstrip("/"))
+            elif not is_folder and _is_taken(path, self._selection):
+                yield _found(self._to_uri(info["name"]), info)
+            else:
+                self._ignored.files += 1
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, Info]]:
+        for info in self._list(folder):
+            path = info["name"].rstrip("/")
+            if path != folder.rstrip("/"):
+                yield path.rpartition("/")[2], info
+            elif info["type"] == "directory":
+                # Of keys such as `a//b.jpg`, `ls` shows a folder without a name, into which it does not go.
+                yield from self._below_nameless(path)
+
+    def _list(self, folder: str) -> list[Info]:
+        try:
+            listed: list[Info] = self._fs.ls(folder, detail=True)
+        except PermissionError as error:
+            raise InvalidInput(unreadable_folder(self._to_uri(folder), self._under(folder))) from error
+        self._fs.invalidate_cache(folder)  # Cloud file systems keep every listing, a kilobyte a file.
+        return listed
+
+    def _below_nameless(self, folder: str) -> Iterator[tuple[str, Info]]:
+        found = self._fs.find(folder, detail=True)
+        self._fs.invalidate_cache()  # It makes listings of folders out of it, those without a name left out.
+        for path, info in found.items():
+            if path.startswith(f"{folder}//"):
+                yield path.rpartition("/")[2], info
+
+    def _under(self, path: str) -> str:
+        return path[len(self.root) :].strip("/")
+
+
+def matching_files(uri: str, selection: Selection, ignored: IgnoredFiles) -> Iterator[FoundFile]:
+    """Yields the files that a glob takes, by path.
+
+    Args:
+        uri: The glob.
+        selection: Which of them are left out.
+        ignored: Where these are counted.
+
+    Raises:
+        OSError: If they cannot be listed.
+    """
+    fs, path = file_system(uri)
+    root, _ = split_glob(path)
+    to_uri = uri_builder(uri, fs)
+    for name, info in sorted(fs.glob(path, detail=True).items()):
+        if info["type"] != "file":
+            continue
+        if _is_taken(name[len(root) :].lstrip("/"), selection):
+            yield _found(to_uri(name), info)
+        else:
+            ignored.files += 1
+
+
+def split_glob(path: str) -> tuple[str, str]:
+    """Returns the folder above a glob's first wildcard, and the glob under it.
+
+    >>> split_glob("/photos/2026-*/*.jpg")
+    ('/photos', '2026-*/*.jpg')
+    """
+    wildcard = min(path.index(sign) for sign in "*?[" if sign in path)
+    root = path[:wildcard].rpartition("/")[0]
+    return root or "/", path[len(root) :].lstrip("/")
+
+
+def _is_taken(path: str, selection: Selection) -> bool:
+    *folders, name = path.split("/")
+    above = ["/".join(folders[: number + 1]) for number in range(len(folders))]
+    return all(map(selection.enters, above, folders)) and selection.takes_file(path, name)
+
+
+def _found(uri: str, info: Info) -> FoundFile:
+    return FoundFile(uri, listed_version(info), info.get("size"))

@@ -1,0 +1,39 @@
+"""Manifests: tables of images as CSV, JSON Lines, Parquet or plain lists, in; rows as Arrow batches out."""
+
+from transforms.manifests.columns import REF_COLUMNS, URI, Column, ManifestOptions
+from transforms.manifests.format import (
+    MANIFEST_EXTENSIONS,
+    ManifestFormat,
+    NamedFormat,
+    file_name,
+    named_format,
+    refuse_other_tables,
+)
+from transforms.manifests.manifest import Manifest, Section, look_at_manifest, open_manifest
+from transforms.manifests.parquet_rows import ROWS_PER_SECTION
+from transforms.manifests.takedown_lists import listed_uris
+from transforms.manifests.text_lists import BYTES_PER_SECTION
+from transforms.manifests.uris import UriRules, canonical_uris, folder_of
+
+__all__ = [
+    "BYTES_PER_SECTION",
+    "MANIFEST_EXTENSIONS",
+    "REF_COLUMNS",
+    "ROWS_PER_SECTION",
+    "URI",
+    "Column",
+    "Manifest",
+    "ManifestFormat",
+    "ManifestOptions",
+    "NamedFormat",
+    "Section",
+    "UriRules",
+    "canonical_uris",
+    "file_name",
+    "folder_of",
+    "listed_uris",
+    "look_at_manifest",
+    "named_format",
+    "open_manifest",
+    "refuse_other_tables",
+]

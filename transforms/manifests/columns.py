@@ -1,0 +1,235 @@
+"""The columns of a manifest: which have a meaning, which are carried along, and as what."""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.errors import InvalidInput, nearest_names, shown, shown_names
+
+URI: Final = "uri"
+
+# The columns of a manifest that have a meaning of their own.
+REF_COLUMNS: Final = (URI, "version", "label", "split")
+
+_LEAVE_OUT: Final = "--carry=NAME,… names those that are carried along, --carry=none leaves all out"
+
+
+@dataclasses.dataclass(frozen=True)
+class ManifestOptions:
+    """How manifests are read.
+
+    Attributes:
+        uri_column: The column of the URIs.
+        label_column: The column of the labels; `label`, where there is one, unless it is named.
+        split_column: The column of the splits; `split`, where there is one, unless it is named.
+        uri_prefix: Is put before each URI.
+        uri_suffix: Is put behind each URI.
+        carry: The further columns that are carried along; all of them if None.
+        encoding: That of texts; by their byte order mark, else UTF-8, if None.
+    """
+
+    uri_column: str = URI
+    label_column: str | None = None
+    split_column: str | None = None
+    uri_prefix: str = ""
+    uri_suffix: str = ""
+    carry: tuple[str, ...] | None = None
+    encoding: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column that is read.
+
+    Attributes:
+        source: Its name in the manifest.
+        name: Its name from there on.
+        type: The type of its values from there on.
+    """
+
+    source: str
+    name: str
+    type: pa.DataType
+
+    @property
+    def is_annotation(self) -> bool:
+        """Whether it says something of the image besides where it is."""
+        return self.name in {"label", "split"} or self.is_carried
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether it is carried along, and has no meaning of its own."""
+        return self.name not in REF_COLUMNS
+
+
+def choose_columns(uri: str, fields: Sequence[pa.Field], options: ManifestOptions) -> tuple[Column, ...]:
+    """Returns the columns of a manifest that are read; one without a name, or without any value, is left out.
+
+    Args:
+        uri: The manifest.
+        fields: Its columns, as it has them. Blanks around their names go.
+        options: Which of them are wanted, and as what.
+
+    Raises:
+        InvalidInput: If it lacks a column that is wanted, has one twice, or one that cannot be carried along.
+    """
+    named = [(field.name.strip(), field) for field in fields if field.name.strip()]
+    meanings = _meanings(uri, [name for name, _ in named], options)
+    chosen = [(meanings.get(name, name), field) for name, field in named if _is_wanted(name, meanings, options)]
+    _refuse_repeats(uri, [name for name, _ in chosen])
+    columns = [Column(field.name, name, _type_of(name, field.type)) for name, field in chosen]
+    _refuse_types(uri, columns, {name: field.type for name, field in chosen})
+    return tuple(column for column in columns if not pa.types.is_null(column.type))
+
+
+def named_columns(uri: str, fields: Sequence[pa.Field], names: Sequence[str]) -> tuple[Column, ...]:
+    """Returns columns of a manifest as they are; blanks around their names go.
+
+    Raises:
+        InvalidInput: If it lacks one, or has one twice.
+    """
+    found = [(field.name.strip(), field) for field in fields]
+    for name in names:
+        if name not in dict(found):
+            others = shown_names(other for other, _ in found if other)
+            nearest = nearest_names(name, dict(found)) or "."
+            raise InvalidInput(f"The file {shown(uri)} has no column '{name}' (its columns: {others}){nearest}")
+        if [other for other, _ in found].count(name) > 1:
+            raise InvalidInput(f"The file {shown(uri)} has the column '{name}' several times; rename all but one.")
+    return tuple(Column(field.name, name, field.type) for name, field in found if name in names)
+
+
+def _meanings(uri: str, names: Sequence[str], options: ManifestOptions) -> dict[str, str]:
+    """Returns the columns that have a meaning, by their names in the manifest."""
+    given = {URI: options.uri_column, "label": options.label_column, "split": options.split_column}
+    for meaning, name in given.items():
+        if name is not None and name not in names:
+            raise InvalidInput(_missing_column(uri, meaning, name, names))
+    sources = {meaning: given.get(meaning) or meaning for meaning in REF_COLUMNS}
+    if len(set(sources.values())) < len(sources):
+        raise InvalidInput("--uri_column, --label_column and --split_column have to name different columns.")
+    return {source: meaning for meaning, source in sources.items()}
+
+
+def _missing_column(uri: str, meaning: str, name: str, names: Sequence[str]) -> str:
+    found = shown_names(names) or "none"
+    nearest = nearest_names(name, names).rstrip("?")
+    option = f"--{meaning}_column=NAME says which one holds the {'URIs' if meaning == URI else f'{meaning}s'}"
+    return f"The manifest {shown(uri)} has no column '{name}' (its columns: {found}){nearest}; {option}."
+
+
+def _is_wanted(name: str, meanings: dict[str, str], options: ManifestOptions) -> bool:
+    if name in meanings:
+        return True
+    # A column whose meaning another one has taken is none of its name.
+    return name not in REF_COLUMNS and (options.carry is None or name in options.carry)
+
+
+def _refuse_repeats(uri: str, names: Iterable[str]) -> None:
+    """Refuses names that are the same, or that a Delta table takes for the same."""
+    by_folded = collections.defaultdict(list)
+    for name in names:
+        by_folded[name.casefold()].append(name)
+    for folded, alike in by_folded.items():
+        if len(alike) > len(set(alike)):
+            raise InvalidInput(
+                f"The manifest {shown(uri)} has the column '{alike[0]}' several times; rename all but one."
+            )
+        meaning = folded if folded in REF_COLUMNS else None
+        if len(alike) > 1 or (meaning and alike != [meaning]):
+            raise InvalidInput(_told_apart_by_case(uri, meaning, alike))
+
+
+def _told_apart_by_case(uri: str, meaning: str | None, alike: Sequence[str]) -> str:
+    others = [name for name in alike if name != meaning]
+    option = "" if meaning in {None, "version"} else f"--{meaning}_column={others[0]} says so; else "
+    question = f"did you mean '{meaning}'? {option}" if meaning else ""
+    columns = f"the column{'s' if len(others) > 1 else ''} {shown_names(others)}"
+    return (
+        f"The manifest {shown(uri)} has {columns}, which a table cannot tell from {meaning or 'one another'}; "
+        f"{question}rename what is something else, or leave it out with --carry."
+    )
+
+
+def _type_of(name: str, kind: pa.DataType) -> pa.DataType | None:
+    """Returns the type of a column from there on, or None if it cannot be read."""
+    if name in REF_COLUMNS:
+        return pa.string() if pa.types.is_null(kind) or _is_text_or_number(kind) else None
+    return _storable(kind)
+
+
+def _is_text_or_number(kind: pa.DataType) -> bool:
+    flat = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return not pa.types.is_nested(flat)
+
+
+_TEXTS: Final = (
+    pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_uint64, pa.types.is_decimal,
+    pa.types.is_time,
+)  # fmt: skip
+_LISTS: Final = (
+    pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)  # fmt: skip
+
+
+# What holds the values of a kind; the first that fits.
+_WIDER: Final = (
+    (_TEXTS, pa.string()),
+    ((pa.types.is_null,), pa.null()),
+    ((pa.types.is_boolean,), pa.bool_()),
+    ((pa.types.is_date,), pa.date32()),
+    ((pa.types.is_timestamp,), pa.timestamp("us", tz="UTC")),
+    ((pa.types.is_integer,), pa.int64()),
+    ((pa.types.is_floating,), pa.float64()),
+)
+
+
+def _storable(kind: pa.DataType) -> pa.DataType | None:
+    """Returns the type that a Delta table gives to a column: the same or a wider one; None if there is none."""
+    if pa.types.is_dictionary(kind):
+        return _storable(kind.value_type)
+    if any(is_list(kind) for is_list in _LISTS):
+        element = _storable(kind.value_type)
+        is_empty = element is None or pa.types.is_null(element)
+        return element if is_empty else pa.list_(pa.field("element", element))
+    return next((wider for kinds, wider in _WIDER if any(is_kind(kind) for is_kind in kinds)), None)
+
+
+def _refuse_types(uri: str, columns: Sequence[Column], kinds: dict[str, pa.DataType]) -> None:
+    bad = [column.name for column in columns if column.type is None]
+    if bad:
+        described = ", ".join(f"'{shown(name, 24)}' ({shown(str(kinds[name]), 24)})" for name in bad[:4])
+        described += f" and {len(bad) - 4} more" if len(bad) > 4 else ""
+        remedy = _LEAVE_OUT if any(name not in REF_COLUMNS for name in bad) else _name_another(bad)
+        raise InvalidInput(
+            f"The manifest {shown(uri)} has columns of types that a table cannot hold: {described}; {remedy}."
+        )
+
+
+def _name_another(bad: Sequence[str]) -> str:
+    options = [f"--{name}_column" for name in bad if name != "version"]
+    return f"{' and '.join(options)} can name another one" if options else "leave it out"
+
+
+def cast_to(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Returns values of a manifest as the type that `choose_columns` gave to their column.
+
+    Nanoseconds are cut to microseconds; a list of 64-bit integers stays one.
+    """
+    if values.type == kind:
+        return values
+    if pa.types.is_dictionary(values.type):
+        return cast_to(values.dictionary_decode(), kind)
+    if pa.types.is_time(values.type) or pa.types.is_decimal(values.type):
+        return pa.array([None if value is None else str(value) for value in values.to_pylist()], kind)
+    return pc.cast(values, kind, safe=not pa.types.is_timestamp(kind))
+
+
+def carried_fields_of(columns: Iterable[Column]) -> Iterator[pa.Field]:
+    """Yields the fields of the columns that are carried along, with the types that the store gives them."""
+    return (pa.field(column.name, column.type) for column in columns if column.is_carried)

@@ -1,0 +1,137 @@
+"""Delimited texts: CSV with any of the usual delimiters, and TSV. Every column is text, in every run."""
+
+import csv
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from schemas.images import REFS_PER_BATCH
+from transforms.manifests.columns import Column
+from transforms.manifests.streams import READ_BYTES, UTF_8
+
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_HEAD_BYTES: Final = 2**20
+
+csv.field_size_limit(sys.maxsize)
+
+
+class Header(NamedTuple):
+    """What the first line of a delimited text says.
+
+    Attributes:
+        delimiter: What stands between its cells.
+        names: The names of the columns, as they stand there.
+        is_alone: Whether nothing follows it.
+    """
+
+    delimiter: str
+    names: tuple[str, ...]
+    is_alone: bool = False
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether blanks stand around the names, and so around the cells."""
+        return any(name != name.strip() for name in self.names)
+
+
+def read_header(stream: pa.NativeFile, uri_column: str) -> Header:
+    """Reads the first line, and finds out its delimiter: the one that sets the column of URIs apart.
+
+    Args:
+        stream: The text as UTF-8.
+        uri_column: The name of the column of URIs.
+
+    Raises:
+        UnicodeDecodeError: If it is not UTF-8.
+    """
+    head = stream.read(_HEAD_BYTES)
+    # The last character may be cut off.
+    text = head.decode("utf-8-sig", "strict" if len(head) < _HEAD_BYTES else "ignore").lstrip("\r\n")
+    headers = [_header(text, delimiter, is_whole=len(head) < _HEAD_BYTES) for delimiter in _DELIMITERS]
+    apart = [header for header in headers if uri_column in map(str.strip, header.names)]
+    return apart[0] if apart else max(headers, key=lambda header: len(header.names))
+
+
+def _header(text: str, delimiter: str, *, is_whole: bool) -> Header:
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    names = tuple(next(rows, ()))
+    return Header(delimiter, names, is_whole and not any(rows))
+
+
+def delimited_rows(stream: pa.NativeFile, header: Header, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a delimited text in batches; an empty cell is null.
+
+    Args:
+        stream: The text as UTF-8.
+        header: Its header.
+        columns: The columns that are read.
+
+    Raises:
+        pyarrow.ArrowInvalid: If a row has more or fewer cells than the header, or is not UTF-8.
+    """
+    if header.is_alone:
+        return
+    wanted = [column.source for column in columns]
+    convert = pa_csv.ConvertOptions(
+        column_types=dict.fromkeys(wanted, pa.string()),
+        include_columns=wanted,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    parse = pa_csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=True)
+    read = pa_csv.ReadOptions(block_size=READ_BYTES)
+    names = [column.name for column in columns]
+    with pa_csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert) as reader:
+        for batch in reader:
+            cells = [_trimmed(cells) for cells in batch.columns] if header.is_padded else batch.columns
+            rows = pa.RecordBatch.from_arrays(cells, names)
+            yield from (rows.slice(start, REFS_PER_BATCH) for start in range(0, rows.num_rows, REFS_PER_BATCH))
+
+
+def _trimmed(cells: pa.Array) -> pa.Array:
+    trimmed = pc.utf8_trim_whitespace(cells)
+    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+
+
+class RaggedRow(NamedTuple):
+    """A row that has more or fewer cells than the header.
+
+    Attributes:
+        line: The line on which it ends, from 1.
+        cells: How many it has.
+    """
+
+    line: int
+    cells: int
+
+
+def first_ragged_row(stream: pa.NativeFile, header: Header) -> RaggedRow | None:
+    """Finds the first row that has more or fewer cells than the header, if there is one."""
+    text = io.TextIOWrapper(io.BufferedReader(_Raw(stream)), UTF_8, "replace", newline="")
+    reader = csv.reader(text, delimiter=header.delimiter)
+    for row in reader:
+        if row and len(row) != len(header.names):
+            return RaggedRow(reader.line_num, len(row))
+    return None
+
+
+class _Raw(io.RawIOBase):
+    """An Arrow stream as Python's own streams are made of."""
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

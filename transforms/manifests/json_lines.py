@@ -1,0 +1,123 @@
+"""JSON Lines: an object a line. A column has the type of its values, over the whole file."""
+
+import codecs
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeAlias
+
+import pyarrow as pa
+
+from schemas.errors import InvalidInput, shown
+from schemas.images import REFS_PER_BATCH
+from transforms.manifests.columns import Column
+from transforms.manifests.streams import whole_lines
+
+Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
+
+_LONG: Final = range(-(2**63), 2**63)
+_OBJECT: Final = pa.struct([])
+_SCALARS: Final = {bool: pa.bool_(), float: pa.float64(), str: pa.string(), type(None): pa.null(), dict: _OBJECT}
+
+
+def json_fields(stream: pa.NativeFile, uri: str) -> list[pa.Field]:
+    """Reads the whole file, and returns its columns in the order in which they first occur.
+
+    Whole numbers are int64 and other numbers float64, also where they are mixed; numbers beyond 64 bits, and values of
+    different kinds, are text.
+
+    Raises:
+        InvalidInput: If a line is no JSON object.
+    """
+    kinds: dict[str, pa.DataType] = {}
+    for row in _objects(stream, uri):
+        for name, value in row.items():
+            kind = _kind(value)
+            known = kinds.get(name)
+            if kind != known:
+                kinds[name] = kind if known is None else _common(known, kind)
+    return [pa.field(name, kind) for name, kind in kinds.items()]
+
+
+def json_rows(stream: pa.NativeFile, uri: str, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a file in batches; a key that an object lacks is null.
+
+    Raises:
+        InvalidInput: If a line is no JSON object.
+    """
+    rows: list[dict[str, Value]] = []
+    for row in _objects(stream, uri):
+        rows.append(row)
+        if len(rows) == REFS_PER_BATCH:
+            yield _batch(rows, columns)
+            rows = []
+    if rows:
+        yield _batch(rows, columns)
+
+
+def _objects(stream: pa.NativeFile, uri: str) -> Iterator[dict[str, Value]]:
+    number = 0
+    for text in whole_lines(stream):
+        for line in (text if number else text.removeprefix(codecs.BOM_UTF8)).split(b"\n"):
+            number += 1
+            if line.strip():
+                yield _object(line, number, uri)
+        number -= text.endswith(b"\n")  # What follows the last break is no line of its own.
+
+
+def _object(line: bytes, number: int, uri: str) -> dict[str, Value]:
+    try:
+        row: Value = json.loads(line)
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        raise InvalidInput(f"Line {number} of the manifest {shown(uri)} is no JSON: {error}.") from error
+    if not isinstance(row, dict):
+        raise InvalidInput(f'Line {number} of the manifest {shown(uri)} is no JSON object, as {{"uri": …}} is.')
+    return row
+
+
+def _kind(value: Value) -> pa.DataType:
+    if type(value) is int:
+        return pa.int64() if value in _LONG else pa.string()
+    if isinstance(value, list):
+        element = pa.null()
+        for item in value:
+            element = _common(element, _kind(item))
+        return pa.list_(element)
+    return _SCALARS[type(value)]
+
+
+def _common(first: pa.DataType, second: pa.DataType) -> pa.DataType:
+    """Returns the type that holds the values of two."""
+    if first == second or pa.types.is_null(second):
+        return first
+    if pa.types.is_null(first):
+        return second
+    if pa.types.is_list(first) and pa.types.is_list(second):
+        return pa.list_(_common(first.value_type, second.value_type))
+    if _OBJECT in {first, second}:
+        return _OBJECT
+    return pa.float64() if {first, second} == {pa.int64(), pa.float64()} else pa.string()
+
+
+def _batch(rows: Sequence[dict[str, Value]], columns: Sequence[Column]) -> pa.RecordBatch:
+    arrays = [
+        pa.array(map(_reader(column.type), [row.get(column.source) for row in rows]), column.type) for column in columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])
+
+
+def _reader(kind: pa.DataType) -> Callable[[Value], Value]:
+    """Returns what makes a value one of a type."""
+    if pa.types.is_string(kind):
+        return _text
+    if pa.types.is_floating(kind):
+        return lambda value: None if value is None else float(value)  # type: ignore[arg-type]
+    if pa.types.is_list(kind):
+        read = _reader(kind.value_type)
+        return lambda value: None if value is None else [read(item) for item in value]  # type: ignore[union-attr]
+    return lambda value: value
+
+
+def _text(value: Value) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)

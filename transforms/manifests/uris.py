@@ -1,0 +1,95 @@
+"""The URIs of a manifest, made canonical; what is none stays as it is, for its row will say so."""
+
+import dataclasses
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.storage import canonical_uri, join, protocol_of
+
+# URIs of the first two forms are canonical as they are, unless they are of the third; the others are looked at singly.
+_CLOUD: Final = r"^(s3|gs|abfs|https?)://[^/]"
+_LOCAL: Final = r"^file:///[^/]"
+_UNTIDY: Final = r"^file:///.*(//|/\.\.?(/|$))"
+
+NO_URI: Final = "The row has no URI."
+
+
+class ResolvedUris(NamedTuple):
+    """The URIs of some rows.
+
+    Attributes:
+        uris: string [n]: those of images in canonical form; of a row without one, its place in the manifest.
+        problems: string [n]: why no image can be there, else null; None if there is no such row.
+    """
+
+    uris: pa.Array
+    problems: pa.Array | None = None
+
+
+def folder_of(manifest_uri: str) -> str:
+    """Returns the folder of a manifest, against which its relative paths are resolved."""
+    path = manifest_uri
+    if protocol_of(manifest_uri) in {"http", "https"}:
+        path = manifest_uri.partition("#")[0].partition("?")[0]
+    return path.rpartition("/")[0]
+
+
+def canonical_uris(uris: pa.Array, manifest_uri: str) -> pa.Array:
+    """Makes URIs canonical; a relative path is one beside its manifest. What is no URI stays as it is."""
+    return _canonical(uris, folder_of(manifest_uri))
+
+
+@dataclasses.dataclass(frozen=True)
+class UriRules:
+    """How the URIs of a manifest are read.
+
+    Attributes:
+        manifest_uri: The manifest.
+        folder: The folder to which relative paths are relative.
+        prefix: Is put before each URI.
+        suffix: Is put behind each URI.
+    """
+
+    manifest_uri: str
+    folder: str
+    prefix: str = ""
+    suffix: str = ""
+
+    def resolve(self, uris: pa.Array, first_row: int) -> ResolvedUris:
+        """Makes the URIs of some rows canonical.
+
+        Args:
+            uris: string [n].
+            first_row: The number of the first of the rows, from 0.
+        """
+        missing = pc.fill_null(pc.equal(uris, ""), True)
+        extended = uris
+        if self.prefix or self.suffix:
+            extended = pc.binary_join_element_wise(self.prefix, uris, self.suffix, "")
+        if not pc.any(missing).as_py():
+            return ResolvedUris(_canonical(extended, self.folder))
+        rows = pc.indices_nonzero(missing).to_pylist()
+        places = pa.array([f"{self.manifest_uri}#row={first_row + row + 1}" for row in rows], pa.string())
+        named = pc.replace_with_mask(extended, missing, places)
+        problems = pc.if_else(missing, NO_URI, pa.scalar(None, pa.string()))
+        return ResolvedUris(_canonical(named, self.folder), problems)
+
+
+def _canonical(uris: pa.Array, folder: str) -> pa.Array:
+    local = pc.and_not(pc.match_substring_regex(uris, _LOCAL), pc.match_substring_regex(uris, _UNTIDY))
+    others = pc.invert(pc.or_(pc.match_substring_regex(uris, _CLOUD), local))
+    if not pc.any(others).as_py():
+        return uris
+    absolute = [_absolute(uri, folder) for uri in pc.filter(uris, others).to_pylist()]
+    return pc.replace_with_mask(uris, others, pa.array(absolute, pa.string()))
+
+
+def _absolute(uri: str, folder: str) -> str:
+    if protocol_of(uri) == "file" and not uri.startswith(("/", "file:", "local:")):
+        uri = join(folder, uri)
+    try:
+        return canonical_uri(uri)
+    except (ValueError, TypeError, ImportError, OSError):
+        return uri  # Fetching it says what is wrong.

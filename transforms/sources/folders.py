@@ -1,0 +1,152 @@
+"""Folders and globs as sources, of this machine's disks and of everything else that fsspec lists."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from schemas.errors import shown
+from schemas.storage import file_system
+from transforms.folders import (
+    FolderLister,
+    FoundFile,
+    IgnoredFiles,
+    files_in,
+    holds_file,
+    matching_files,
+    split_glob,
+    walk_folders,
+)
+from transforms.sources.refs import PackedRefs, ref_batches
+from transforms.sources.source import ListingRules, Source, SourcePart
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSource(Source):
+    """A folder with all in it, whose images are told by their extension."""
+
+    uri: str
+
+    def divide(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
+        """Divides it into its folders."""
+        fs, path = file_system(self.uri)
+        if isinstance(fs, LocalFileSystem):
+            return _local_parts(path, None, rules, ignored)
+        return _remote_parts(self.uri, rules, ignored)
+
+    def has_image(self, rules: ListingRules) -> bool:
+        """Whether there is an image in it."""
+        fs, path = file_system(self.uri)
+        return holds_file(path, rules.selection()) if isinstance(fs, LocalFileSystem) else super().has_image(rules)
+
+    def without_image(self, rules: ListingRules) -> str:
+        """Says by which extensions images are told."""
+        return (
+            f"There is no image in {shown(self.uri)}; a folder's images are the files ending in "
+            f"{', '.join(rules.extensions)} (--extensions); hidden ones are left out (--include_hidden)."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobSource(Source):
+    """The files that a glob takes, whatever their extensions."""
+
+    uri: str
+
+    def divide(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
+        """Divides it into folders, or matches it here where only the storage can."""
+        fs, path = file_system(self.uri)
+        root, pattern = split_glob(path)
+        if isinstance(fs, LocalFileSystem):
+            return _local_parts(root, pattern, rules, ignored)
+        found = matching_files(self.uri, rules.selection(pattern), ignored)
+        return map(PackedRefs.of, ref_batches(found, rules.schema))
+
+    def has_image(self, rules: ListingRules) -> bool:
+        """Whether it takes a file."""
+        fs, path = file_system(self.uri)
+        if not isinstance(fs, LocalFileSystem):
+            return super().has_image(rules)
+        root, pattern = split_glob(path)
+        return holds_file(root, rules.selection(pattern))
+
+    def without_image(self, rules: ListingRules) -> str:
+        """Says that nothing matches."""
+        hidden = "" if rules.include_hidden else "; hidden ones are left out (--include_hidden)"
+        return f"No file matches {shown(self.uri)}{hidden}."
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalFolders(SourcePart):
+    """Some folders of this machine's disks, without those in them.
+
+    Attributes:
+        root: The folder under which they are listed.
+        folders: Their paths.
+        pattern: A glob of the paths under the root that are taken, instead of the extensions.
+    """
+
+    root: str
+    folders: tuple[str, ...]
+    pattern: str | None
+
+    def refs(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
+        """Yields the images in them, by name."""
+        selection = rules.selection(self.pattern)
+        found = (file for folder in self.folders for file in files_in(self.root, folder, selection, ignored))
+        return ref_batches(found, rules.schema)
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFolder(SourcePart):
+    """A folder with all in it.
+
+    Attributes:
+        uri: The input of which it is a part.
+        path: Where it is in the file system of the input.
+    """
+
+    uri: str
+    path: str
+
+    def refs(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
+        """Yields the images in it, a folder after the other, by name."""
+        return ref_batches(self._files(FolderLister(self.uri, rules.selection(), ignored)), rules.schema)
+
+    def _files(self, lister: FolderLister) -> Iterator[FoundFile]:
+        pending = [self.path]
+        while pending:
+            inner: list[str] = []
+            yield from lister.files(pending.pop(), inner)
+            pending += reversed(inner)
+
+
+def _local_parts(root: str, pattern: str | None, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
+    """Yields the folders below a root, a few together."""
+    together: list[str] = []
+    entries = 0
+    for folder, count in walk_folders(root, rules.selection(pattern), ignored):
+        together.append(folder)
+        entries += count
+        if entries >= rules.entries_listed_together:
+            yield LocalFolders(root, tuple(together), pattern)
+            together, entries = [], 0
+    if together:
+        yield LocalFolders(root, tuple(together), pattern)
+
+
+def _remote_parts(uri: str, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
+    """Goes down level by level until there are enough folders; the files above them are refs already."""
+    lister = FolderLister(uri, rules.selection(), ignored)
+    folders = [lister.root]
+
+    def above() -> Iterator[FoundFile]:
+        while folders and len(folders) < rules.folders_listed_together:
+            level = folders.copy()
+            folders.clear()
+            for folder in level:
+                yield from lister.files(folder, folders)
+
+    yield from map(PackedRefs.of, ref_batches(above(), rules.schema))
+    yield from (RemoteFolder(uri, folder) for folder in folders)
