@@ -164,14 +164,15 @@ TEXTS = [
         Totals(5, 1, 2, 3, {"truncated": 2, "not_found": 1}, 1000, 4),
         (
             '{"adopted": 2, "augmented": 4, "extracted": 5, "failed": 3, "failures_by_code": {"not_found": 1, '
-            '"truncated": 2}, "feature_bytes": 1000, "reused": 1}'
+            '"truncated": 2}, "feature_bytes": 1000, "labels_updated": 0, "reused": 1}'
         ),
     ),
     (
         Fragment(TableName.FAILURES, "ds=2026-01-31/x", 3, 99, "{}", True, ((FailureCode.NOT_FOUND, 3),)),
         (
-            '{"adopted": false, "augmented": 0, "failures_by_code": [["not_found", 3]], "path": "ds=2026-01-31/x", '
-            '"reused": false, "rows": 3, "size": 99, "statistics": "{}", "supersedes": true, "table": "failures"}'
+            '{"adopted": false, "augmented": 0, "failures_by_code": [["not_found", 3]], "given": null, '
+            '"path": "ds=2026-01-31/x", "reused": false, "rows": 3, "sha256": "", "size": 99, "statistics": "{}", '
+            '"supersedes": true, "table": "failures"}'
         ),
     ),
     (CARD, CARD_TEXT),
