@@ -40,7 +40,7 @@ SPELLINGS: Final[Mapping[str, Split]] = {
     "eval": Split.TEST,
     "evaluation": Split.TEST,
 }
-_HASH_DIGITS: Final = 8
+_HASH_DIGITS: Final = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +83,15 @@ def splits_by_hash(sha256: pa.Array, fractions: SplitFractions) -> np.ndarray:
     Returns:
         uint8 [n] of `Split`.
     """
-    digits = "".join(pc.utf8_slice_codeunits(sha256, 0, _HASH_DIGITS).to_pylist())
-    places = np.frombuffer(bytes.fromhex(digits), ">u4") / 2.0**32
-    parts = np.full(len(sha256), Split.TRAIN, np.uint8)
-    parts[places < fractions.test + fractions.validation] = Split.VALIDATION
-    parts[places < fractions.test] = Split.TEST
+    return splits_by_place(hash_places(sha256), fractions)
+
+
+def splits_by_place(places: np.ndarray, fractions: SplitFractions) -> np.ndarray:
+    """Does the same for the places that `hash_places` returned."""
+    shares = (places >> np.uint64(32)) / 2.0**32
+    parts = np.full(len(places), Split.TRAIN, np.uint8)
+    parts[shares < fractions.test + fractions.validation] = Split.VALIDATION
+    parts[shares < fractions.test] = Split.TEST
     return parts
 
 
@@ -105,6 +109,16 @@ def canonical_splits(words: pa.Array) -> pa.Array:
     spelled = pc.index_in(bare, value_set=pa.array(SPELLINGS, pa.string()))
     names = pa.array([split.word for split in SPELLINGS.values()]).take(spelled)
     return pc.if_else(pc.equal(bare, ""), pa.scalar(None, pa.string()), pc.coalesce(names, texts))
+
+
+def hash_places(sha256: pa.Array) -> np.ndarray:
+    """Returns uint64 [n], the first 64 bits of SHA-256: of images with identical content, and of no others, the same.
+
+    Args:
+        sha256: string [n], in hex.
+    """
+    digits = "".join(pc.utf8_slice_codeunits(sha256, 0, _HASH_DIGITS).to_pylist())
+    return np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
 def trains_by_default(split: str | None, sha256: str) -> bool:

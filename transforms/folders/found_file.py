@@ -11,13 +11,13 @@ class FoundFile(NamedTuple):
 
     Attributes:
         uri: Where it is, in canonical form.
-        version: What changes when its bytes change; empty where nothing is known of it.
+        version: What changes when its bytes change; empty where nothing is known of it, None where it can be looked up.
         size: Its bytes, where the listing has them.
         problem: Why it cannot be read, where that is known.
     """
 
     uri: str
-    version: str
+    version: str | None
     size: int | None
     problem: str | None = None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from schemas.errors import shown
-from schemas.images import image_version
+from schemas.images import listed_version
 from schemas.storage import file_system
 from transforms.folders import FoundFile, IgnoredFiles
 from transforms.sources.refs import ref_batches
@@ -27,7 +27,7 @@ class FileSource(Source, SourcePart):
         """Yields it."""
         fs, path = file_system(self.uri)
         info = fs.info(path)
-        return ref_batches([FoundFile(self.uri, image_version(info), info.get("size"))], rules.schema)
+        return ref_batches([FoundFile(self.uri, listed_version(info), info.get("size"))], rules.schema)
 
     def without_image(self, _: ListingRules) -> str:
         """Says so, though there is one."""
