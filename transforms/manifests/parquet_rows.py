@@ -14,7 +14,7 @@ from transforms.manifests.streams import open_bytes
 ROWS_PER_SECTION: Final = 2**17
 
 
-def open_parquet(uri: str, compression: str | None) -> pq.ParquetFile:
+def open_parquet_manifest(uri: str, compression: str | None) -> pq.ParquetFile:
     """Opens a file; one that is compressed as a whole is held in memory, for Parquet is read from its end.
 
     Raises:
