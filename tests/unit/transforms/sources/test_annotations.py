@@ -95,4 +95,4 @@ def test_only_columns_that_a_source_may_have_are_compared(tmp_path: Path) -> Non
     folder, texts, manifest = (find_sources([str(tmp_path / name)]) for name in ("", "a.txt", "b.csv"))
     assert annotated_columns([*folder, *texts], ListingRules()) == []
     assert annotated_columns(folder, ListingRules(labels_from_parent=True)) == ["label", "split"]
-    assert annotated_columns(manifest, ListingRules(carried=breed)) == ["label", "split", "breed"]
+    assert annotated_columns(manifest, ListingRules(carried=breed)) == ["breed"]
