@@ -30,7 +30,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
-from schemas.errors import RunFailed
+from schemas.errors import InvalidSpec, RunFailed
 from schemas.spec import FeatureSpec
 from schemas.storage import file_system, join, write_file
 from transforms.conv_bases.applications import (
@@ -106,7 +106,10 @@ def damaged_files(uri: str) -> list[str]:
     fs, root = file_system(uri)
     try:
         marker = _read_marker(uri)
-    except (FileNotFoundError, RunFailed):
+        is_its_own = FeatureSpec.from_dict(marker["spec"]).fingerprint == root.rpartition("/")[2]
+    except (FileNotFoundError, RunFailed, InvalidSpec, KeyError, ValueError):
+        return [_MARKER]
+    if not is_its_own:
         return [_MARKER]
     return [
         stored
