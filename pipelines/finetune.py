@@ -44,7 +44,14 @@ from schemas.errors import ModelNotWritable, UsageError
 from schemas.storage import canonical_uri, join
 from transforms.conv_bases import KERAS_FILE, sha256_of
 from transforms.evaluation import Evaluation, judge
-from transforms.export import BASE_WEIGHTS_FILE, CLASSIFIER_FILE, check_folder, compose_fine_tuned, write_folder
+from transforms.export import (
+    BASE_WEIGHTS_FILE,
+    CLASSIFIER_FILE,
+    check_folder,
+    compose_fine_tuned,
+    folder_texts,
+    write_folder,
+)
 from transforms.finetuning import (
     Checkpoint,
     FineTuned,
@@ -163,7 +170,7 @@ def write(job: FineTuningJob, tuned: FineTuned, evaluation: Evaluation) -> Model
         card = fine_tuned_card(job, spec, tuned, evaluation)
         (folder / LEFT_OUT_FILE).write_text(left_out_csv(pictures.left_out))
         further = (BASE_WEIGHTS_FILE, LEFT_OUT_FILE)
-        write_folder(output, folder, card, evaluation, tuned.history, further=further)
+        write_folder(output, folder, card, folder_texts(card, evaluation, tuned.history), further=further)
     remove_checkpoint(output)
     return card
 

@@ -1,7 +1,8 @@
 """python -m pipelines.train: a feature table in, a dense classifier out.
 
     python -m pipelines.train --features=store --output=model
-    python -m pipelines.train --features=store --output=model --sweep hidden=0,64,256 --sweep dropout=0.2,0.5
+    python -m pipelines.train --features=store --output=model --layers=all --sweep hidden=0,256
+    python -m pipelines.train --features=mobilenet --features=vgg16 --output=best
 
 Exit codes: 0 done; 1 the run failed; 2 the command cannot start as it was given.
 """
@@ -12,8 +13,16 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from pipelines.console import data_text, leaderboard_csv, leaderboard_text, model_card, training_text, trial_line
-from pipelines.jobs import pinned_version
+from pipelines.console import (
+    data_text,
+    images_text,
+    leaderboard_csv,
+    leaderboard_text,
+    model_card,
+    training_text,
+    trial_line,
+)
+from pipelines.jobs import TrainingSource, read_training_data, training_sources
 from pipelines.options import (
     Parser,
     add_data_options,
@@ -23,21 +32,14 @@ from pipelines.options import (
     recipe_of,
     run_main,
 )
-from schemas.classifiers import Recipe, SplitFractions, SweptField, combinations
-from schemas.errors import SpecMismatch, UsageError, nearest_names
+from schemas.classifiers import Recipe, SweptField, combinations
 from schemas.storage import join, write_file
-from schemas.store import FeatureStore
-from schemas.tables import AUGMENTATION
-from transforms.export import check_folder, write_classifier
-from transforms.runtime import available_memory, import_tensorflow
+from transforms.export import check_folder, composer_for, write_classifier
+from transforms.runtime import import_tensorflow
 from transforms.training import (
-    LabelledImages,
-    SplitBy,
     TrainingData,
     Trial,
     fit_all,
-    read_label_file,
-    read_labelled_images,
 )
 
 _LEADERBOARD_FILE: Final = "leaderboard.csv"
@@ -50,6 +52,11 @@ def parser() -> argparse.ArgumentParser:
     add_label_options(command)
     add_split_options(command)
     add_recipe_options(command)
+    command.add_argument(
+        "--learning_curve",
+        action="store_true",
+        help="judge classifiers of 1, 2, 5, 10, 20 and 50 %% of the training part, too: do more labels help?",
+    )
     command.add_argument("--output", metavar="URI", required=True, help="the folder of the classifier; it is made")
     return command
 
@@ -64,94 +71,40 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(list(arguments))
     swept = [SweptField.parse(text) for text in given.sweep]
     recipes = combinations(recipe_of(given), swept)
-    data = read_training_data(given, recipes)
-    print(data_text(data), flush=True)
+    sources = training_sources(given, recipes)
+    print(images_text([source.images for source in sources]), flush=True)
     check_folder(given.output)
-    import_tensorflow()
-    names = [field.name for field in swept]
-    fitted, trials = fit_all(recipes, data, functools.partial(_show_trial, names))
-    card, evaluation = write_classifier(
-        given.output, data, fitted, lambda evaluation: model_card(given, data, fitted, evaluation)
-    )
-    if swept:
+    with composer_for(sources[0].store) as composer:
+        if not all(recipe.is_probe for recipe in recipes):
+            import_tensorflow()
+        read = functools.partial(_read, given, recipes)
+        show = functools.partial(_show_trial, [field.name for field in swept], len(sources) > 1)
+        fitted, data, trials = fit_all(sources, recipes, read, show)
+        with composer.of(data.store) as own:
+            card, evaluation = write_classifier(
+                given.output,
+                data,
+                fitted,
+                own,
+                lambda evaluation: model_card(given, data, fitted, evaluation),
+                learning=fitted.asked if given.learning_curve else None,
+            )
+    if swept or len(sources) > 1:
         write_file(join(given.output, _LEADERBOARD_FILE), leaderboard_csv(trials).encode())
         print(leaderboard_text(trials))
-    print(training_text(given.output, card, evaluation, time.perf_counter() - started))
+    print(training_text(given.output, card, fitted, evaluation, time.perf_counter() - started))
     return 0
 
 
-def read_training_data(given: argparse.Namespace, recipes: Sequence[Recipe]) -> TrainingData:
-    """Opens the store and reads all that the recipes need.
-
-    Raises:
-        ConvbaseError: If nothing can be learned from it.
-    """
-    store = open_store(given)
-    layer = chosen_layer(store, given.layer)
-    version = pinned_version(store, given.table_version)
-    return TrainingData.read(
-        store,
-        layer,
-        version,
-        labelled_rows(given, store, version),
-        map_reductions={recipe.map_reduction for recipe in recipes if recipe.standardise},
-        memory_bytes=available_memory() // 2 if given.memory_mb is None else given.memory_mb * 10**6,
-    )
+def _read(given: argparse.Namespace, recipes: Sequence[Recipe], source: TrainingSource) -> TrainingData:
+    data = read_training_data(source, recipes, given.memory_mb)
+    print(data_text(data), flush=True)
+    return data
 
 
-def open_store(given: argparse.Namespace) -> FeatureStore:
-    """Opens the store, and refuses one whose features are not the ones asked for.
-
-    Raises:
-        StoreNotFound: If there is none.
-        SpecMismatch: If it holds features of another spec.
-    """
-    store = FeatureStore.open(given.features)
-    if given.fingerprint not in {None, store.fingerprint}:
-        raise SpecMismatch(
-            f"The store {given.features} holds features with the fingerprint {store.fingerprint}, "
-            f"{given.fingerprint} was asked."
-        )
-    differences = store.spec.differences({"conv_base": given.conv_base})
-    if differences:
-        raise SpecMismatch(f"The store {given.features} holds features of another spec: {differences[0]}.")
-    return store
-
-
-def chosen_layer(store: FeatureStore, asked: str | None) -> str:
-    """Returns the layer to learn from.
-
-    Raises:
-        UsageError: If the store has no such layer, or has several and none is named.
-    """
-    layers = store.spec.layers
-    if asked is None and len(layers) > 1:
-        raise UsageError(f"The store has features of several layers; name one with --layer: {', '.join(layers)}.")
-    if asked not in {None, *layers}:
-        raise UsageError(f"The store has no features of a layer '{asked}'{nearest_names(asked, layers) or '.'}")
-    return asked or layers[0]
-
-
-def labelled_rows(given: argparse.Namespace, store: FeatureStore, version: int) -> LabelledImages:
-    """Reads labels and splits, and refuses what nothing can be learned from.
-
-    Raises:
-        InvalidLabels: If there are no labels, one class only, an empty split, or a class that is missing in one.
-        UsageError: If the table has no such column.
-    """
-    fractions = SplitFractions(given.validation_fraction, given.test_fraction)
-    file = read_label_file(given.labels, given.label_column) if given.labels else None
-    columns = ["uri", "sha256", "split", *([] if file else [given.label_column])]
-    columns += [AUGMENTATION] if store.spec.augmentation else []
-    scan = store.scan(columns, table_version=version)
-    images = read_labelled_images(scan, given.label_column, SplitBy(given.split), fractions, file)
-    images.check(fractions)
-    return images
-
-
-def _show_trial(swept: Sequence[str], trial: Trial) -> None:
-    if swept:
-        print(trial_line(trial, swept), flush=True)
+def _show_trial(swept: Sequence[str], several_sources: bool, trial: Trial) -> None:
+    if swept or several_sources:
+        print(trial_line(trial, swept, with_source=several_sources), flush=True)
 
 
 if __name__ == "__main__":

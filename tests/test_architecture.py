@@ -32,6 +32,7 @@ ORDER = (
     "transforms/images",
     "transforms/conv_bases",
     "transforms/extraction",
+    "transforms/linear",
     "transforms/training",
     "transforms/evaluation",
     "transforms/export",

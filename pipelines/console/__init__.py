@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pipelines.console.prediction import prediction_text
     from pipelines.console.runs import HEADS
     from pipelines.console.store import run_table, store_lines
-    from pipelines.console.training import data_text, model_card, training_text
+    from pipelines.console.training import data_text, images_text, model_card, training_text
 else:
     from schemas.lazy_imports import lazy_attributes
 
@@ -63,7 +63,7 @@ else:
             "pipelines.console.prediction": ["prediction_text"],
             "pipelines.console.runs": ["HEADS"],
             "pipelines.console.store": ["run_table", "store_lines"],
-            "pipelines.console.training": ["data_text", "model_card", "training_text"],
+            "pipelines.console.training": ["data_text", "images_text", "model_card", "training_text"],
         },
     )
 
@@ -83,6 +83,7 @@ __all__ = [
     "fine_tuned_card",
     "finetuning_text",
     "first_failures",
+    "images_text",
     "leaderboard_csv",
     "leaderboard_text",
     "left_out_csv",

@@ -1,55 +1,89 @@
 """What a sweep prints and writes: its trials, the best first."""
 
 import csv
-import dataclasses
+import functools
 import io
 from collections.abc import Sequence
 
 from pipelines.console.padded_lines import padded_line
+from schemas.delta import Scan
+from schemas.measures import Measures
+from schemas.store import FeatureStore
+from transforms.evaluation import mcnemar
 from transforms.training import Trial
 
 
-def trial_line(trial: Trial, swept: Sequence[str]) -> str:
-    """Returns what is printed of a trial once it is done, the swept fields first."""
+def trial_line(trial: Trial, swept: Sequence[str], *, with_source: bool) -> str:
+    """Returns what is printed of a trial once it is done, conv base, layer and the swept fields first."""
     recipe = trial.recipe.to_dict()
-    tried = ", ".join(f"{name} {_cell(recipe[name])}" for name in swept)
+    tried = [f"{trial.store.spec.conv_base} {trial.layer}"] if with_source else []
+    tried += [f"{name} {_cell(recipe[name])}" for name in swept]
     return (
-        f"  {tried}: validation accuracy {trial.validation_accuracy:.4f}, loss {trial.validation_loss:.4f}, "
-        f"{trial.epochs} epochs, {trial.seconds:.1f} s"
+        f"  {', '.join(tried)}: validation accuracy {trial.validation_accuracy:.4f}, loss {trial.validation_loss:.4f}, "
+        f"{trial.epochs} {'passes' if trial.recipe.is_probe else 'epochs'}, {trial.seconds:.1f} s"
     )
 
 
 def leaderboard_text(trials: Sequence[Trial]) -> str:
-    """Returns the leaderboard for people: only the fields that differ, the best first."""
-    rows = [trial.recipe.to_dict() for trial in trials]
+    """Returns the leaderboard for people: only what differs, the best first."""
+    rows = [_fields(trial) for trial in trials]
     swept = [name for name in rows[0] if any(row[name] != rows[0][name] for row in rows)]
     lines = ["Leaderboard, by validation; the first is kept:"]
-    heads = ("accuracy", "loss", "epochs", "seconds", *swept)
+    heads = ("accuracy", "loss", "p", "epochs", "seconds", *swept)
     widths = [15] * len(heads)
     lines.append("  " + padded_line(heads, widths))
     for trial, row in zip(trials, rows, strict=True):
         figures = (
             f"{trial.validation_accuracy:.4f}",
             f"{trial.validation_loss:.4f}",
+            _p(trials[0], trial),
             str(trial.epochs),
             trial.seconds,
             *(_cell(row[name]) for name in swept),
         )
         lines.append("  " + padded_line(figures, widths))
+    lines.append("  p: the chance that one as good as the first differs from it by as much or more (McNemar)")
     return "\n".join(lines)
 
 
 def leaderboard_csv(trials: Sequence[Trial]) -> str:
     """Returns the leaderboard as CSV, every field of the recipes in it."""
     text = io.StringIO()
-    fields = [field.name for field in dataclasses.fields(trials[0].recipe)]
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rank", "validation_accuracy", "validation_loss", "epochs", "seconds", *fields])
+    heads = ["rank", "validation_accuracy", "validation_loss", "mcnemar_p", "epochs", "seconds"]
+    writer.writerow([*heads, *_fields(trials[0])])
     for rank, trial in enumerate(trials, 1):
-        recipe = trial.recipe.to_dict()
-        figures = [trial.validation_accuracy, trial.validation_loss, trial.epochs, round(trial.seconds, 3)]
-        writer.writerow([rank, *figures, *(_cell(recipe[name]) for name in fields)])
+        figures = [trial.validation_accuracy, trial.validation_loss, _p(trials[0], trial)]
+        figures += [trial.epochs, round(trial.seconds, 3)]
+        writer.writerow([rank, *figures, *map(_cell, _fields(trial).values())])
     return text.getvalue()
+
+
+def _fields(trial: Trial) -> dict[str, object]:
+    """Returns what a trial tried, by the names of columns."""
+    return {
+        "store": trial.store.uri,
+        "conv_base": trial.store.spec.conv_base,
+        "layer": trial.layer,
+        "features": trial.features,
+        "ms_per_image": _milliseconds_per_image(trial.store),
+        **trial.recipe.to_dict(),
+    }
+
+
+@functools.cache
+def _milliseconds_per_image(store: FeatureStore) -> str:
+    """Returns the milliseconds of decoding and conv base an image, by all runs; those of threads at once add up."""
+    runs = Scan(store.runs(), ["extracted", "metrics"]).to_arrow().to_pylist()
+    costs = [(run["extracted"], Measures.from_json(run["metrics"])) for run in runs if run["metrics"]]
+    images = sum(extracted for extracted, _ in costs)
+    seconds = sum(measures.decode_seconds + measures.infer_seconds for _, measures in costs)
+    return f"{1000 * seconds / images:.1f}" if images else ""
+
+
+def _p(first: Trial, trial: Trial) -> str:
+    """Returns the p-value of the difference between a trial and the first; nothing where there is none."""
+    return "" if trial is first or not len(trial.right) else f"{mcnemar(first.right, trial.right):.3g}"
 
 
 def _cell(value: object) -> str:

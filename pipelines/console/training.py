@@ -3,14 +3,17 @@
 import argparse
 import datetime
 import json
+from collections.abc import Sequence
 from typing import Final
 
-from schemas.classifiers import SPLITS, ModelCard
+import numpy as np
+
+from schemas.classifiers import L2, SPLITS, ModelCard
 from schemas.storage import join, without_credentials
-from transforms.evaluation import Evaluation, SplitMetrics, score_text
+from transforms.evaluation import Evaluation, SplitMetrics, interval_text, score_text
 from transforms.export import REPORT_FILE, model_id
 from transforms.runtime import package_versions, peak_memory
-from transforms.training import Fitted, TrainingData
+from transforms.training import Fitted, LabelledImages, TrainingData
 
 _PACKAGES: Final = ("convbase", "deltalake", "keras", "numpy", "openvino", "pyarrow", "tensorflow")
 
@@ -39,7 +42,7 @@ def model_card(given: argparse.Namespace, data: TrainingData, fitted: Fitted, ev
         recipe=fitted.recipe.to_dict(),
         batch_size=fitted.batch_size,
         learning_rate=fitted.learning_rate,
-        epochs=len(fitted.history["loss"]),
+        epochs=fitted.epochs,
         best_epoch=fitted.best_epoch,
         streamed=data.rows.streamed,
         memory_bytes=data.memory_bytes,
@@ -48,42 +51,63 @@ def model_card(given: argparse.Namespace, data: TrainingData, fitted: Fitted, ev
         metrics=evaluation.summary(),
         options=json.loads(without_credentials(json.dumps(options, default=str))),
         versions=package_versions(_PACKAGES),
+        folds=fitted.folds,
         augmented_rows=len(data.rows.train) - images.counts()["train"],
     )
 
 
-def data_text(data: TrainingData) -> str:
-    """Returns what is printed before the training."""
-    images = data.images
+def images_text(tables: Sequence[LabelledImages]) -> str:
+    """Returns what is printed of the images before features are read; those of several stores are the same ones."""
+    images = tables[0]
     counts = ", ".join(
-        f"{split.word} {_images_text(images.counts()[split.word], len(data.rows.of(split)))}" for split in SPLITS
+        f"{split.word} {_images_text(images.counts()[split.word], np.count_nonzero(images.splits == split))}"
+        for split in SPLITS
     )
-    how = "streamed" if data.rows.streamed else "in memory"
-    lines = [
-        f"{len(images.labels.classes)} classes ({images.labels.kind}), split by {images.split_by}: {counts}.",
-        f"{_size(data.feature_bytes)} of features, {how} ({_size(data.memory_bytes)} allowed).",
-    ]
+    lines = [f"{len(images.labels.classes)} classes ({images.labels.kind}), split by {images.split_by}: {counts}."]
     if images.unlabelled or images.unsplit:
         lines.append(f"Left out: {images.unlabelled:,} images without a label, {images.unsplit:,} without a split.")
+    if any(table.lacking_elsewhere for table in tables):
+        counts = ", ".join(f"{table.lacking_elsewhere:,}" for table in tables)
+        lines.append(f"Left out, as not all stores have them: {counts} images of the stores.")
     return "\n".join(lines)
 
 
-def training_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: float) -> str:
+def data_text(data: TrainingData) -> str:
+    """Returns what is printed of features once they are read."""
+    how = "streamed" if data.rows.streamed else "in memory"
+    return f"{_size(data.feature_bytes)} of features, {how} ({_size(data.memory_bytes)} allowed)."
+
+
+def training_text(output: str, card: ModelCard, fitted: Fitted, evaluation: Evaluation, seconds: float) -> str:
     """Returns what is printed in the end.
 
     Args:
         output: The folder of the classifier, as it was named.
         card: What is known of it.
+        fitted: How it was trained.
         evaluation: How good it is.
         seconds: Wall time of the whole command.
     """
-    lines = [f"Classifier {card.model_id}: epoch {card.best_epoch} of {card.epochs}, trained in {card.seconds:.1f} s."]
+    lines = [f"Classifier {card.model_id}: {_kept(fitted)}, trained in {card.seconds:.1f} s."]
     for split, metrics in evaluation.by_split.items():
         if metrics is not None:
             lines.append(metrics_line(split.word, metrics))
     lines.append(f"  {seconds:.1f} s in all, peak memory {_size(peak_memory())}")
     lines += use_lines(output)
     return "\n".join(lines)
+
+
+def _kept(fitted: Fitted) -> str:
+    if L2 not in fitted.history:
+        return f"epoch {fitted.best_epoch} of {fitted.epochs}"
+    chosen = (
+        f"the best of {len(set(fitted.history[L2]))} by {f'{fitted.folds} folds' if fitted.folds else 'validation'}"
+    )
+    passes: dict[float, float] = {}
+    for rows, number in zip(fitted.history["rows"], fitted.history["passes"], strict=True):
+        passes[rows] = passes.get(rows, 0) + number
+    gone_through = " and ".join(f"{number:,} passes over {rows:,} rows" for rows, number in passes.items())
+    return f"L2 {fitted.recipe.l2:.1e}, {chosen}, {gone_through}"
 
 
 def use_lines(output: str) -> list[str]:
@@ -95,9 +119,10 @@ def use_lines(output: str) -> list[str]:
 
 
 def metrics_line(split: str, metrics: SplitMetrics) -> str:
-    """Returns the metrics of one split on one line, its name first."""
+    """Returns the metrics of one split on one line, its name first; with intervals of 95 %."""
     return (
-        f"  {split:<11} accuracy {metrics.accuracy:.4f}   AUC {score_text(metrics.auc)}   "
+        f"  {split:<11} accuracy {metrics.accuracy:.4f} {interval_text(metrics.accuracy_interval)}   "
+        f"AUC {score_text(metrics.auc)} {interval_text(metrics.auc_interval)}   "
         f"log loss {metrics.log_loss:.4f}   ({metrics.images:,} images)"
     )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         resolved_spec,
     )
     from pipelines.jobs.samples import CLASSES, draw_samples
+    from pipelines.jobs.training import TrainingSource, read_training_data, training_sources
 else:
     from schemas.lazy_imports import lazy_attributes
 
@@ -46,6 +47,7 @@ else:
                 "resolved_spec",
             ],
             "pipelines.jobs.samples": ["CLASSES", "draw_samples"],
+            "pipelines.jobs.training": ["TrainingSource", "read_training_data", "training_sources"],
         },
     )
 
@@ -54,6 +56,7 @@ __all__ = [
     "DatedRuns",
     "FineTuningJob",
     "Job",
+    "TrainingSource",
     "asked_columns",
     "asked_dates",
     "check_templates",
@@ -70,7 +73,9 @@ __all__ = [
     "open_or_create_store",
     "pinned_version",
     "read_labelled_pictures",
+    "read_training_data",
     "resolved_spec",
     "run_job",
     "sources_of",
+    "training_sources",
 ]

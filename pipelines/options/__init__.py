@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipelines.options.sources import add_decoding_options, add_source_options
     from pipelines.options.spec import add_spec_options, spec_options
     from pipelines.options.training import (
+        ALL_LAYERS,
         add_data_options,
         add_label_options,
         add_recipe_options,
@@ -50,6 +51,7 @@ else:
             "pipelines.options.sources": ["add_decoding_options", "add_source_options"],
             "pipelines.options.spec": ["add_spec_options", "spec_options"],
             "pipelines.options.training": [
+                "ALL_LAYERS",
                 "add_data_options",
                 "add_label_options",
                 "add_recipe_options",
@@ -71,6 +73,7 @@ else:
     )
 
 __all__ = [
+    "ALL_LAYERS",
     "OptionType",
     "Parser",
     "add_backfill_options",

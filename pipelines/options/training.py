@@ -6,18 +6,29 @@ import functools
 from typing import Final
 
 from pipelines.options.types import positive
-from schemas.classifiers import ACTIVATIONS, CLASS_WEIGHTS, MAP_REDUCTIONS, OPTIMIZERS, RECIPES, Recipe, parse_field
+from schemas.classifiers import (
+    ACTIVATIONS,
+    CLASS_WEIGHTS,
+    LBFGS,
+    MAP_REDUCTIONS,
+    OPTIMIZERS,
+    RECIPES,
+    Recipe,
+    parse_field,
+)
 from transforms.training import LABEL, SplitBy
+
+ALL_LAYERS: Final = "all"
 
 # The option of each field of a recipe, its values' name, and what it does. Defaults stand in `Recipe`.
 _RECIPE_OPTIONS: Final = {
     "hidden": ("N,N", "units of the hidden layers; 0 for none"),
     "activation": (None, "activation of the hidden layers"),
     "dropout": ("R", "share dropped after each hidden layer, or of the features where there is none"),
-    "l2": ("X", "weight of the L2 penalty on every kernel"),
+    "l2": ("X", "weight of the L2 penalty on every kernel; chosen by validation for lbfgs unless named"),
     "standardise": ("true|false", "bring features to mean 0 and variance 1, as the training part has them"),
     "map_reduction": (None, "how a feature map is reduced (a store with --pooling=none)"),
-    "optimizer": (None, "Keras optimizer"),
+    "optimizer": (None, "lbfgs, for a linear classifier without dropout, or a Keras optimizer"),
     "learning_rate": ("X", "learning rate; chosen by the number of features unless named"),
     "batch_size": ("N", "images an update; chosen by the number of images unless named"),
     "epochs": ("N", "most passes over the training part"),
@@ -26,12 +37,14 @@ _RECIPE_OPTIONS: Final = {
         "epochs without a lower validation loss after which training stops, the best weights kept; 0 trains to the end",
     ),
     "class_weight": (None, "balanced: rare classes weigh as much as frequent ones"),
-    "seed": ("N", "seed of initial weights, shuffling and dropout"),
+    "seed": ("N", "seed of initial weights, shuffling and dropout; nothing of lbfgs is random"),
 }
+# What makes a training one in epochs, and with which value where it is not named.
+_IN_EPOCHS: Final = ("dropout", "epochs", "patience")
 _CHOICES: Final = {
     "activation": ACTIVATIONS,
     "map_reduction": MAP_REDUCTIONS,
-    "optimizer": OPTIMIZERS,
+    "optimizer": (LBFGS, *OPTIMIZERS),
     "class_weight": CLASS_WEIGHTS,
 }
 
@@ -39,11 +52,24 @@ _CHOICES: Final = {
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say which features are learned from."""
     group = parser.add_argument_group("features")
-    group.add_argument("--features", metavar="STORE", required=True, help="the feature store")
+    group.add_argument(
+        "--features",
+        metavar="STORE",
+        required=True,
+        action="append",
+        help="the feature store; several are compared on the images that all of them have, and the best one's "
+        "classifier is kept",
+    )
     group.add_argument(
         "--table_version", type=int, metavar="N", help="the version of its table `features` (default: the newest)"
     )
-    group.add_argument("--layer", metavar="NAME", help="the feature column (default: the only one)")
+    layers = group.add_mutually_exclusive_group()
+    layers.add_argument("--layer", metavar="NAME", help="the feature column (default: the only one)")
+    layers.add_argument(
+        "--layers",
+        metavar="NAME,NAME",
+        help=f"several feature columns, or {ALL_LAYERS}: a classifier is trained on each, the best by validation kept",
+    )
     group.add_argument(
         "--fingerprint", metavar="HEX", help="refuse a store whose features have another fingerprint than this"
     )
@@ -95,19 +121,21 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         choices=tuple(RECIPES),
         default="default",
-        help="where the other options start from: default is at its best quickly; book is Chollet, Deep Learning with "
-        "Python, 5.3 (default: default)",
+        help="where the other options start from: default is a linear probe by L-BFGS, unless an option that belongs "
+        "to a training in epochs (hidden, dropout, another optimizer, learning_rate, batch_size, epochs, patience) "
+        "makes it one; dropout is a linear classifier by Adam with half of the features dropped; book is Chollet, Deep "
+        "Learning with Python, 5.3 (default: default)",
     )
-    default = Recipe()
     for name, (metavar, text) in _RECIPE_OPTIONS.items():
-        shown = getattr(default, name)
+        shown = getattr(RECIPES["dropout" if name in _IN_EPOCHS else "default"], name)
+        where = " in epochs" if name in _IN_EPOCHS else ""
         shown_text = ",".join(map(str, shown)) or "none" if isinstance(shown, tuple) else str(shown)
         group.add_argument(
             f"--{name}",
             type=functools.partial(_field_value, name),
             choices=_CHOICES.get(name),
             metavar=metavar,
-            help=text + ("" if shown is None else f" (default: {shown_text.lower()})"),
+            help=text + ("" if shown is None else f" (default{where}: {shown_text.lower()})"),
         )
     group.add_argument(
         "--sweep",

@@ -6,6 +6,8 @@ from schemas.classifiers.model_card import CARD_FILE, LABELS_FILE, NETWORKS_FOLD
 from schemas.classifiers.recipes import (
     ACTIVATIONS,
     CLASS_WEIGHTS,
+    L2,
+    LBFGS,
     MAP_REDUCTIONS,
     OPTIMIZERS,
     RECIPES,
@@ -18,8 +20,10 @@ from schemas.classifiers.splits import (
     SPLITS,
     Split,
     SplitFractions,
+    hash_places,
     splits_by_column,
     splits_by_hash,
+    splits_by_place,
     trains_by_default,
 )
 
@@ -28,7 +32,9 @@ __all__ = [
     "CARD_FILE",
     "CLASS_WEIGHTS",
     "DECAYS",
+    "L2",
     "LABELS_FILE",
+    "LBFGS",
     "MAP_REDUCTIONS",
     "NETWORKS_FOLDER",
     "OPTIMIZERS",
@@ -46,8 +52,10 @@ __all__ = [
     "SplitFractions",
     "SweptField",
     "combinations",
+    "hash_places",
     "parse_field",
     "splits_by_column",
     "splits_by_hash",
+    "splits_by_place",
     "trains_by_default",
 ]

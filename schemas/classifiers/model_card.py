@@ -34,10 +34,10 @@ class ModelCard(Serialisable, indent=2):
         left_out: Images without a label, and labelled ones without a part.
         images_by_class: Images by class and part.
         recipe: The recipe's fields by name.
-        batch_size: Images an update.
-        learning_rate: The optimizer's.
-        epochs: Epochs that were trained.
-        best_epoch: The epoch, from 1, whose weights were kept.
+        batch_size: Images an update; all of them for L-BFGS.
+        learning_rate: The optimizer's; None for L-BFGS.
+        epochs: Epochs that were trained; for L-BFGS the passes over the training part.
+        best_epoch: The epoch, from 1, whose weights were kept; for L-BFGS the row of `history.csv`.
         streamed: Whether the training part was larger than the memory allowed, and read window by window.
         memory_bytes: The bytes of features that were allowed in memory.
         peak_memory_bytes: The most bytes that the process had in memory.
@@ -45,6 +45,8 @@ class ModelCard(Serialisable, indent=2):
         metrics: Accuracy, AUC and log loss by part, as in `metrics.json`.
         options: The command's options, credentials taken out.
         versions: Versions by package.
+        folds: Folds of the training part by which the L2 of a linear probe was chosen; 0 where the validation split
+            chose.
         augmented_rows: Rows that were trained on besides one an image: of augmented copies of pictures.
         fine_tuning: Where a fine-tuned classifier came from, and how: `FineTuning`'s fields, the classifier and the
             conv base that it began with, what was trained, and the metrics before. None for one that was trained on
@@ -65,7 +67,7 @@ class ModelCard(Serialisable, indent=2):
     images_by_class: Mapping[str, Mapping[str, int]]
     recipe: Mapping[str, Any]
     batch_size: int
-    learning_rate: float
+    learning_rate: float | None
     epochs: int
     best_epoch: int
     streamed: bool
@@ -75,6 +77,7 @@ class ModelCard(Serialisable, indent=2):
     metrics: Mapping[str, float | None]
     options: Mapping[str, Any]
     versions: Mapping[str, str]
+    folds: int = 0
     augmented_rows: int = 0
     fine_tuning: Mapping[str, Any] | None = None
 

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -11,6 +12,10 @@ from schemas.serialisation import Serialisable
 
 ACTIVATIONS: Final = ("relu", "gelu", "elu", "selu", "silu", "tanh", "sigmoid")
 OPTIMIZERS: Final = ("adam", "adamw", "sgd", "rmsprop", "nadam")
+LBFGS: Final = "lbfgs"
+
+# The column of a history that only linear probes have.
+L2: Final = "l2"
 MAP_REDUCTIONS: Final = ("flatten", "avg", "max")
 CLASS_WEIGHTS: Final = ("none", "balanced")
 
@@ -24,39 +29,41 @@ _BATCH_SIZES: Final = (32, 64, 128, 256, 512, 1024)
 class Recipe(Serialisable):
     """How a classifier is built and trained.
 
-    The defaults are a linear classifier on standardised features, with half of them dropped at each step: with features
-    of a pretrained base that is about as good as any hidden layer, is at its best after 10 to 30 epochs, and cannot
-    overfit much, be the table of a hundred rows or of millions.
+    The defaults are a linear probe: logistic regression on standardised features, brought to its optimum by L-BFGS,
+    with the weight of the L2 penalty chosen by the validation loss. Whatever belongs to a training in epochs (hidden
+    layers, dropout, a Keras optimizer, a learning rate, a batch size, epochs, patience) makes it one; what is not named
+    then is as in `DROPOUT`. `resolved` says what holds.
 
     Attributes:
         hidden: The units of each hidden layer.
         activation: The activation of the hidden layers.
         dropout: The share, 0 to 1, that is dropped after each hidden layer; of the features where there is none.
-        l2: The weight of the L2 penalty on every kernel.
+        l2: The weight of the L2 penalty, the sum of squares of every kernel; chosen by validation where it is None and
+            the optimizer is L-BFGS.
         standardise: Whether features are brought to mean 0 and variance 1, as the training part has them.
         map_reduction: What becomes of a feature map [H, W, C]: flattened to [H·W·C], or its average or maximum [C].
-        optimizer: The name of a Keras optimizer.
-        learning_rate: Its learning rate; chosen by `learning_rate_for` where it is None.
-        batch_size: Images an update; chosen by `batch_size_for` where it is None.
+        optimizer: `lbfgs`, or the name of a Keras optimizer.
+        learning_rate: Its learning rate; chosen by `learning_rate_for` where it is None. L-BFGS has none.
+        batch_size: Images an update; chosen by `batch_size_for` where it is None. For L-BFGS they are all images.
         epochs: The most passes over the training part.
         patience: Epochs without a lower validation loss after which training stops, with the weights of the best epoch
             kept; 0 trains to the end and keeps the last weights.
         class_weight: `balanced` weighs an image by n / (classes · n of its class) (King and Zeng, 2001), so that rare
             classes count as much as frequent ones.
-        seed: The seed of the initial weights, of shuffling and of dropout.
+        seed: The seed of the initial weights, of shuffling and of dropout. Nothing of L-BFGS is random.
     """
 
     hidden: tuple[int, ...] = ()
     activation: str = "relu"
-    dropout: float = 0.5
-    l2: float = 1e-4
+    dropout: float | None = None
+    l2: float | None = None
     standardise: bool = True
     map_reduction: str = "avg"
-    optimizer: str = "adam"
+    optimizer: str | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
-    epochs: int = 100
-    patience: int = 8
+    epochs: int | None = None
+    patience: int | None = None
     class_weight: str = "none"
     seed: int = 0
 
@@ -64,23 +71,52 @@ class Recipe(Serialisable):
         """Checks every value.
 
         Raises:
-            InvalidRecipe: If a field has a value that no classifier takes.
+            InvalidRecipe: If a field has a value that no classifier takes, or L-BFGS is to do what it does not.
         """
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
+            if getattr(self, name) not in {None, *allowed}:
                 raise InvalidRecipe(f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
         for name, holds, what in (
             ("hidden", all(units >= 1 for units in self.hidden), "layers of one unit or more"),
-            ("dropout", 0 <= self.dropout < 1, "at least 0 and below 1"),
-            ("l2", self.l2 >= 0, "at least 0"),
+            ("dropout", self.dropout is None or 0 <= self.dropout < 1, "at least 0 and below 1"),
+            ("l2", self.l2 is None or self.l2 >= 0, "at least 0"),
             ("learning_rate", self.learning_rate is None or self.learning_rate > 0, "above 0"),
             ("batch_size", self.batch_size is None or self.batch_size >= 1, "1 or more"),
-            ("epochs", self.epochs >= 1, "1 or more"),
-            ("patience", self.patience >= 0, "0 or more"),
+            ("epochs", self.epochs is None or self.epochs >= 1, "1 or more"),
+            ("patience", self.patience is None or self.patience >= 0, "0 or more"),
             ("seed", 0 <= self.seed < 2**32, "between 0 and 2^32 - 1"),
         ):
             if not holds:
                 raise InvalidRecipe(f"{name} is {_text(getattr(self, name))}; it must be {what}.")
+        if self.optimizer == LBFGS and self._of_epochs:
+            raise InvalidRecipe(
+                f"{self._of_epochs[0]} belongs to a training in epochs, and optimizer {LBFGS} brings a linear "
+                "classifier to its optimum: leave one of them out."
+            )
+
+    @property
+    def _of_epochs(self) -> list[str]:
+        """The fields that are named and belong to a training in epochs."""
+        return [name for name in _OF_EPOCHS if getattr(self, name)] + (["patience"] if self.patience == 0 else [])
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the classifier is a linear probe by L-BFGS."""
+        return self.optimizer in {None, LBFGS} and not self._of_epochs
+
+    def resolved(self) -> "Recipe":
+        """Returns the recipe with every value that its kind of training decides.
+
+        What stays None is decided by the data: the L2 of a probe, learning rate and batch size of a training in epochs.
+        """
+        if self.is_probe:
+            return dataclasses.replace(self, optimizer=LBFGS)
+        decided = {
+            name: getattr(DROPOUT, name)
+            for name in ("dropout", "l2", "optimizer", "epochs", "patience")
+            if getattr(self, name) is None
+        }
+        return dataclasses.replace(self, **decided)
 
     def batch_size_for(self, images: int) -> int:
         """Returns the batch size for a training part of so many images.
@@ -106,10 +142,16 @@ class Recipe(Serialisable):
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "activation": ACTIVATIONS,
-    "optimizer": OPTIMIZERS,
+    "optimizer": (LBFGS, *OPTIMIZERS),
     "map_reduction": MAP_REDUCTIONS,
     "class_weight": CLASS_WEIGHTS,
 }
+
+# What makes a training one in epochs where it is named and not 0. A patience of 0 does so, too.
+_OF_EPOCHS: Final = ("hidden", "dropout", "learning_rate", "batch_size", "epochs", "patience")
+
+# Half of the features dropped at each step, and the best epoch's weights.
+DROPOUT: Final = Recipe(dropout=0.5, l2=1e-4, optimizer="adam", epochs=100, patience=8)
 
 # Chollet, Deep Learning with Python, 5.3.
 BOOK: Final = Recipe(
@@ -125,7 +167,7 @@ BOOK: Final = Recipe(
     epochs=30,
     patience=0,
 )
-RECIPES: Final[Mapping[str, Recipe]] = {"default": Recipe(), "book": BOOK}
+RECIPES: Final[Mapping[str, Recipe]] = {"default": Recipe(), "dropout": DROPOUT, "book": BOOK}
 
 
 def parse_field(name: str, text: str) -> object:
@@ -137,17 +179,13 @@ def parse_field(name: str, text: str) -> object:
     kinds = {field.name: field.type for field in dataclasses.fields(Recipe)}
     if name not in kinds:
         raise InvalidRecipe(f"A recipe has no field '{name}'{nearest_names(name, kinds) or ': ' + ', '.join(kinds)}")
-    kind = kinds[name]
+    kind: Any = kinds[name]
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
         if name == "hidden":
             return tuple(int(units) for units in text.split("+") if int(units))
-        if name == "batch_size":
-            return int(text)
-        if name == "learning_rate":
-            return float(text)
-        return kind(text)  # type: ignore[operator]
+        return next(iter(typing.get_args(kind)), kind)(text)  # The first of `float | None`.
     except (ValueError, KeyError) as error:
         raise InvalidRecipe(f"'{text}' is no value of {name}.") from error
 

@@ -26,7 +26,7 @@ class Split(enum.IntEnum):
 
 
 SPLITS: Final = (Split.TRAIN, Split.VALIDATION, Split.TEST)
-_HASH_DIGITS: Final = 8
+_HASH_DIGITS: Final = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +69,26 @@ def splits_by_hash(sha256: pa.Array, fractions: SplitFractions) -> np.ndarray:
     Returns:
         uint8 [n] of `Split`.
     """
-    digits = "".join(pc.utf8_slice_codeunits(sha256, 0, _HASH_DIGITS).to_pylist())
-    places = np.frombuffer(bytes.fromhex(digits), ">u4") / 2.0**32
-    parts = np.full(len(sha256), Split.TRAIN, np.uint8)
-    parts[places < fractions.test + fractions.validation] = Split.VALIDATION
-    parts[places < fractions.test] = Split.TEST
+    return splits_by_place(hash_places(sha256), fractions)
+
+
+def splits_by_place(places: np.ndarray, fractions: SplitFractions) -> np.ndarray:
+    """Does the same for the places that `hash_places` returned."""
+    shares = (places >> np.uint64(32)) / 2.0**32
+    parts = np.full(len(places), Split.TRAIN, np.uint8)
+    parts[shares < fractions.test + fractions.validation] = Split.VALIDATION
+    parts[shares < fractions.test] = Split.TEST
     return parts
+
+
+def hash_places(sha256: pa.Array) -> np.ndarray:
+    """Returns uint64 [n], the first 64 bits of SHA-256: of images with identical content, and of no others, the same.
+
+    Args:
+        sha256: string [n], in hex.
+    """
+    digits = "".join(pc.utf8_slice_codeunits(sha256, 0, _HASH_DIGITS).to_pylist())
+    return np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
 def trains_by_default(split: str | None, sha256: str) -> bool:

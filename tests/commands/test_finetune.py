@@ -50,7 +50,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
     folder = tmp_path_factory.mktemp("start")
     options = ("--labels_from=parent", f"--layers={LAYER}", "--augment=1", *SMALL_BASE)
     extract(f"--input={pictures}", f"--output={folder}/store", *options)
-    train(f"--features={folder}/store", f"--output={folder}/model", "--epochs=20")
+    train(f"--features={folder}/store", f"--output={folder}/model")
     return folder / "model"
 
 
@@ -106,7 +106,7 @@ def test_the_loop_from_features_to_fine_tuning_to_features(
     end_to_end = keras.saving.load_model(again / "end_to_end.keras", compile=False)
     inner = keras.Model(end_to_end.input, end_to_end.layers[-2].output)
     np.testing.assert_allclose(store.scan().to_numpy(LAYER), inner.predict(pixels, verbose=0), atol=1e-5)
-    train(f"--features={store.uri}", f"--output={tmp_path}/model", "--epochs=20")
+    train(f"--features={store.uri}", f"--output={tmp_path}/model")
     probabilities = end_to_end.predict(pixels, verbose=0)[:, 0]
     for source in (f"--input={pictures}", f"--features={store.uri}"):
         output = tmp_path / source[2:7]

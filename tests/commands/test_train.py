@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,11 @@ from pipelines import train as train_command
 from schemas.classifiers import Classifier
 from schemas.errors import ConvbaseError
 from schemas.store import FeatureStore
-from tests.conftest import REPOSITORY, Run, clusters, store_of_features, train
+from tests.conftest import REPOSITORY, SMALL_BASE, Run, clusters, extract, store_of_features, train, write_pictures
 
 PETS = ("cat", "cow", "dog")
 QUICK = ("--epochs=3", "--patience=0")
+EARLY = (*SMALL_BASE, "--layers=conv_pw_3_relu")
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +59,26 @@ def test_the_folder_of_a_classifier(model: Path, pets: FeatureStore) -> None:
     assert card.images == metrics["images"]
     assert card.recipe["seed"] == card.options["seed"] == 3
     assert card.versions["keras"] == keras.__version__
+    assert (card.recipe["optimizer"], card.learning_rate, card.folds) == ("lbfgs", None, 5)
     history = list(csv.DictReader((model / "history.csv").open()))
-    assert [int(row["epoch"]) for row in history] == list(range(1, card.epochs + 1))
+    assert list(history[0]) == ["l2", "rows", "passes", "loss", "val_loss", "val_accuracy"]
+    assert sum(int(row["passes"]) for row in history) == card.epochs
+    assert float(history[card.best_epoch - 1]["l2"]) == card.recipe["l2"]
+
+
+def test_the_folder_of_a_classifier_that_was_trained_in_epochs(pets: FeatureStore, tmp_path: Path) -> None:
+    train(f"--features={pets.uri}", f"--output={tmp_path}/model", "--recipe=dropout", "--epochs=4")
+    card = Classifier.open(f"{tmp_path}/model").card
+    assert (card.recipe["optimizer"], card.recipe["dropout"], card.epochs) == ("adam", 0.5, 4)
+    history = list(csv.DictReader((tmp_path / "model" / "history.csv").open()))
+    assert [int(row["epoch"]) for row in history] == [1, 2, 3, 4]
     assert set(history[0]) == {"epoch", "accuracy", "loss", "val_accuracy", "val_loss"}
+    page = (tmp_path / "model" / "report.html").read_text()
+    assert "Learning curves" in page
+    assert page.count("<svg") == 6
+    assert "dropout" in [
+        layer.name for layer in keras.saving.load_model(tmp_path / "model" / "classifier.keras").layers
+    ]
 
 
 def test_the_saved_metrics_are_those_of_the_saved_classifier(model: Path, pets: FeatureStore) -> None:
@@ -74,7 +93,7 @@ def test_the_saved_metrics_are_those_of_the_saved_classifier(model: Path, pets: 
 
 def test_the_report_needs_nothing_beside_it(model: Path) -> None:
     page = (model / "report.html").read_text()
-    for title in ("Learning curves", "Confusion", "Discrimination", "Calibration", "Worst mistakes", "Model card"):
+    for title in ("The choice of L2", "Confusion", "Discrimination", "Calibration", "Worst mistakes", "Model card"):
         assert title in page
     assert "http" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
@@ -108,6 +127,75 @@ def test_the_command_says_how_good_it_is_and_where_the_report_is(run: Run, pets:
     assert {row["dropout"] for row in leaderboard} == {"0.0", "0.5"}
 
 
+def test_the_default_needs_neither_keras_nor_tensorflow_here(pets: FeatureStore, tmp_path: Path) -> None:
+    code = "import sys, pipelines.train as t; t.main(sys.argv[1:]); print({'keras', 'tensorflow'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"--features={pets.uri}", "--output=model"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "set()"
+    assert re.fullmatch(
+        r"Classifier [0-9a-f]{16}: L2 \d\.\de[+-]\d\d, the best of \d+ by 5 folds, [\d,]+ passes over \d+ rows, .* s\.",
+        lines[2],
+    )
+
+
+def test_without_a_validation_split_folds_choose(pets: FeatureStore, tmp_path: Path) -> None:
+    metrics = train(
+        f"--features={pets.uri}", f"--output={tmp_path}/model", "--validation_fraction=0", "--test_fraction=0"
+    )
+    assert (metrics["images"], metrics["validation_accuracy"]) == ({"train": 900}, None)
+    assert metrics["train_accuracy"] > 0.9
+    page = (tmp_path / "model" / "report.html").read_text()
+    assert "5 folds of the training split" in page
+    assert "Calibration on the train split" in page
+
+
+def test_the_learning_curve_says_whether_more_labels_help(pets: FeatureStore, tmp_path: Path) -> None:
+    metrics = train(f"--features={pets.uri}", f"--output={tmp_path}/model", "--learning_curve")
+    curve = metrics["learning_curve"]
+    assert metrics["images"]["train"] == curve[-1]["rows"]
+    shares = [point["rows"] / curve[-1]["rows"] for point in curve]
+    # 1 % are fewer than ten rows.
+    np.testing.assert_allclose(shares, [0.02, 0.05, 0.1, 0.2, 0.5, 1], atol=0.001)
+    assert [len(point["log_losses"]) for point in curve] == [5, 5, 5, 5, 5, 1]
+    assert all(len(set(point["log_losses"])) == 5 for point in curve[:-1])
+    means = [np.mean(point["log_losses"]) for point in curve]
+    assert means == sorted(means, reverse=True)
+    # What is trained on all of it is the classifier.
+    assert curve[-1]["log_losses"] == [metrics["test_log_loss"]]
+    assert curve[-1]["accuracies"] == [metrics["test_accuracy"]]
+    page = (tmp_path / "model" / "report.html").read_text()
+    assert "Do more labels help?" in page
+    assert page.count('<polygon class="band') == 2
+
+
+def test_stores_are_compared_on_the_images_that_all_have(
+    pets: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second store is of another base, has 100 images less, and features that are worth more."""
+    extract(f"--input={write_pictures(tmp_path / 'one', 1)[0]}", f"--output={tmp_path}/base", *EARLY)
+    labels = pets.scan().to_numpy("label")[:800]
+    features = np.random.default_rng(0).normal(size=(800, 32)) + 6 * np.eye(3, 32)[np.searchsorted(PETS, labels)]
+    other = store_of_features(tmp_path / "other", features, FeatureStore.open(f"{tmp_path}/base"), label=[*labels])
+    stores = (f"--features={pets.uri}", f"--features={other.uri}")
+    metrics = train(*stores, f"--output={tmp_path}/model")
+    assert sum(metrics["images"].values()) == 800
+    printed = capsys.readouterr().out
+    assert "Left out, as not all stores have them: 100, 0 images of the stores." in printed
+    assert "\n  MobileNet conv_pw_13_relu: validation accuracy 0." in printed
+    card = Classifier.open(f"{tmp_path}/model").card
+    assert (card.fingerprint, card.layer, card.store) == (other.fingerprint, "conv_pw_3_relu", other.uri)
+    first, second = csv.DictReader((tmp_path / "model" / "leaderboard.csv").open())
+    assert (first["layer"], first["features"], first["mcnemar_p"]) == ("conv_pw_3_relu", "32", "")
+    assert (second["layer"], second["features"], second["store"]) == ("conv_pw_13_relu", "256", pets.uri)
+    assert 0 < float(second["mcnemar_p"]) <= 1
+    model = keras.saving.load_model(tmp_path / "model" / "end_to_end.keras")
+    assert model.layers[-1].input_shape == (None, 32)
+
+
 def test_labels_of_a_file_and_an_older_version(pets: FeatureStore, tmp_path: Path) -> None:
     lines = [f"file:///image-{number},{'odd' if number % 2 else 'even'}" for number in range(600)]
     (tmp_path / "labels.csv").write_text("\n".join(["uri,parity", *lines]))
@@ -131,7 +219,8 @@ def test_labels_of_a_file_and_an_older_version(pets: FeatureStore, tmp_path: Pat
         (("--label_column=breed",), "The table has no column 'breed'"),
         (("--labels=missing.csv",), "The file of labels missing.csv cannot be read"),
         (("--split=column",), "The train split is empty"),
-        (("--validation_fraction=0",), "The validation split is empty"),
+        (("--validation_fraction=0", "--recipe=dropout"), "The validation split is empty"),
+        (("--optimizer=lbfgs", "--epochs=3"), "epochs belongs to a training in epochs"),
         (("--validation_fraction=0.6", "--test_fraction=0.4"), "leave nothing to train"),
         (("--dropout=2",), "dropout is 2.0; it must be at least 0 and below 1"),
         (("--hidden=a",), "'a' is no value of hidden"),

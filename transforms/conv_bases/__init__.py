@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transforms.conv_bases.precision_speed import speed_against_float32
     from transforms.conv_bases.publishing import (
         KERAS_FILE,
+        KerasProcess,
         damaged_files,
         export_to_openvino,
         fetch_published,
@@ -60,6 +61,7 @@ else:
             "transforms.conv_bases.precision_speed": ["speed_against_float32"],
             "transforms.conv_bases.publishing": [
                 "KERAS_FILE",
+                "KerasProcess",
                 "damaged_files",
                 "export_to_openvino",
                 "fetch_published",
@@ -81,6 +83,7 @@ __all__ = [
     "Engine",
     "EngineName",
     "Features",
+    "KerasProcess",
     "OpenVINOEngine",
     "build_conv_base",
     "cached_conv_base",

@@ -24,10 +24,11 @@ import math
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
 from schemas.errors import RunFailed
 from schemas.spec import FeatureSpec
@@ -240,12 +241,47 @@ def in_keras_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     Raises:
         RunFailed: If the process is killed.
     """
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=_choose_keras_backend) as pool:
+    with KerasProcess() as process:
+        return process.call(function, *args, **kwargs)
+
+
+class KerasProcess:
+    """A process where Keras runs on its OpenVINO backend; it starts at the first call and does one at a time."""
+
+    def __init__(self) -> None:
+        """Prepares the process."""
+        context = multiprocessing.get_context("spawn")
+        self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _choose_keras_backend)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls a function of a module there, and waits for what it returns; what it keeps is there at the next call.
+
+        Raises:
+            RunFailed: If the process is killed.
+        """
         try:
-            return pool.submit(function, *args, **kwargs).result()
+            with _without_main():
+                running = self._pool.submit(function, *args, **kwargs)
+            return running.result()
         except BrokenProcessPool as error:
             raise RunFailed("The process that builds a Keras model was killed; it may lack memory.") from error
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keeps a process that starts meanwhile from importing this one's command again: a second, for nothing."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 class _WithoutTensorFlow(importlib.abc.MetaPathFinder):

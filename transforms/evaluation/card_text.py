@@ -14,7 +14,7 @@ def card_lines(card: ModelCard) -> list[tuple[str, str]]:
     args = ", ".join(f"{name}={value}" for name, value in spec.conv_base_args.items())
     return [
         ("model", card.model_id),
-        ("trained", f"{card.created_at}, {card.seconds:.1f} s, {card.epochs} epochs, best {card.best_epoch}"),
+        ("trained", f"{card.created_at}, {card.seconds:.1f} s, {_trained(card)}"),
         ("features", f"{card.store}, version {card.table_version}, fingerprint {card.fingerprint}"),
         ("conv base", f"{spec.conv_base}({args}), weights {spec.weights_sha256}"),
         ("layer", f"{card.layer} {list(card.feature_shape)}, pooling {spec.pooling}"),
@@ -23,7 +23,11 @@ def card_lines(card: ModelCard) -> list[tuple[str, str]]:
         *([("augmented rows", f"{card.augmented_rows:,} of the training split")] if card.augmented_rows else []),
         ("left out", _pairs(card.left_out)),
         ("recipe", json.dumps(dict(card.recipe))),
-        ("batch size, learning rate", f"{card.batch_size}, {card.learning_rate:.3g}"),
+        *(
+            [("batch size, learning rate", f"{card.batch_size}, {card.learning_rate:.3g}")]
+            if card.learning_rate is not None
+            else []
+        ),
         ("features in memory", "streamed" if card.streamed else "all of them"),
         (
             "peak memory",
@@ -49,6 +53,14 @@ def card_markdown(card: ModelCard, evaluation: Evaluation) -> str:
     for name, counts in card.images_by_class.items():
         lines.append(f"| {name} | " + " | ".join(f"{counts[split.word]:,}" for split in SPLITS) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _trained(card: ModelCard) -> str:
+    if card.learning_rate is not None:
+        return f"{card.epochs} epochs, best {card.best_epoch}"
+    return (
+        f"{card.epochs} passes, L2 {card.recipe['l2']:.3g} by {f'{card.folds} folds' if card.folds else 'validation'}"
+    )
 
 
 def _pairs(counts: Mapping[str, int]) -> str:

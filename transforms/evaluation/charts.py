@@ -34,12 +34,21 @@ class Line:
         x: float [n].
         y: float [n].
         points: Whether each point is marked.
+        band: float [n] each, the least and the greatest y that belong to each x; None where there are no others.
     """
 
     name: str
     x: Sequence[float] | np.ndarray
     y: Sequence[float] | np.ndarray
     points: bool = False
+    band: tuple[Sequence[float], Sequence[float]] | None = None
+
+    def outline(self) -> list[tuple[float, float]]:
+        """Returns the corners of the band, along its upper side and back along its lower one."""
+        if self.band is None:
+            return []
+        least, greatest = self.band
+        return [*zip(self.x, greatest, strict=True), *reversed(list(zip(self.x, least, strict=True)))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +99,7 @@ def line_chart(
     return render(
         "line_chart.html.j2",
         lines=[(line, [(axes.x(x), axes.y(y)) for x, y in zip(line.x, line.y, strict=True)]) for line in lines],
+        bands=[[(axes.x(x), axes.y(y)) for x, y in line.outline()] for line in lines],
         axes=axes,
         x_ticks=ticks(*axes.x_range),
         y_ticks=ticks(*axes.y_range),

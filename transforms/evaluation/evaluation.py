@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from schemas.classifiers import SPLITS, LabelKind, LabelSet, Split
+from schemas.classifiers import SPLITS, LabelKind, LabelSet, Recipe, Split
+from transforms.evaluation.learning_curve import LearningPoint, learning_curve
 from transforms.evaluation.metrics import (
     CalibrationBin,
     Curve,
@@ -30,12 +31,13 @@ class Evaluation:
     Attributes:
         labels: The classes.
         by_split: The metrics of each split; None for one without images.
-        judged: The split on which what follows was computed: test, or validation where there is no test split.
+        judged: The split on which what follows was computed: the last that has images of training, validation and test.
         confusion: int64 [classes, classes], true by predicted; None for multi-label.
         roc: ROC curves.
         precision_recall: Precision–recall curves.
         calibration: Scores against frequencies.
         mistakes: The worst mistakes.
+        learning: How good classifiers are that were trained on less; empty where that was not asked.
     """
 
     labels: LabelSet
@@ -46,6 +48,7 @@ class Evaluation:
     precision_recall: Sequence[Curve]
     calibration: Sequence[CalibrationBin]
     mistakes: Sequence[Mistake]
+    learning: Sequence[LearningPoint] = ()
 
     def summary(self) -> dict[str, float | None]:
         """Returns accuracy, AUC and log loss by split, under names such as `validation_accuracy`."""
@@ -56,13 +59,18 @@ class Evaluation:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all metrics as JSON values: the summary, and a row a class for each split."""
+        """Returns all metrics as JSON values: the summary, intervals, and a row a class for each split."""
         splits = {split.word: metrics for split, metrics in self.by_split.items() if metrics is not None}
         return {
             **self.summary(),
             "kind": str(self.labels.kind),
             "images": {name: metrics.images for name, metrics in splits.items()},
+            "intervals": {
+                name: {"accuracy": metrics.accuracy_interval, "auc": metrics.auc_interval}
+                for name, metrics in splits.items()
+            },
             "classes": {name: [dataclasses.asdict(row) for row in metrics.classes] for name, metrics in splits.items()},
+            "learning_curve": [dataclasses.asdict(point) for point in self.learning],
             "confusion": {
                 "part": self.judged.word,
                 "classes": self.labels.classes,
@@ -86,10 +94,15 @@ class ScoredSplit:
     uris_of: Callable[[np.ndarray], Sequence[str]]
 
 
-def evaluate(fitted: Fitted, data: TrainingData) -> Evaluation:
+def evaluate(fitted: Fitted, data: TrainingData, learning: Recipe | None = None) -> Evaluation:
     """Judges a trained head on every split, by the images themselves: augmented copies that it trained on do not count.
 
     The scores of one split are held at once: four bytes a row and class, even where features are streamed.
+
+    Args:
+        fitted: The head.
+        data: What it was trained on.
+        learning: A recipe of which a learning curve is wanted.
     """
     labels = data.images.labels
 
@@ -103,7 +116,8 @@ def evaluate(fitted: Fitted, data: TrainingData) -> Evaluation:
             uris_of=lambda places: rows.rows.uris(numbers[places]),
         )
 
-    return judge(labels, score)
+    points = () if learning is None else tuple(learning_curve(learning, data))
+    return dataclasses.replace(judge(labels, score), learning=points)
 
 
 def judge(labels: LabelSet, score: Callable[[Split], ScoredSplit]) -> Evaluation:
@@ -117,7 +131,7 @@ def judge(labels: LabelSet, score: Callable[[Split], ScoredSplit]) -> Evaluation
     for split in SPLITS:
         scored = score(split)
         by_split[split] = split_metrics(labels, scored.targets, scored.scores)
-        if len(scored.targets) or split == Split.VALIDATION:
+        if len(scored.targets):
             judged, judged_split = split, scored
     targets, scores = judged_split.targets, judged_split.scores
     several = labels.kind == LabelKind.MULTI_LABEL

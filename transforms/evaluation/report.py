@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from schemas.classifiers import SPLITS, LabelKind, ModelCard
+from schemas.classifiers import L2, SPLITS, LabelKind, ModelCard
 from transforms.evaluation.card_text import card_lines
 from transforms.evaluation.charts import COLOURS, Axes, Line, line_chart, matrix_chart, ticks
 from transforms.evaluation.evaluation import Evaluation
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 _CLASSES_IN_MATRIX: Final = 20
 _PAIRS_SHOWN: Final = 20
 _UNIT: Final = (0.0, 1.0)
+_MORE_LABELS_NOTE: Final = (
+    "Judged by the %s split, after training on 1 to 100 %% of the training split, five draws each (in the band are all "
+    "of them). A curve that still falls or rises at its end says that more labels would help."
+)
+# Where an L2 of 0 is drawn.
+_LEAST_L2: Final = 1e-10
 
 
 def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, Sequence[float]]) -> str:
@@ -27,7 +33,7 @@ def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, S
     Args:
         card: What is known of the classifier.
         evaluation: How good it is.
-        history: Loss and accuracy an epoch, by Keras's names.
+        history: Loss and accuracy an epoch, by Keras's names, or what was found with each L2.
     """
     judged = evaluation.by_split[evaluation.judged]
     return render(
@@ -37,8 +43,11 @@ def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, S
         evaluation=evaluation,
         by_split=[(split, evaluation.by_split[split]) for split in SPLITS if evaluation.by_split[split] is not None],
         classes=judged.classes if judged else (),
-        learning_curves=_learning_curves(card, history),
-        epochs_note=_epochs_note(card),
+        curves_title="The choice of L2" if L2 in history else "Learning curves",
+        learning_curves=_l2_curves(card, history) if L2 in history else _learning_curves(card, history),
+        epochs_note=_l2_note(card, history) if L2 in history else _epochs_note(card),
+        more_labels=list(_more_labels(evaluation)),
+        more_labels_note=_MORE_LABELS_NOTE % evaluation.judged.word,
         confusion_matrix=_confusion_matrix(evaluation),
         confused_pairs=_confused_pairs(evaluation),
         roc=line_chart(
@@ -59,6 +68,37 @@ def _learning_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) ->
         yield line_chart(lines, axes, mark_x=max(card.best_epoch, 1), legend=corner)
 
 
+def _l2_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) -> "Iterator[markupsafe.Markup]":
+    """Yields loss and accuracy over L2, a line for the rows of each size that it was tried on."""
+    found = {name: np.asarray(values, np.float64) for name, values in history.items()}
+    exponents = np.log10(np.maximum(found[L2], _LEAST_L2))
+    judges = "folds" if card.folds else "validation"
+    for name, columns, corner in (
+        ("loss", {"loss": "training", "val_loss": judges}, "bottom"),
+        ("accuracy", {"val_accuracy": judges}, "top"),
+    ):
+        lines: list[Line] = []
+        for rows in np.unique(found["rows"]):
+            order = np.flatnonzero(found["rows"] == rows)
+            order = order[np.argsort(exponents[order])]
+            lines += [
+                Line(f"{text}, {int(rows):,} rows", exponents[order], found[column][order], points=True)
+                for column, text in columns.items()
+            ]
+        values = [value for line in lines for value in line.y]
+        bounds = _rounded(float(exponents.min()), float(exponents.max()))
+        axes = Axes("log10 of L2", name, bounds, _rounded(min(values), max(values)))
+        yield line_chart(lines, axes, mark_x=float(exponents[card.best_epoch - 1]), legend=corner)
+
+
+def _l2_note(card: ModelCard, history: Mapping[str, Sequence[float]]) -> str:
+    judges = f"{card.folds} folds of the training split" if card.folds else "the validation split"
+    return (
+        f"The L2 penalty with the lowest loss on {judges} was kept: {card.recipe['l2']:.3g} (dashed). The fits took "
+        f"{int(sum(history['passes'])):,} passes over rows, each for the loss and its gradient."
+    )
+
+
 def _epochs_note(card: ModelCard) -> str:
     if not card.best_epoch:
         return "No epoch had a lower validation loss than the start, whose weights were kept."
@@ -67,6 +107,24 @@ def _epochs_note(card: ModelCard) -> str:
         "Training figures are taken while dropout is on and the weights move, so that they can lie below those of "
         "validation."
     )
+
+
+def _more_labels(evaluation: Evaluation) -> "Iterator[markupsafe.Markup]":
+    """Yields log loss and accuracy over the rows that were trained on, means of draws in a band of all of them."""
+    points = evaluation.learning
+    if not points:
+        return
+    exponents = [float(np.log10(point.rows)) for point in points]
+    for name, draws, corner in (
+        ("log loss", [point.log_losses for point in points], "top"),
+        ("accuracy", [point.accuracies for point in points], "bottom"),
+    ):
+        band = [min(values) for values in draws], [max(values) for values in draws]
+        means = [float(np.mean(values)) for values in draws]
+        axes = Axes(
+            "log10 of training rows", name, _rounded(exponents[0], exponents[-1]), _rounded(min(band[0]), max(band[1]))
+        )
+        yield line_chart([Line("mean of draws", exponents, means, points=True, band=band)], axes, legend=corner)
 
 
 def _rounded(least: float, greatest: float) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transforms.evaluation.metrics import score_text
+from transforms.evaluation.metrics import interval_text, score_text
 
 if TYPE_CHECKING:
     import jinja2
@@ -35,5 +35,6 @@ def _environment() -> "jinja2.Environment":
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(score=score_text, thousands="{:,}".format, tenths="{:.1f}".format, short="{:g}".format)
+    environment.filters.update(score=score_text, interval=interval_text)
+    environment.filters.update(thousands="{:,}".format, tenths="{:.1f}".format, short="{:g}".format)
     return environment

@@ -1,15 +1,53 @@
-"""A trained classifier as files: head and conv base in one model, and the folder with all that belongs to it."""
+"""A trained classifier as files: head and conv base in one model, and the folder with all that belongs to it.
 
-from transforms.export.end_to_end import (
-    BASE_WEIGHTS_FILE,
-    CLASSIFIER_FILE,
-    CLASSIFIER_NETWORK,
-    END_TO_END_FILE,
-    END_TO_END_NETWORK,
-    compose_fine_tuned,
-    find_application,
-)
-from transforms.export.model_folder import REPORT_FILE, check_folder, model_id, write_classifier, write_folder
+Names are imported when they are first used: the process that composes models needs few of them.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transforms.export.composing import (
+        BASE_WEIGHTS_FILE,
+        CLASSIFIER_FILE,
+        CLASSIFIER_NETWORK,
+        END_TO_END_FILE,
+        END_TO_END_NETWORK,
+        find_application,
+    )
+    from transforms.export.end_to_end import Composer, compose_fine_tuned, composer_for
+    from transforms.export.model_folder import (
+        REPORT_FILE,
+        check_folder,
+        folder_texts,
+        model_id,
+        write_classifier,
+        write_folder,
+    )
+else:
+    from schemas.lazy_imports import lazy_attributes
+
+    __getattr__ = lazy_attributes(
+        __name__,
+        {
+            "transforms.export.composing": [
+                "BASE_WEIGHTS_FILE",
+                "CLASSIFIER_FILE",
+                "CLASSIFIER_NETWORK",
+                "END_TO_END_FILE",
+                "END_TO_END_NETWORK",
+                "find_application",
+            ],
+            "transforms.export.end_to_end": ["Composer", "compose_fine_tuned", "composer_for"],
+            "transforms.export.model_folder": [
+                "REPORT_FILE",
+                "check_folder",
+                "folder_texts",
+                "model_id",
+                "write_classifier",
+                "write_folder",
+            ],
+        },
+    )
 
 __all__ = [
     "BASE_WEIGHTS_FILE",
@@ -18,9 +56,12 @@ __all__ = [
     "END_TO_END_FILE",
     "END_TO_END_NETWORK",
     "REPORT_FILE",
+    "Composer",
     "check_folder",
     "compose_fine_tuned",
+    "composer_for",
     "find_application",
+    "folder_texts",
     "model_id",
     "write_classifier",
     "write_folder",

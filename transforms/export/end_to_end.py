@@ -1,48 +1,98 @@
-"""Composing: a trained head on the conv base that made its features, as one model from pixels to probabilities.
+"""The process that puts classifiers on conv bases: it begins with a training, and has the base ready when that ends."""
 
-<model>/classifier.keras               features -> probabilities
-<model>/end_to_end.keras               uint8 pixels -> probabilities
-<model>/openvino/classifier.xml        the same two for workers, which load no TensorFlow
-<model>/openvino/end_to_end.xml
-<model>/base.weights.h5                the weights of a fine-tuned base alone, as Keras's own builders load them
-"""
-
+import concurrent.futures
+import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from schemas.spec import NO_WEIGHTS, FeatureSpec
+from schemas.classifiers import LabelSet
+from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
-from transforms.conv_bases import KERAS_FILE, export_to_openvino, fetch_published, in_keras_process, load_application
+from transforms.conv_bases import KERAS_FILE, KerasProcess, fetch_published, in_keras_process
+from transforms.export.composing import CLASSIFIER_FILE, compose, compose_linear, compose_tuned, load_base_ahead
+from transforms.linear import LinearHead
+from transforms.runtime import temporary_folder
 
 if TYPE_CHECKING:
     import keras
 
-CLASSIFIER_FILE: Final = "classifier.keras"
-END_TO_END_FILE: Final = "end_to_end.keras"
-BASE_WEIGHTS_FILE: Final = "base.weights.h5"
-CLASSIFIER_NETWORK: Final = ("classifier.xml", "classifier.bin")
-END_TO_END_NETWORK: Final = ("end_to_end.xml", "end_to_end.bin")
+
+@dataclasses.dataclass(frozen=True)
+class Composer:
+    """Puts a classifier on the conv base of a store, in a process that has the base ready when the training ends.
+
+    Attributes:
+        folder: The local folder of the models.
+        spec: The spec of the base.
+        process: The process.
+        thread: The thread that waits for it.
+        ready: Done once the base is loaded.
+    """
+
+    folder: Path
+    spec: FeatureSpec
+    process: KerasProcess
+    thread: concurrent.futures.ThreadPoolExecutor
+    ready: "concurrent.futures.Future[None]"
+
+    @contextlib.contextmanager
+    def of(self, store: FeatureStore) -> "Iterator[Composer]":
+        """Gives a composer for a store: this one, unless it is for another base."""
+        if store.spec == self.spec:
+            yield self
+        else:
+            with composer_for(store) as other:
+                yield other
+
+    def start(
+        self, head: "keras.Model | LinearHead", layer: str, labels: LabelSet
+    ) -> "concurrent.futures.Future[None]":
+        """Begins to write all four forms of a classifier into the folder.
+
+        The future raises RunFailed if the conv base is not the one that was published, or the process is killed.
+
+        Args:
+            head: The classifier.
+            layer: The layer that it takes.
+            labels: Its classes.
+        """
+        output = self.spec.layers.index(layer)
+        if isinstance(head, LinearHead):
+            shape = self.spec.feature_shapes[output]
+            return self.thread.submit(self._compose, compose_linear, self.folder, output, head, labels, shape)
+        head.save(self.folder / CLASSIFIER_FILE)
+        return self.thread.submit(self._compose, compose, self.folder, output)
+
+    def _compose(self, function: Callable[..., None], *args: object) -> None:
+        self.ready.result()
+        self.process.call(function, *args)
+        Path(self.folder, KERAS_FILE).unlink()
 
 
-def compose_end_to_end(store: FeatureStore, layer: str, folder: Path) -> None:
-    """Puts the classifier in a folder on the store's own conv base, and writes the other three forms beside it.
+@contextlib.contextmanager
+def composer_for(store: FeatureStore) -> Iterator[Composer]:
+    """Starts the process that will put a classifier on the conv base of a store, and lets it load the base meanwhile.
 
     Args:
         store: The store whose features the classifier takes.
-        layer: The layer that it takes.
-        folder: A local folder that holds `classifier.keras`.
-
-    Raises:
-        RunFailed: If the conv base is not the one that was published, or the process that builds the model is killed.
     """
-    fetch_published(store.conv_base_uri, (KERAS_FILE,), folder)
-    in_keras_process(_compose, store.spec.layers.index(layer), folder)
-    Path(folder, KERAS_FILE).unlink()
+    with (
+        temporary_folder() as folder,
+        KerasProcess() as process,
+        concurrent.futures.ThreadPoolExecutor(1) as thread,
+    ):
+
+        def load_base() -> None:
+            fetch_published(store.conv_base_uri, (KERAS_FILE,), folder)
+            process.call(load_base_ahead, folder)
+
+        yield Composer(folder, store.spec, process, thread, thread.submit(load_base))
 
 
 def compose_fine_tuned(spec: FeatureSpec, folder: Path) -> None:
-    """Does the same for a classifier whose base was trained with it, and writes the base's weights as well.
+    """Puts a classifier on a base that was trained with it, and writes all four forms and the base's weights.
 
     Layers of the application that lie beyond the base's outputs, of which the base knows nothing, get random weights.
 
@@ -54,37 +104,5 @@ def compose_fine_tuned(spec: FeatureSpec, folder: Path) -> None:
     Raises:
         RunFailed: If the process that builds the model is killed.
     """
-    in_keras_process(_compose_fine_tuned, spec, folder)
+    in_keras_process(compose_tuned, folder, spec)
     Path(folder, KERAS_FILE).unlink()
-
-
-def find_application(base: "keras.Model") -> "keras.Model":
-    """Returns the Keras application in a published base, which is preprocessing, application and pooling."""
-    import keras
-
-    return next(layer for layer in base.layers if isinstance(layer, keras.Model))
-
-
-def _compose_fine_tuned(spec: FeatureSpec, folder: Path) -> None:
-    import keras
-
-    random = dataclasses.replace(spec, weights=NO_WEIGHTS, weights_sha256=None)
-    application, _ = load_application(random)
-    tuned = find_application(keras.saving.load_model(folder / KERAS_FILE, compile=False))
-    weights = {layer.name: layer.get_weights() for layer in tuned.layers}
-    for layer in application.layers:
-        if layer.name in weights:
-            layer.set_weights(weights[layer.name])
-    application.save_weights(folder / BASE_WEIGHTS_FILE)
-    _compose(0, folder)
-
-
-def _compose(output: int, folder: Path) -> None:
-    import keras
-
-    base = keras.saving.load_model(folder / KERAS_FILE, compile=False)
-    head = keras.saving.load_model(folder / CLASSIFIER_FILE, compile=False)
-    end_to_end = keras.Model(base.inputs, head(base.outputs[output]), name="end_to_end")
-    end_to_end.save(folder / END_TO_END_FILE)
-    export_to_openvino(head, folder / CLASSIFIER_NETWORK[0])
-    export_to_openvino(end_to_end, folder / END_TO_END_NETWORK[0])

@@ -1,27 +1,23 @@
 """Writing a classifier: every file of its folder, from what was trained."""
 
-import concurrent.futures
 import csv
 import hashlib
 import io
 import json
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from schemas.classifiers import CARD_FILE, LABELS_FILE, NETWORKS_FOLDER, LabelSet, ModelCard
+import numpy as np
+
+from schemas.classifiers import CARD_FILE, L2, LABELS_FILE, NETWORKS_FOLDER, LabelSet, ModelCard, Recipe
 from schemas.errors import ModelNotWritable
 from schemas.storage import canonical_uri, check_writable, join, write_file
 from transforms.conv_bases import publish_files
 from transforms.evaluation import Evaluation, card_markdown, evaluate, report_html
-from transforms.export.end_to_end import (
-    CLASSIFIER_FILE,
-    CLASSIFIER_NETWORK,
-    END_TO_END_FILE,
-    END_TO_END_NETWORK,
-    compose_end_to_end,
-)
+from transforms.export.composing import CLASSIFIER_FILE, CLASSIFIER_NETWORK, END_TO_END_FILE, END_TO_END_NETWORK
+from transforms.export.end_to_end import Composer
+from transforms.linear import LinearHead
 from transforms.training import Fitted, TrainingData
 
 if TYPE_CHECKING:
@@ -33,16 +29,19 @@ _HISTORY_FILE: Final = "history.csv"
 _CARD_TEXT_FILE: Final = "model_card.md"
 
 
-def model_id(head: "keras.Model", labels: LabelSet, fingerprint: str, layer: str) -> str:
+def model_id(head: "keras.Model | LinearHead", labels: LabelSet, fingerprint: str, layer: str) -> str:
     """Returns the name of a classifier: a hash of all that decides what it says. See `ModelCard.model_id`."""
-    import keras
-
     digest = hashlib.sha256(f"{fingerprint} {layer} {labels.to_json()}".encode())
-    for variable in head.weights:
-        values = keras.ops.convert_to_numpy(variable)
-        digest.update(f"{variable.path} {values.shape} {values.dtype}".encode())
+    for name, values in head.named_weights() if isinstance(head, LinearHead) else _named_weights(head):
+        digest.update(f"{name} {values.shape} {values.dtype}".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()[:16]
+
+
+def _named_weights(head: "keras.Model") -> Iterator[tuple[str, np.ndarray]]:
+    import keras
+
+    return ((variable.path, keras.ops.convert_to_numpy(variable)) for variable in head.weights)
 
 
 def check_folder(uri: str) -> None:
@@ -58,7 +57,13 @@ def check_folder(uri: str) -> None:
 
 
 def write_classifier(
-    uri: str, data: TrainingData, fitted: Fitted, card_of: Callable[[Evaluation], ModelCard]
+    uri: str,
+    data: TrainingData,
+    fitted: Fitted,
+    composer: Composer,
+    card_of: Callable[[Evaluation], ModelCard],
+    *,
+    learning: Recipe | None = None,
 ) -> tuple[ModelCard, Evaluation]:
     """Judges a classifier and writes all its files. What stood in the folder under these names is replaced.
 
@@ -68,46 +73,32 @@ def write_classifier(
         uri: The folder.
         data: What it was trained on.
         fitted: The trained head.
+        composer: What puts it on its conv base.
         card_of: Makes the card once it is judged.
+        learning: A recipe of which a learning curve is wanted.
 
     Raises:
         ModelNotWritable: If the folder cannot be written.
         RunFailed: If the conv base is not the one that was published.
     """
-    with tempfile.TemporaryDirectory() as name, concurrent.futures.ThreadPoolExecutor(1) as pool:
-        folder = Path(name)
-        fitted.head.save(folder / CLASSIFIER_FILE)
-        composed = pool.submit(compose_end_to_end, data.store, data.layer, folder)
-        evaluation = evaluate(fitted, data)
-        card = card_of(evaluation)
-        composed.result()
-        write_folder(uri, folder, card, evaluation, fitted.history)
+    composed = composer.start(fitted.head, data.layer, data.images.labels)
+    evaluation = evaluate(fitted, data, learning)
+    card = card_of(evaluation)
+    texts = folder_texts(card, evaluation, fitted.history)
+    composed.result()
+    write_folder(uri, composer.folder, card, texts)
     return card, evaluation
 
 
-def write_folder(
-    uri: str,
-    folder: Path,
-    card: ModelCard,
-    evaluation: Evaluation,
-    history: Mapping[str, Sequence[float]],
-    *,
-    further: Sequence[str] = (),
-) -> None:
-    """Writes all files of a classifier, the card last.
+def folder_texts(card: ModelCard, evaluation: Evaluation, history: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    """Returns the files of a classifier that hold text, by their names, the card last.
 
     Args:
-        uri: The classifier's folder.
-        folder: The local folder of its models, as composing leaves them.
         card: What is known of it.
         evaluation: How good it is.
-        history: Loss and accuracy an epoch, by Keras's names.
-        further: Files of the local folder that are copied as well.
-
-    Raises:
-        ModelNotWritable: If the folder cannot be written.
+        history: Loss and accuracy an epoch, by Keras's names, or what was found with each L2.
     """
-    texts = {
+    return {
         LABELS_FILE: evaluation.labels.to_json(),
         _METRICS_FILE: json.dumps(evaluation.to_dict(), indent=2),
         _HISTORY_FILE: history_csv(history),
@@ -115,6 +106,23 @@ def write_folder(
         REPORT_FILE: report_html(card, evaluation, history),
         CARD_FILE: card.to_json(),
     }
+
+
+def write_folder(
+    uri: str, folder: Path, card: ModelCard, texts: Mapping[str, str], *, further: Sequence[str] = ()
+) -> None:
+    """Writes all files of a classifier.
+
+    Args:
+        uri: The classifier's folder.
+        folder: The local folder of its models, as composing leaves them.
+        card: What is known of it.
+        texts: What `folder_texts` returns.
+        further: Files of the local folder that are copied as well.
+
+    Raises:
+        ModelNotWritable: If the folder cannot be written.
+    """
     try:
         networks = (*CLASSIFIER_NETWORK, *END_TO_END_NETWORK)
         publish_files(folder, networks, join(canonical_uri(uri), NETWORKS_FOLDER), card.spec)
@@ -127,11 +135,12 @@ def write_folder(
 
 
 def history_csv(history: Mapping[str, Sequence[float]]) -> str:
-    """Returns loss and accuracy an epoch as CSV, epochs from 1."""
+    """Returns a history as CSV: a row an epoch, numbered from 1, or a row for each L2 in the order of the fits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", *history])
-    writer.writerows([epoch, *values] for epoch, values in enumerate(zip(*history.values(), strict=True), 1))
+    columns = history if L2 in history else {"epoch": range(1, len(history["loss"]) + 1), **history}
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
     return text.getvalue()
 
 

@@ -1,5 +1,6 @@
 """The process that a transform runs in: cores, memory, counters, meters, versions of packages, TensorFlow's import."""
 
+from transforms.runtime.blas import single_threaded_blas
 from transforms.runtime.cores import available_cores
 from transforms.runtime.counters import PROGRESS, Progress, progress_of_processes
 from transforms.runtime.interruption import interrupted_by
@@ -20,5 +21,6 @@ __all__ = [
     "package_versions",
     "peak_memory",
     "progress_of_processes",
+    "single_threaded_blas",
     "temporary_folder",
 ]

@@ -1,11 +1,37 @@
-"""Training a classifier on the features of a store: targets, data sets, heads, the fit, sweeps."""
+"""Training a classifier on the features of a store: targets, data sets, heads, the fit, sweeps.
 
-from transforms.training.dataset import TrainingData
-from transforms.training.fit import Fitted, class_weights, predict_split
-from transforms.training.heads import compile_classifier
-from transforms.training.label_file import LABEL, LabelFile, read_label_file
-from transforms.training.sweep import Trial, fit_all
-from transforms.training.targets import LabelledImages, SplitBy, read_labelled_images
+Names are imported when they are first used: the process that composes models needs few of them.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transforms.training.comparison import common_images
+    from transforms.training.dataset import TrainingData
+    from transforms.training.fit import Fitted, class_weights, predict_split
+    from transforms.training.heads import build_linear_head, compile_classifier
+    from transforms.training.label_file import LABEL, LabelFile, read_label_file
+    from transforms.training.probe import fit_probe
+    from transforms.training.probe_rows import stratified_rows
+    from transforms.training.sweep import Trial, fit_all, fit_recipe
+    from transforms.training.targets import LabelledImages, SplitBy, read_labelled_images
+else:
+    from schemas.lazy_imports import lazy_attributes
+
+    __getattr__ = lazy_attributes(
+        __name__,
+        {
+            "transforms.training.comparison": ["common_images"],
+            "transforms.training.dataset": ["TrainingData"],
+            "transforms.training.fit": ["Fitted", "class_weights", "predict_split"],
+            "transforms.training.heads": ["build_linear_head", "compile_classifier"],
+            "transforms.training.label_file": ["LABEL", "LabelFile", "read_label_file"],
+            "transforms.training.probe": ["fit_probe"],
+            "transforms.training.probe_rows": ["stratified_rows"],
+            "transforms.training.sweep": ["Trial", "fit_all", "fit_recipe"],
+            "transforms.training.targets": ["LabelledImages", "SplitBy", "read_labelled_images"],
+        },
+    )
 
 __all__ = [
     "LABEL",
@@ -15,10 +41,15 @@ __all__ = [
     "SplitBy",
     "TrainingData",
     "Trial",
+    "build_linear_head",
     "class_weights",
+    "common_images",
     "compile_classifier",
     "fit_all",
+    "fit_probe",
+    "fit_recipe",
     "predict_split",
     "read_label_file",
     "read_labelled_images",
+    "stratified_rows",
 ]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from schemas.store import FeatureStore
+from transforms.linear import Moments, RunningMoments
 from transforms.training.feature_rows import FeatureRows, RowsBySplit, read_splits
-from transforms.training.standardisation import Moments, RunningMoments
 from transforms.training.targets import LabelledImages
 
 
@@ -67,6 +67,19 @@ class TrainingData:
         rows = read_splits(features, images.splits, memory_bytes, add)
         moments = {name: found.moments() for name, found in running.items()}
         return cls(store, layer, table_version, images, rows, moments, memory_bytes)
+
+    def with_train_rows(self, places: np.ndarray) -> "TrainingData":
+        """Returns the same with some rows of the training split alone, int64 [m], ascending, and their moments."""
+        train = self.rows.train.take(places)
+        running = {name: RunningMoments(name) for name in self.moments}
+        for block in train.blocks():
+            for moments in running.values():
+                moments.add(block)
+        return dataclasses.replace(
+            self,
+            rows=dataclasses.replace(self.rows, train=train),
+            moments={name: found.moments() for name, found in running.items()},
+        )
 
     @property
     def feature_bytes(self) -> int:

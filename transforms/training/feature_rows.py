@@ -4,7 +4,9 @@ A window is a set of row groups, drawn again and in another order in every epoch
 table of any size is trained on with the memory of one window; a split that is held is a single window.
 """
 
+import concurrent.futures
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -19,6 +21,8 @@ from schemas.tables import feature_shape
 
 _FLOAT_BYTES: Final = 4
 _URIS_SHOWN: Final = 3
+# A block of a pass in the table's order: as large as a row group.
+_BLOCK_BYTES: Final = 16 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +91,11 @@ class SplitRows:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def take(self, places: np.ndarray) -> "SplitRows":
+        """Returns some rows of the split, int64 [m], ascending."""
+        held = None if self.held is None else self.held[places]
+        return dataclasses.replace(self, numbers=self.numbers[places], held=held)
+
     def batches(
         self, batch_size: int, shuffling: np.random.Generator | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -128,13 +137,42 @@ class SplitRows:
             groups = shuffling.permutation(groups)
         for window in _packed(groups, np.diff(bounds) * self.rows.row_bytes, self.window_bytes):
             numbers = np.concatenate([self.numbers[bounds[group] : bounds[group + 1]] for group in window])
-            features = np.empty((len(numbers), *self.rows.shape), np.float32)
-            filled = 0
-            for group in window:
-                within = self.numbers[bounds[group] : bounds[group + 1]] - self.rows.starts[group]
-                features[filled : filled + len(within)] = self.rows.read(group)[within]
-                filled += len(within)
-            yield features, numbers
+            yield self._read(window, bounds), numbers
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yields the split once, in the table's order, in blocks of some row groups.
+
+        The blocks are the same whether the split is held or not, so that sums over them are so to the last bit. Held,
+        they are views; else the next one is read meanwhile.
+
+        Yields:
+            float32 [b, *shape].
+        """
+        bounds = np.searchsorted(self.numbers, self.rows.starts)
+        groups = np.flatnonzero(np.diff(bounds))
+        windows = _packed(groups, np.diff(bounds) * self.rows.row_bytes, _BLOCK_BYTES)
+        if self.held is not None:
+            for window in windows:
+                yield self.held[bounds[window[0]] : bounds[window[-1] + 1]]
+            return
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            reading: deque[concurrent.futures.Future[np.ndarray]] = deque()
+            for window in windows:
+                reading.append(pool.submit(self._read, window, bounds))
+                if len(reading) > 1:
+                    yield reading.popleft().result()
+            while reading:
+                yield reading.popleft().result()
+
+    def _read(self, window: Sequence[int], bounds: np.ndarray) -> np.ndarray:
+        """Reads the split's rows of some row groups, of which `bounds` says where in `numbers` they begin and end."""
+        features = np.empty((np.diff(bounds)[window].sum(), *self.rows.shape), np.float32)
+        filled = 0
+        for group in window:
+            within = self.numbers[bounds[group] : bounds[group + 1]] - self.rows.starts[group]
+            features[filled : filled + len(within)] = self.rows.read(group)[within]
+            filled += len(within)
+        return features
 
 
 def _packed(groups: np.ndarray, group_bytes: np.ndarray, most: int) -> Iterator[list[int]]:

@@ -1,4 +1,4 @@
-"""Training: a head fitted to the training split, with the best weights by the validation split."""
+"""Training in epochs: a head fitted by Keras to the training split, with the best weights by the validation split."""
 
 import dataclasses
 import time
@@ -9,6 +9,7 @@ import numpy as np
 
 from schemas.classifiers import LabelKind, Recipe, Split
 from schemas.errors import InvalidRecipe, RunFailed
+from transforms.linear import LinearHead
 from transforms.training.dataset import TrainingData
 from transforms.training.feature_rows import SplitRows
 from transforms.training.heads import build_head, compile_head
@@ -27,42 +28,49 @@ class Fitted:
     """A head that was trained.
 
     Attributes:
-        head: The model, with the weights that are kept.
-        recipe: How it was trained.
+        head: The model, or a linear probe's arrays, with the weights that are kept.
+        asked: The recipe that was asked for.
+        recipe: How it was trained, with the L2 that was chosen.
         batch_size: Images an update.
-        learning_rate: The optimizer's.
-        history: The loss and the accuracy on both splits, by Keras's names, an epoch each.
-        best_epoch: The epoch, from 1, whose weights are kept.
+        learning_rate: The optimizer's; None for L-BFGS.
+        history: The loss and the accuracy on both splits, by Keras's names, an epoch each; for L-BFGS what was found
+            with each L2.
+        epochs: Passes over the training split.
+        best_epoch: The place in the history, from 1, of the weights that are kept.
         seconds: How long it took.
+        folds: Folds of the training split by which L2 was chosen; 0 where the validation split chose.
     """
 
-    head: "keras.Model"
+    head: "keras.Model | LinearHead"
+    asked: Recipe
     recipe: Recipe
     batch_size: int
-    learning_rate: float
+    learning_rate: float | None
     history: Mapping[str, Sequence[float]]
+    epochs: int
     best_epoch: int
     seconds: float
+    folds: int = 0
 
     @property
     def validation_accuracy(self) -> float:
-        """The accuracy on the validation split of the weights that are kept, 0 to 1."""
+        """The accuracy on the validation split, or folds, of the weights that are kept, 0 to 1."""
         return self.history["val_accuracy"][self.best_epoch - 1]
 
     @property
     def validation_loss(self) -> float:
-        """The loss on the validation split of the weights that are kept."""
+        """The loss on the validation split, or folds, of the weights that are kept."""
         return self.history["val_loss"][self.best_epoch - 1]
 
 
-def fit_head(recipe: Recipe, data: TrainingData) -> Fitted:
+def fit_head(asked: Recipe, data: TrainingData) -> Fitted:
     """Builds and trains a head.
 
     The same seed gives the same weights on the same machine: this seeds Python, NumPy and TensorFlow, and makes the
     operations of TensorFlow deterministic for the whole process.
 
     Args:
-        recipe: How.
+        asked: How.
         data: What it is trained on; held or streamed, batches come from shuffled windows.
 
     Raises:
@@ -72,6 +80,7 @@ def fit_head(recipe: Recipe, data: TrainingData) -> Fitted:
     import tensorflow as tf
 
     started = time.perf_counter()
+    recipe = asked.resolved()
     keras.utils.set_random_seed(recipe.seed)
     tf.config.experimental.enable_op_determinism()
     rows, images = data.rows, data.images
@@ -99,17 +108,21 @@ def fit_head(recipe: Recipe, data: TrainingData) -> Fitted:
     best = int(np.argmin(losses)) + 1 if recipe.patience else len(losses)
     return Fitted(
         head=head,
+        asked=asked,
         recipe=recipe,
         batch_size=batch_size,
         learning_rate=learning_rate,
         history=fitted.history,
+        epochs=len(losses),
         best_epoch=best,
         seconds=time.perf_counter() - started,
     )
 
 
-def predict_split(head: "keras.Model", split: SplitRows) -> np.ndarray:
+def predict_split(head: "keras.Model | LinearHead", split: SplitRows) -> np.ndarray:
     """Returns the probabilities of a split, float32 [n, outputs], in the table's order."""
+    if isinstance(head, LinearHead):
+        return head.predict(split.blocks(), len(split))
     if not len(split):
         return np.empty((0, head.output_shape[-1]), np.float32)
     batches = ((features,) for features, _ in split.batches(EVALUATION_BATCH_SIZE))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.classifiers import THRESHOLD, LabelKind, LabelSet, Recipe
 from schemas.spec import Shape
-from transforms.training.standardisation import Moments
+from transforms.linear import LinearHead, Moments
 
 if TYPE_CHECKING:
     import keras
@@ -44,6 +44,20 @@ def build_head(recipe: Recipe, shape: Shape, labels: LabelSet, moments: Moments 
     activation = "softmax" if labels.kind == LabelKind.MULTI_CLASS else "sigmoid"
     output = keras.layers.Dense(labels.outputs, activation, kernel_regularizer=penalty, name=PROBABILITIES)
     return keras.Model(features, output(values), name="classifier")
+
+
+def build_linear_head(head: LinearHead, labels: LabelSet, shape: Shape) -> "keras.Model":
+    """Builds the model of a linear head that was fitted without Keras. Its kernel has the penalty of the fit.
+
+    Args:
+        head: The head.
+        labels: Its classes.
+        shape: The shape of one feature.
+    """
+    recipe = Recipe(map_reduction=head.map_reduction, l2=head.l2)
+    model = build_head(recipe, shape, labels, head.moments)
+    model.get_layer(PROBABILITIES).set_weights([head.kernel, head.bias])
+    return model
 
 
 def compile_head(head: "keras.Model", recipe: Recipe, labels: LabelSet) -> None:

@@ -1,7 +1,8 @@
 """Labelling: the target and the split of every image of a table, from its columns or from a file of labels.
 
-Only codes are kept, six bytes a row: nothing here grows with the length of a URI. An image has one row, or further ones
-of augmented copies of its picture. These train, and neither validate nor test: an image's rows are never on two sides.
+Only codes are kept, fourteen bytes a row: nothing here grows with the length of a URI. An image has one row, or further
+ones of augmented copies of its picture. These train, and neither validate nor test: an image's rows are never on two
+sides.
 """
 
 import dataclasses
@@ -18,8 +19,9 @@ from schemas.classifiers import (
     LabelSet,
     Split,
     SplitFractions,
+    hash_places,
     splits_by_column,
-    splits_by_hash,
+    splits_by_place,
 )
 from schemas.delta import Scan
 from schemas.errors import InvalidLabels
@@ -44,18 +46,22 @@ class LabelledImages:
         uint8 [n] of `Split`; `LEFT_OUT` for rows without a label or a split, and for augmented copies of what does
             not train.
         are_images: bool [n], whether a row is that of an image itself, and not of an augmented copy.
+        places: uint64 [n], the first bits of the SHA-256 of the image's bytes, which its copies share.
         split_by: What decided the splits.
         unlabelled: Images without a label.
         unsplit: Images with a label and without a split.
+        lacking_elsewhere: Images that are left out as another store, with which this one is compared, lacks them.
     """
 
     labels: LabelSet
     targets: np.ndarray
     splits: np.ndarray
     are_images: np.ndarray
+    places: np.ndarray
     split_by: SplitBy
     unlabelled: int
     unsplit: int
+    lacking_elsewhere: int = 0
 
     def counts(self) -> dict[str, int]:
         """Returns the images by split."""
@@ -84,22 +90,27 @@ class LabelledImages:
             return counts
         return np.bincount(targets, minlength=len(self.labels.classes))
 
-    def check(self, fractions: SplitFractions) -> None:
+    def check(self, fractions: SplitFractions, *, folds: bool = False) -> None:
         """Refuses what no classifier can be trained and judged on.
+
+        Args:
+            fractions: The shares that were asked for. A split of which nothing was asked may be empty.
+            folds: Whether the training can do without a validation split, by folds of the training split.
 
         Raises:
             InvalidLabels: If a split is empty, or the training or validation split lacks a class.
         """
         counts = self.counts()
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        optional = {Split.TEST: fractions.test} | ({Split.VALIDATION: fractions.validation} if folds else {})
         for split in SPLITS:
-            if not counts[split.word] and (split != Split.TEST or fractions.test > 0):
-                remedy = " or --test_fraction=0 to go without" if split == Split.TEST else ""
+            if not counts[split.word] and optional.get(split, 1):
+                remedy = f" or --{split.word}_fraction=0 to go without" if split in optional else ""
                 raise InvalidLabels(
                     f"The {split.word} split is empty ({found}; split by {self.split_by}): fill it, take --split=hash"
                     f"{remedy}."
                 )
-        for split in (Split.TRAIN, Split.VALIDATION):
+        for split in (Split.TRAIN, Split.VALIDATION) if counts[Split.VALIDATION.word] else (Split.TRAIN,):
             missing = [self.labels.classes[index] for index in np.flatnonzero(self.class_counts(split) == 0)]
             if missing:
                 raise InvalidLabels(
@@ -142,6 +153,7 @@ def read_labelled_images(
         targets=targets,
         splits=splits,
         are_images=are_images,
+        places=columns.places,
         split_by=SplitBy.COLUMN if by_column else SplitBy.HASH,
         unlabelled=int(np.count_nonzero(are_images & ~labelled)),
         unsplit=unsplit,
@@ -154,24 +166,26 @@ class _Columns:
     by_column: np.ndarray
     by_hash: np.ndarray
     are_images: np.ndarray
+    places: np.ndarray
 
 
 def _read_columns(
     scan: Scan | pa.Table, column: str | None, fractions: SplitFractions, file: LabelFile | None
 ) -> _Columns:
     labels, by_column, by_hash = [], [np.empty(0, np.uint8)], [np.empty(0, np.uint8)]
-    are_images = [np.empty(0, bool)]
+    are_images, places = [np.empty(0, bool)], [np.empty(0, np.uint64)]
     augmented = has_augmentations(scan.schema)
     kind = file.labels.type if file else scan.schema.field(column).type
     for batch in scan.to_batches():
         values = file.labels_of(batch.column("uri")) if file else batch.column(column)
         labels.append(values if pa.types.is_list(kind) else values.cast(pa.string()).dictionary_encode())
         by_column.append(splits_by_column(batch.column("split")))
-        by_hash.append(splits_by_hash(batch.column("sha256"), fractions))
+        places.append(hash_places(batch.column("sha256")))
+        by_hash.append(splits_by_place(places[-1], fractions))
         are_images.append(batch.column(AUGMENTATION).to_numpy() == 0 if augmented else np.ones(batch.num_rows, bool))
     encoded = kind if pa.types.is_list(kind) else pa.dictionary(pa.int32(), pa.string())
     chunks = pa.chunked_array(labels, encoded)
-    return _Columns(chunks, *(np.concatenate(found) for found in (by_column, by_hash, are_images)))
+    return _Columns(chunks, *(np.concatenate(found) for found in (by_column, by_hash, are_images, places)))
 
 
 def _names(names: list[str]) -> str:

@@ -126,6 +126,7 @@ CARD_TEXT = """\
   "versions": {
     "keras": "3.15.0"
   },
+  "folds": 0,
   "augmented_rows": 0,
   "fine_tuning": null,
   "fingerprint": "03a23c5b7167116c"
@@ -179,9 +180,9 @@ FIELDS = [
     (
         Recipe(hidden=(64, 32)),
         (
-            '{"hidden": [64, 32], "activation": "relu", "dropout": 0.5, "l2": 0.0001, "standardise": true, '
-            '"map_reduction": "avg", "optimizer": "adam", "learning_rate": null, "batch_size": null, "epochs": 100, '
-            '"patience": 8, "class_weight": "none", "seed": 0}'
+            '{"hidden": [64, 32], "activation": "relu", "dropout": null, "l2": null, "standardise": true, '
+            '"map_reduction": "avg", "optimizer": null, "learning_rate": null, "batch_size": null, "epochs": null, '
+            '"patience": null, "class_weight": "none", "seed": 0}'
         ),
     ),
     (

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from schemas.classifiers import LabelKind, LabelSet
 from transforms.evaluation import predicted_indicators, split_metrics
+from transforms.evaluation.chance import mcnemar, wilson_interval
 from transforms.evaluation.metrics import calibration_bins, confusion_matrix, precision_recall_curves, roc_curves
 
 BINARY = LabelSet(LabelKind.BINARY, ("cat", "dog"))
@@ -114,6 +116,44 @@ def test_metrics_that_were_computed_by_hand() -> None:
     (curve,) = precision_recall_curves(BINARY, targets, scores)
     np.testing.assert_allclose(curve.x, [0, 1 / 3, 2 / 3, 1, 1])
     np.testing.assert_allclose(curve.y, [1, 1, 2 / 3, 3 / 4, 3 / 5])
+
+
+def test_the_interval_of_a_share_is_wilson_s() -> None:
+    """Of R's `binom::binom.confint(8, 10, methods = "wilson")`."""
+    assert wilson_interval(0.8, 10) == pytest.approx((0.4901625, 0.9433178), abs=1e-7)
+    assert wilson_interval(1.0, 10) == pytest.approx((0.7224672, 1.0), abs=1e-7)
+
+
+def test_mcnemar_s_test_is_that_of_a_coin() -> None:
+    """Nine images are got right by one alone, and one by the other: 2 · (1 + 10) / 2^10."""
+    right = np.array([True] * 9 + [False] + [True] * 50 + [False] * 20)
+    other = np.array([False] * 9 + [True] + [True] * 50 + [False] * 20)
+    assert mcnemar(right, other) == mcnemar(other, right) == pytest.approx(22 / 1024)
+    assert mcnemar(right, right) == 1
+
+
+@pytest.mark.parametrize("ties", TIES)
+@pytest.mark.parametrize("labels", KINDS)
+def test_intervals_are_as_wide_as_those_of_a_bootstrap_over_images(labels: LabelSet, ties: bool) -> None:
+    targets, scores = example(labels, ties=ties, images=300)
+    found = split_metrics(labels, targets, scores)
+    assert found is not None
+    assert found.auc is not None
+    assert found.auc_interval is not None
+    true, predicted = labels.indicators(targets), predicted_indicators(labels, scores)
+    rng = np.random.default_rng(0)
+    accuracies, areas = [], []
+    for _ in range(300):
+        drawn = rng.integers(0, len(targets), len(targets))
+        right = true[drawn] == predicted[drawn]
+        accuracies.append(right.mean() if labels.kind == LabelKind.MULTI_LABEL else right.all(axis=1).mean())
+        areas.append(np.mean([roc_auc_score(true[drawn, row], scores[drawn, row]) for row in range(true.shape[1])]))
+    for interval, value, values in (
+        (found.accuracy_interval, found.accuracy, accuracies),
+        (found.auc_interval, found.auc, areas),
+    ):
+        assert interval[0] < value < interval[1]
+        assert interval[1] - interval[0] == pytest.approx(2 * 1.96 * np.std(values), rel=0.2)
 
 
 @pytest.mark.parametrize("labels", KINDS[:2])

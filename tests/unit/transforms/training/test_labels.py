@@ -1,5 +1,6 @@
 """Labels: classes, targets and scores; files of labels; and what no classifier can be trained on."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,14 @@ from schemas.classifiers import LabelKind, LabelSet, Split, SplitFractions
 from schemas.errors import InvalidLabels
 from schemas.store import FeatureStore
 from tests.conftest import store_of_features
-from transforms.training import LabelFile, LabelledImages, SplitBy, read_label_file, read_labelled_images
+from transforms.training import (
+    LabelFile,
+    LabelledImages,
+    SplitBy,
+    common_images,
+    read_label_file,
+    read_labelled_images,
+)
 
 PETS = LabelSet(LabelKind.MULTI_CLASS, ("cat", "cow", "dog"))
 TAGS = LabelSet(LabelKind.MULTI_LABEL, ("indoors", "night", "people"))
@@ -188,3 +196,29 @@ def test_a_classifier_can_go_without_a_test_part(tmp_path: Path) -> None:
     splits = ["train", "train", "validation", "validation"]
     store = store_of_features(tmp_path / "store", np.zeros((4, 3)), label=[*"abab"], split=splits)
     read(store).check(SplitFractions(0.2, 0.0))
+
+
+def table_of(names: list[str], labels: list[str | None], splits: list[str | None]) -> LabelledImages:
+    sha256 = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+    columns = {"uri": names, "sha256": sha256, "split": pa.array(splits, pa.string()), "label": labels}
+    scan = pa.table(columns)
+    return read_labelled_images(scan, "label", SplitBy.COLUMN, SplitFractions(), None)
+
+
+def test_several_tables_are_compared_on_the_images_that_all_have_in_the_splits_of_the_first() -> None:
+    first = table_of(["a", "b", "c", "d"], ["cat", "dog", "cat", "dog"], ["train", "train", "test", None])
+    second = table_of(["d", "c", "e", "a"], ["dog", "dog", "dog", "cat"], ["train", "train", "train", "validation"])
+    found = common_images([first, second])
+    train, test, out = Split.TRAIN, Split.TEST, Split.LEFT_OUT
+    assert [images.splits.tolist() for images in found] == [[train, out, test, out], [out, test, out, train]]
+    assert [images.lacking_elsewhere for images in found] == [1, 2]
+    # Where labels differ, those of the first hold.
+    assert found[1].targets[[1, 3]].tolist() == found[0].targets[[2, 0]].tolist() == [0, 0]
+    none = common_images([first, table_of(["x", "y"], ["cat", "dog"], ["train", "train"])])
+    assert [set(images.splits.tolist()) for images in none] == [{out}, {out}]
+
+
+def test_tables_of_other_classes_are_not_compared() -> None:
+    first = table_of(["a", "b"], ["cat", "dog"], ["train", "train"])
+    with pytest.raises(InvalidLabels, match=r"The first store has images of cat, dog \(binary\), another has cat, cow"):
+        common_images([first, table_of(["a", "b"], ["cat", "cow"], ["train", "train"])])

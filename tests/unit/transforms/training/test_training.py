@@ -1,5 +1,6 @@
 """Training: heads of every kind learn, held or streamed, and the same seed gives the same weights."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from schemas.classifiers import (
     combinations,
     parse_field,
 )
-from schemas.classifiers.recipes import BOOK
+from schemas.classifiers.recipes import BOOK, DROPOUT
 from schemas.errors import InvalidFeatures, InvalidRecipe, RunFailed
 from schemas.store import FeatureStore
 from tests.conftest import clusters, store_of_features
 from transforms.evaluation import Evaluation, evaluate
+from transforms.linear import RunningMoments, reduced_maps
 from transforms.training import (
     Fitted,
     SplitBy,
@@ -33,7 +35,6 @@ from transforms.training import (
 from transforms.training.feature_rows import FeatureRows, SplitRows
 from transforms.training.fit import fit_head
 from transforms.training.heads import build_head
-from transforms.training.standardisation import RunningMoments, reduced_maps
 
 PLENTY = 10**9
 RECIPE = Recipe()
@@ -191,12 +192,6 @@ def test_balanced_weights_make_classes_count_the_same(tmp_path: Path) -> None:
     np.testing.assert_allclose(weights * counts, np.full(3, counts.sum() / 3), rtol=1e-6)
 
 
-def test_several_labels_cannot_be_balanced(tmp_path: Path) -> None:
-    store = store_of_features(tmp_path / "store", np.zeros((30, 3)), tags=[["x"], ["y"], ["x", "y"]] * 10)
-    with pytest.raises(InvalidRecipe, match="these have several labels each"):
-        fit_head(Recipe(class_weight="balanced"), read(store, column="tags"))
-
-
 @pytest.mark.parametrize("memory_bytes", [PLENTY, 400_000], ids=["held", "streamed"])
 @pytest.mark.parametrize("batch_size", [7, 64, 100_000])
 def test_batches_hold_every_image_of_a_part_once(memory_bytes: int, batch_size: int, tmp_path: Path) -> None:
@@ -254,7 +249,8 @@ def test_a_sweep_tries_every_combination_and_keeps_the_best(tmp_path: Path) -> N
         ((), 1e-5), ((), 0.01), ((8, 4), 1e-5), ((8, 4), 0.01)
     ]  # fmt: skip
     seen = []
-    best, trials = fit_all(recipes, read(pets(tmp_path / "store", (100, 100, 100)), Recipe()), seen.append)
+    data = read(pets(tmp_path / "store", (100, 100, 100)), Recipe())
+    best, _, trials = fit_all(["features"], recipes, lambda _: data, seen.append)
     assert len(seen) == len(trials) == 4
     assert best.recipe == trials[0].recipe
     accuracies = [trial.validation_accuracy for trial in trials]
@@ -273,6 +269,8 @@ def test_a_sweep_tries_every_combination_and_keeps_the_best(tmp_path: Path) -> N
         ("batch_size", "20", 20),
         ("learning_rate", "1e-3", 1e-3),
         ("optimizer", "sgd", "sgd"),
+        ("l2", "0", 0.0),
+        ("epochs", "7", 7),
     ],
 )
 def test_fields_of_a_recipe_are_read_from_their_text(name: str, text: str, value: object) -> None:
@@ -286,7 +284,8 @@ def test_fields_of_a_recipe_are_read_from_their_text(name: str, text: str, value
         ("dropout", "'dropout' has no value"),
         ("dropout=x", "'x' is no value of dropout"),
         ("dropout=1", "dropout is 1.0; it must be at least 0 and below 1"),
-        ("optimizer=adm", "optimizer 'adm' is not one of adam"),
+        ("optimizer=adm", "optimizer 'adm' is not one of lbfgs, adam"),
+        ("dropout=many", "'many' is no value of dropout"),
         ("hidden=-3", "hidden is -3; it must be layers of one unit or more"),
         ("epochs=0", "epochs is 0; it must be 1 or more"),
     ],
@@ -294,3 +293,64 @@ def test_fields_of_a_recipe_are_read_from_their_text(name: str, text: str, value
 def test_sweeps_over_what_is_no_recipe_are_refused(sweep: str, sentence: str) -> None:
     with pytest.raises(InvalidRecipe, match=sentence):
         combinations(Recipe(), [SweptField.parse(sweep)])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "is_probe", "differences"),
+    [
+        (Recipe(), True, {"optimizer": "lbfgs"}),
+        (Recipe(optimizer="lbfgs", dropout=0.0), True, {}),
+        (Recipe(l2=0.1, class_weight="balanced", seed=7), True, {"optimizer": "lbfgs"}),
+        (DROPOUT, False, {}),
+        (BOOK, False, {}),
+        (
+            Recipe(hidden=(64,)),
+            False,
+            {"dropout": 0.5, "l2": 1e-4, "optimizer": "adam", "epochs": 100, "patience": 8},
+        ),
+        (Recipe(patience=0), False, {"dropout": 0.5, "l2": 1e-4, "optimizer": "adam", "epochs": 100}),
+        (Recipe(optimizer="sgd", dropout=0.0), False, {"l2": 1e-4, "epochs": 100, "patience": 8}),
+    ],
+)
+def test_what_belongs_to_a_training_in_epochs_makes_it_one(
+    recipe: Recipe, is_probe: bool, differences: dict[str, object]
+) -> None:
+    assert recipe.is_probe == is_probe
+    assert recipe.resolved() == dataclasses.replace(recipe, **differences)
+    assert recipe.resolved().is_probe == is_probe
+
+
+@pytest.mark.parametrize(
+    "field", [{"hidden": (8,)}, {"dropout": 0.1}, {"learning_rate": 0.1}, {"epochs": 3}, {"patience": 0}]
+)
+def test_l_bfgs_does_nothing_in_epochs(field: dict[str, object]) -> None:
+    with pytest.raises(InvalidRecipe, match=f"{next(iter(field))} belongs to a training in epochs"):
+        Recipe(optimizer="lbfgs", **field)
+
+
+def test_a_sweep_compares_the_probe_with_hidden_layers(tmp_path: Path) -> None:
+    recipes = [Recipe(), Recipe(hidden=(4,), epochs=2)]
+    data = read(pets(tmp_path / "store", (600, 600)))
+    _, _, trials = fit_all(["features"], recipes, lambda _: data, lambda _: None)
+    assert {(trial.recipe.hidden, trial.recipe.optimizer) for trial in trials} == {((), "lbfgs"), ((4,), "adam")}
+    for trial in trials:
+        assert np.mean(trial.right) == pytest.approx(trial.validation_accuracy, abs=0.02)
+
+
+def test_of_several_layers_the_best_is_kept_and_its_features_are_there(tmp_path: Path) -> None:
+    """They are read once each, and those of the best again if they were not the last."""
+    data = {
+        name: dataclasses.replace(read(pets(tmp_path / name, (600, 600), distance)), layer=name)
+        for name, distance in (("far", 4.0), ("near", 1.0))
+    }
+    read_layers = []
+
+    def read_again(layer: str) -> TrainingData:
+        read_layers.append(layer)
+        return data[layer]
+
+    best, found, trials = fit_all(["far", "near"], [Recipe()], read_again, lambda _: None)
+    assert read_layers == ["far", "near", "far"]
+    assert [trial.layer for trial in trials] == ["far", "near"]
+    assert found.layer == "far"
+    assert best.validation_accuracy == trials[0].validation_accuracy > trials[1].validation_accuracy
