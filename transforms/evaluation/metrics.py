@@ -185,9 +185,12 @@ def _class_metrics(
 
 def _in_threads(function: Callable[[int], T], classes: Sequence[int]) -> Iterator[T]:
     """Maps classes in order, as many at a time as there are cores: to sort a million scores takes 0.1 s."""
+    if len(classes) <= 2:
+        yield from map(function, classes)
+        return
     cores = available_cores()
     with concurrent.futures.ThreadPoolExecutor(cores) as pool:
-        yield from bounded_map(pool, function, classes, 2 * cores)
+        yield from bounded_map(pool, function, classes, cores)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,11 +222,12 @@ class _Ranking:
         share of its own kind.
         """
         places = len(self.thresholds) - 1 - np.searchsorted(self.thresholds[::-1], score)
-        above = self.roc
-        beaten = 1 - (above[0][places] + above[0][places + 1]) / 2
-        beating = (above[1][places] + above[1][places + 1]) / 2
+        above, beating = ((rates[:-1] + rates[1:]) / 2 for rates in self.roc)
         share = self.true_positives[-1] / len(true)
-        found: np.ndarray = np.where(true == 1, (beaten - auc) / share, (beating - auc) / (1 - share))
+        found: np.ndarray = np.empty(len(true))
+        has = true == 1
+        found[has] = (1 - above[places[has]] - auc) / share
+        found[~has] = (beating[places[~has]] - auc) / (1 - share)
         return found
 
     @property

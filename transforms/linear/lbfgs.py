@@ -31,6 +31,7 @@ _ROWS_PER_FEATURE: Final = 8
 _LEAST_SHARE: Final = 1e-5
 # The mean of p · (1 - p) beside the loss, where most rows are told apart.
 _CURVATURE_PER_LOSS: Final = 0.4
+_LEAST_CURVATURE: Final = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +150,8 @@ class _Coordinates:
     @classmethod
     def of(cls, curvature: Curvature, l2: float, loss: float) -> "_Coordinates":
         at_most = float(curvature.of_bias.mean())
-        scale = min(at_most, _CURVATURE_PER_LOSS * loss / len(curvature.of_bias))
+        by_loss = _CURVATURE_PER_LOSS * loss / len(curvature.of_bias)
+        scale = max(min(at_most, by_loss), _LEAST_CURVATURE * at_most)
         of_bias = np.sqrt(curvature.of_bias * (scale / at_most))
         if curvature.covariance is None:
             return cls(float(np.sqrt(scale + 2 * l2)), of_bias)
