@@ -72,9 +72,9 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
     rules = listing_rules(given, sources)
     if not has_image(sources, rules):
         raise InvalidInput(" ".join(dict.fromkeys(source.without_image(rules) for source in sources)))
-    check_reachable(sources, rules)
     if rules.stat_manifests and given.max_failure_ratio < 1:
         check_first_images(sources)
+    check_reachable(sources, rules)
     return sources, rules
 
 

@@ -18,6 +18,7 @@ from schemas.storage.filesystems import (
 from schemas.storage.image_files import image_file
 from schemas.storage.parquet import (
     ROW_GROUP_BYTES,
+    open_parquet,
     read_batches,
     read_column,
     read_columns,
@@ -42,6 +43,7 @@ __all__ = [
     "join",
     "make_folder",
     "modified_at",
+    "open_parquet",
     "protocol_of",
     "read_batches",
     "read_column",

@@ -13,11 +13,10 @@ from transforms.manifests.columns import URI, Column, ManifestOptions, cast_to, 
 from transforms.manifests.delimited import Header, delimited_rows, first_ragged_row, read_header
 from transforms.manifests.format import ManifestFormat, NamedFormat
 from transforms.manifests.json_lines import json_fields, json_rows
-from transforms.manifests.parquet_rows import ROWS_PER_SECTION, open_parquet_manifest, parquet_rows, row_group_sections
+from transforms.manifests.parquet_rows import ROWS_PER_SECTION, open_manifest_file, parquet_rows, row_group_sections
 from transforms.manifests.streams import (
     UTF_8,
     found_encoding,
-    is_on_disk,
     is_utf_8,
     line_that_is_no_utf_8,
     open_lines,
@@ -89,7 +88,7 @@ class Manifest:
             if not self.is_divided:
                 yield Section()
             elif self.form.format == ManifestFormat.PARQUET:
-                with open_parquet_manifest(self.uri, self.form.compression) as file:
+                with open_manifest_file(self.uri, self.form.compression) as (file, _):
                     yield from (Section(*bounds) for bounds in row_group_sections(file, rows_per_section))
             else:
                 with open_lines(self.uri) as file:
@@ -123,10 +122,8 @@ class Manifest:
 
     def _batches(self, section: Section) -> Iterator[pa.RecordBatch]:
         if self.form.format == ManifestFormat.PARQUET:
-            with open_parquet_manifest(self.uri, self.form.compression) as file:
-                yield from parquet_rows(
-                    file, section.start, section.end or 0, self.columns, on_disk=is_on_disk(self.uri)
-                )
+            with open_manifest_file(self.uri, self.form.compression) as (file, threads):
+                yield from parquet_rows(file, section.start, section.end or 0, self.columns, threads=threads)
         elif section.end is not None:
             with open_lines(self.uri) as file:
                 yield from section_rows(file, section.start, section.end)
@@ -220,7 +217,7 @@ def _fields_of(uri: str, form: NamedFormat, encoding: str, header: Header | None
     if header is not None:
         return [pa.field(name, pa.string()) for name in header.names]
     if form.format == ManifestFormat.PARQUET:
-        with open_parquet_manifest(uri, form.compression) as file:
+        with open_manifest_file(uri, form.compression) as (file, _):
             return list(file.schema_arrow)
     if form.format == ManifestFormat.JSON_LINES:
         with open_text(uri, form.compression, encoding) as stream:

@@ -1,5 +1,6 @@
 """Parquet manifests: their columns, and their rows by row groups."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.images import REFS_PER_BATCH
+from schemas.storage import open_parquet
 from transforms.manifests.columns import Column
 from transforms.manifests.streams import open_bytes
 
@@ -14,15 +16,23 @@ from transforms.manifests.streams import open_bytes
 ROWS_PER_SECTION: Final = 2**17
 
 
-def open_parquet_manifest(uri: str, compression: str | None) -> pq.ParquetFile:
+@contextlib.contextmanager
+def open_manifest_file(uri: str, compression: str | None) -> Iterator[tuple[pq.ParquetFile, bool]]:
     """Opens a file; one that is compressed as a whole is held in memory, for Parquet is read from its end.
+
+    Yields:
+        The file, and whether Arrow's threads may read it.
 
     Raises:
         pyarrow.ArrowInvalid: If it is no Parquet.
         OSError: If it cannot be read.
     """
-    stream = open_bytes(uri, compression)
-    return pq.ParquetFile(pa.BufferReader(stream.read()) if compression else stream)
+    if compression is None:
+        with open_parquet(uri) as (file, threads):
+            yield file, threads
+        return
+    with open_bytes(uri, compression) as stream:
+        yield pq.ParquetFile(pa.BufferReader(stream.read())), True
 
 
 def row_group_sections(file: pq.ParquetFile, rows_per_section: int) -> Iterator[tuple[int, int, int]]:
@@ -36,7 +46,7 @@ def row_group_sections(file: pq.ParquetFile, rows_per_section: int) -> Iterator[
 
 
 def parquet_rows(
-    file: pq.ParquetFile, start: int, end: int, columns: Sequence[Column], *, on_disk: bool
+    file: pq.ParquetFile, start: int, end: int, columns: Sequence[Column], *, threads: bool
 ) -> Iterator[pa.RecordBatch]:
     """Yields rows of row groups in batches.
 
@@ -45,9 +55,9 @@ def parquet_rows(
         start: The first row group.
         end: The one behind the last.
         columns: The columns that are read.
-        on_disk: Whether Arrow reads it by itself: its threads may outlive Python objects that they call.
+        threads: Whether Arrow's threads may read it.
     """
     sources = [column.source for column in columns]
     names = [column.name for column in columns]
-    for batch in file.iter_batches(REFS_PER_BATCH, range(start, end), sources, use_threads=on_disk):
+    for batch in file.iter_batches(REFS_PER_BATCH, range(start, end), sources, use_threads=threads):
         yield pa.RecordBatch.from_arrays([batch.column(source) for source in sources], names)

@@ -44,11 +44,6 @@ def open_lines(uri: str) -> IO[bytes]:
     return file
 
 
-def is_on_disk(uri: str) -> bool:
-    """Whether Arrow reads a file by itself, without Python."""
-    return isinstance(file_system(uri)[0], LocalFileSystem)
-
-
 def open_text(uri: str, compression: str | None, encoding: str) -> pa.NativeFile:
     """Opens a text to be read as UTF-8; a byte order mark is left in it where it is UTF-8 already.
 

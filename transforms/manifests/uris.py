@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.storage import canonical_uri, join, protocol_of
+from schemas.errors import ImageError
+from schemas.storage import canonical_uri, image_errors, join, protocol_of
 
 # URIs of the first two forms are canonical as they are, unless they are of the third; the others are looked at singly.
 _CLOUD: Final = r"^(s3|gs|abfs|https?)://[^/]"
@@ -90,6 +91,7 @@ def _absolute(uri: str, folder: str) -> str:
     if protocol_of(uri) == "file" and not uri.startswith(("/", "file:", "local:")):
         uri = join(folder, uri)
     try:
-        return canonical_uri(uri)
-    except (ValueError, TypeError, ImportError, OSError):
-        return uri  # Fetching it says what is wrong.
+        with image_errors():
+            return canonical_uri(uri)
+    except ImageError:
+        return uri  # Fetching the image will say what is wrong with it.

@@ -50,7 +50,7 @@ def _find_sources(uri: str, options: ManifestOptions) -> Sequence[Source]:
         with image_errors():
             found = _sources_at(uri, options)
     except ImageError as error:
-        raise InvalidInput(f"The input {shown(uri)} cannot be read. {error.message}") from error
+        raise InvalidInput(f"The input {shown(uri)} cannot be read. {shown(error.message, 200)}") from error
     if found is None:
         raise InputNotFound(f"There is no input at {shown(uri)}.")
     return found

@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow.compute as pc
 
-from schemas.errors import FailureCode, ImageError, InvalidInput
+from schemas.errors import FailureCode, ImageError, InvalidInput, shown
 from schemas.storage import file_system, image_errors, is_local, protocol_of
 from transforms.folders import IgnoredFiles
 from transforms.sources.listing import list_source
@@ -57,7 +57,7 @@ def check_reachable(sources: Iterable[Source], rules: ListingRules) -> None:
             continue
         reasons = _reasons(list(itertools.islice(places.values(), _PLACES)))
         if reasons:
-            raise InvalidInput(f"No image of {source.uri} can be read. {reasons[0]}")
+            raise InvalidInput(f"No image of {shown(source.uri)} can be read. {reasons[0]}")
 
 
 def _places(uris: Iterable[str]) -> Mapping[str, str]:

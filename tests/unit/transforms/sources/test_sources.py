@@ -220,6 +220,16 @@ def test_a_row_without_a_uri_is_known_by_its_place(name: str, tmp_path: Path) ->
     assert bad["_problem"] == "The row has no URI."
 
 
+def test_a_row_of_which_nothing_can_be_made_keeps_its_uri(tmp_path: Path) -> None:
+    named = ["hdfs2://host/a.jpg", "http://[bad/a.jpg", "sftp://host/a.jpg", "github://a:b@main/x.jpg", "s3://"]
+    pq.write_table(pa.table({"uri": [*named, "a\0b.jpg", "x" * 300]}), tmp_path / "m.parquet")
+    (batch,) = list_source(*find_sources([str(tmp_path / "m.parquet")]), ListingRules(), IgnoredFiles())
+    here = f"file://{tmp_path}"
+    assert batch["uri"].to_pylist() == [*named, f"{here}/a\0b.jpg", f"{here}/{'x' * 300}"]
+    local = batch.slice(5)
+    assert look_up_versions(local)["version"].to_pylist() == ["", ""]
+
+
 def test_columns_of_two_types_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("uri,x\na.jpg,one\n")
     pq.write_table(pa.table({"uri": ["b.jpg"], "x": [1]}), tmp_path / "b.parquet")
