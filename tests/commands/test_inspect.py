@@ -103,5 +103,6 @@ def test_the_failures_of_a_run_that_was_not_committed_are_listed(
 
     # They are tried again, and once they are committed they are listed once a run.
     extract(*options[:2], "--run_id=night-2", "--max_failure_ratio=0.9")
+    capsys.readouterr()
     assert len(shown(capsys, f"{tmp_path}/store", "--failures", "--run=night-2")) == 7
     assert len(shown(capsys, f"{tmp_path}/store", "--failures")) == 14

@@ -73,12 +73,15 @@ PROGRESS: Final = Progress()
 def progress_of_processes() -> Iterator[Callable[[], Progress]]:
     """Has this process, and those that it starts in the context, share their counts; gives what reads their sum."""
     PROGRESS.reset()
+    outer = os.environ.get(_FOLDER)
     with temporary_folder() as folder:
         os.environ[_FOLDER] = str(folder)
         try:
             yield lambda: _sum(folder)
         finally:
-            del os.environ[_FOLDER]
+            os.environ.pop(_FOLDER, None)
+            if outer is not None:
+                os.environ[_FOLDER] = outer
 
 
 def _sum(folder: Path) -> Progress:
