@@ -26,6 +26,7 @@ from pipelines.jobs import TrainingSource, read_training_data, training_sources
 from pipelines.options import (
     Parser,
     add_data_options,
+    add_flag,
     add_label_options,
     add_recipe_options,
     add_split_options,
@@ -52,10 +53,11 @@ def parser() -> argparse.ArgumentParser:
     add_label_options(command)
     add_split_options(command)
     add_recipe_options(command)
-    command.add_argument(
+    add_flag(
+        command,
         "--learning_curve",
-        action="store_true",
-        help="judge classifiers of 1, 2, 5, 10, 20 and 50 %% of the training part, too: do more labels help?",
+        "judge classifiers of 1, 2, 5, 10, 20 and 50 %% of the training split, too: do more labels help?",
+        default=False,
     )
     command.add_argument("--output", metavar="URI", required=True, help="the folder of the classifier; it is made")
     return command

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from pipelines.options.types import (
         OptionType,
+        add_flag,
         not_negative,
         number,
         positive,
@@ -60,6 +61,7 @@ else:
             ],
             "pipelines.options.types": [
                 "OptionType",
+                "add_flag",
                 "not_negative",
                 "number",
                 "positive",
@@ -84,6 +86,7 @@ __all__ = [
     "add_extraction_options",
     "add_failure_ratio",
     "add_finetuning_options",
+    "add_flag",
     "add_label_options",
     "add_look_options",
     "add_recipe_options",

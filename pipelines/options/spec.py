@@ -44,18 +44,23 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         choices=POOLINGS,
         help="how a feature map is reduced: avg or max over the map, or none to keep it whole (default: avg)",
     )
-    group.add_argument("--interpolation", choices=INTERPOLATIONS, help="how pictures are resized (default: bilinear)")
-    group.add_argument(
-        "--exif_orientation",
-        choices=EXIF_ORIENTATIONS,
-        help="apply turns pictures upright; ignore is what Keras does (default: apply)",
-    )
+    _add_pixel_options(group)
     group.add_argument(
         "--precision",
         choices=PRECISIONS,
         help="arithmetic of the base; bfloat16 is twice as fast on some CPUs, half as fast on others, and moves the "
         "features of a real MobileNet by 0.8 percent and a probe's accuracy by 0.1 point; tf32, on NVIDIA's GPUs only, "
         "is up to four times as fast as float32 and moves them by about as much (default: float32)",
+    )
+
+
+def _add_pixel_options(group: "argparse._ArgumentGroup") -> None:
+    """Adds those that decide which pixels the base is given."""
+    group.add_argument("--interpolation", choices=INTERPOLATIONS, help="how pictures are resized (default: bilinear)")
+    group.add_argument(
+        "--exif_orientation",
+        choices=EXIF_ORIENTATIONS,
+        help="apply turns pictures upright; ignore is what Keras does (default: apply)",
     )
     group.add_argument(
         "--decode",
