@@ -14,12 +14,13 @@ import pytest
 from pipelines import backfill as backfill_command
 from pipelines import extract as command
 from pipelines import train as train_command
-from schemas.classifiers import Split
+from pipelines.jobs import training as training_job
+from schemas.classifiers import Split, SplitFractions
 from schemas.errors import InvalidInput, InvalidLabels
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.children import Kill, start_extraction
-from transforms.training import LabelledImages
+from transforms.training import LabelledImages, SplitBy, read_label_file, read_labelled_images
 
 Row = tuple[str | None, str | None]
 
@@ -205,7 +206,7 @@ def labelled(store: object, *arguments: str) -> LabelledImages:
     """What pipelines.train learns from, read as it reads it."""
     opened = FeatureStore.open(str(store))
     given = train_command.parser().parse_args([f"--features={store}", "--output=model", *arguments])
-    return train_command.labelled_rows(given, opened, opened.features().version())
+    return training_job._labelled(given, opened, opened.features().version())
 
 
 def test_the_case_of_a_folder_val(cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,9 +280,9 @@ def test_a_store_with_other_spellings_is_read_as_if_it_held_ours(store: Path) ->
     index = table.schema.get_field_index("split")
     spelled = table.set_column(index, table.schema.field(index), pa.array(["Training", " val ", "EVAL"]))
     pq.write_table(spelled, path)
-    images = train_command.read_labelled_images(
-        FeatureStore.open(str(store)).scan(["uri", "sha256", "split", "label"]), "label", train_command.SplitBy.AUTO,
-        train_command.SplitFractions(), None,
+    images = read_labelled_images(
+        FeatureStore.open(str(store)).scan(["uri", "sha256", "split", "label"]), "label", SplitBy.AUTO,
+        SplitFractions(), None,
     )  # fmt: skip
     assert sorted(images.splits.tolist()) == [Split.TRAIN, Split.VALIDATION, Split.TEST]
 
@@ -289,9 +290,9 @@ def test_a_store_with_other_spellings_is_read_as_if_it_held_ours(store: Path) ->
 def test_a_label_file_and_a_table_say_what_they_lack_of_each_other(made: Path, store: Path) -> None:
     path = manifest(made, "uri,label", "000.jpg,a", "001.jpg, b ", "other.jpg,a", name="labels.csv")
     opened = FeatureStore.open(str(store))
-    images = train_command.read_labelled_images(
-        opened.scan(["uri", "sha256", "split"]), None, train_command.SplitBy.AUTO, train_command.SplitFractions(),
-        train_command.read_label_file(str(path)),
+    images = read_labelled_images(
+        opened.scan(["uri", "sha256", "split"]), None, SplitBy.AUTO, SplitFractions(),
+        read_label_file(str(path)),
     )  # fmt: skip
     assert images.labels.classes == ("a", "b")
     matches = images.matches

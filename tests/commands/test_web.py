@@ -14,7 +14,7 @@ from fsspec.registry import known_implementations
 from pipelines.jobs import find_images
 from pipelines.options import Parser, add_extraction_options, add_source_options
 from schemas.delta import Scan
-from schemas.errors import ImageError, InvalidInput
+from schemas.errors import ImageError, InvalidInput, shown
 from schemas.images import ImageRef
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, Run, extract, write_pictures
@@ -185,7 +185,7 @@ def test_what_is_wrong_with_all_images_is_said_once_and_soon(
     with pytest.raises(InvalidInput) as caught:
         found(f"--input={tmp_path}/list.txt")
     assert time.monotonic() - began < 10
-    assert str(caught.value).startswith(f"No image of file://{tmp_path}/list.txt can be read. {sentence}")
+    assert str(caught.value).startswith(f"No image of {shown(f'file://{tmp_path}/list.txt')} can be read. {sentence}")
     assert len(str(caught.value)) < 400
     # One image that can be reached is enough to go on.
     write_pictures(tmp_path, 1)

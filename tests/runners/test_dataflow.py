@@ -29,7 +29,7 @@ SMALL = {
     "InputCounts",
     "ShardResult",
     "FileUpdate",
-    "Source",
+    "FolderSource",
     "SourcePart",
     "KnownFiles",
     "Snapshot",

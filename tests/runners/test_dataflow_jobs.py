@@ -117,11 +117,12 @@ def test_shards_cross_the_fusion_break_as_arrow(cloud: Cloud, store: str) -> Non
     assert b"RecordBatchCoder$" in components.coders[components.pcollections[shards].coder_id].spec.payload
 
 
-def test_a_failed_job_fails_the_run_in_one_sentence(cloud: Cloud, store: str) -> None:
+def test_a_failed_job_fails_the_run_in_one_sentence_and_names_the_picture(cloud: Cloud, store: str) -> None:
     fsspec.filesystem("gs").pipe(f"{cloud.bucket}/bad/page.jpg", b"<html>not found</html>")
     with pytest.raises(RunFailed, match=r"^1 of 1 images failed") as failed:
         cloud.extract(f"--input={cloud.bucket}/bad", f"--output={store}", "--max_failure_ratio=0.1")
-    assert "\n" not in str(failed.value)
+    _, picture = str(failed.value).splitlines()
+    assert picture == f"  not_an_image  {cloud.bucket}/bad/page.jpg  The file is no image that Pillow knows."
 
 
 def test_a_job_that_is_not_taken_fails_the_run_in_one_sentence(
