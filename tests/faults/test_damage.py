@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import DeltaError
 
@@ -22,8 +23,16 @@ IMAGES = 6
 
 def flipped(content: bytes) -> bytes:
     changed = bytearray(content)
-    changed[len(changed) // 3] ^= 16
+    changed[_middle_of_a_page(content) if content.startswith(b"PAR1") else len(changed) // 3] ^= 16
     return bytes(changed)
+
+
+def _middle_of_a_page(content: bytes) -> int:
+    """A place in the values of a Parquet file's largest column; what stands between pages is not all of use."""
+    row_group = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0)
+    columns = [row_group.column(number) for number in range(row_group.num_columns)]
+    largest = max(columns, key=lambda column: column.total_compressed_size)
+    return int(largest.data_page_offset + largest.total_compressed_size // 2)
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
@@ -107,8 +116,8 @@ def test_a_damaged_file_is_named_or_does_no_harm(
 
         checked = said(maintain_command.main, str(store), "check", "--deep")
         printed = capsys.readouterr().out
-        # A bit of a footer that nobody reads does no harm; in pages of features each bit is checked.
-        if name in needed and (damage != "one bit flipped" or name.startswith("features/") or "conv_bases" in name):
+        # Of a page of one row most is its header; and `runs` is written by Delta's own writer, without checksums.
+        if name in needed and (damage != "one bit flipped" or name.startswith(("features/", "conv_bases/"))):
             assert checked is not None, name
             assert Path(name).name in printed, name
         said(inspect_command.main, str(store))
