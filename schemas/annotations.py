@@ -22,14 +22,14 @@ _NULL: Final = np.uint64(0x9E3779B97F4A7C15)
 _LENGTH: Final = np.uint64(0xFF51AFD7ED558CCD)
 
 
-def annotation_names(schema: pa.Schema) -> list[str]:
-    """Returns the columns of refs that are annotations."""
-    return [name for name in schema.names if name not in _NO_ANNOTATIONS]
+def annotation_names(names: Iterable[str]) -> list[str]:
+    """Returns those columns of refs, or of a manifest, that are annotations."""
+    return [name for name in names if name not in _NO_ANNOTATIONS]
 
 
 def given_text(names: Iterable[str]) -> str | None:
     """Returns what the column `GIVEN` holds for images whose input has these columns; null if there are none."""
-    found = sorted(name for name in names if name not in _NO_ANNOTATIONS)
+    found = sorted(annotation_names(names))
     return json.dumps(found) if found else None
 
 
@@ -55,7 +55,7 @@ def annotated(rows: pa.RecordBatch, refs: pa.RecordBatch) -> pa.RecordBatch:
         refs: Refs, each URI once; those of other images do not matter.
     """
     places = pc.index_in(rows.column("uri"), value_set=refs.column("uri"))
-    for name in annotation_names(refs.schema):
+    for name in annotation_names(refs.schema.names):
         index = rows.schema.get_field_index(name)
         if index >= 0:
             field = rows.schema.field(index)

@@ -5,6 +5,7 @@ from schemas.delta.history import table_history
 from schemas.delta.log_entries import DamagedEntry, damaged_entries, remove_entry
 from schemas.delta.scan import Scan, Where
 from schemas.delta.transactions import (
+    LOST_CONFLICTS,
     RUN_ID,
     UPKEEP,
     TableAction,
@@ -12,6 +13,7 @@ from schemas.delta.transactions import (
     commit_properties,
     committed,
     create_table,
+    data_files,
     files_of,
     find_commit,
     find_table,
@@ -21,6 +23,7 @@ from schemas.delta.transactions import (
 )
 
 __all__ = [
+    "LOST_CONFLICTS",
     "RUN_ID",
     "UPKEEP",
     "DamagedEntry",
@@ -33,6 +36,7 @@ __all__ = [
     "committed",
     "create_table",
     "damaged_entries",
+    "data_files",
     "files_of",
     "find_commit",
     "find_table",

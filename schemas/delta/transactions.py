@@ -7,7 +7,7 @@ and a worker that did the same before all look alike, and the next look at the l
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -25,7 +25,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.delta.log_entries import LOG, damaged_entries
 from schemas.errors import DamagedFile, RunFailed
-from schemas.storage import delta_location, delta_storage_options, file_system, is_local, join, sync_file
+from schemas.storage import delta_location, delta_storage_options, file_system, files_below, is_local, join, sync_file
 
 TableAction = AddAction | RemoveAction
 
@@ -37,7 +37,7 @@ UPKEEP: Final = "upkeep"
 _COMMIT_ID: Final = "commit_id"
 
 # Each lost conflict is another writer's commit: far more than writers that are likely to meet.
-_LOST_CONFLICTS: Final = 64
+LOST_CONFLICTS: Final = 64
 # `deltalake` tries a request ten times by itself before it says that the storage is at fault.
 _FAULTS: Final = 3
 _FIRST_PAUSE_SECONDS: Final = 0.1
@@ -91,6 +91,13 @@ def files_of(table: DeltaTable) -> pa.Table:
 def paths_of(table: DeltaTable) -> set[str]:
     """Returns the paths of a snapshot's files, under the table's folder."""
     return set(files_of(table)["path"].to_pylist())
+
+
+def data_files(table_uri: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yields the paths of the Parquet files under a table's folder, committed or not, and what is known of them."""
+    for path, info in files_below(table_uri):
+        if path.endswith(".parquet") and not path.startswith("_"):
+            yield path, info
 
 
 def create_table(
@@ -236,7 +243,7 @@ def commit_once(uri: str, commit_id: str, write: Callable[[DeltaTable], bool]) -
             problem = error
         else:
             continue
-        if lost_turns > _LOST_CONFLICTS or faults > _FAULTS:
+        if lost_turns > LOST_CONFLICTS or faults > _FAULTS:
             raise RunFailed(f"The commit to {uri} failed, and was not seen to succeed: {problem}") from problem
         _pause(lost_turns + faults)
 

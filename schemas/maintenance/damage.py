@@ -8,7 +8,7 @@ from typing import Final
 
 from deltalake import DeltaTable
 
-from schemas.delta import TableAction, commit_with_token, files_of, find_table
+from schemas.delta import TableAction, commit_with_token, files_of, find_table, paths_of
 from schemas.errors import DamagedFile
 from schemas.fragments import TableName, remove_action
 from schemas.storage import file_system, join, read_batches, row_count
@@ -102,7 +102,7 @@ def drop_files(store_uri: str, name: TableName, paths: Collection[str]) -> bool:
     """
 
     def actions_on(table: DeltaTable) -> list[TableAction] | None:
-        present = set(files_of(table)["path"].to_pylist())
+        present = paths_of(table)
         return [remove_action(path) for path in paths if path in present] or None
 
     return commit_with_token(join(store_uri, name), "repair", actions_on)

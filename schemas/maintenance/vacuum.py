@@ -14,14 +14,14 @@ retention remove one before its own run commits, that run fails, and its rows ar
 import dataclasses
 import datetime
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from deltalake import DeltaTable
 
-from schemas.delta import find_table, paths_of
+from schemas.delta import data_files, find_table, paths_of
 from schemas.fragments import COMPACTED, RECEIPTS, RESTORED, SUPERSEDED, TAKEDOWN, WIDENED, TableName
-from schemas.storage import file_system, join, modified_at
+from schemas.storage import file_system, files_below, join, modified_at
 
 # What Delta's own `delta.deletedFileRetentionDuration` is unless it is set.
 RETENTION: Final = datetime.timedelta(days=7)
@@ -130,11 +130,7 @@ def _live_owners(files: Iterable[_File], since: datetime.datetime) -> set[str]:
 def _listed(store_uri: str, name: TableName) -> dict[str, _File]:
     """Returns the data files under a table's folder by their path, committed or not."""
     folder = join(store_uri, name)
-    return {
-        path: _file(folder, path, info, _owner(path))
-        for path, info in _find(folder)
-        if path.endswith(".parquet") and not path.startswith("_")
-    }
+    return {path: _file(folder, path, info, _owner(path)) for path, info in data_files(folder)}
 
 
 def _owner(path: str) -> str:
@@ -145,17 +141,8 @@ def _owner(path: str) -> str:
 
 def _listed_receipts(store_uri: str) -> dict[str, _File]:
     folder = join(store_uri, RECEIPTS)
-    return {path: _file(folder, path, info, path.partition("/")[0]) for path, info in _find(folder)}
+    return {path: _file(folder, path, info, path.partition("/")[0]) for path, info in files_below(folder)}
 
 
 def _file(folder: str, path: str, info: Mapping[str, Any], owner: str) -> _File:
     return _File(join(folder, path), owner, modified_at(info), info["size"])
-
-
-def _find(folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    fs, root = file_system(folder)
-    root = root.rstrip("/")
-    # What is live is judged by what was written last: a listing of this process from before will not do.
-    fs.invalidate_cache()
-    for path, info in fs.find(root, detail=True).items():
-        yield path.removeprefix(f"{root}/"), info

@@ -8,12 +8,16 @@ from schemas.storage.filesystems import (
     delta_location,
     delta_storage_options,
     file_system,
+    files_below,
+    is_in_a_bucket,
     is_local,
+    is_on_the_web,
     join,
     modified_at,
     protocol_of,
     uri_builder,
     without_credentials,
+    without_query,
 )
 from schemas.storage.image_files import image_file
 from schemas.storage.parquet import (
@@ -37,9 +41,12 @@ __all__ = [
     "delta_location",
     "delta_storage_options",
     "file_system",
+    "files_below",
     "image_errors",
     "image_file",
+    "is_in_a_bucket",
     "is_local",
+    "is_on_the_web",
     "join",
     "make_folder",
     "modified_at",
@@ -57,5 +64,6 @@ __all__ = [
     "uri_builder",
     "with_retries",
     "without_credentials",
+    "without_query",
     "write_file",
 ]

@@ -26,8 +26,9 @@ ATTEMPTS: Final = 5
 _S3_PROTOCOLS: Final = frozenset({"s3", "s3a"})
 _GCS_PROTOCOLS: Final = frozenset({"gs", "gcs"})
 _AZURE_PROTOCOLS: Final = frozenset({"abfs", "abfss", "az"})
+_BUCKET_PROTOCOLS: Final = _S3_PROTOCOLS | _GCS_PROTOCOLS | _AZURE_PROTOCOLS
 # Their file systems are those of a machine or an account; in a path of theirs everything is part of a name.
-_NAMED_BY_PROTOCOL: Final = frozenset({"file", "local"}) | _S3_PROTOCOLS | _GCS_PROTOCOLS | _AZURE_PROTOCOLS
+_NAMED_BY_PROTOCOL: Final = frozenset({"file", "local"}) | _BUCKET_PROTOCOLS
 
 # fsspec reads a "::" as a chain of file systems. Only these ever stand at the head of one; in any other URI "::" is
 # part of a name.
@@ -55,6 +56,33 @@ def is_local(uri: str) -> bool:
     (True, True, False)
     """
     return protocol_of(uri.rpartition("::")[2] if _is_chained(uri) else uri) in {"file", "local"}
+
+
+def is_on_the_web(uri: str) -> bool:
+    """Whether a URI is a URL of a web server."""
+    return protocol_of(uri) in {"http", "https"}
+
+
+def is_in_a_bucket(uri: str) -> bool:
+    """Whether a URI names a bucket of S3 or Google's, or a container of Azure's, and what is in it."""
+    return protocol_of(uri) in _BUCKET_PROTOCOLS
+
+
+def without_query(uri: str) -> str:
+    """Returns a URL without its query and fragment; in other URIs `?` and `#` are part of a name."""
+    return uri.partition("#")[0].partition("?")[0] if is_on_the_web(uri) else uri
+
+
+def files_below(folder_uri: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yields the paths of all files in and below a folder, relative to it, and what their file system says of them.
+
+    They are listed anew: a listing of this process from before will not do where others write.
+    """
+    fs, root = file_system(folder_uri)
+    root = root.rstrip("/")
+    fs.invalidate_cache()
+    for path, info in fs.find(root, detail=True).items():
+        yield path.removeprefix(f"{root}/"), info
 
 
 def _is_chained(uri: str) -> bool:

@@ -2,7 +2,6 @@
 
 import stat
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 import fsspec
@@ -10,9 +9,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import FailureCode, ImageError
 from schemas.storage.faults import image_errors
-from schemas.storage.filesystems import file_system, protocol_of
-
-_WITH_BUCKETS: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
+from schemas.storage.filesystems import file_system, is_in_a_bucket, is_on_the_web
 
 
 def image_file(uri: str, problem: str | None = None) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -28,19 +25,19 @@ def image_file(uri: str, problem: str | None = None) -> tuple[fsspec.AbstractFil
     if problem is not None:
         raise ImageError(FailureCode.INVALID_URI, problem)
     with image_errors():
-        _check_url(uri, protocol_of(uri))
+        _check_url(uri)
         fs, path = file_system(uri)
         if isinstance(fs, LocalFileSystem):
             _check_file(path)
     return fs, path
 
 
-def _check_url(uri: str, protocol: str) -> None:
+def _check_url(uri: str) -> None:
     if "\0" in uri:
         raise ValueError("it has a NUL byte in it")
-    if protocol in {"http", "https"}:
+    if is_on_the_web(uri):
         urlsplit(uri).port  # noqa: B018 (raises for what is no port)
-    elif protocol in _WITH_BUCKETS:
+    elif is_in_a_bucket(uri):
         bucket, _, key = uri.partition("://")[2].partition("/")
         if not bucket or not key:
             raise ValueError("it names no file in a bucket")

@@ -72,7 +72,7 @@ def changed_images(file_uri: str, schema: pa.Schema, refs: pa.RecordBatch) -> in
         schema: The schema of the table's files.
         refs: What the input says of images, each URI once; some may be in other files.
     """
-    names = [name for name in annotation_names(refs.schema) if name in schema.names]
+    names = [name for name in annotation_names(refs.schema.names) if name in schema.names]
     own = pa.schema([schema.field(name) for name in ("uri", *names)])
     found = []
     for rows in read_columns(file_uri, own.names):

@@ -5,10 +5,10 @@ from typing import Final
 
 import pyarrow as pa
 
-from schemas.delta import Scan, paths_of
+from schemas.delta import Scan, data_files, paths_of
 from schemas.errors import DamagedFile
 from schemas.fragments import TableName
-from schemas.storage import file_system, join, read_columns
+from schemas.storage import join, read_columns
 from schemas.store.feature_store import FeatureStore
 
 COLUMNS: Final = ("uri", "code", "message", "failed_at", "run_id")
@@ -31,16 +31,9 @@ def read_failures(store: FeatureStore, run_id: str | None = None) -> Iterator[pa
     failures = store.failures()
     yield from Scan(failures, COLUMNS, where).to_batches()
     table_uri = join(store.uri, TableName.FAILURES)
-    for path in sorted(_parquet_files(table_uri) - paths_of(failures)):
+    for path in sorted({path for path, _ in data_files(table_uri)} - paths_of(failures)):
         if run_id is None or path.rpartition("/")[2].startswith(f"{run_id}-"):
             try:
                 yield from read_columns(join(table_uri, path), COLUMNS)
             except (DamagedFile, FileNotFoundError):  # What a kill cut off, or a vacuum has just removed.
                 continue
-
-
-def _parquet_files(folder_uri: str) -> set[str]:
-    fs, root = file_system(folder_uri)
-    fs.invalidate_cache()
-    found = (path.removeprefix(f"{root.rstrip('/')}/") for path in fs.find(root))
-    return {path for path in found if path.endswith(".parquet") and not path.startswith("_")}

@@ -18,7 +18,17 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import Field
 
-from schemas.delta import RUN_ID, Scan, Where, commit_once, commit_properties, create_table, find_table, open_table
+from schemas.delta import (
+    LOST_CONFLICTS,
+    RUN_ID,
+    Scan,
+    Where,
+    commit_once,
+    commit_properties,
+    create_table,
+    find_table,
+    open_table,
+)
 from schemas.errors import InvalidInput, RunFailed, SpecMismatch, StoreNotFound, StoreNotWritable, first_line
 from schemas.fragments import Fragment, TableName
 from schemas.spec import FeatureSpec
@@ -31,9 +41,6 @@ from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, carried
 
 _SPEC_PROPERTY: Final = "convbase.spec"
 _SINGLE_WRITER_PROPERTY: Final = "convbase.single_writer"
-
-# Each lost conflict is another writer's commit: far more than writers that are likely to meet.
-_WRITERS_AT_ONCE: Final = 64
 
 
 class FeatureStore:
@@ -162,7 +169,7 @@ class FeatureStore:
         """
         wanted = list(carried)
         features_schema(self.spec, wanted)
-        for _ in range(_WRITERS_AT_ONCE):
+        for _ in range(LOST_CONFLICTS):
             table = self.features()
             present = pa.schema(table.schema())
             wider = {field.name: pa.float64() for field in wanted if _gets_wider(field, present)}

@@ -84,9 +84,7 @@ class PreparedConvBase:
 
 def publish_files(folder: Path, names: Sequence[str], uri: str, spec: FeatureSpec) -> None:
     """Copies local files to a folder that `fetch_published` reads, the list of their SHA-256 last."""
-    sha256_by_file = _copy_files(folder, {name: name for name in names}, uri)
-    size_by_file = {name: Path(folder, name).stat().st_size for name in names}
-    _write_marker(uri, {"spec": spec.to_dict(), "sha256": sha256_by_file, _SIZES: size_by_file})
+    _write_marker(uri, {"spec": spec.to_dict(), **_copy_files(folder, {name: name for name in names}, uri)})
 
 
 def is_published(uri: str) -> bool:
@@ -95,8 +93,10 @@ def is_published(uri: str) -> bool:
     try:
         marker = _read_marker(uri)
         sizes = marker.get(_SIZES, {})
-        found = {name: fs.size(f"{root}/{_stored_as(marker, name)}") for name in marker["sha256"]}
-    except (FileNotFoundError, RunFailed):
+        fs.invalidate_cache(root)
+        size_by_file = {info["name"].rpartition("/")[2]: info["size"] for info in fs.ls(root, detail=True)}
+        found = {name: size_by_file[_stored_as(marker, name)] for name in marker["sha256"]}
+    except (FileNotFoundError, KeyError, RunFailed):
         return False
     return all(found[name] == sizes.get(name, found[name]) for name in found)
 
@@ -141,24 +141,22 @@ def replace_files(folder: Path, names: Sequence[str], uri: str) -> None:
     old = {name: _stored_as(marker, name) for name in names}
     tag = sha256_of(b"".join(Path(folder, name).read_bytes() for name in names))[:12]
     new = {name: f"{Path(name).stem}-{tag}{Path(name).suffix}" for name in names}
-    sha256_by_file = _copy_files(folder, new, uri)
-    marker["sha256"] |= sha256_by_file
-    marker[_SIZES] = marker.get(_SIZES, {}) | {name: Path(folder, name).stat().st_size for name in names}
-    marker[_STORED_AS] = marker.get(_STORED_AS, {}) | new
+    said = {**_copy_files(folder, new, uri), _STORED_AS: new}
+    marker |= {key: marker.get(key, {}) | by_file for key, by_file in said.items()}
     _write_marker(uri, marker)
     fs, root = file_system(uri)
     for stored in set(old.values()) - set(new.values()):
         fs.rm_file(f"{root}/{stored}")
 
 
-def _copy_files(folder: Path, stored_as: Mapping[str, str], uri: str) -> dict[str, str]:
-    """Copies files under other names, and returns the SHA-256 of each."""
-    sha256_by_file = {}
+def _copy_files(folder: Path, stored_as: Mapping[str, str], uri: str) -> dict[str, dict[str, Any]]:
+    """Copies files under other names, and returns what the marker says of each."""
+    sha256_by_file, size_by_file = {}, {}
     for name, stored in stored_as.items():
         data = Path(folder, name).read_bytes()
-        sha256_by_file[name] = sha256_of(data)
+        sha256_by_file[name], size_by_file[name] = sha256_of(data), len(data)
         write_file(join(uri, stored), data)
-    return sha256_by_file
+    return {"sha256": sha256_by_file, _SIZES: size_by_file}
 
 
 def _write_marker(uri: str, marker: Mapping[str, Any]) -> None:

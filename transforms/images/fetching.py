@@ -6,11 +6,10 @@ from typing import Any, Final
 
 from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef
-from schemas.storage import image_file, protocol_of, with_retries
+from schemas.storage import image_file, is_on_the_web, with_retries
 
 # No format of images begins so; an object that was stored with `Content-Encoding: gzip` does.
 _GZIP: Final = b"\x1f\x8b\x08"
-_WEB: Final = frozenset({"http", "https"})
 
 
 def fetch_image(ref: ImageRef, max_bytes: int) -> bytes:
@@ -33,7 +32,7 @@ def fetch_image(ref: ImageRef, max_bytes: int) -> bytes:
 
 def _read(ref: ImageRef, max_bytes: int) -> bytes:
     fs, path = image_file(ref.uri, ref.problem)
-    on_the_web = protocol_of(ref.uri) in _WEB
+    on_the_web = is_on_the_web(ref.uri)
     # On the web a size is what a server says of another answer; the read itself ends at the limit.
     size = fs.size(path) if ref.size is None and not on_the_web else ref.size
     _check_size(size or 0, max_bytes)

@@ -1,6 +1,7 @@
 """Manifests: tables of images as CSV, JSON Lines, Parquet or plain lists, in; rows as Arrow batches out."""
 
 from transforms.manifests.columns import REF_COLUMNS, URI, Column, ManifestOptions
+from transforms.manifests.delimited import trimmed
 from transforms.manifests.format import (
     MANIFEST_EXTENSIONS,
     ManifestFormat,
@@ -36,4 +37,5 @@ __all__ = [
     "named_format",
     "open_manifest",
     "refuse_other_tables",
+    "trimmed",
 ]

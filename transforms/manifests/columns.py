@@ -56,11 +56,6 @@ class Column:
     type: pa.DataType
 
     @property
-    def is_annotation(self) -> bool:
-        """Whether it says something of the image besides where it is."""
-        return self.name in {"label", "split"} or self.is_carried
-
-    @property
     def is_carried(self) -> bool:
         """Whether it is carried along, and has no meaning of its own."""
         return self.name not in REF_COLUMNS

@@ -89,14 +89,15 @@ def delimited_rows(stream: pa.NativeFile, header: Header, columns: Sequence[Colu
     names = [column.name for column in columns]
     with pa_csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert) as reader:
         for batch in reader:
-            cells = [_trimmed(cells) for cells in batch.columns] if header.is_padded else batch.columns
+            cells = [trimmed(cells) for cells in batch.columns] if header.is_padded else batch.columns
             rows = pa.RecordBatch.from_arrays(cells, names)
             yield from (rows.slice(start, REFS_PER_BATCH) for start in range(0, rows.num_rows, REFS_PER_BATCH))
 
 
-def _trimmed(cells: pa.Array) -> pa.Array:
-    trimmed = pc.utf8_trim_whitespace(cells)
-    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+def trimmed(texts: pa.Array) -> pa.Array:
+    """Returns texts without blanks around them, string [n]; null where nothing is left."""
+    bare = pc.utf8_trim_whitespace(texts)
+    return pc.if_else(pc.equal(bare, ""), pa.scalar(None, pa.string()), bare)
 
 
 class RaggedRow(NamedTuple):

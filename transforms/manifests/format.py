@@ -4,7 +4,7 @@ import enum
 from typing import Final, NamedTuple
 
 from schemas.errors import InvalidInput, shown
-from schemas.storage import protocol_of
+from schemas.storage import without_query
 
 
 class ManifestFormat(enum.StrEnum):
@@ -56,8 +56,7 @@ def file_name(uri: str) -> str:
     >>> file_name("https://host/a/m.csv?signature=x/y"), file_name("/a/what?.csv")
     ('m.csv', 'what?.csv')
     """
-    path = uri.partition("#")[0].partition("?")[0] if protocol_of(uri) in {"http", "https"} else uri
-    return path.rstrip("/").rpartition("/")[2]
+    return without_query(uri).rstrip("/").rpartition("/")[2]
 
 
 def named_format(uri: str) -> NamedFormat | None:

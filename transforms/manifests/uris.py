@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import ImageError
-from schemas.storage import canonical_uri, image_errors, join, protocol_of
+from schemas.storage import canonical_uri, image_errors, join, protocol_of, without_query
 
 # URIs of the first two forms are canonical as they are, unless they are of the third; the others are looked at singly.
 _CLOUD: Final = r"^(s3|gs|abfs|https?)://[^/]"
@@ -31,10 +31,7 @@ class ResolvedUris(NamedTuple):
 
 def folder_of(manifest_uri: str) -> str:
     """Returns the folder of a manifest, against which its relative paths are resolved."""
-    path = manifest_uri
-    if protocol_of(manifest_uri) in {"http", "https"}:
-        path = manifest_uri.partition("#")[0].partition("?")[0]
-    return path.rpartition("/")[0]
+    return without_query(manifest_uri).rpartition("/")[0]
 
 
 def canonical_uris(uris: pa.Array, manifest_uri: str) -> pa.Array:

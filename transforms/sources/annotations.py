@@ -11,6 +11,7 @@ from schemas.annotations import given_text
 from schemas.classifiers import SPLITS, canonical_splits
 from schemas.errors import InvalidInput
 from schemas.images import GIVEN
+from transforms.manifests import trimmed
 from transforms.sources.source import ListingRules, Source
 
 # The folders of an image in its source, which the host or bucket is not; the query of a URL; an archive's member.
@@ -57,8 +58,7 @@ def bare_labels(labels: pa.Array) -> pa.Array:
     """Returns labels without blanks around them, string [n]; null where nothing is left. Lists stay as they are."""
     if pa.types.is_nested(labels.type):
         return labels
-    bare = pc.utf8_trim_whitespace(labels.cast(pa.string()))
-    return pc.if_else(pc.equal(bare, ""), _NOTHING, bare)
+    return trimmed(labels.cast(pa.string()))
 
 
 def parent_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from fsspec.core import has_magic
 
 from schemas.errors import ImageError, InputNotFound, InvalidInput, shown, shown_names
-from schemas.storage import canonical_uri, file_system, image_errors, protocol_of, uri_builder
+from schemas.storage import canonical_uri, file_system, image_errors, is_on_the_web, uri_builder
 from transforms.manifests import (
     Manifest,
     ManifestFormat,
@@ -60,7 +60,7 @@ def _sources_at(uri: str, options: ManifestOptions) -> Sequence[Source] | None:
     form = named_format(uri)
     fs, path = file_system(uri)
     # A server has no folders: asking it for one reads the file.
-    on_the_web = protocol_of(uri) in {"http", "https"}
+    on_the_web = is_on_the_web(uri)
     if not (form and on_the_web) and fs.isdir(path):
         parts = [] if on_the_web else list(_part_files(uri, fs, path, options))
         return parts or [FolderSource(canonical_uri(uri))]

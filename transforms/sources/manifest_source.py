@@ -9,6 +9,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.annotations import annotation_names
 from schemas.errors import InvalidInput, shown
 from schemas.images import PROBLEM
 from transforms.folders import IgnoredFiles
@@ -42,7 +43,7 @@ class ManifestSource(Source):
     @property
     def annotations(self) -> tuple[str, ...]:
         """Label, split and its further columns, those of them that it has."""
-        return tuple(column.name for column in self.manifest.columns if column.is_annotation)
+        return tuple(annotation_names(column.name for column in self.manifest.columns))
 
     def divide(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
         """Divides it into sections; what has to be read from its beginning is read here if its images are looked up.

@@ -13,7 +13,7 @@ from typing import Final
 import pyarrow.compute as pc
 
 from schemas.errors import FailureCode, ImageError, InvalidInput, shown
-from schemas.storage import file_system, image_errors, is_local, protocol_of
+from schemas.storage import file_system, image_errors, is_in_a_bucket, is_local
 from transforms.folders import IgnoredFiles
 from transforms.sources.listing import list_source
 from transforms.sources.manifest_source import ManifestSource
@@ -24,7 +24,6 @@ _PLACES: Final = 8
 _SECONDS: Final = 8
 
 _PLACE: Final = re.compile(r"[^:/]+://[^/?#]*")
-_BUCKETS: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 
 # What fails for one image of a host or bucket fails for all.
 _OF_ALL: Final = frozenset(
@@ -87,7 +86,7 @@ def _reason(uri: str) -> str | None:
     try:
         with image_errors():
             fs, path = file_system(uri)
-            bucket = path.partition("/")[0] if protocol_of(uri) in _BUCKETS else ""
+            bucket = path.partition("/")[0] if is_in_a_bucket(uri) else ""
             fs.info(bucket or path)
     except ImageError as error:
         if error.code == FailureCode.NOT_FOUND and bucket:
