@@ -32,6 +32,7 @@ ORDER = (
     "transforms/sources",
     "transforms/planning",
     "transforms/images",
+    "transforms/networks",
     "transforms/conv_bases",
     "transforms/extraction",
     "transforms/linear",

@@ -8,27 +8,14 @@
 Files that took the place of others have names of their own, which `published.json` gives.
 
 Workers need no internet, no architecture code and no TensorFlow, and every table keeps the very base that made it.
-
-Keras runs in a process of its own, on its OpenVINO backend: it builds and exports there without TensorFlow, in a tenth
-of the time, the launcher never holds the model, and the backend that the caller may have chosen for Keras in
-their own process does not matter.
 """
 
-import concurrent.futures
-import contextlib
 import dataclasses
-import importlib.abc
-import io
 import json
 import math
-import multiprocessing
-import os
-import sys
-import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
+from typing import Any, Final
 
 from schemas.errors import InvalidSpec, RunFailed
 from schemas.spec import FeatureSpec
@@ -43,12 +30,7 @@ from transforms.conv_bases.applications import (
     sha256_of,
     with_input_shape,
 )
-from transforms.conv_bases.channel_layout import to_channels_first
-from transforms.runtime import temporary_folder
-
-if TYPE_CHECKING:
-    import keras
-    import openvino
+from transforms.networks import export_to_openvino, in_keras_process
 
 KERAS_FILE: Final = "base.keras"
 OPENVINO_FILES: Final = ("base.xml", "base.bin")
@@ -56,9 +38,6 @@ CONV_BASE_FILES: Final = (KERAS_FILE, *OPENVINO_FILES)
 _MARKER: Final = "published.json"
 _STORED_AS: Final = "stored_as"
 _SIZES: Final = "sizes"
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,68 +215,6 @@ def _fetch(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:
         Path(folder, name).write_bytes(data)
 
 
-def in_keras_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Calls a function of a module in a process of its own, where Keras runs on its OpenVINO backend.
-
-    Raises:
-        RunFailed: If the process is killed.
-    """
-    with KerasProcess() as process:
-        return process.call(function, *args, **kwargs)
-
-
-class KerasProcess:
-    """A process where Keras runs on its OpenVINO backend; it starts at the first call and does one at a time."""
-
-    def __init__(self) -> None:
-        """Prepares the process."""
-        context = multiprocessing.get_context("spawn")
-        self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _choose_keras_backend)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls a function of a module there, and waits for what it returns; what it keeps is there at the next call.
-
-        Raises:
-            RunFailed: If the process is killed.
-        """
-        try:
-            with _without_main():
-                running = self._pool.submit(function, *args, **kwargs)
-            return running.result()
-        except BrokenProcessPool as error:
-            raise RunFailed("The process that builds a Keras model was killed; it may lack memory.") from error
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Keeps a process that starts meanwhile from importing this one's command again: a second, for nothing."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-class _WithoutTensorFlow(importlib.abc.MetaPathFinder):
-    """Hides TensorFlow. Keras imports it where it is there when it saves a model, for seconds and for nothing."""
-
-    def find_spec(self, fullname: str, *_: object) -> None:
-        if fullname == "tensorflow":
-            raise ModuleNotFoundError("TensorFlow is not used here.", name=fullname)
-
-
-def _choose_keras_backend() -> None:
-    os.environ["KERAS_BACKEND"] = "openvino"
-    sys.meta_path.insert(0, _WithoutTensorFlow())
-
-
 def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
     shaped = with_input_shape(spec)
     application, weights_sha256 = load_application(shaped)
@@ -311,33 +228,6 @@ def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
     model.save(folder / KERAS_FILE)
     export_to_openvino(model, folder / OPENVINO_FILES[0])
     return resolved
-
-
-def export_to_openvino(model: "keras.Model", path: Path) -> None:
-    """Writes a model as OpenVINO IR, weights in float32, for batches of any size; on Keras's OpenVINO backend only.
-
-    The network takes and gives what the model does, and keeps the channels of its feature maps first meanwhile.
-
-    Args:
-        model: The model.
-        path: The `.xml`; the `.bin` is written beside it.
-    """
-    import openvino
-
-    with temporary_folder() as folder:
-        network = keras_export(model, Path(folder))
-        to_channels_first(network)
-        openvino.save_model(network, str(path), compress_to_fp16=False)
-
-
-def keras_export(model: "keras.Model", folder: Path) -> "openvino.Model":
-    """Returns the network that Keras exports, whose files stay in use in a local folder."""
-    import openvino
-
-    exported = str(folder / "exported.xml")
-    with contextlib.redirect_stdout(io.StringIO()):
-        model.export(exported, format="openvino", verbose=False)
-    return openvino.Core().read_model(exported)
 
 
 def export_again(folder: Path) -> None:

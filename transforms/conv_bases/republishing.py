@@ -22,11 +22,11 @@ from transforms.conv_bases.publishing import (
     OPENVINO_FILES,
     export_again,
     fetch_published,
-    in_keras_process,
     publish_files,
     replace_files,
 )
 from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS, DecodingRules, decode_image, fetch_image
+from transforms.networks import in_keras_process
 from transforms.runtime import temporary_folder
 
 PICTURES: Final = 16

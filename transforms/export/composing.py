@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.classifiers import LabelSet
 from schemas.spec import NO_WEIGHTS, FeatureSpec, Shape
-from transforms.conv_bases import KERAS_FILE, export_to_openvino, load_application
+from transforms.conv_bases import KERAS_FILE, load_application
 from transforms.linear import LinearHead
+from transforms.networks import export_to_openvino
 from transforms.training import build_linear_head
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from schemas.classifiers import LabelSet
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
-from transforms.conv_bases import KERAS_FILE, KerasProcess, fetch_published, in_keras_process
+from transforms.conv_bases import KERAS_FILE, fetch_published
 from transforms.export.composing import CLASSIFIER_FILE, compose, compose_linear, compose_tuned, load_base_ahead
 from transforms.linear import LinearHead
+from transforms.networks import KerasProcess, in_keras_process
 from transforms.runtime import temporary_folder
 
 if TYPE_CHECKING:

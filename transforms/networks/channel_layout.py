@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from transforms.conv_bases.simplification import (
+from transforms.networks.simplification import (
     constant,
     fold_constants,
     gather_channels,

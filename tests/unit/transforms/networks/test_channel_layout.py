@@ -9,9 +9,9 @@ import pytest
 
 from schemas.spec import FeatureSpec
 from tests.unit.transforms.conv_bases.test_conv_bases import FAMILIES, OTHERS, SEVEN, assert_equal, pictures
-from transforms.conv_bases import export_to_openvino, in_keras_process, load_application
+from transforms.conv_bases import load_application
 from transforms.conv_bases.applications import add_preprocessing_and_pooling, with_input_shape
-from transforms.conv_bases.publishing import keras_export
+from transforms.networks import export_to_openvino, in_keras_process, keras_export
 
 # What OpenVINO has no compiled kernel for, and does by copying memory: concatenations of channels, margins that a
 # convolution or pooling cannot add by itself (around maps with values below zero, or with a part cut off again).

@@ -1,0 +1,40 @@
+"""Exporting Keras models as OpenVINO networks, on Keras's OpenVINO backend."""
+
+import contextlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transforms.networks.channel_layout import to_channels_first
+from transforms.runtime import temporary_folder
+
+if TYPE_CHECKING:
+    import keras
+    import openvino
+
+
+def export_to_openvino(model: "keras.Model", path: Path) -> None:
+    """Writes a model as OpenVINO IR, weights in float32, for batches of any size.
+
+    The network takes and gives what the model does, and keeps the channels of its feature maps first meanwhile.
+
+    Args:
+        model: The model.
+        path: The `.xml`; the `.bin` is written beside it.
+    """
+    import openvino
+
+    with temporary_folder() as folder:
+        network = keras_export(model, Path(folder))
+        to_channels_first(network)
+        openvino.save_model(network, str(path), compress_to_fp16=False)
+
+
+def keras_export(model: "keras.Model", folder: Path) -> "openvino.Model":
+    """Returns the network that Keras exports, whose files stay in use in a local folder."""
+    import openvino
+
+    exported = str(folder / "exported.xml")
+    with contextlib.redirect_stdout(io.StringIO()):
+        model.export(exported, format="openvino", verbose=False)
+    return openvino.Core().read_model(exported)

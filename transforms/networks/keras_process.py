@@ -1,0 +1,83 @@
+"""A process of its own for Keras, on its OpenVINO backend.
+
+It builds and exports there without TensorFlow, in a tenth of the time, the caller never holds the model, and the
+backend that may have been chosen for Keras in the caller's own process does not matter.
+"""
+
+import concurrent.futures
+import contextlib
+import importlib.abc
+import multiprocessing
+import os
+import sys
+import types
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from typing import ParamSpec, Self, TypeVar
+
+from schemas.errors import RunFailed
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def in_keras_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Calls a function of a module in a process of its own, where Keras runs on its OpenVINO backend.
+
+    Raises:
+        RunFailed: If the process is killed.
+    """
+    with KerasProcess() as process:
+        return process.call(function, *args, **kwargs)
+
+
+class KerasProcess:
+    """A process where Keras runs on its OpenVINO backend; it starts at the first call and does one at a time."""
+
+    def __init__(self) -> None:
+        """Prepares the process."""
+        context = multiprocessing.get_context("spawn")
+        self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _choose_keras_backend)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls a function of a module there, and waits for what it returns; what it keeps is there at the next call.
+
+        Raises:
+            RunFailed: If the process is killed.
+        """
+        try:
+            with _without_main():
+                running = self._pool.submit(function, *args, **kwargs)
+            return running.result()
+        except BrokenProcessPool as error:
+            raise RunFailed("The process that builds a Keras model was killed; it may lack memory.") from error
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keeps a process that starts meanwhile from importing this one's command again: a second, for nothing."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+class _WithoutTensorFlow(importlib.abc.MetaPathFinder):
+    """Hides TensorFlow. Keras imports it where it is there when it saves a model, for seconds and for nothing."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "tensorflow":
+            raise ModuleNotFoundError("TensorFlow is not used here.", name=fullname)
+
+
+def _choose_keras_backend() -> None:
+    os.environ["KERAS_BACKEND"] = "openvino"
+    sys.meta_path.insert(0, _WithoutTensorFlow())
