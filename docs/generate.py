@@ -152,7 +152,12 @@ _MEANINGS: Final = {
     FailureCode.UNSUPPORTED_FORMAT: "The file is of a format that `--formats` does not name.",
     FailureCode.DECODER_MISSING: "The package that decodes this format is not installed; the message names it.",
     FailureCode.UNSUPPORTED_PIXELS: "The pixels are floats, whose range the file does not tell.",
-    FailureCode.TOO_MANY_PIXELS: "The picture has more pixels than `--max_pixels`.",
+    FailureCode.TOO_MANY_PIXELS: "The picture has more pixels than `--max_pixels`, or a side longer than `--max_side`.",
+    FailureCode.TOO_MUCH_METADATA: "What stands beside the pixels would take more than 64 MiB to read, or 100 scans.",
+    FailureCode.DECODER_TIMEOUT: "Decoding takes more processor time than `--decode_timeout`.",
+    FailureCode.DECODER_OUT_OF_MEMORY: "Decoding takes more memory than `--decode_memory`.",
+    FailureCode.NOT_FINITE: "The conv base makes of the picture what is no number, or infinite.",
+    FailureCode.DECODER_CRASHED: "The process that decodes has died of it, four times.",
     FailureCode.TRUNCATED: "The file ends too soon; `--truncated=keep` takes what is there.",
     FailureCode.DECODER_ERROR: "The file cannot be decoded.",
 }

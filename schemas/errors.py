@@ -52,6 +52,10 @@ class StoreNotWritable(UsageError):
     """The store's folder cannot be written."""
 
 
+class UnsupportedTable(UsageError):
+    """A table asks of its readers or writers what this package does not do, or names files beyond its folder."""
+
+
 class WeightsUnavailable(UsageError):
     """The weights cannot be fetched, or do not fit the conv base."""
 
@@ -121,7 +125,8 @@ class FailureCode(enum.StrEnum):
     """Why an image has no features. The codes are stable: alerts and queries may rely on them.
 
     Attributes:
-        stage: `fetch` (the bytes could not be had) or `decode` (the bytes are no picture that we take).
+        stage: `fetch` (the bytes could not be had), `decode` (the bytes are no picture that we take) or `compute` (the
+            conv base makes no features of it).
         permanent: Whether only another version of the image can change the result. Permanent failures are not tried
             again until the image changes; the others are tried again by the next run.
     """
@@ -167,6 +172,11 @@ class FailureCode(enum.StrEnum):
     DECODER_MISSING = "decoder_missing", "decode", False
     UNSUPPORTED_PIXELS = "unsupported_pixels", "decode", True
     TOO_MANY_PIXELS = "too_many_pixels", "decode", True
+    TOO_MUCH_METADATA = "too_much_metadata", "decode", True
+    DECODER_TIMEOUT = "decoder_timeout", "decode", True
+    DECODER_OUT_OF_MEMORY = "decoder_out_of_memory", "decode", True
+    DECODER_CRASHED = "decoder_crashed", "decode", False
+    NOT_FINITE = "not_finite", "compute", True
     TRUNCATED = "truncated", "decode", True
     DECODER_ERROR = "decoder_error", "decode", True
 

@@ -1,12 +1,14 @@
 """The Arrow schemas of the store's tables; every field says in its metadata what it holds."""
 
 import json
+import math
 from collections.abc import Collection, Iterable
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
-from schemas.errors import InvalidSpec, shown_names
+from schemas.errors import InvalidSpec, RunFailed, shown_names
 from schemas.images import REF_SCHEMA
 from schemas.spec import FeatureSpec, Shape
 
@@ -51,7 +53,7 @@ FAILURES: Final = pa.schema(
     [
         _URI,
         _VERSION,
-        commented_field("stage", pa.string(), "fetch or decode"),
+        commented_field("stage", pa.string(), "fetch, decode or compute"),
         commented_field("code", pa.string(), "stable code of the error"),
         commented_field("message", pa.string(), "what was wrong, in a sentence"),
         commented_field("permanent", pa.bool_(), "whether only another version of the image can change the result"),
@@ -190,6 +192,31 @@ def layer_field(name: str, shape: Shape) -> pa.Field:
     """Returns the field of a feature column."""
     metadata = {_COMMENT: f"output of layer {name}", _SHAPE: json.dumps(shape)}
     return pa.field(name, FLOATS, nullable=False, metadata=metadata)
+
+
+def feature_array(values: pa.Array, shape: Shape) -> np.ndarray:
+    """Returns the features of some rows of a feature column as an array, without copying them.
+
+    Args:
+        values: Lists of floats.
+        shape: The shape of one feature.
+
+    Returns:
+        float32 [n, *shape].
+
+    Raises:
+        RunFailed: If a row has no feature, or one of another length: the table was not written by this package, or is
+            damaged.
+    """
+    floats = values.flatten()
+    lengths = np.diff(values.offsets)
+    if values.null_count or floats.null_count or (lengths != math.prod(shape)).any():
+        raise RunFailed(
+            f"Rows of the table have no feature of shape {shape}, though its schema says so; `pipelines.maintain STORE "
+            "check --deep` names damaged files."
+        )
+    array: np.ndarray = floats.to_numpy()
+    return array.reshape(-1, *shape)
 
 
 def feature_shape(field: pa.Field) -> Shape | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from pipelines.options import decoding_limits
 from pipelines.runners import shown_progress
 from schemas.classifiers import Classifier, FineTuning, Split, SplitFractions
 from schemas.errors import InvalidLabels, ModelNotFound, UsageError, nearest_names
@@ -101,7 +102,7 @@ def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, re
 
 def loading_rules(given: argparse.Namespace, classifier: Classifier) -> LoadingRules:
     """Returns how images become pixels: as they did for the features on which the classifier was trained."""
-    decoding = DecodingRules.of_spec(classifier.card.spec, given.formats, given.max_pixels)
+    decoding = DecodingRules.of_spec(classifier.card.spec, decoding_limits(given))
     return LoadingRules(decoding, given.max_bytes, PICTURES_PER_BATCH)
 
 

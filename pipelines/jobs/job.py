@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipelines.jobs.preparation import new_run
+from pipelines.options import decoding_limits
 from pipelines.runners import (
     beam_options,
     decoders_a_process,
@@ -106,8 +107,7 @@ def new_job(
             ds=run.ds,
             engine=engine,
             batch_size=given.batch_size or default_batch_size(engine),
-            formats=given.formats,
-            max_pixels=given.max_pixels,
+            limits=decoding_limits(given),
             max_bytes=given.max_bytes,
             reuse=Reuse(given.reuse) if refresh is None else Reuse.NONE,
             update_labels=given.update_labels,

@@ -53,8 +53,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--retry_failures",
         choices=("transient", "all", "none"),
         default="transient",
-        help="which known failures are tried again; permanent ones only change with the image, or with --formats, "
-        "--max_pixels and --max_bytes (default: transient)",
+        help="which known failures are tried again; permanent ones only change with the image, or with the "
+        "options that say which files are taken (default: transient)",
     )
     add_flag(
         group,

@@ -4,7 +4,7 @@ import argparse
 from typing import Final
 
 from pipelines.options.types import add_flag, image_formats, lower_words, positive, text_encoding, words
-from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS
+from transforms.images import DECODE_MEMORY, DECODE_TIMEOUT, FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SIDE, DecodingLimits
 from transforms.manifests import URI, ManifestOptions
 from transforms.sources import EXTENSIONS
 
@@ -135,9 +135,35 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
         help=f"most pixels of a picture, checked before it is decoded (default: {MAX_PIXELS})",
     )
     group.add_argument(
+        "--max_side",
+        type=positive,
+        default=MAX_SIDE,
+        metavar="N",
+        help=f"most pixels of a picture's side, checked before it is decoded (default: {MAX_SIDE})",
+    )
+    group.add_argument(
+        "--decode_timeout",
+        type=positive,
+        default=DECODE_TIMEOUT,
+        metavar="SECONDS",
+        help=f"processor time that decoding a picture may take, in a decoder process (default: {DECODE_TIMEOUT})",
+    )
+    group.add_argument(
+        "--decode_memory",
+        type=positive,
+        default=DECODE_MEMORY,
+        metavar="BYTES",
+        help=f"memory that decoding a picture may take, in a decoder process (default: {DECODE_MEMORY})",
+    )
+    group.add_argument(
         "--max_bytes",
         type=positive,
         default=MAX_BYTES,
         metavar="N",
         help=f"most bytes of a file; no more of it is read (default: {MAX_BYTES})",
     )
+
+
+def decoding_limits(given: argparse.Namespace) -> DecodingLimits:
+    """Returns which files are taken, and what decoding one may cost."""
+    return DecodingLimits(given.formats, given.max_pixels, given.max_side, given.decode_timeout, given.decode_memory)

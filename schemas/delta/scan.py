@@ -16,9 +16,9 @@ from deltalake import DeltaTable
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.delta.transactions import files_of
-from schemas.errors import UsageError, nearest_names
+from schemas.errors import RunFailed, UsageError, nearest_names
 from schemas.storage import file_system
-from schemas.tables import feature_shape
+from schemas.tables import feature_array, feature_shape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +97,7 @@ class Scan:
 
         Raises:
             UsageError: If no column is named and the scan has not exactly one feature column.
+            RunFailed: If a row has no feature of the column's shape.
         """
         name = column or self._only_feature_column()
         shape = feature_shape(self._dataset.schema.field(name))
@@ -105,7 +106,7 @@ class Scan:
             return values
         rows = self._dataset.count_rows(filter=self._filter)
         scanner = self._dataset.scanner(columns=[name], filter=self._filter, batch_readahead=_BATCHES_AHEAD)
-        parts = (batch.column(0).flatten().to_numpy().reshape(-1, *shape) for batch in scanner.to_batches())
+        parts = (feature_array(batch.column(0), shape) for batch in scanner.to_batches())
         return _in_one_array(parts, (rows, *shape))
 
     def _only_feature_column(self) -> str:
@@ -159,4 +160,6 @@ def _in_one_array(parts: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.nda
             whole = np.empty(shape, np.float32)
         whole[start : start + len(part)] = part
         start += len(part)
+    if start != shape[0]:
+        raise RunFailed(f"The table has {start:,} rows, and {shape[0]:,} by the footers of its files.")
     return np.empty(shape, np.float32) if whole is None else whole

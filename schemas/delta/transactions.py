@@ -24,7 +24,7 @@ from deltalake.exceptions import (
 from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.delta.log_entries import LOG, damaged_entries
-from schemas.errors import DamagedFile, RunFailed
+from schemas.errors import DamagedFile, RunFailed, UnsupportedTable, shown
 from schemas.storage import delta_location, delta_storage_options, file_system, files_below, is_local, join, sync_file
 
 TableAction = AddAction | RemoveAction
@@ -35,6 +35,11 @@ CONFLICT_TOKEN: Final = "convbase"  # noqa: S105 (no secret)
 RUN_ID: Final = "run_id"
 UPKEEP: Final = "upkeep"
 _COMMIT_ID: Final = "commit_id"
+
+# What is done where it is asked for, or asks nothing of us: these tables have no generated or identity columns, no
+# constraints, and no change feed.
+_KNOWN_TABLE_FEATURES: Final = frozenset({"appendOnly", "invariants", "timestampNtz", "vacuumProtocolCheck"})
+_COLUMN_MAPPING: Final = "delta.columnMapping.mode"
 
 # Each lost conflict is another writer's commit: far more than writers that are likely to meet.
 LOST_CONFLICTS: Final = 64
@@ -50,6 +55,7 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     Raises:
         TableNotFoundError: If there is no table.
         DamagedFile: If an entry of its log cannot be read, or the newest one is empty.
+        UnsupportedTable: If it has features that are not known here.
     """
     try:
         table = DeltaTable(delta_location(uri), version=version, storage_options=delta_storage_options(uri))
@@ -61,7 +67,27 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
         raise
     if is_local(uri):
         _refuse_empty_entry(join(uri, LOG, f"{table.version():020}.json"))
+    _check_features(uri, table)
     return table
+
+
+def _check_features(uri: str, table: DeltaTable) -> None:
+    """Refuses tables that others write in a way that we would misread, or continue wrongly.
+
+    Files of a table with deletion vectors hold rows that are deleted, those of one with column mapping have columns of
+    other names. (Delta protocol, "Table Features".)
+    """
+    protocol = table.protocol()
+    mapping = table.metadata().configuration.get(_COLUMN_MAPPING, "none")
+    unknown = sorted(
+        ({*(protocol.reader_features or ()), *(protocol.writer_features or ())} - _KNOWN_TABLE_FEATURES)
+        | ({"columnMapping"} if mapping != "none" else set())
+    )
+    if unknown:
+        raise UnsupportedTable(
+            f"The table {uri} has the Delta features {', '.join(unknown)}, which are not supported here; another "
+            "program has turned them on, and has to turn them off."
+        )
 
 
 def _refuse_empty_entry(entry_uri: str) -> None:
@@ -84,8 +110,20 @@ def files_of(table: DeltaTable) -> pa.Table:
     Its columns are those of `DeltaTable.get_add_actions(flatten=True)`: `path` (under the table's folder),
     `size_bytes`, `modification_time`, `num_records`, `partition.<column>`, and `min.<column>`, `max.<column>` and
     `null_count.<column>` for columns with statistics.
+
+    Raises:
+        UnsupportedTable: If it names files that are not below its folder.
     """
-    return pa.table(table.get_add_actions(flatten=True))
+    files = pa.table(table.get_add_actions(flatten=True))
+    _check_paths(table, files.column("path").to_pylist())
+    return files
+
+
+def _check_paths(table: DeltaTable, paths: Sequence[str]) -> None:
+    """Refuses tables that name files which are not below their folder."""
+    for path in paths:
+        if path.startswith("/") or "://" in path or ".." in unquote(path).split("/"):
+            raise UnsupportedTable(f"The table {table.table_uri} names a file beyond its folder: {shown(path)}")
 
 
 def paths_of(table: DeltaTable) -> set[str]:

@@ -31,7 +31,7 @@ from transforms.conv_bases import EngineName, Features
 from transforms.extraction import Extraction, ShardResult, Worker
 from transforms.extraction.run_commit import commit_run
 from transforms.extraction.shard import compute_shard
-from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS, LoadingPools
+from transforms.images import MAX_BYTES, DecodingLimits, LoadingPools
 from transforms.planning import RetryFailures, Snapshot, adopt
 from transforms.planning.adoption import finished_images
 from transforms.planning.known_images import known_images
@@ -162,8 +162,8 @@ class World:
     def extraction(self, night: Night) -> Extraction:
         return Extraction(
             output_uri=self.store.uri, spec=self.store.spec, schema=pa.schema(self.store.features().schema()),
-            run_id=night.run.run_id, ds=night.run.ds, engine=EngineName.OPENVINO, batch_size=2, formats=FORMATS,
-            max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES,
+            run_id=night.run.run_id, ds=night.run.ds, engine=EngineName.OPENVINO, batch_size=2, limits=DecodingLimits(),
+            max_bytes=MAX_BYTES,
         )  # fmt: skip
 
     def compute(self, night: Night, shard: pa.RecordBatch) -> ShardResult:

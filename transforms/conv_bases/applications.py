@@ -19,7 +19,7 @@ import numpy as np
 from schemas.errors import InvalidSpec, WeightsUnavailable, first_line, nearest_names
 from schemas.spec import IMAGENET, NO_WEIGHTS, ConvBaseArg, FeatureSpec, Shape
 from schemas.storage import file_system
-from transforms.runtime import temporary_folder
+from transforms.runtime import import_openvino, temporary_folder
 
 if TYPE_CHECKING:
     import keras
@@ -314,8 +314,7 @@ def _evaluate_initial_values(model: "keras.Model") -> None:
     Most are ones and zeros. Keras itself would compile one graph a tensor: 20 ms each, half a minute for all of
     InceptionResNetV2.
     """
-    import openvino
-
+    openvino = import_openvino()
     waiting = [
         variable for variable in model.variables if variable.value.output.get_node().get_type_name() != "Constant"
     ]

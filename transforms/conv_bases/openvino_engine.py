@@ -12,7 +12,7 @@ from schemas.errors import RunFailed
 from schemas.spec import BFLOAT16
 from transforms.conv_bases.engine import Features, log_load
 from transforms.conv_bases.publishing import OPENVINO_FILES, fetch_published
-from transforms.runtime import available_cores, temporary_folder
+from transforms.runtime import available_cores, import_openvino, temporary_folder
 
 _OPENVINO_PRECISIONS: Final = {"float32": "f32", BFLOAT16: "bf16"}
 
@@ -40,8 +40,7 @@ class OpenVINOEngine:
         Raises:
             RunFailed: If the files are not the ones that were published, or the CPU has no bfloat16.
         """
-        import openvino
-
+        openvino = import_openvino()
         started = time.perf_counter()
         streams = threads or available_cores()
         core = openvino.Core()

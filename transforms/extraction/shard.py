@@ -9,8 +9,10 @@ import concurrent.futures
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 
+from schemas.errors import FailureCode, ImageError
 from schemas.fragments import Fragment, TableName, leave_receipt
 from schemas.store import FeatureStore, KnownContents, read_known_contents
 from transforms.conv_bases import Engine, Features
@@ -20,7 +22,7 @@ from transforms.extraction.known_annotations import with_known_annotations
 from transforms.extraction.tasks import ShardResult
 from transforms.extraction.worker import Worker
 from transforms.extraction.writing import write_computed, write_failures, write_identical
-from transforms.images import AugmentedImages, BadImage, Batch, load_batches
+from transforms.images import AugmentedImages, BadImage, Batch, LoadedPicture, load_batches
 from transforms.planning import before_deadline
 from transforms.runtime import Meter, interrupted_by
 
@@ -100,7 +102,7 @@ def extract_shard(
         augmented_images=augmented_images,
     )
     fragments = []
-    inferred = infer_batches(batches, worker.engine, meter)
+    inferred = finite_only(infer_batches(batches, worker.engine, meter), bad)
     first = next(inferred, None)
     if first is not None:
         fragments.append(write_computed(shard, itertools.chain([first], inferred), extraction, known))
@@ -128,3 +130,34 @@ def infer_batches(batches: Iterable[Batch], engine: Engine, meter: Meter) -> Ite
             yield oldest, future.result()
     for oldest, future in running:
         yield oldest, future.result()
+
+
+def finite_only(inferred: Iterable[tuple[Batch, Features]], bad: list[BadImage]) -> Iterator[tuple[Batch, Features]]:
+    """Leaves out pictures of which the conv base makes what is no number: an overflow, most often.
+
+    Args:
+        inferred: Batches with their features.
+        bad: Where the images that are left out are put.
+
+    Yields:
+        Batches with their features, which are finite.
+    """
+    for batch, features in inferred:
+        finite = np.logical_and.reduce([_finite_rows(floats[: len(batch.pictures)]) for floats in features])
+        if finite.all():
+            yield batch, features
+            continue
+        pictures = [loaded for loaded, is_finite in zip(batch.pictures, finite, strict=True) if is_finite]
+        bad += [_not_finite(loaded) for loaded, is_finite in zip(batch.pictures, finite, strict=True) if not is_finite]
+        if pictures:
+            yield Batch(batch.pixels, pictures), [floats[: len(finite)][finite] for floats in features]
+
+
+def _finite_rows(floats: np.ndarray) -> np.ndarray:
+    return np.isfinite(floats).all(axis=tuple(range(1, floats.ndim)))
+
+
+def _not_finite(loaded: LoadedPicture) -> BadImage:
+    copy = f" of its augmented copy {loaded.augmentation}" if loaded.augmentation else ""
+    error = ImageError(FailureCode.NOT_FINITE, f"The features{copy} are infinite, or no numbers.")
+    return BadImage(loaded.row, error, loaded.sha256)

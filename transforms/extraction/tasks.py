@@ -9,7 +9,7 @@ from schemas.fragments import Fragment, TableName
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.storage import join
-from transforms.images import DecodingRules, LoadingPools, LoadingRules
+from transforms.images import DecodingLimits, DecodingRules, LoadingPools, LoadingRules
 from transforms.runtime import available_cores
 
 
@@ -24,8 +24,7 @@ class ShardTask:
         ds: The partition date of the rows.
         batch_size: Images a call of the network. The last batch of a shard is padded to it, so that a result does not
             depend on which images shared its batch.
-        formats: The names of the Pillow formats that are taken.
-        max_pixels: The most pixels that are decoded.
+        limits: Which image files are taken, and what decoding one may cost.
         max_bytes: The most bytes of a file that are read.
         threads: Threads that run the network; every core of the worker where it is None.
         decode_processes: Processes that decode, or 0 for threads; as many as `threads` where it is None.
@@ -36,8 +35,7 @@ class ShardTask:
     run_id: str
     ds: datetime.date
     batch_size: int
-    formats: tuple[str, ...]
-    max_pixels: int
+    limits: DecodingLimits
     max_bytes: int
     threads: int | None = None
     decode_processes: int | None = None
@@ -45,7 +43,7 @@ class ShardTask:
     @property
     def loading_rules(self) -> LoadingRules:
         """How images are loaded."""
-        decoding = DecodingRules.of_spec(self.spec, self.formats, self.max_pixels)
+        decoding = DecodingRules.of_spec(self.spec, self.limits)
         return LoadingRules(decoding, self.max_bytes, self.batch_size)
 
     def start_loading(self) -> LoadingPools:

@@ -9,7 +9,18 @@ if TYPE_CHECKING:
     from transforms.images.augmentation import augmented
     from transforms.images.augmented_images import AugmentedImages
     from transforms.images.batches import BadImage, Batch, ImageFile, LoadedPicture
-    from transforms.images.decoding import FORMATS, MAX_BYTES, MAX_PIXELS, DecodingRules, decode_image, format_by_name
+    from transforms.images.decoding import (
+        DECODE_MEMORY,
+        DECODE_TIMEOUT,
+        FORMATS,
+        MAX_BYTES,
+        MAX_PIXELS,
+        MAX_SIDE,
+        DecodingLimits,
+        DecodingRules,
+        decode_image,
+        format_by_name,
+    )
     from transforms.images.fetching import fetch_image
     from transforms.images.loading import LoadingPools, LoadingRules, bounded_map, load_batches
 else:
@@ -21,10 +32,14 @@ else:
             "transforms.images.augmentation": ["augmented"],
             "transforms.images.augmented_images": ["AugmentedImages"],
             "transforms.images.decoding": [
+                "DECODE_MEMORY",
+                "DECODE_TIMEOUT",
+                "DecodingLimits",
                 "DecodingRules",
                 "FORMATS",
                 "MAX_BYTES",
                 "MAX_PIXELS",
+                "MAX_SIDE",
                 "decode_image",
                 "format_by_name",
             ],
@@ -35,12 +50,16 @@ else:
     )
 
 __all__ = [
+    "DECODE_MEMORY",
+    "DECODE_TIMEOUT",
     "FORMATS",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "MAX_SIDE",
     "AugmentedImages",
     "BadImage",
     "Batch",
+    "DecodingLimits",
     "DecodingRules",
     "ImageFile",
     "LoadedPicture",

@@ -137,9 +137,14 @@ class Decoder:
         Raises:
             MemoryError: If the machine has too little memory.
         """
-        return [self._decode(file, task) for file in files]
+        return [self.decode_one(file, task) for file in files]
 
-    def _decode(self, file: Undecoded, task: DecodingTask) -> Decoded:
+    def decode_one(self, file: Undecoded, task: DecodingTask) -> Decoded:
+        """Decodes a file into memory.
+
+        Raises:
+            MemoryError: If the machine has too little memory.
+        """
         started = time.perf_counter()
         data = self._read[file.data] if isinstance(file.data, int) else file.data
         try:
@@ -163,6 +168,6 @@ def _read(file: LocalFile, max_bytes: int) -> bytes | None:
         with Path(file.path).open("rb", buffering=0) as opened:
             size = os.fstat(opened.fileno()).st_size if file.size is None else file.size
             data = opened.readall() if size <= max_bytes else b""
-    except (OSError, ValueError):
+    except (OSError, ValueError, MemoryError):
         return None
     return data if size <= len(data) else None

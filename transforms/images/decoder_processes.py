@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from schemas.errors import RunFailed
 from transforms.images.decoder import Content, Decoded, Decoder, DecodingTask, LocalFile, Undecoded
-from transforms.images.decoder_server import READY
+from transforms.images.decoder_server import READY, Journal, ask_for_fork
 from transforms.images.pixel_memory import PixelMemory
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -28,8 +28,8 @@ _PROGRAM: Final = (
     "import sys; sys.path[:] = {path!r}; from transforms.images.decoder_server import main; main({control}, {memory})"
 )
 
-# Deaths over the same pictures before the run ends.
-_MOST_DEATHS: Final = 20
+# Deaths over the same files before the run ends: more than its pictures can cause (`loading.MOST_DEATHS`).
+_MOST_DEATHS: Final = 64
 
 # Processes in a row that die before they say that they are ready, before threads take over.
 _MOST_FALSE_STARTS: Final = 3
@@ -50,15 +50,24 @@ class AnyDecoder(Protocol):
 
 
 class DecoderDied(Exception):
-    """A decoder process has died; all that it held is lost."""
+    """A decoder process has died; all that it held is lost.
+
+    Attributes:
+        picture: The picture that it was decoding, by its number in the message, and for how many seconds it had been.
+    """
+
+    def __init__(self, picture: tuple[int, float] | None) -> None:
+        super().__init__(picture)
+        self.picture = picture
 
 
 class DecoderProcess:
     """A decoder in a process of its own; see `Decoder`. Raises `DecoderDied` if that dies."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Takes the pipe to the process, which has been forked and says that it is ready when it is."""
+    def __init__(self, connection: Connection, journal: Journal) -> None:
+        """Takes the pipe to the process, which has been forked, and says that it is ready when it is; its journal."""
         self._connection = connection
+        self._journal = journal
         self.is_ready = False
 
     def read(self, files: Sequence[LocalFile], max_bytes: int) -> list[Content | None]:
@@ -78,7 +87,7 @@ class DecoderProcess:
             self._connection.send((method, arguments))
             answer = self._connection.recv()
         except (EOFError, OSError) as error:
-            raise DecoderDied from error
+            raise DecoderDied(self._journal.picture()) from error
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -112,13 +121,16 @@ class _Server:
             OSError: If none can be started.
         """
         ours, theirs = multiprocessing.Pipe()
+        offset, page = self._memory.take(Journal.SHAPE)
+        journal = Journal(page)
+        journal.end()
         with self._lock, theirs:
             try:
-                socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+                ask_for_fork(self._control, theirs.fileno(), offset)
             except OSError:
                 self._start()
-                socket.send_fds(self._control, [b"f"], [theirs.fileno()])
-        return DecoderProcess(ours)
+                ask_for_fork(self._control, theirs.fileno(), offset)
+        return DecoderProcess(ours, journal)
 
 
 class DecoderPool:

@@ -8,13 +8,13 @@ With `decode="scaled"` libjpeg makes large JPEGs smaller by 2, 4 or 8 while it d
 resized. A picture of 12 megapixels then takes 16 to 35 ms instead of 110 to 130.
 """
 
+import contextlib
 import dataclasses
 import functools
 import io
 import struct
 import threading
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -23,13 +23,25 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from schemas.errors import FailureCode, ImageError, nearest_names
 from schemas.spec import FeatureSpec
-from transforms.images.image_files import is_avif, is_heif, without_metadata
+from transforms.images.image_files import (
+    is_avif,
+    is_heif,
+    is_scalable,
+    metadata_bytes,
+    scans,
+    tag_bytes,
+    without_metadata,
+)
 
 AVIF: Final = "AVIF"
 HEIF: Final = "HEIF"  # By the package pillow-heif, where that is installed.
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", AVIF, HEIF)
 MAX_PIXELS: Final = 100_000_000
+MAX_SIDE: Final = 65_535  # What a JPEG can have.
 MAX_BYTES: Final = 100_000_000
+# A hundred million pixels take a second or two, and 400 MB as Pillow holds them, 800 while they are turned upright.
+DECODE_TIMEOUT: Final = 5
+DECODE_MEMORY: Final = 1_000_000_000
 
 # How many times larger than the target the JPEG decoder leaves a picture at the least, in both sides. Features of 32
 # pictures of 12 megapixels (MobileNet 0.25, 224 pixels) then have a cosine of .99993 with the exact ones, .99989 at the
@@ -49,25 +61,16 @@ _UPRIGHT: Final[Mapping[int, Image.Transpose]] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_EXIF_IN_TEXT: Final = "Raw profile type exif"
+_TEXT_HEADER_LINES: Final = 3
+# As Pillow allows for the text of a PNG file; and ten times what encoders write.
+_MOST_METADATA_BYTES: Final = 64 * 2**20
+_MOST_SCANS: Final = 100
+# The longest beginning by which one of Pillow's formats is recognised.
+_PREFIX_BYTES: Final = 16
+_PIXELS_AT_ONCE: Final = 2**20
 _SIXTEEN_BIT_MODES: Final = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 _RESAMPLINGS: Final = {resampling.name.lower(): resampling for resampling in Image.Resampling}
-
-# What Pillow's decoders raise on bytes that are no picture. `MemoryError` is not among them: it stops the run.
-_DECODER_ERRORS: Final = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 # What a file may fail of that has intact pixels beside metadata that Pillow cannot read.
 _MAY_BE_METADATA: Final = frozenset({FailureCode.NOT_AN_IMAGE, FailureCode.DECODER_ERROR})
@@ -75,8 +78,24 @@ _MAY_BE_METADATA: Final = frozenset({FailureCode.NOT_AN_IMAGE, FailureCode.DECOD
 # Pillow has one switch for a whole process. While it is on, other threads keep what is truncated at the first attempt.
 _KEEPING: Final = threading.Lock()
 
-# Our own limit is checked before anything is decoded; Pillow's would only warn below twice its value.
-Image.MAX_IMAGE_PIXELS = None
+
+@dataclasses.dataclass(frozen=True)
+class DecodingLimits:
+    """Which image files are taken, and what decoding one may cost.
+
+    Attributes:
+        formats: The names of the Pillow formats that are taken.
+        max_pixels: The most pixels (width × height) that are decoded; checked before decoding.
+        max_side: The most pixels of a side; checked before decoding.
+        timeout: Seconds of processor time that decoding a picture may take, in a decoder process.
+        memory: Bytes of memory that decoding a picture may take, in a decoder process.
+    """
+
+    formats: tuple[str, ...] = FORMATS
+    max_pixels: int = MAX_PIXELS
+    max_side: int = MAX_SIDE
+    timeout: int = DECODE_TIMEOUT
+    memory: int = DECODE_MEMORY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +110,7 @@ class DecodingRules:
         decode: `"exact"`, or `"scaled"`: the JPEG decoder may scale, to `SCALED_MARGIN` times the result or more.
         truncated: `"fail"`, or `"keep"`: of a file that ends too soon the pixels that are there are taken, the others
             are grey or black, as Pillow leaves them.
-        formats: The names of the Pillow formats that are taken.
-        max_pixels: The most pixels (width × height) that are decoded; checked before decoding.
+        limits: Which files are taken, and what one may cost.
     """
 
     height: int
@@ -101,11 +119,10 @@ class DecodingRules:
     apply_exif_orientation: bool = True
     decode: str = "exact"
     truncated: str = "fail"
-    formats: tuple[str, ...] = FORMATS
-    max_pixels: int = MAX_PIXELS
+    limits: DecodingLimits = DecodingLimits()
 
     @classmethod
-    def of_spec(cls, spec: FeatureSpec, formats: tuple[str, ...], max_pixels: int) -> "DecodingRules":
+    def of_spec(cls, spec: FeatureSpec, limits: DecodingLimits) -> "DecodingRules":
         """Returns the rules by which the features of a resolved spec are made."""
         height, width, _ = spec.resolved_input_shape
         return cls(
@@ -115,8 +132,7 @@ class DecodingRules:
             apply_exif_orientation=spec.exif_orientation == "apply",
             decode=spec.decode,
             truncated=spec.truncated,
-            formats=formats,
-            max_pixels=max_pixels,
+            limits=limits,
         )
 
 
@@ -191,29 +207,62 @@ def _decode_what_is_there(data: bytes, rules: DecodingRules) -> Picture:
 
 
 def _decode(data: bytes, rules: DecodingRules) -> Picture:
-    with _open(data, rules) as image:
-        _check_pixels(image, rules)
-        try:
-            full_size = _scale_in_decoder(image, rules) if rules.decode == "scaled" else None
-            upright = _to_upright(image) if rules.apply_exif_orientation else image
-            rgb = _to_rgb(upright)
-        except _DECODER_ERRORS as error:
-            raise _decoder_error(error) from error
+    _check_metadata(data)
+    with _decoder_errors(), _open(data, rules.limits) as image:
+        _check_pixels(image, rules.limits)
+        full_size = _scale_in_decoder(image, data, rules) if rules.decode == "scaled" else None
+        upright = _to_upright(image) if rules.apply_exif_orientation else image
+        rgb = _to_rgb(upright)
         size = (rules.width, rules.height)
         resized = rgb if rgb.size == size else rgb.resize(size, _RESAMPLINGS[rules.interpolation])
         width, height = full_size or rgb.size
         return Picture(np.asarray(resized), width, height)
 
 
-def _open(data: bytes, rules: DecodingRules) -> Image.Image:
+@contextlib.contextmanager
+def _decoder_errors() -> Iterator[None]:
+    """Takes whatever a decoder raises for the fault of the file; but for a lack of memory, which may be the machine's.
+
+    Raises:
+        ImageError: In place of it.
+    """
     try:
-        return Image.open(io.BytesIO(data), formats=_of_pillow(rules.formats))
-    except UnidentifiedImageError as error:
-        if HEIF in rules.formats and is_heif(data):
-            return _open_heif(data)
-        raise _unidentified(data, rules) from error
-    except _DECODER_ERRORS as error:
+        yield
+    except (ImageError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(FailureCode.TOO_MANY_PIXELS, f"The picture has too many pixels: {error}") from error
+    except Exception as error:
         raise _decoder_error(error) from error
+
+
+def _check_metadata(data: bytes) -> None:
+    """Refuses files that are small and take long to open, for what they say is read again and again."""
+    _check_metadata_bytes(metadata_bytes(data))
+    found = scans(data)
+    if found > _MOST_SCANS:
+        raise ImageError(
+            FailureCode.TOO_MUCH_METADATA, f"The JPEG has {found:,} scans, {_MOST_SCANS} are the most that are decoded."
+        )
+
+
+def _check_metadata_bytes(found: int) -> None:
+    if found > _MOST_METADATA_BYTES:
+        raise ImageError(
+            FailureCode.TOO_MUCH_METADATA,
+            f"The metadata have {found:,} bytes, {_MOST_METADATA_BYTES:,} are the most that are read.",
+        )
+
+
+def _open(data: bytes, limits: DecodingLimits) -> Image.Image:
+    # For formats that take memory when they are opened. Pillow refuses twice its limit, and warns before.
+    Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    try:
+        return Image.open(io.BytesIO(data), formats=_of_pillow(limits.formats))
+    except UnidentifiedImageError as error:
+        if HEIF in limits.formats and is_heif(data):
+            return _open_heif(data)
+        raise _unidentified(data, limits) from error
 
 
 @functools.cache
@@ -231,18 +280,15 @@ def _open_heif(data: bytes) -> Image.Image:
             "The file is HEIF (HEIC), which the package pillow-heif decodes; it is not installed (the extra heif).",
         ) from error
     pillow_heif.register_heif_opener()
-    try:
-        return Image.open(io.BytesIO(data), formats=(HEIF,))
-    except _DECODER_ERRORS as error:
-        raise _decoder_error(error) from error
+    return Image.open(io.BytesIO(data), formats=(HEIF,))
 
 
-def _unidentified(data: bytes, rules: DecodingRules) -> ImageError:
+def _unidentified(data: bytes, limits: DecodingLimits) -> ImageError:
     other = HEIF if is_heif(data) else AVIF if is_avif(data) else _identify(data)
     if other is None:
         return ImageError(FailureCode.NOT_AN_IMAGE, "The file is no image that Pillow knows.")
-    if other not in rules.formats:
-        taken = ",".join(rules.formats)
+    if other not in limits.formats:
+        taken = ",".join(limits.formats)
         return ImageError(FailureCode.UNSUPPORTED_FORMAT, f"The file is {other}; --formats takes {taken}.")
     if other == AVIF and not features.check("avif"):
         return ImageError(
@@ -252,30 +298,38 @@ def _unidentified(data: bytes, rules: DecodingRules) -> ImageError:
 
 
 def _identify(data: bytes) -> str | None:
-    """Returns the name of the format, or None if it is unknown. Reads the header only."""
+    """Returns the name of the format by the file's first bytes, or None if it is unknown. Opens nothing."""
+    Image.init()
+    return next((name for name in Image.ID if _begins_as(data[:_PREFIX_BYTES], name)), None)
+
+
+def _begins_as(prefix: bytes, name: str) -> bool:
+    accept = Image.OPEN[name][1]
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.format
-    except _DECODER_ERRORS:
-        return None
+        return accept is not None and accept(prefix) is True
+    except (SyntaxError, LookupError, TypeError, ValueError, struct.error):
+        return False
 
 
-def _check_pixels(image: Image.Image, rules: DecodingRules) -> None:
-    pixels = image.width * image.height
-    if pixels > rules.max_pixels:
-        raise ImageError(
-            FailureCode.TOO_MANY_PIXELS,
-            f"The picture has {image.width} × {image.height} pixels, the limit is {rules.max_pixels:,}.",
-        )
+def _check_pixels(image: Image.Image, limits: DecodingLimits) -> None:
+    if max(image.size) > limits.max_side:
+        most = f"{limits.max_side:,} of a side (--max_side)"
+    elif image.width * image.height > limits.max_pixels:
+        most = f"{limits.max_pixels:,} (--max_pixels)"
+    else:
+        return
+    raise ImageError(
+        FailureCode.TOO_MANY_PIXELS, f"The picture has {image.width} × {image.height} pixels, the limit is {most}."
+    )
 
 
-def _scale_in_decoder(image: Image.Image, rules: DecodingRules) -> tuple[int, int] | None:
+def _scale_in_decoder(image: Image.Image, data: bytes, rules: DecodingRules) -> tuple[int, int] | None:
     """Has a JPEG's decoder scale; its mode stays, so that colours are made as they are without it.
 
     Returns:
-        Width and height of a whole JPEG, upright; None for other formats, which are left alone.
+        Width and height of a whole JPEG, upright; None for lossless JPEGs and other formats, which are left alone.
     """
-    if not isinstance(image, JpegImageFile):
+    if not isinstance(image, JpegImageFile) or not is_scalable(data):
         return None
     lies_on_its_side = rules.apply_exif_orientation and _orientation(image) in _ON_THEIR_SIDE
     width, height = image.size
@@ -292,23 +346,45 @@ def _to_upright(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     """Returns the EXIF orientation; of formats other than JPEG only a loaded image may know it."""
+    _check_metadata_bytes(tag_bytes(_exif(image)))
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except _DECODER_ERRORS:
-        return 1  # A broken EXIF block says nothing of the picture beside it.
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 (a broken EXIF block says nothing of the picture beside it)
+        return 1
+
+
+def _exif(image: Image.Image) -> bytes:
+    """Returns the EXIF block of an image as Pillow takes it, without reading it; empty where it has none."""
+    exif = image.info.get("exif") or b""
+    text = image.info.get(_EXIF_IN_TEXT)
+    if not exif and isinstance(text, str):
+        with contextlib.suppress(ValueError):
+            exif = bytes.fromhex("".join(text.split("\n")[_TEXT_HEADER_LINES:]))
+    return exif.removeprefix(b"Exif\0\0")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ImageError(FailureCode.UNSUPPORTED_PIXELS, "The pixels are floats, whose range the file does not tell.")
     if image.mode in _SIXTEEN_BIT_MODES:
-        # 65535 / 255 = 257; PNG specification, section 13.12, sample depth rescaling.
-        greys = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        return Image.fromarray(((greys + 128) // 257).astype(np.uint8)).convert("RGB")
+        return _to_eight_bits(image).convert("RGB")
     if image.mode != "RGB":
         return image.convert("RGB")
     image.load()
     return image
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Scales 16-bit greys, some rows at a time: 65535 / 255 = 257; PNG specification, section 13.12."""
+    greys = np.asarray(image)
+    small = np.empty(greys.shape, np.uint8)
+    rows = max(1, _PIXELS_AT_ONCE // greys.shape[1])
+    for first in range(0, len(greys), rows):
+        some = np.clip(greys[first : first + rows].astype(np.int64), 0, 65535)
+        small[first : first + rows] = (some + 128) // 257
+    return Image.fromarray(small)
 
 
 def _decoder_error(error: Exception) -> ImageError:

@@ -1,12 +1,13 @@
-"""Image files by their bytes alone: formats that Pillow has no name for, and files without their metadata.
+"""Image files by their bytes alone: formats that Pillow has no name for, what they would cost, and without metadata.
 
 Pillow refuses a whole file for what stands beside its pixels: text or a colour profile of more than a megabyte, the
 checksum of such a chunk, a header that is too short. The pixels are the same without.
 """
 
+import struct
 import zlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 # ISO 23008-12, and the brands that phones write: pictures as HEVC frames.
 _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
@@ -24,8 +25,27 @@ _MOST_TEXT_BYTES: Final = 2**20
 # The application segments that are kept: beginning and least length; libjpeg ignores shorter ones.
 _APPLICATION_SEGMENTS: Final = range(0xE0, 0xF0)
 _KEPT_SEGMENTS: Final = {0xE0: (b"JFIF\0", 14), 0xE1: (b"Exif\0\0", 8), 0xEE: (b"Adobe", 12)}
-_START_OF_SCAN: Final = b"\xda"
+_START_OF_SCAN: Final = 0xDA
+_SCAN: Final = bytes((0xFF, _START_OF_SCAN))
+# TEM, RST0 to RST7, SOI and EOI.
+_WITHOUT_CONTENT: Final = frozenset({0x01, *range(0xD0, 0xDA)})
 _COMMENT: Final = 0xFE
+_EXIF_SEGMENT: Final = 0xE1
+_EXIF: Final = b"Exif\0\0"
+# Start of frame: all but DHT (C4), JPG (C8) and DAC (CC) (ITU-T T.81, table B.1).
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Those by the discrete cosine transform, Huffman coded, which libjpeg can scale: baseline, extended and progressive.
+_SCALABLE_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
+
+# TIFF 6.0, section 2, and BigTIFF: byte order and version; the format of an offset, of a count of tags, of a tag.
+_TIFF_LAYOUTS: Final = {
+    b"II*\0": ("<I", "<H", "<HHII"), b"MM\0*": (">I", ">H", ">HHII"),
+    b"II+\0": ("<Q", "<Q", "<HHQQ"), b"MM\0+": (">Q", ">Q", ">HHQQ"),
+}  # fmt: skip
+_BIG_TIFF: Final = frozenset({b"II+\0", b"MM\0+"})
+# Bytes of a value by its type, 1 to 13 and 16 to 18.
+_TIFF_TYPE_BYTES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
+_MOST_TAGS: Final = 2**16
 
 
 def is_heif(data: bytes) -> bool:
@@ -84,12 +104,41 @@ def _kept_of_jpeg(data: bytes) -> Iterator[bytes]:
     """Yields the segments before the first scan without comments and others' data, and then the rest."""
     yield _JPEG
     at = len(_JPEG)
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in {b"", b"\xff", _START_OF_SCAN}:
-        end = at + 2 + max(2, int.from_bytes(data[at + 2 : at + 4]))
-        if not _is_foreign(data[at + 1], data[at + 4 : end]):
-            yield data[at:end]
-        at = end
+    for segment in _jpeg_segments(data):
+        if not _is_foreign(segment.marker, data[segment.content : segment.end]):
+            yield data[segment.start : segment.end]
+        at = segment.end
     yield data[at:]
+
+
+class _Segment(NamedTuple):
+    """A segment of a JPEG file.
+
+    Attributes:
+        marker: The second byte of its marker.
+        start: Where the marker begins.
+        content: Where its content begins.
+        end: Where it ends; beyond the file if that breaks off.
+    """
+
+    marker: int
+    start: int
+    content: int
+    end: int
+
+
+def _jpeg_segments(data: bytes) -> Iterator[_Segment]:
+    """Yields the segments before the first scan, as long as they follow each other (ITU-T T.81, annex B)."""
+    at = len(_JPEG)
+    while at + 1 < len(data) and data[at] == 0xFF and data[at + 1] != _START_OF_SCAN:
+        marker = data[at + 1]
+        if marker == 0xFF:  # A marker may have any number of these before it.
+            at += 1
+            continue
+        length = 0 if marker in _WITHOUT_CONTENT else max(2, int.from_bytes(data[at + 2 : at + 4]))
+        segment = _Segment(marker, at, at + 4, at + 2 + length)
+        yield segment
+        at = segment.end
 
 
 def _is_foreign(marker: int, content: bytes) -> bool:
@@ -97,3 +146,60 @@ def _is_foreign(marker: int, content: bytes) -> bool:
         beginning, least = _KEPT_SEGMENTS[marker]
         return not content.startswith(beginning) or len(content) < least
     return marker in _APPLICATION_SEGMENTS or marker == _COMMENT
+
+
+def is_scalable(data: bytes) -> bool:
+    """Whether libjpeg can scale a JPEG file while it decodes it: its one frame is coded as it expects it then."""
+    segments = list(_jpeg_segments(data))
+    frames = [segment.marker for segment in segments if segment.marker in _FRAMES]
+    return len(frames) == 1 and frames[0] in _SCALABLE_FRAMES and data.startswith(_SCAN, segments[-1].end)
+
+
+def scans(data: bytes) -> int:
+    """Returns how often the pixels of a JPEG file are gone over, at the most; 0 for other files.
+
+    Within a scan's data no other marker can stand (ITU-T T.81, section F.1.2.3).
+    """
+    return data.count(_SCAN) if data.startswith(_JPEG) else 0
+
+
+def metadata_bytes(data: bytes) -> int:
+    """Returns the bytes of all the values that a reader of a TIFF file, or of the EXIF block of a JPEG, takes.
+
+    Values may overlap, so that a small file has any number of them.
+    """
+    if data.startswith(_JPEG):
+        return tag_bytes(b"".join(_exif_of_jpeg(data)))
+    return tag_bytes(data)
+
+
+def _exif_of_jpeg(data: bytes) -> Iterator[bytes]:
+    for segment in _jpeg_segments(data):
+        if segment.marker == _EXIF_SEGMENT and data.startswith(_EXIF, segment.content):
+            yield data[segment.content + len(_EXIF) : segment.end]
+
+
+def tag_bytes(data: bytes) -> int:
+    """Returns the bytes of the values of the first directory of a TIFF file, which an EXIF block is; 0 for others.
+
+    Values that are said to end beyond the file are not counted: readers leave them out.
+    """
+    layout = _TIFF_LAYOUTS.get(data[:4])
+    if layout is None:
+        return 0
+    offset_format, count_format, tag_format = layout
+    try:
+        (offset,) = struct.unpack_from(offset_format, data, 8 if data[:4] in _BIG_TIFF else 4)
+        (tags,) = struct.unpack_from(count_format, data, offset)
+        first = offset + struct.calcsize(count_format)
+        within = data[first : first + min(tags, _MOST_TAGS) * struct.calcsize(tag_format)]
+        whole = len(within) - len(within) % struct.calcsize(tag_format)
+        read = struct.iter_unpack(tag_format, within[:whole])
+        return sum(_value_bytes(kind, count, value, len(data)) for _, kind, count, value in read)
+    except (struct.error, OverflowError):
+        return 0  # There is no directory.
+
+
+def _value_bytes(kind: int, count: int, value: int, file_bytes: int) -> int:
+    size = _TIFF_TYPE_BYTES[kind] * count if kind < len(_TIFF_TYPE_BYTES) else 0
+    return size if size <= 4 or value + size <= file_bytes else 0

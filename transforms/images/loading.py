@@ -17,12 +17,12 @@ from typing import Final, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import ImageError
+from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef, image_refs
 from transforms.images.augmented_images import AugmentedImages
 from transforms.images.batches import Admission, Admitted, BadImage, Batch, BatchSlots, DecodedImage, ImageFile
 from transforms.images.decoder import Content, Decoded, DecodingTask, LocalFile, Undecoded
-from transforms.images.decoder_processes import AnyDecoder, DecoderPool
+from transforms.images.decoder_processes import AnyDecoder, DecoderDied, DecoderPool
 from transforms.images.decoding import DecodingRules
 from transforms.images.fetching import fetch_image
 from transforms.runtime import Meter
@@ -33,6 +33,9 @@ FETCH_THREADS: Final = 16
 # Files a message to a decoder, which share what a message costs; fewer of large files, and of augmented images.
 FILES_PER_CHUNK: Final = 8
 BYTES_PER_CHUNK: Final = 4 * 2**20
+
+# Decoder processes that die over a picture before it is taken for the cause: one may be killed by chance.
+MOST_DEATHS: Final = 4
 
 _LOCAL: Final = "file://"
 
@@ -128,6 +131,7 @@ class _Chunk:
         refs: Where they are then.
         turn: Is set once the chunk before has its files.
         done: Is set once this one has.
+        deaths: How many decoder processes have died over a picture, by its row.
     """
 
     files: list[Admitted | BadImage] | None
@@ -135,6 +139,7 @@ class _Chunk:
     refs: Sequence[ImageRef] = ()
     turn: threading.Event = dataclasses.field(default_factory=threading.Event)
     done: threading.Event = dataclasses.field(default_factory=threading.Event)
+    deaths: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
 
 
 class _Loader:
@@ -218,11 +223,36 @@ class _Loader:
 
     def _decode(self, chunk: _Chunk, decoder: AnyDecoder) -> list[DecodedImage | BadImage]:
         files = chunk.files or []
-        undecoded = [self._undecoded(file, chunk) for file in files if isinstance(file, Admitted)]
-        decoded = decoder.decode(undecoded, self._task) if undecoded else []
+        wanted = [file for file in files if isinstance(file, Admitted)]
+        undecoded = [self._undecoded(file, chunk) for file in wanted]
+        try:
+            decoded = decoder.decode(undecoded, self._task) if undecoded else []
+        except DecoderDied as death:
+            if death.picture is not None:
+                number, seconds = death.picture
+                self._blame(chunk, wanted[number], seconds)
+            raise
         self._meter.decoded(len(decoded), sum(one.seconds for one in decoded))
         results = iter(decoded)
         return [file if isinstance(file, BadImage) else _decoded_image(file, next(results)) for file in files]
+
+    def _blame(self, chunk: _Chunk, admitted: Admitted, seconds: float) -> None:
+        """Takes a file for bad over which decoder processes die."""
+        file, timeout = admitted.file, self._task.rules.limits.timeout
+        chunk.deaths[file.row] += 1
+        if seconds >= timeout:
+            error = ImageError(
+                FailureCode.DECODER_TIMEOUT,
+                f"Decoding takes more than {timeout} seconds of processor time (--decode_timeout).",
+            )
+        elif chunk.deaths[file.row] >= MOST_DEATHS:
+            error = ImageError(
+                FailureCode.DECODER_CRASHED, f"{MOST_DEATHS} processes in a row have died while they decoded the file."
+            )
+        else:
+            return
+        bad = BadImage(file.row, error, file.content.sha256)
+        chunk.files = [bad if one is admitted else one for one in chunk.files or ()]
 
     def _undecoded(self, admitted: Admitted, chunk: _Chunk) -> Undecoded:
         file = admitted.file

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transforms.networks.channel_layout import to_channels_first
-from transforms.runtime import temporary_folder
+from transforms.runtime import import_openvino, temporary_folder
 
 if TYPE_CHECKING:
     import keras
@@ -22,8 +22,7 @@ def export_to_openvino(model: "keras.Model", path: Path) -> None:
         model: The model.
         path: The `.xml`; the `.bin` is written beside it.
     """
-    import openvino
-
+    openvino = import_openvino()
     with temporary_folder() as folder:
         network = keras_export(model, Path(folder))
         to_channels_first(network)
@@ -32,8 +31,7 @@ def export_to_openvino(model: "keras.Model", path: Path) -> None:
 
 def keras_export(model: "keras.Model", folder: Path) -> "openvino.Model":
     """Returns the network that Keras exports, whose files stay in use in a local folder."""
-    import openvino
-
+    openvino = import_openvino()
     exported = str(folder / "exported.xml")
     with contextlib.redirect_stdout(io.StringIO()):
         model.export(exported, format="openvino", verbose=False)

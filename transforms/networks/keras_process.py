@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, Self, TypeVar
 
 from schemas.errors import RunFailed
+from transforms.runtime import without_telemetry
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,4 +81,5 @@ class _WithoutTensorFlow(importlib.abc.MetaPathFinder):
 
 def _choose_keras_backend() -> None:
     os.environ["KERAS_BACKEND"] = "openvino"
+    without_telemetry()
     sys.meta_path.insert(0, _WithoutTensorFlow())

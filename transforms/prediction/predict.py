@@ -18,7 +18,7 @@ from schemas.errors import RunFailed
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.storage import read_columns
 from schemas.store import PREDICTIONS, STRINGS, InputCounts, PredictionTables, RunState, Totals, lists_of_one
-from schemas.tables import AUGMENTATION, FLOATS, TIMESTAMP, file_schema, has_augmentations
+from schemas.tables import AUGMENTATION, FLOATS, TIMESTAMP, feature_array, file_schema, has_augmentations
 from transforms.conv_bases import Engine
 from transforms.evaluation import predicted_indicators
 from transforms.extraction import ShardResult, ShardTask, Worker, as_lists, infer_batches, judge_run, write_failures
@@ -93,9 +93,9 @@ def predict_file(file_uri: str, engine: Engine, prediction: Prediction) -> Shard
 
     def predicted() -> Iterator[pa.RecordBatch]:
         for rows in _read_features(file_uri, prediction):
-            features = rows.column(prediction.layer).flatten().to_numpy(zero_copy_only=False)
+            features = feature_array(rows.column(prediction.layer), shape)
             padded = np.zeros((prediction.batch_size, *shape), np.float32)
-            padded[: rows.num_rows] = features.reshape(-1, *shape)
+            padded[: rows.num_rows] = features
             yield _prediction_rows(rows, engine.submit(padded).result()[0][: rows.num_rows], prediction)
 
     return ShardResult(tuple(_write_predictions(predicted(), prediction)))

@@ -6,6 +6,7 @@ from transforms.runtime.counters import PROGRESS, Progress, progress_of_processe
 from transforms.runtime.interruption import interrupted_by
 from transforms.runtime.memory import available_memory, peak_memory
 from transforms.runtime.meter import Meter
+from transforms.runtime.openvino import import_openvino, without_telemetry
 from transforms.runtime.temporary import temporary_folder
 from transforms.runtime.tensorflow import import_tensorflow
 from transforms.runtime.versions import package_versions
@@ -16,6 +17,7 @@ __all__ = [
     "Progress",
     "available_cores",
     "available_memory",
+    "import_openvino",
     "import_tensorflow",
     "interrupted_by",
     "package_versions",
@@ -23,4 +25,5 @@ __all__ = [
     "progress_of_processes",
     "single_threaded_blas",
     "temporary_folder",
+    "without_telemetry",
 ]

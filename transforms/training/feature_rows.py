@@ -17,7 +17,7 @@ from schemas.classifiers import SPLITS, Split
 from schemas.delta import Scan
 from schemas.errors import InvalidFeatures
 from schemas.spec import Shape
-from schemas.tables import feature_shape
+from schemas.tables import feature_array, feature_shape
 
 _FLOAT_BYTES: Final = 4
 _URIS_SHOWN: Final = 3
@@ -60,8 +60,7 @@ class FeatureRows:
     def read(self, group: int) -> np.ndarray:
         """Reads a row group: float32 [n, *shape]."""
         values = self.groups[group].to_table(columns=[self.column]).column(0).combine_chunks()
-        floats: np.ndarray = values.flatten().to_numpy(zero_copy_only=False)
-        return floats.reshape(-1, *self.shape)
+        return feature_array(values, self.shape)
 
     def uris(self, rows: np.ndarray) -> list[str]:
         """Reads the URIs of rows, in ascending order of their numbers."""

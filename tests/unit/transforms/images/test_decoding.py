@@ -15,7 +15,7 @@ from schemas.errors import FailureCode, ImageError
 from schemas.spec import FeatureSpec
 from transforms.conv_bases import OpenVINOEngine
 from transforms.conv_bases.publishing import prepare_conv_base
-from transforms.images import DecodingRules, decode_image
+from transforms.images import DecodingLimits, DecodingRules, decode_image
 from transforms.images.decoding import Picture
 
 RULES = DecodingRules(height=32, width=48)
@@ -150,9 +150,9 @@ def test_bad_files_have_a_code(data: bytes, code: FailureCode) -> None:
 
 
 def test_formats_are_a_choice() -> None:
-    only_png = DecodingRules(height=32, width=48, formats=("PNG",))
+    only_png = DecodingRules(height=32, width=48, limits=DecodingLimits(formats=("PNG",)))
     assert code_of(JPEG, only_png) == FailureCode.UNSUPPORTED_FORMAT
-    with_ppm = DecodingRules(height=32, width=48, formats=("PPM",))
+    with_ppm = DecodingRules(height=32, width=48, limits=DecodingLimits(formats=("PPM",)))
     assert decode_image(encoded(gradient(), "PPM"), with_ppm).width == 80
 
 
@@ -163,9 +163,9 @@ def test_pixels_are_counted_before_anything_is_decoded() -> None:
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
     bomb += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
     assert code_of(bomb) == FailureCode.TOO_MANY_PIXELS
-    small = DecodingRules(height=32, width=48, max_pixels=80 * 60 - 1)
+    small = DecodingRules(height=32, width=48, limits=DecodingLimits(max_pixels=80 * 60 - 1))
     assert code_of(JPEG, small) == FailureCode.TOO_MANY_PIXELS
-    assert decode_image(JPEG, DecodingRules(height=32, width=48, max_pixels=80 * 60)).width == 80
+    assert decode_image(JPEG, DecodingRules(height=32, width=48, limits=DecodingLimits(max_pixels=80 * 60))).width == 80
 
 
 def test_too_little_memory_is_no_bad_image(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +263,8 @@ def test_bad_jpegs_have_the_same_codes_when_scaled() -> None:
     data = encoded(Image.effect_noise((800, 600), 50).convert("RGB"), "JPEG")
     rules = DecodingRules(height=32, width=48, decode="scaled")
     assert code_of(data[: len(data) // 2], rules) == FailureCode.TRUNCATED
-    assert code_of(data, dataclasses.replace(rules, max_pixels=800 * 600 - 1)) == FailureCode.TOO_MANY_PIXELS
+    fewer = dataclasses.replace(rules, limits=DecodingLimits(max_pixels=800 * 600 - 1))
+    assert code_of(data, fewer) == FailureCode.TOO_MANY_PIXELS
     cut = encoded(Image.new("RGB", (800, 600)), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
     assert decode_image(cut, rules).width == 800
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, features
 
 from schemas.errors import FailureCode, ImageError
 from tests.unit.transforms.images.test_decoding import RULES, code_of, encoded, gradient
-from transforms.images import DecodingRules, decode_image, format_by_name
+from transforms.images import DecodingLimits, DecodingRules, decode_image, format_by_name
 from transforms.images.image_files import is_avif, is_heif, without_metadata
 
 WHOLE = DecodingRules(height=60, width=80)
@@ -185,7 +185,7 @@ def message(data: bytes, rules: DecodingRules = RULES) -> tuple[FailureCode, str
 
 
 def test_a_format_that_is_not_taken_is_named() -> None:
-    only_png = DecodingRules(height=32, width=48, formats=("PNG",))
+    only_png = DecodingRules(height=32, width=48, limits=DecodingLimits(formats=("PNG",)))
     unsupported = FailureCode.UNSUPPORTED_FORMAT
     assert message(encoded(gradient(), "PPM")) == (
         unsupported,
