@@ -203,9 +203,23 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+def printable(text: str) -> str:
+    r"""Returns a text with whatever is no printable character written as Python writes it.
+
+    A name of a file, or a label, may hold what clears a terminal, or a newline that begins a line of its own.
+
+    >>> printable("cat\n\x1b[2J")
+    'cat\\n\\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def shown(text: str, most: int = 80) -> str:
-    """Returns a text with its middle left out where it has more than `most` characters."""
-    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2) :]}"
+    """Returns a text on one line, with its middle left out where it has more than `most` characters."""
+    line = printable(text)
+    return line if len(line) <= most else f"{line[: most // 2]}…{line[-(most // 2) :]}"
 
 
 def shown_names(names: Iterable[str], most: int = 6) -> str:

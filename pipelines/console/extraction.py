@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from schemas.errors import UsageError
+from schemas.errors import UsageError, printable
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.storage import check_writable, write_file
@@ -178,7 +178,7 @@ def label_warnings(labels: LabelCounts) -> Iterator[str]:
     """Yields a sentence for whatever is odd about labels."""
     if not labels.labelled and len(labels.folders) > 1:
         yield (
-            f"Warning: no image has a label, and the folders have names ({', '.join(labels.folders)}): "
+            f"Warning: no image has a label, and the folders have names ({', '.join(map(_short, labels.folders))}): "
             "--labels_from=parent takes them as labels, of images that are in the store already too."
         )
     rare = [name for name, images in labels.classes.items() if images < 2]
@@ -187,7 +187,7 @@ def label_warnings(labels: LabelCounts) -> Iterator[str]:
     if labels.contradictions:
         yield (
             f"Warning: {labels.contradictions:,} images are in the input with several labels, such as "
-            f"{'; '.join(labels.contradicted)}: one of them was taken."
+            f"{'; '.join(map(printable, labels.contradicted))}: one of them was taken."
         )
     for names in list(_alike(labels.classes))[:_NAMES_SHOWN]:
         yield f"Warning: the labels {_quoted(names)} differ only by blanks or case, and are classes of their own."
@@ -213,7 +213,8 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    line = printable(name)
+    return line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…"
 
 
 def _alike(classes: Mapping[str, int]) -> Iterator[list[str]]:

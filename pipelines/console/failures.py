@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
+from schemas.errors import printable
 from schemas.store import FeatureStore, read_failures
 
 _SHOWN: Final = 5
@@ -13,7 +14,8 @@ def failure_lines(store: FeatureStore, run_id: str | None = None) -> Iterator[st
     """Yields a line for each time that an image failed: when (UTC), code, URI and message, separated by tabs."""
     for batch in read_failures(store, run_id):
         for row in batch.to_pylist():
-            yield f"{row['failed_at']:%Y-%m-%d %H:%M:%S}\t{row['code']}\t{row['uri']}\t{row['message']}"
+            said = (row["code"], printable(row["uri"]), printable(row["message"]))
+            yield f"{row['failed_at']:%Y-%m-%d %H:%M:%S}\t" + "\t".join(said)
 
 
 def first_failures(store: FeatureStore, run_id: str) -> list[str]:

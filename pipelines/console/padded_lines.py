@@ -5,6 +5,8 @@ Rich's tables take a tenth of a second to import, and cut or wrap what is wider 
 
 from collections.abc import Sequence
 
+from schemas.errors import printable
+
 
 def padded_line(cells: Sequence[object], widths: Sequence[int]) -> str:
     """Returns a line of a table; whole numbers are grouped by thousands, others have one decimal.
@@ -25,4 +27,4 @@ def padded_line(cells: Sequence[object], widths: Sequence[int]) -> str:
 def _cell_text(cell: object) -> str:
     if isinstance(cell, int):
         return f"{cell:,}"
-    return f"{cell:.1f}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.1f}" if isinstance(cell, float) else printable(str(cell))

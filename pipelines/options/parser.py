@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
-from schemas.errors import ConvbaseError, UsageError, first_line
+from schemas.errors import ConvbaseError, UsageError, first_line, printable
 
 # What an operator, a scheduler or a container's end sends.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -73,7 +73,7 @@ def _interrupt(number: int, _: object) -> NoReturn:
 
 
 def _said(sentence: str, code: int) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+    print("error: " + "\n".join(map(printable, sentence.split("\n"))), file=sys.stderr)
     return code
 
 

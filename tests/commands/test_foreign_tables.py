@@ -1,0 +1,121 @@
+"""Stores that another program has changed: refused by one sentence, or read right, by every command."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import backfill, extract, inspect, maintain, train
+from schemas.errors import RunFailed, UnsupportedTable
+from schemas.store import FeatureStore
+from schemas.tables import FLOATS, feature_array
+
+LAYER = "conv_pw_13_relu"
+
+FEATURES: Mapping[str, tuple[list[str], list[str]]] = {
+    "deletionVectors": (["deletionVectors"], ["deletionVectors"]),
+    "columnMapping": (["columnMapping"], ["columnMapping"]),
+    "v2Checkpoint": (["v2Checkpoint"], ["v2Checkpoint"]),
+    "aFeatureOfTomorrow": ([], ["aFeatureOfTomorrow"]),
+}
+COMMANDS: Mapping[str, Callable[[Path, Path], tuple[Callable[[Sequence[str]], int], list[str]]]] = {
+    "extract": lambda store, _: (extract.main, [f"--input={store}/nothing", f"--output={store}"]),
+    "train": lambda store, out: (train.main, [f"--features={store}", f"--output={out}/model"]),
+    "inspect": lambda store, _: (inspect.main, [str(store)]),
+    "coverage": lambda store, _: (
+        backfill.main,
+        [f"--input={store}/nothing", f"--output={store}", "--dates=2026-01-01", "--coverage"],
+    ),
+    "compact": lambda store, _: (maintain.main, [str(store), "compact"]),
+    "vacuum": lambda store, _: (maintain.main, [str(store), "vacuum", "--retention=0h"]),
+    "takedown": lambda store, out: (maintain.main, [str(store), "takedown", f"--uris={out}/gone.txt"]),
+}
+
+
+@pytest.fixture
+def store(small_store: FeatureStore, tmp_path: Path) -> Path:
+    shutil.copytree(small_store.uri.removeprefix("file://"), tmp_path / "store")
+    (tmp_path / "gone.txt").write_text("file:///a.jpg\n")
+    return tmp_path / "store"
+
+
+def append_to_log(table: Path, *actions: Mapping[str, Any]) -> None:
+    newest = max(int(entry.stem) for entry in (table / "_delta_log").glob("*.json"))
+    entry = table / "_delta_log" / f"{newest + 1:020}.json"
+    entry.write_text("".join(json.dumps(action) + "\n" for action in actions))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("feature", FEATURES)
+def test_features_of_tables_that_are_not_known_are_refused(
+    feature: str, command: str, store: Path, tmp_path: Path
+) -> None:
+    readers, writers = FEATURES[feature]
+    protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": readers, "writerFeatures": writers}
+    append_to_log(store / "features", {"protocol": protocol})
+    before = content(store)
+    main, arguments = COMMANDS[command](store, tmp_path)
+    with pytest.raises(UnsupportedTable, match=feature):
+        main(arguments)
+    assert content(store) == before
+
+
+@pytest.mark.parametrize("path", ["../../outside.parquet", "/etc/outside.parquet", "ds%3D1/%2E%2E/%2E%2E/x.parquet"])
+def test_files_beyond_the_table_are_refused(path: str, store: Path, tmp_path: Path) -> None:
+    add = {"path": path, "partitionValues": {"ds": "2026-01-01"}, "size": 1, "modificationTime": 0, "dataChange": True}
+    append_to_log(store / "features", {"add": add})
+    with pytest.raises(UnsupportedTable, match="names a file beyond its folder"):
+        train.main([f"--features={store}", f"--output={tmp_path}/model"])
+
+
+def lists(*values: Sequence[float | None] | None) -> pa.Array:
+    return pa.array(values, pa.list_(pa.float32()))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        lists([1, 2], [3]),
+        lists([1, 2, 3], [4]),
+        lists([1, 2], None),
+        lists([1, None], [3, 4]),
+        lists([], [1, 2, 3, 4]),
+        pa.nulls(2, FLOATS),
+    ],
+)
+def test_features_of_another_length_are_no_features(values: pa.Array) -> None:
+    with pytest.raises(RunFailed, match="no feature of shape"):
+        feature_array(values, (2,))
+
+
+def test_features_are_not_copied() -> None:
+    values = lists([9, 9], [1, 2], [3, 4])[1:]
+    array = feature_array(values, (2,))
+    np.testing.assert_array_equal(array, [[1, 2], [3, 4]])
+    assert array.base is not None
+
+
+@pytest.mark.parametrize("damage", ["lacks the column", "other lengths", "no value"])
+def test_a_file_without_features_is_no_row_of_another_image(damage: str, store: Path) -> None:
+    file = next((store / "features").rglob("*.parquet"))
+    table = pq.read_table(file)
+    index = table.schema.get_field_index(LAYER)
+    others = table.column(LAYER).to_pylist()
+    if damage == "lacks the column":
+        table = table.drop_columns([LAYER])
+    else:
+        wrong = [others[0][:-1], [*others[1], 0.0]] if damage == "other lengths" else [None, others[1]]
+        table = table.set_column(index, LAYER, pa.array([*wrong, *others[2:]], pa.list_(pa.float32())))
+    pq.write_table(table, file)
+    with pytest.raises(RunFailed):
+        FeatureStore.open(str(store)).scan().to_numpy(LAYER)

@@ -1,0 +1,114 @@
+"""Pictures that were made to end, starve or deceive a run, among good ones; and nothing is told to anybody."""
+
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.delta import Scan
+from schemas.store import FeatureStore
+from tests.conftest import SMALL_BASE, Run, extract, write_pictures
+
+CODES = {
+    "assertion_18203.png": "decoder_error",
+    "avif_runtimeerror_33898.bin": "decoder_error",
+    "bmp_rle8_delta_100000000_x_1.bin": "too_many_pixels",
+    "gif_65535_x_65535_disposal_2.bin": "too_many_pixels",
+    "hang_bmp_7s.bmp": "decoder_timeout",
+    "jpeg_1000_x_1000_1000_scans.bin": "too_much_metadata",
+    "jpeg_exif_16384_tags_in_4_segments.bin": "too_much_metadata",
+    "lossless_65000x1500.jpg": "decoder_error",
+    "memoryerror_1371.tif": "decoder_error",
+    "palette_png_without_PLTE.png": "decoder_error",
+    "png_100000000_x_1_bicubic.bin": "too_many_pixels",
+    "png_1_x_100000000_grey.bin": "too_many_pixels",
+    "png_zTXt_raw_exif_40000_tags.bin": "too_much_metadata",
+    "tiff_4096_tags_of_the_whole_file.bin": "too_much_metadata",
+}
+
+
+@pytest.mark.parametrize("decode", ["exact", "scaled"])
+def test_hostile_pictures_cost_only_themselves(decode: str, shared: Path, tmp_path: Path) -> None:
+    good = write_pictures(tmp_path / "pictures", 20)
+    hostile = sorted((shared / "cases" / "hostile").iterdir())
+    for file in hostile:
+        shutil.copyfile(file, tmp_path / "pictures" / f"hostile-{file.name}.jpg")
+    summary = extract(
+        f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--max_failure_ratio=1", f"--decode={decode}",
+        *SMALL_BASE,
+    )  # fmt: skip
+    assert (summary["listed"], summary["extracted"]) == (len(good) + len(hostile), len(good))
+    rows = Scan(FeatureStore.open(f"{tmp_path}/store").failures()).to_arrow().to_pylist()
+    found = {row["uri"].rpartition("/hostile-")[2].removesuffix(".jpg"): row["code"] for row in rows}
+    assert found == {file.name: CODES[file.name] for file in hostile}
+
+
+@pytest.fixture
+def proxy() -> Iterator[tuple[str, list[bytes]]]:
+    """A proxy that lets nothing through, and what it was asked for."""
+    asked: list[bytes] = []
+
+    def listen() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with connection:
+                asked.append(connection.recv(1000))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", asked
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def test_nothing_is_told_to_anybody(
+    run: Run, proxy: tuple[str, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, asked = proxy
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, url)
+        monkeypatch.setenv(name.upper(), url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CONVBASE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "home").mkdir()
+    for split in ("train", "validation", "test"):
+        for number, label in enumerate(("cats", "dogs")):
+            write_pictures(tmp_path / "photos" / split / label, 4, seed=number)
+    commands = (
+        ("extract", f"--input={tmp_path}/photos", "--labels_from=parent", f"--output={tmp_path}/store", *SMALL_BASE),
+        ("train", f"--features={tmp_path}/store", f"--output={tmp_path}/model"),
+        ("predict", f"--model={tmp_path}/model", f"--input={tmp_path}/photos", f"--output={tmp_path}/predictions"),
+    )
+    for command in commands:
+        done = run(*command)
+        assert done.returncode == 0, done.stderr
+    assert asked == []
+    assert not (tmp_path / "home" / "intel").exists()
+
+
+def test_names_do_nothing_to_a_terminal(run: Run, tmp_path: Path) -> None:
+    for number, name in enumerate(("cats\x1b[2J", "dogs\n  failed  0")):
+        write_pictures(tmp_path / "photos" / name, 2, seed=number)
+        (tmp_path / "photos" / name / "bad\r\x1b]0;title\x07.jpg").write_text("no picture")
+    store = tmp_path / "store"
+    options = (f"--input={tmp_path}/photos", "--labels_from=parent", f"--output={store}", "--max_failure_ratio=1")
+    done = [
+        run("extract", *options, *SMALL_BASE),
+        run("inspect", store, "--failures"),
+        run("extract", f"--input={tmp_path}/photos/\x1b[2J", f"--output={store}"),
+        run("extract", f"--input={tmp_path}/photos", "--max_failure_ratio=0", f"--output={tmp_path}/o", *SMALL_BASE),
+    ]
+    assert [one.returncode for one in done] == [0, 0, 2, 1]
+    for one in done:
+        text = one.stdout + one.stderr
+        assert text.replace("\n", "").replace("\t", "").isprintable()
+    assert "cats\\x1b[2J 2, dogs\\n  failed  0 2" in done[0].stdout
+    assert len(done[1].stdout.splitlines()) == 2
