@@ -35,7 +35,7 @@ from transforms.conv_bases.publishing import (
     publish_files,
     published_spec,
 )
-from transforms.networks import channel_layout, exporting, simplification
+from transforms.networks import exporting_code
 
 CACHE_VARIABLE: Final = "CONVBASE_CACHE"
 COMPILED: Final = "compiled"
@@ -49,7 +49,6 @@ _NOT_BUILT_IN: Final = frozenset(
 )
 _RESOLVED: Final = ("weights_sha256", "input_shape", "layers", "feature_shapes")
 _BUILT_WITH: Final = ("keras", "numpy", "openvino")
-_CODE: Final = (applications, publishing, simplification, channel_layout, exporting)
 
 # What taking an entry raises that is damaged, has been removed, or is none.
 _UNUSABLE: Final = (OSError, RunFailed, InvalidSpec, ValueError, LookupError, TypeError)
@@ -105,7 +104,7 @@ def cache_key(spec: FeatureSpec) -> str:
     elif spec.weights_sha256 is None:
         asked["weights_sha256"] = weights_file_sha256(spec.weights)
     versions = {name: importlib.metadata.version(name) for name in _BUILT_WITH}
-    code = [inspect.getsource(module) for module in _CODE]
+    code = [*map(inspect.getsource, (applications, publishing)), *exporting_code()]
     built_from = json.dumps([asked, versions, code], sort_keys=True)
     return hashlib.sha256(built_from.encode()).hexdigest()[:32]
 

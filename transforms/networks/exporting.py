@@ -1,10 +1,13 @@
 """Exporting Keras models as OpenVINO networks, on Keras's OpenVINO backend."""
 
 import contextlib
+import inspect
 import io
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transforms.networks import channel_layout, simplification
 from transforms.networks.channel_layout import to_channels_first
 from transforms.runtime import import_openvino, temporary_folder
 
@@ -36,3 +39,8 @@ def keras_export(model: "keras.Model", folder: Path) -> "openvino.Model":
     with contextlib.redirect_stdout(io.StringIO()):
         model.export(exported, format="openvino", verbose=False)
     return openvino.Core().read_model(exported)
+
+
+def exporting_code() -> list[str]:
+    """Returns the source code that decides what network is made of a model: who keeps networks has to know it."""
+    return [inspect.getsource(module) for module in (simplification, channel_layout, sys.modules[__name__])]

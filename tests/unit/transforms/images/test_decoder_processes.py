@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import REPOSITORY, write_pictures
 from tests.unit.transforms.images.test_loading import shard_of
-from transforms.images import decoder_processes
+from transforms.images import decoder_processes, loading
 from transforms.images.decoder import DecodingTask, Destination, LocalFile, Undecoded
 from transforms.images.decoder_processes import DecoderPool
 from transforms.images.decoding import DecodingRules
@@ -119,6 +119,7 @@ def test_processes_that_are_killed_cost_nothing(
     # On a busy machine kills may come faster than processes start and work, which is not what is tested here.
     monkeypatch.setattr(decoder_processes, "_MOST_FALSE_STARTS", KILLS)
     monkeypatch.setattr(decoder_processes, "_MOST_DEATHS", KILLS)
+    monkeypatch.setattr(loading, "MOST_DEATHS", KILLS)
     pools = LoadingPools.start(2, 2)
     rows, pixels = load(pools, uris)
     assert rows == list(range(len(uris)))
