@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import backfill, extract, inspect, maintain, train
+from pipelines import extract, inspect, maintain, train
 from schemas.errors import RunFailed, UnsupportedTable
 from schemas.store import FeatureStore
 from schemas.tables import FLOATS, feature_array
+from tests.conftest import write_pictures
 
 LAYER = "conv_pw_13_relu"
 
@@ -25,13 +26,10 @@ FEATURES: Mapping[str, tuple[list[str], list[str]]] = {
     "aFeatureOfTomorrow": ([], ["aFeatureOfTomorrow"]),
 }
 COMMANDS: Mapping[str, Callable[[Path, Path], tuple[Callable[[Sequence[str]], int], list[str]]]] = {
-    "extract": lambda store, _: (extract.main, [f"--input={store}/nothing", f"--output={store}"]),
+    "extract": lambda store, out: (extract.main, [f"--input={out}/pictures", f"--output={store}"]),
     "train": lambda store, out: (train.main, [f"--features={store}", f"--output={out}/model"]),
     "inspect": lambda store, _: (inspect.main, [str(store)]),
-    "coverage": lambda store, _: (
-        backfill.main,
-        [f"--input={store}/nothing", f"--output={store}", "--dates=2026-01-01", "--coverage"],
-    ),
+    "coverage": lambda store, out: (inspect.main, [str(store), "--coverage", f"--input={out}/pictures"]),
     "compact": lambda store, _: (maintain.main, [str(store), "compact"]),
     "vacuum": lambda store, _: (maintain.main, [str(store), "vacuum", "--retention=0h"]),
     "takedown": lambda store, out: (maintain.main, [str(store), "takedown", f"--uris={out}/gone.txt"]),
@@ -41,6 +39,7 @@ COMMANDS: Mapping[str, Callable[[Path, Path], tuple[Callable[[Sequence[str]], in
 @pytest.fixture
 def store(small_store: FeatureStore, tmp_path: Path) -> Path:
     shutil.copytree(small_store.uri.removeprefix("file://"), tmp_path / "store")
+    write_pictures(tmp_path / "pictures", 2)
     (tmp_path / "gone.txt").write_text("file:///a.jpg\n")
     return tmp_path / "store"
 

@@ -111,5 +111,5 @@ def test_names_do_nothing_to_a_terminal(run: Run, tmp_path: Path) -> None:
     for one in done:
         text = one.stdout + one.stderr
         assert text.replace("\n", "").replace("\t", "").isprintable()
-    assert "cats\\x1b[2J 2, dogs\\n  failed  0 2" in done[0].stdout
+    assert "cats\\x1b[2J 3, dogs\\n  failed  0 3" in done[0].stdout
     assert len(done[1].stdout.splitlines()) == 2
