@@ -17,7 +17,7 @@ from schemas.store import FeatureStore
 from transforms.conv_bases import EngineName, Features
 from transforms.extraction import Extraction, Worker
 from transforms.extraction.shard import compute_shard
-from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS
+from transforms.images import MAX_BYTES, DecodingLimits
 
 FLOATS = 1024
 WARM_UP = 64
@@ -69,8 +69,8 @@ def main() -> None:
     store = FeatureStore.create(given.store, spec)
     extraction = Extraction(
         output_uri=store.uri, spec=spec, schema=pa.schema(store.features().schema()), run_id="fed",
-        ds=datetime.date(2026, 1, 31), engine=EngineName.OPENVINO, batch_size=given.batch_size, formats=FORMATS,
-        max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES, decode_processes=given.decode_processes,
+        ds=datetime.date(2026, 1, 31), engine=EngineName.OPENVINO, batch_size=given.batch_size, limits=DecodingLimits(),
+        max_bytes=MAX_BYTES, decode_processes=given.decode_processes,
     )  # fmt: skip
     paths = given.pictures.read_text().split("\n")[:-1]
     uris = [in_memory(path) for path in paths] if given.remote else [f"file://{path}" for path in paths]

@@ -25,7 +25,7 @@ from transforms.conv_bases.publishing import (
     publish_files,
     replace_files,
 )
-from transforms.images import FORMATS, MAX_BYTES, MAX_PIXELS, DecodingRules, decode_image, fetch_image
+from transforms.images import MAX_BYTES, DecodingLimits, DecodingRules, decode_image, fetch_image
 from transforms.networks import in_keras_process
 from transforms.runtime import temporary_folder
 
@@ -96,7 +96,7 @@ def _largest_difference(old_uri: str, new_uri: str, pixels: np.ndarray) -> float
 
 def _pictures(store: FeatureStore) -> Iterator[np.ndarray]:
     """Yields pictures of the store that can still be read, uint8 [H, W, 3]."""
-    rules = DecodingRules.of_spec(store.spec, FORMATS, MAX_PIXELS)
+    rules = DecodingRules.of_spec(store.spec, DecodingLimits())
     rows = itertools.chain.from_iterable(batch.to_pylist() for batch in store.scan(["uri"]).to_batches())
     for row in itertools.islice(rows, _URIS_TRIED):
         try:

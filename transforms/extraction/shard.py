@@ -154,7 +154,8 @@ def finite_only(inferred: Iterable[tuple[Batch, Features]], bad: list[BadImage])
 
 
 def _finite_rows(floats: np.ndarray) -> np.ndarray:
-    return np.isfinite(floats).all(axis=tuple(range(1, floats.ndim)))
+    finite: np.ndarray = np.isfinite(floats).all(axis=tuple(range(1, floats.ndim)))
+    return finite
 
 
 def _not_finite(loaded: LoadedPicture) -> BadImage:
