@@ -68,7 +68,7 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
             f"(unless --weights says otherwise), and the store {given.output or DEFAULT_STORE}."
         )
         inputs, given.labels_from = [SAMPLES], "parent"
-    sources = find_sources(inputs, manifest_options(given))
+    sources = find_sources(inputs, manifest_options(given), listing_rules(given))
     rules = listing_rules(given, sources)
     if not has_image(sources, rules):
         raise InvalidInput(" ".join(dict.fromkeys(source.without_image(rules) for source in sources)))
@@ -83,8 +83,8 @@ def asked_columns(given: argparse.Namespace) -> list[str]:
     return [*(given.layers or ()), *([AUGMENTATION] if given.augment else [])]
 
 
-def listing_rules(given: argparse.Namespace, sources: Sequence[Source]) -> ListingRules:
-    """Returns how sources are read.
+def listing_rules(given: argparse.Namespace, sources: Sequence[Source] = ()) -> ListingRules:
+    """Returns how sources are read; without sources, nothing is carried along.
 
     Raises:
         InvalidInput: If two of them give a column different types.

@@ -54,6 +54,15 @@ class Selection:
         """Whether a folder is gone into."""
         return not self._is_left_out(path, name)
 
+    def ignored_at(self, path: str) -> str | None:
+        """Returns the first folder above a file that is not gone into, or the file if it is not taken; else None."""
+        *folders, name = path.split("/")
+        for number, folder in enumerate(folders, 1):
+            above = "/".join(folders[:number])
+            if not self.enters(above, folder):
+                return above
+        return None if self.takes_file(path, name) else path
+
     def reaches(self, path: str) -> bool:
         """Whether there can be something below a folder that the glob takes; where not, it is not even counted."""
         if self.pattern is None:

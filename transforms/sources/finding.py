@@ -1,5 +1,6 @@
 """Finding out what inputs are, without listing them whole."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -8,7 +9,17 @@ import pyarrow as pa
 from fsspec.core import has_magic
 
 from schemas.errors import ImageError, InputNotFound, InvalidInput, shown, shown_names
-from schemas.storage import canonical_uri, file_system, image_errors, is_on_the_web, uri_builder
+from schemas.storage import (
+    MemberUri,
+    canonical_uri,
+    file_system,
+    image_errors,
+    is_chained,
+    is_on_the_web,
+    member_uri,
+    uri_builder,
+)
+from transforms.archives import archive_protocol, refuse_other_archives
 from transforms.manifests import (
     Manifest,
     ManifestFormat,
@@ -20,21 +31,31 @@ from transforms.manifests import (
     open_manifest,
     refuse_other_tables,
 )
-from transforms.sources.folders import FolderSource, GlobSource
-from transforms.sources.manifest_source import ManifestSource
-from transforms.sources.single_files import FileSource
-from transforms.sources.source import EXTENSIONS, Source
+from transforms.source_kinds import (
+    EXTENSIONS,
+    FileSource,
+    FolderSource,
+    GlobSource,
+    ListingRules,
+    ManifestSource,
+    Source,
+)
+from transforms.sources.archives import archive_source, archives_at, archives_in, begins_with_archive
+from transforms.sources.braces import expanded
 
 _HEAD_BYTES: Final = 2**12
 _DONE: Final = "_SUCCESS"
 
 
-def find_sources(uris: Iterable[str], options: ManifestOptions | None = None) -> list[Source]:
+def find_sources(
+    uris: Iterable[str], options: ManifestOptions | None = None, rules: ListingRules | None = None
+) -> list[Source]:
     """Looks at inputs.
 
     Args:
-        uris: The inputs.
+        uris: The inputs; of braces in their names each alternative is one.
         options: How manifests among them are read.
+        rules: Which files of a folder are images: one without any is looked through for archives.
 
     Raises:
         InputNotFound: If there is nothing at one.
@@ -42,31 +63,44 @@ def find_sources(uris: Iterable[str], options: ManifestOptions | None = None) ->
             cannot be carried along.
     """
     given = options or ManifestOptions()
-    return [source for uri in uris for source in _find_sources(uri, given)]
+    listing = rules or ListingRules()
+    return [source for uri in uris for source in _find_sources(uri, given, listing)]
 
 
-def _find_sources(uri: str, options: ManifestOptions) -> Sequence[Source]:
+def _find_sources(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
     try:
         with image_errors():
-            found = _sources_at(uri, options)
+            return [source for named in expanded(uri) for source in _sources_at(named, options, rules)]
     except ImageError as error:
         raise InvalidInput(f"The input {shown(uri)} cannot be read. {shown(error.message, 200)}") from error
-    if found is None:
-        raise InputNotFound(f"There is no input at {shown(uri)}.")
-    return found
 
 
-def _sources_at(uri: str, options: ManifestOptions) -> Sequence[Source] | None:
-    form = named_format(uri)
+def _sources_at(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
+    if is_chained(uri) and (named := member_uri(canonical_uri(uri))):
+        return archives_at(named)
     fs, path = file_system(uri)
     # A server has no folders: asking it for one reads the file.
     on_the_web = is_on_the_web(uri)
-    if not (form and on_the_web) and fs.isdir(path):
+    if not (on_the_web and _is_named_as_file(uri)) and fs.isdir(path):
         parts = [] if on_the_web else list(_part_files(uri, fs, path, options))
-        return parts or [FolderSource(canonical_uri(uri))]
+        return parts or _folder_sources(canonical_uri(uri), rules)
     if fs.isfile(path):
-        return [_file_source(uri, form or _guessed_format(uri, fs, path), options)]
-    return _glob_sources(uri, fs, path, options) if has_magic(path) else None
+        return [_file_source(uri, fs, path, options)]
+    if not has_magic(path):
+        raise InputNotFound(f"There is no input at {shown(uri)}.")
+    return _glob_sources(uri, fs, path, options, rules)
+
+
+def _is_named_as_file(uri: str) -> bool:
+    return named_format(uri) is not None or archive_protocol(uri) is not None
+
+
+def _folder_sources(uri: str, rules: ListingRules) -> Sequence[Source]:
+    """Takes a folder for its pictures, or if there are none for the archives in it, if there are some."""
+    folder = FolderSource(uri)
+    if folder.has_image(rules):
+        return [dataclasses.replace(folder, seen=True)]
+    return archives_in(folder, rules) or [folder]
 
 
 def _part_files(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions) -> Iterator[Source]:
@@ -91,8 +125,9 @@ def _guessed_format(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> Named
     """Takes a file without an extension that is text for a list of URIs; one of another kind is an image.
 
     Raises:
-        InvalidInput: If its name says that it is a table in a format that is not read.
+        InvalidInput: If its name says that it is an archive or a table in a format that is not read.
     """
+    refuse_other_archives(uri)
     refuse_other_tables(uri)
     stem, dot, extension = path.rpartition("/")[2].rpartition(".")
     if (stem and dot) or extension.lower() in EXTENSIONS:
@@ -110,18 +145,24 @@ def _is_utf_8(head: bytes) -> bool:
     return True
 
 
-def _glob_sources(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions) -> Sequence[Source]:
+def _glob_sources(
+    uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions, rules: ListingRules
+) -> Sequence[Source]:
     form = named_format(uri)
     if form is None:
-        return [GlobSource(canonical_uri(uri))]
+        files = GlobSource(canonical_uri(uri))
+        may_be_archives = "." not in path.rpartition("/")[2] and begins_with_archive(files, rules)
+        return (archives_in(files, rules) if may_be_archives or archive_protocol(uri) else ()) or [files]
     to_uri = uri_builder(uri, fs)
     return [_manifest_source(to_uri(found), form, options) for found in sorted(fs.glob(path))]
 
 
-def _file_source(uri: str, form: NamedFormat | None, options: ManifestOptions) -> Source:
-    if form is None:
-        return FileSource(canonical_uri(uri))
-    return _manifest_source(canonical_uri(uri), form, options)
+def _file_source(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions) -> Source:
+    protocol = archive_protocol(uri)
+    if protocol is not None:
+        return archive_source(MemberUri(protocol, "", canonical_uri(uri)))
+    form = named_format(uri) or _guessed_format(uri, fs, path)
+    return FileSource(canonical_uri(uri)) if form is None else _manifest_source(canonical_uri(uri), form, options)
 
 
 def _manifest_source(uri: str, form: NamedFormat, options: ManifestOptions, folder: str | None = None) -> Source:

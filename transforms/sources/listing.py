@@ -13,8 +13,7 @@ import pyarrow as pa
 from schemas.errors import ImageError, InvalidInput, shown
 from schemas.storage import image_errors
 from transforms.folders import IgnoredFiles
-from transforms.sources.annotations import parent_annotations
-from transforms.sources.source import ListingRules, Source, SourcePart
+from transforms.source_kinds import ListingRules, Source, SourcePart, parent_annotations
 
 
 def divide(source: Source, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:

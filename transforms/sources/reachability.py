@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 from schemas.errors import FailureCode, ImageError, InvalidInput, shown
 from schemas.storage import file_system, image_errors, is_in_a_bucket, is_local
 from transforms.folders import IgnoredFiles
+from transforms.source_kinds import ListingRules, ManifestSource, Source
 from transforms.sources.listing import list_source
-from transforms.sources.manifest_source import ManifestSource
-from transforms.sources.source import ListingRules, Source
 
 # Hosts and buckets that are asked; where there are more, some of them will answer.
 _PLACES: Final = 8

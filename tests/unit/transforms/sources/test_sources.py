@@ -9,6 +9,9 @@ import pytest
 
 from schemas.errors import InvalidInput
 from tests.conftest import write_pictures
+from transforms.source_kinds.folders import FolderSource, GlobSource
+from transforms.source_kinds.manifest_source import ManifestSource
+from transforms.source_kinds.single_files import FileSource
 from transforms.sources import (
     IgnoredFiles,
     ListingRules,
@@ -18,9 +21,6 @@ from transforms.sources import (
     list_source,
     look_up_versions,
 )
-from transforms.sources.folders import FolderSource, GlobSource
-from transforms.sources.manifest_source import ManifestSource
-from transforms.sources.single_files import FileSource
 
 
 def refs(*inputs: object, ignored: IgnoredFiles | None = None, **rules: Any) -> list[dict[str, Any]]:
@@ -184,7 +184,7 @@ def test_a_zip_file_is_a_folder(tmp_path: Path) -> None:
     (path,) = write_pictures(tmp_path, 1)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(path, "in/side.jpg")
-    assert uris(f"zip://::{tmp_path}/a.zip") == [f"zip://in/side.jpg::{tmp_path}/a.zip"]
+    assert uris(f"zip://::{tmp_path}/a.zip") == [f"zip://in/side.jpg::file://{tmp_path}/a.zip"]
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from schemas.errors import InvalidInput, shown
 from schemas.images import PROBLEM
 from transforms.folders import IgnoredFiles
 from transforms.manifests import REF_COLUMNS, URI, Manifest, Section, UriRules
-from transforms.sources.annotations import manifest_annotations
-from transforms.sources.refs import PackedRefs
-from transforms.sources.source import ListingRules, Source, SourcePart
+from transforms.source_kinds.annotations import manifest_annotations
+from transforms.source_kinds.refs import PackedRefs
+from transforms.source_kinds.source import ListingRules, Source, SourcePart
 
 _LOCAL: Final = "file://"
 

@@ -12,7 +12,7 @@ from schemas.classifiers import SPLITS, canonical_splits
 from schemas.errors import InvalidInput
 from schemas.images import GIVEN
 from transforms.manifests import trimmed
-from transforms.sources.source import ListingRules, Source
+from transforms.source_kinds.source import ListingRules, Source
 
 # The folders of an image in its source, which the host or bucket is not; the query of a URL; an archive's member.
 _PARENT: Final = r"(?s)^[^/]*//[^/]*(?:(?:/.*)?/(?P<split>[^/]+))?/(?P<label>[^/]+)/[^/]+$"
