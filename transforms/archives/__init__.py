@@ -3,6 +3,16 @@
 from transforms.archives.archive import ArchiveFile, ArchiveKind, DamagedArchive, Member
 from transforms.archives.naming import ARCHIVE_EXTENSIONS, archive_protocol, refuse_other_archives
 from transforms.archives.reading import archive_members, find_member, read_member
+from transforms.archives.samples import (
+    Scalar,
+    UnreadableField,
+    in_type,
+    is_class,
+    sample_columns,
+    sample_fields,
+    sample_key,
+    stands_beside,
+)
 
 __all__ = [
     "ARCHIVE_EXTENSIONS",
@@ -10,9 +20,17 @@ __all__ = [
     "ArchiveKind",
     "DamagedArchive",
     "Member",
+    "Scalar",
+    "UnreadableField",
     "archive_members",
     "archive_protocol",
     "find_member",
+    "in_type",
+    "is_class",
     "read_member",
     "refuse_other_archives",
+    "sample_columns",
+    "sample_fields",
+    "sample_key",
+    "stands_beside",
 ]

@@ -32,7 +32,7 @@ class Member(NamedTuple):
         name: Its path in the archive, tidy as `schemas.storage.tidy_name` makes it.
         version: What changes when its bytes change.
         size: How many bytes it has.
-        place: Where they are, as its kind of archive writes it; empty where they are nowhere.
+        place: Where they are, as its kind of archive writes it; None where it is no file that has bytes.
         problem: Why it cannot be read, where that is known.
         content: Its bytes, where they were asked for.
     """
@@ -40,7 +40,7 @@ class Member(NamedTuple):
     name: str
     version: str
     size: int
-    place: str
+    place: str | None
     problem: str | None = None
     content: bytes | None = None
 

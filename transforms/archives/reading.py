@@ -12,9 +12,10 @@ from typing import Final
 from schemas.errors import FailureCode, ImageError
 from schemas.storage import MemberUri
 from transforms.archives.archive import ArchiveFile, ArchiveKind, DamagedArchive, Member, Wanted, nothing
+from transforms.archives.tar_archives import TarArchives
 from transforms.archives.zip_archives import ZipArchives
 
-_KINDS: Final[Mapping[str, ArchiveKind]] = {"zip": ZipArchives()}
+_KINDS: Final[Mapping[str, ArchiveKind]] = {"zip": ZipArchives(), "tar": TarArchives()}
 
 # A directory takes some 300 bytes a member.
 _DIRECTORIES_KEPT: Final = 4
@@ -68,8 +69,8 @@ def read_member(uri: MemberUri, place: str | None, max_bytes: int) -> bytes:
     """
     if place is None:
         member = find_member(uri)
-        if member.problem is not None:
-            raise ImageError(FailureCode.INVALID_URI, member.problem)
+        if member.place is None:
+            raise ImageError(FailureCode.INVALID_URI, member.problem or "It is a pipe or a device.")
         place = member.place
     return _KINDS[uri.protocol].read(ArchiveFile.at(uri.archive_uri), place, max_bytes)
 

@@ -58,8 +58,10 @@ def _member(info: zipfile.ZipInfo) -> Member:
     name = _name(info)
     packing = Packing(info.compress_size, info.compress_type, info.CRC, _HEADER_BYTES + len(name) + len(info.extra))
     place = _LOCKED if info.flag_bits & _ENCRYPTED else str(Extent(info.header_offset, info.file_size, packing))
-    problem = _LINK if info.create_system == _UNIX and stat.S_ISLNK(info.external_attr >> 16) else None
-    return Member(tidy_name(name), f"{info.CRC:08x}-{info.file_size}", info.file_size, place, problem)
+    version = f"{info.CRC:08x}-{info.file_size}"
+    if info.create_system == _UNIX and stat.S_ISLNK(info.external_attr >> 16):
+        return Member(tidy_name(name), version, info.file_size, None, _LINK)
+    return Member(tidy_name(name), version, info.file_size, place)
 
 
 def _name(info: zipfile.ZipInfo) -> str:

@@ -17,25 +17,26 @@ from transforms.source_kinds.source import ListingRules, Source
 # The folders of an image in its source, which the host or bucket is not; the query of a URL; an archive's member.
 _PARENT: Final = r"(?s)^[^/]*//[^/]*(?:(?:/.*)?/(?P<split>[^/]+))?/(?P<label>[^/]+)/[^/]+$"
 _QUERY: Final = r"(?s)[?#].*$"
-_MEMBER: Final = r"(?s)^[A-Za-z0-9+.-]+://(.*?)::[A-Za-z0-9+.-]+:.*$"
+_MEMBER: Final = r"(?s)^[A-Za-z0-9+.-]+://(.*?)::(?:[A-Za-z0-9+.-]+://|[a-z]+cache::).*$"
 
 _SPLITS: Final = pa.array([split.word for split in SPLITS])
 _NOTHING: Final = pa.scalar(None, pa.string())
 
 
 def annotated_columns(sources: Iterable[Source], rules: ListingRules) -> list[str]:
-    """Returns the columns of annotations of which sources may say something."""
+    """Returns the columns of annotations that are listed, and of which sources may say something."""
     names = [name for source in sources for name in source.annotations]
-    return list(dict.fromkeys([*(("label", "split") if rules.labels_from_parent else ()), *names]))
+    found = dict.fromkeys([*(("label", "split") if rules.labels_from_parent else ()), *names])
+    return [name for name in found if name in rules.schema.names]
 
 
-def manifest_annotations(refs: pa.RecordBatch, columns: Iterable[str], manifest_uri: str) -> pa.RecordBatch:
-    """Brings what a manifest says of images into the form of the table.
+def stated_annotations(refs: pa.RecordBatch, columns: Iterable[str], where: str) -> pa.RecordBatch:
+    """Brings what an input says of images besides where they are into the form of the table.
 
     Args:
-        refs: Refs, with the cells of the manifest as they are.
-        columns: The columns that the manifest has.
-        manifest_uri: The manifest.
+        refs: Refs, with what it says as it is.
+        columns: The columns of which it says something, empty cells too.
+        where: The input, for messages.
 
     Returns:
         The refs, labels without blanks around them and null where nothing is left, splits in one spelling.
@@ -47,9 +48,7 @@ def manifest_annotations(refs: pa.RecordBatch, columns: Iterable[str], manifest_
     strange = refs.filter(pc.and_(pc.is_valid(splits), pc.invert(pc.is_in(splits, value_set=_SPLITS))))
     if strange.num_rows:
         split, uri = strange.column("split")[0], strange.column("uri")[0]
-        raise InvalidInput(
-            f"The manifest {manifest_uri} has the split '{split}' for {uri}; a split is train, validation or test."
-        )
+        raise InvalidInput(f"The {where} has the split '{split}' for {uri}; a split is train, validation or test.")
     given = pa.repeat(pa.scalar(given_text(columns), pa.string()), refs.num_rows)
     return _replaced(refs, {"label": bare_labels(refs.column("label")), "split": splits, GIVEN: given})
 

@@ -1,17 +1,35 @@
-"""Archives as sources: their members are images, told as those of a folder are."""
+"""Archives as sources: their members are images, told as those of a folder are, beside what is said of them."""
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
-from fsspec.core import has_magic
 
+from schemas.annotations import annotation_names
 from schemas.errors import InvalidInput, shown
+from schemas.images import REFS_PER_BATCH
 from schemas.storage import MemberUri
-from transforms.archives import ArchiveFile, DamagedArchive, Member, archive_members
-from transforms.folders import FoundFile, IgnoredFiles, Selection
+from transforms.archives import (
+    ArchiveFile,
+    DamagedArchive,
+    Member,
+    Scalar,
+    UnreadableField,
+    archive_members,
+    in_type,
+    is_class,
+    sample_fields,
+    sample_key,
+    stands_beside,
+)
+from transforms.folders import NOT_UTF_8, FoundFile, IgnoredFiles, escaped
+from transforms.source_kinds.annotations import stated_annotations
+from transforms.source_kinds.chosen_members import ChosenMembers
 from transforms.source_kinds.refs import ref_batches
 from transforms.source_kinds.source import ListingRules, Source, SourcePart
+
+Fields = Mapping[str, Scalar | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +39,22 @@ class ArchiveSource(Source, SourcePart):
     Attributes:
         uri: What was named, in canonical form.
         named: The archive, with a folder of it, a member, or a glob of members; without a name, all of it.
+        columns: The columns of which members beside the pictures say something, `label` and `split` among them.
     """
 
     uri: str
     named: MemberUri
+    columns: tuple[pa.Field, ...] = ()
+
+    @property
+    def carried(self) -> tuple[pa.Field, ...]:
+        """The fields of the further columns."""
+        return tuple(field for field in self.columns if field.name not in {"label", "split"})
+
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """The columns of which something is said."""
+        return tuple(annotation_names(field.name for field in self.columns))
 
     def divide(self, _rules: ListingRules, _ignored: IgnoredFiles) -> Iterator[SourcePart]:
         """Yields itself: its directory is read once."""
@@ -32,30 +62,27 @@ class ArchiveSource(Source, SourcePart):
 
     def refs(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
         """Yields its images in the order of the archive; what cannot be read of it is a row that says so."""
-        chosen = _Chosen(self.named, rules)
-        found: dict[str, Member] = {}
-        damage = None
-        try:
-            for member in archive_members(self.named.protocol, self.named.archive_uri):
-                if chosen.takes(member.name):
-                    # Of several members of the same name the last counts, as unpacking would leave it.
-                    chosen.ignored += found.pop(member.name, None) is not None
-                    found[member.name] = member
-        except DamagedArchive as error:
-            damage = error
-        ignored.files += chosen.ignored
-        files = (self._file(member) for member in found.values())
-        yield from ref_batches(files, rules.schema)
+        listing = _Listing(self, rules)
+        damage = listing.read()
+        ignored.files += listing.ignored
+        files = listing.files()
+        while found := list(itertools.islice(files, REFS_PER_BATCH)):
+            for batch in ref_batches((file for file, _ in found), rules.schema):
+                yield self._annotated(batch, [fields for _, fields in found])
         if damage is not None:
-            yield from ref_batches([self._damaged(damage)], rules.schema)
+            version = ArchiveFile.at(self.named.archive_uri).version()
+            row = FoundFile(self.named.archive_uri, version, None, f"The archive is damaged: {damage}.")
+            yield from ref_batches([row], rules.schema)
 
-    def _file(self, member: Member) -> FoundFile:
-        uri = str(self.named._replace(name=member.name))
-        return FoundFile(uri, member.version, member.size, member.problem, member.place)
-
-    def _damaged(self, damage: DamagedArchive) -> FoundFile:
-        version = ArchiveFile.at(self.named.archive_uri).version()
-        return FoundFile(self.named.archive_uri, version, None, f"The archive is damaged: {damage}.")
+    def _annotated(self, refs: pa.RecordBatch, fields: Sequence[Fields]) -> pa.RecordBatch:
+        names = [name for name in self.annotations if name in refs.schema.names]
+        if not names:
+            return refs
+        for name in names:
+            index = refs.schema.get_field_index(name)
+            field = refs.schema.field(index)
+            refs = refs.set_column(index, field, pa.array([said.get(name) for said in fields], field.type))
+        return stated_annotations(refs, names, f"archive {self.named.archive_uri}")
 
     def has_image(self, rules: ListingRules) -> bool:
         """Whether there is an image in it; stops at the first.
@@ -63,12 +90,15 @@ class ArchiveSource(Source, SourcePart):
         Raises:
             InvalidInput: If nothing of it can be read.
         """
-        chosen = _Chosen(self.named, rules)
+        chosen = ChosenMembers(self.named.name, rules)
         try:
-            names = (member.name for member in archive_members(self.named.protocol, self.named.archive_uri))
-            return any(map(chosen.takes, names))
+            return any(chosen.takes(member.name) for member in archive_members(*self._archive))
         except DamagedArchive as error:
             raise InvalidInput(f"The archive {shown(self.named.archive_uri)} is damaged: {error}.") from error
+
+    @property
+    def _archive(self) -> tuple[str, str]:
+        return self.named.protocol, self.named.archive_uri
 
     def without_image(self, rules: ListingRules) -> str:
         """Says by which extensions images are told."""
@@ -79,40 +109,68 @@ class ArchiveSource(Source, SourcePart):
         )
 
 
-class _Chosen:
-    """Which members of an archive are listed.
+class _Listing:
+    """The images of an archive, and what stands beside them."""
 
-    Attributes:
-        ignored: How many are not, a folder counted once.
-    """
+    def __init__(self, source: ArchiveSource, rules: ListingRules) -> None:
+        self._source = source
+        self._named = source.named
+        self._chosen = ChosenMembers(source.named.name, rules)
+        names = {field.name for field in source.columns}
+        self._fields = {field.name: field for field in rules.schema if field.name in names}
+        self._images: dict[str, Member] = {}
+        self._beside: dict[str, list[Member]] = {}
 
-    def __init__(self, named: MemberUri, rules: ListingRules) -> None:
-        self._name = named.name
-        self._is_glob = has_magic(named.name)
-        self._selection: Selection = rules.selection(named.name if self._is_glob else None)
-        self._folders: set[str] = set()
-        self.ignored = 0
+    @property
+    def ignored(self) -> int:
+        """How many members are not listed, and say nothing of one that is."""
+        return self._chosen.ignored
 
-    def takes(self, name: str) -> bool:
-        """Whether a member is listed; counts it if it is not."""
-        if name == self._name:
-            return True
-        path = self._under(name)
-        if path is None:
-            return False
-        ignored = self._selection.ignored_at(path)
-        if ignored is None:
-            return True
-        if ignored != path:
-            self.ignored += ignored not in self._folders
-            self._folders.add(ignored)
-        else:
-            self.ignored += self._selection.counts(path, path.rpartition("/")[2])
-        return False
+    def read(self) -> DamagedArchive | None:
+        """Reads the archive; returns what is wrong with it, if something is."""
+        wanted = (stands_beside,) if self._source.columns else ()
+        damage = None
+        try:
+            for member in archive_members(self._named.protocol, self._named.archive_uri, *wanted):
+                self._add(member)
+        except DamagedArchive as error:
+            damage = error
+        keys = set(map(sample_key, self._images))
+        for key, members in self._beside.items():
+            if key not in keys:
+                for member in members:
+                    self._chosen.takes(member.name)
+        return damage
 
-    def _under(self, name: str) -> str | None:
-        """Returns the path of a member under the folder that was named; None if it is not in it."""
-        if self._is_glob or not self._name:
-            return name
-        folder = f"{self._name}/"
-        return name[len(folder) :] if name.startswith(folder) else None
+    def _add(self, member: Member) -> None:
+        if self._source.columns and stands_beside(member.name):
+            self._beside.setdefault(sample_key(member.name), []).append(member)
+        elif self._chosen.takes(member.name):
+            # Of several members of the same name the last counts, as unpacking would leave it; a device is no image.
+            self._chosen.ignored += self._images.pop(member.name, None) is not None
+            if member.place is None and member.problem is None:
+                self._chosen.ignored += 1
+            else:
+                self._images[member.name] = member
+
+    def files(self) -> Iterator[tuple[FoundFile, Fields]]:
+        """Yields the images, and what is said of them."""
+        for member in self._images.values():
+            fields: dict[str, Scalar | None] = {}
+            problem = member.problem
+            try:
+                # A `.cls` is a label before a field of that name is one.
+                for beside in sorted(self._beside.get(sample_key(member.name), ()), key=is_class):
+                    fields |= sample_fields(beside)
+                said = {name: in_type(fields.get(name), field) for name, field in self._fields.items()}
+            except UnreadableField as error:
+                said, problem = {}, str(error)
+            yield self._file(member._replace(problem=problem)), said
+
+    def _file(self, member: Member) -> FoundFile:
+        name, problem = member.name, member.problem
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            name, problem = escaped(name), NOT_UTF_8
+        return FoundFile(str(self._named._replace(name=name)), member.version, member.size, problem, member.place)

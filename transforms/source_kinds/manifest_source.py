@@ -14,7 +14,7 @@ from schemas.errors import InvalidInput, shown
 from schemas.images import PROBLEM
 from transforms.folders import IgnoredFiles
 from transforms.manifests import REF_COLUMNS, URI, Manifest, Section, UriRules
-from transforms.source_kinds.annotations import manifest_annotations
+from transforms.source_kinds.annotations import stated_annotations
 from transforms.source_kinds.refs import PackedRefs
 from transforms.source_kinds.source import ListingRules, Source, SourcePart
 
@@ -145,7 +145,7 @@ def _to_refs(rows: pa.RecordBatch, source: ManifestSource, rules: ListingRules, 
     elif resolved.problems is not None:
         columns[index] = pc.if_else(pc.is_valid(resolved.problems), "", columns[index])
     refs = pa.RecordBatch.from_arrays(columns, schema=rules.schema)
-    return manifest_annotations(refs, rows.schema.names, source.uri)
+    return stated_annotations(refs, rows.schema.names, f"manifest {source.uri}")
 
 
 def check_first_images(sources: Iterable[Source]) -> None:

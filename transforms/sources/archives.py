@@ -2,15 +2,20 @@
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterator, Sequence
+from typing import Final
 
+import pyarrow as pa
 from fsspec.core import has_magic
 
 from schemas.errors import InputNotFound, shown
 from schemas.storage import MemberUri, file_system, uri_builder
-from transforms.archives import ARCHIVE_EXTENSIONS, archive_protocol
+from transforms.archives import ARCHIVE_EXTENSIONS, archive_protocol, sample_columns
 from transforms.folders import IgnoredFiles
-from transforms.source_kinds import ArchiveSource, FolderSource, GlobSource, ListingRules
+from transforms.source_kinds import ArchiveSource, FolderSource, GlobSource, ListingRules, Source
+
+_NUMBER: Final = re.compile(r"\d+")
 
 
 def archive_source(named: MemberUri) -> ArchiveSource:
@@ -45,6 +50,25 @@ def archives_in(files: FolderSource | GlobSource, rules: ListingRules) -> Sequen
 def begins_with_archive(files: GlobSource, rules: ListingRules) -> bool:
     """Whether the first file that a glob takes is named like an archive."""
     return any(map(archive_protocol, itertools.islice(_uris(files, rules), 1)))
+
+
+def with_columns(sources: Sequence[Source], rules: ListingRules) -> Iterator[Source]:
+    """Yields the sources of an input, tar archives with the columns of what stands beside their pictures.
+
+    Shards of a data set have the columns of its first one: they are told to be one by their names without the numbers.
+
+    Raises:
+        OSError: What a file system raises if an archive cannot be read.
+    """
+    columns: dict[str, tuple[pa.Field, ...]] = {}
+    for source in sources:
+        if not isinstance(source, ArchiveSource) or source.named.protocol != "tar":
+            yield source
+            continue
+        data_set = _NUMBER.sub("", source.named.archive_uri)
+        if data_set not in columns:
+            columns[data_set] = sample_columns(*source.named[::2], rules.extensions)
+        yield dataclasses.replace(source, columns=columns[data_set])
 
 
 def _uris(files: FolderSource | GlobSource, rules: ListingRules) -> Iterator[str]:

@@ -21,7 +21,6 @@ from schemas.storage import (
 )
 from transforms.archives import archive_protocol, refuse_other_archives
 from transforms.manifests import (
-    Manifest,
     ManifestFormat,
     ManifestOptions,
     NamedFormat,
@@ -40,7 +39,7 @@ from transforms.source_kinds import (
     ManifestSource,
     Source,
 )
-from transforms.sources.archives import archive_source, archives_at, archives_in, begins_with_archive
+from transforms.sources.archives import archive_source, archives_at, archives_in, begins_with_archive, with_columns
 from transforms.sources.braces import expanded
 
 _HEAD_BYTES: Final = 2**12
@@ -70,7 +69,8 @@ def find_sources(
 def _find_sources(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
     try:
         with image_errors():
-            return [source for named in expanded(uri) for source in _sources_at(named, options, rules)]
+            found = [source for named in expanded(uri) for source in _sources_at(named, options, rules)]
+            return list(with_columns(found, rules))
     except ImageError as error:
         raise InvalidInput(f"The input {shown(uri)} cannot be read. {shown(error.message, 200)}") from error
 
@@ -176,13 +176,15 @@ def carried_columns(sources: Sequence[Source], carry: Sequence[str] | None = Non
 
     Args:
         sources: The sources.
-        carry: The columns that have to be among them, if they were named.
+        carry: Those that are taken, if they were named; each of them has to be there.
 
     Raises:
         InvalidInput: If two sources give a column different types, or none of them has one that was named.
     """
     fields: dict[str, pa.Field] = {}
     for field in (field for source in sources for field in source.carried):
+        if carry is not None and field.name not in carry:
+            continue
         other = fields.setdefault(field.name, field)
         if {field.type, other.type} == {pa.int64(), pa.float64()}:
             fields[field.name] = pa.field(field.name, pa.float64())
@@ -191,14 +193,18 @@ def carried_columns(sources: Sequence[Source], carry: Sequence[str] | None = Non
                 f"The manifests disagree on column '{shown(field.name, 40)}': {other.type} and {field.type}; write one "
                 "of them with the type of the other, or leave it out with --carry."
             )
-    _check_named(carry or (), [source.manifest for source in sources if isinstance(source, ManifestSource)])
+    _check_named(carry or (), sources)
     return tuple(fields.values())
 
 
-def _check_named(carry: Sequence[str], manifests: Sequence[Manifest]) -> None:
-    there = list(dict.fromkeys(name for manifest in manifests for name in manifest.names))
+def _check_named(carry: Sequence[str], sources: Sequence[Source]) -> None:
+    there = list(dict.fromkeys(name for source in sources for name in _names(source)))
     missing = [name for name in carry if name not in there]
-    if missing and manifests:
+    if missing and there:
         raise InvalidInput(
             f"--carry names {shown_names(missing)}, which no manifest has; they have {shown_names(there)}."
         )
+
+
+def _names(source: Source) -> Sequence[str]:
+    return source.manifest.names if isinstance(source, ManifestSource) else [field.name for field in source.carried]

@@ -53,7 +53,7 @@ def _info(uri: str) -> _Info:
         member = member_uri(uri)
         if member is not None:
             found = find_member(member)
-            return _Info(found.version, found.size, None if found.problem else found.place)
+            return _Info(found.version, found.size, found.place)
         fs, path = image_file(uri)
         info: Mapping[str, Any] = fs.info(path)
         return _Info(image_version(info), info.get("size"))

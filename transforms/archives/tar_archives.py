@@ -1,0 +1,185 @@
+"""Tar archives: headers before each member, read once from the beginning; then a member is a range of bytes.
+
+A tar has no directory, and its headers no checksum of what follows them. So the version of a member is that of its
+archive, and where it is in it.
+"""
+
+import collections
+import posixpath
+import tarfile
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+from schemas.errors import FailureCode, ImageError, first_line
+from schemas.extents import Extent
+from schemas.storage import tidy_name
+from transforms.archives.archive import ArchiveFile, ArchiveKind, DamagedArchive, Member, Wanted, nothing
+from transforms.archives.gzip_stream import GzipStream
+
+_GZIP: Final = "gzip"
+_MAGIC_BYTES: Final = 6
+_COMPRESSIONS: Final = {
+    b"\x1f\x8b": _GZIP,
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "XZ",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"\x04\x22\x4d\x18": "LZ4",
+}
+
+# Members that are read with the listing say something of others; those that are larger do not.
+MOST_WANTED_BYTES: Final = 2**20
+_ZEROS_PER_READ: Final = 2**16
+
+# Each takes up to 30 MB.
+_STREAMS_KEPT: Final = 3
+
+_NOWHERE: Final = "It is a link that leads to no file of the archive."
+_SPARSE: Final = "It has holes, which are not read; write the archive without --sparse."
+
+
+class TarArchives(ArchiveKind):
+    """Archives by POSIX (ustar and pax) and GNU, as they are or compressed by gzip."""
+
+    def __init__(self) -> None:
+        """Begins without archives."""
+        self._streams = _Streams()
+
+    def members(self, archive: ArchiveFile, version: str, wants: Wanted = nothing, /) -> Iterator[Member]:
+        """Yields the members by their headers, links after the files that they lead to."""
+        if _is_gzip(archive):
+            with self._streams.of(archive, version).opened() as file:
+                yield from _Headers(file, version, wants, compressed=True).members()
+        else:
+            with archive.open() as file:
+                yield from _Headers(file, version, wants, compressed=False).members()
+
+    def read(self, archive: ArchiveFile, place: str, max_bytes: int) -> bytes:
+        """Reads a member; of a compressed archive fastest in the order of the archive."""
+        extent = Extent.parse(place)
+        if extent is not None:
+            return extent.read(archive.read_range, max_bytes)
+        _, offset, size, version = place.split(":", 3)
+        return Extent(int(offset), int(size)).read(self._streams.of(archive, version).read_range, max_bytes)
+
+
+def _is_gzip(archive: ArchiveFile) -> bool:
+    magic = archive.read_range(0, _MAGIC_BYTES)
+    compression = next((name for beginning, name in _COMPRESSIONS.items() if magic.startswith(beginning)), None)
+    if compression not in {None, _GZIP}:
+        raise DamagedArchive(f"it is compressed by {compression}, which is not read; write it as .tar or .tar.gz")
+    return compression is not None
+
+
+class _Headers:
+    """The headers of an archive, from the first to the last."""
+
+    def __init__(self, file: BinaryIO, version: str, wants: Wanted, *, compressed: bool) -> None:
+        self._file = file
+        self._version = version
+        self._wants = wants
+        self._compressed = compressed
+        self._files: dict[str, Member] = {}
+        self._links: list[tuple[str, str]] = []
+
+    def members(self) -> Iterator[Member]:
+        for info in self._infos():
+            name = tidy_name(info.name)
+            if info.isdir():
+                continue
+            if info.issym() or info.islnk():
+                folder = posixpath.dirname(name) if info.issym() else ""
+                self._links.append((name, tidy_name(posixpath.join(folder, info.linkname))))
+            else:
+                member = self._files[name] = self._member(name, info)
+                yield member
+        yield from self._linked()
+
+    def _member(self, name: str, info: tarfile.TarInfo) -> Member:
+        if not info.isreg():
+            return Member(name, "", 0, None)
+        version = f"{self._version}@{info.offset_data}"
+        if info.issparse():
+            return Member(name, version, info.size, None, _SPARSE)
+        place = str(Extent(info.offset_data, info.size))
+        if self._compressed:
+            place = f"{_GZIP}:{info.offset_data}:{info.size}:{self._version}"
+        return Member(name, version, info.size, place, content=self._content(name, info))
+
+    def _content(self, name: str, info: tarfile.TarInfo) -> bytes | None:
+        if info.size > MOST_WANTED_BYTES or not self._wants(name):
+            return None
+        self._file.seek(info.offset_data)
+        return self._file.read(info.size)
+
+    def _linked(self) -> Iterator[Member]:
+        """Yields the links, as the files that they lead to, through other links too."""
+        targets = dict(self._links)
+        for name in targets:
+            target, steps = name, 0
+            while target in targets and target not in self._files and steps < len(targets):
+                target, steps = targets[target], steps + 1
+            file = self._files.get(target)
+            yield Member(name, self._version, 0, None, _NOWHERE) if file is None else file._replace(name=name)
+
+    def _infos(self) -> Iterator[tarfile.TarInfo]:
+        """Yields the headers, also those of archives that were appended to this one.
+
+        Raises:
+            DamagedArchive: If there is something else, or nothing where something has to be.
+        """
+        last = -1
+        try:
+            archive = tarfile.open(fileobj=self._file, mode="r:", encoding="utf-8")  # noqa: SIM115 (the file is closed)
+            while True:
+                info = archive.next()
+                archive.members.clear()  # type: ignore[attr-defined] (it would keep them all)
+                if info is not None:
+                    if info.offset_data <= last or info.size < 0:
+                        raise DamagedArchive(f"the header at byte {info.offset:,} leads back")
+                    last = info.offset_data
+                    yield info
+                elif not self._goes_on(archive):
+                    return
+        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+            raise DamagedArchive(f"it breaks off, or its headers are wrong ({first_line(error)})") from error
+
+    def _goes_on(self, archive: tarfile.TarFile) -> bool:
+        """Passes over the zeros that end an archive; returns whether another one follows them."""
+        start = at = archive.offset
+        self._file.seek(at)
+        while zeros := self._file.read(_ZEROS_PER_READ):
+            rest = zeros.lstrip(b"\0")
+            if rest:
+                at += (len(zeros) - len(rest)) // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
+                if at == start:
+                    raise DamagedArchive(f"there is no header at byte {at:,}, where one has to be")
+                archive.offset = at
+                return True
+            at += len(zeros)
+        return False
+
+
+class _Streams:
+    """The compressed archives that were read last, each in one version."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: collections.OrderedDict[tuple[str, str], GzipStream] = collections.OrderedDict()
+
+    def of(self, archive: ArchiveFile, version: str) -> GzipStream:
+        """Returns an archive unpacked.
+
+        Raises:
+            ImageError: If it is there in another version.
+        """
+        key = archive.uri, version
+        with self._lock:
+            if key not in self._kept:
+                if archive.version() != version:
+                    raise ImageError(FailureCode.UNREADABLE, "The archive was written anew since it was listed.")
+                self._kept[key] = GzipStream(archive.read_range)
+            self._kept.move_to_end(key)
+            while len(self._kept) > _STREAMS_KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[key]
