@@ -34,6 +34,9 @@ _PACKED_SLACK: Final = 1024
 _RAW: Final = "raw"
 _ZIP: Final = "zip"
 
+# What the text of an extent looks like.
+EXTENT: Final = "^(raw|zip):"
+
 
 class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...

@@ -71,7 +71,8 @@ class ArchiveSource(Source, SourcePart):
                 yield self._annotated(batch, [fields for _, fields in found])
         if damage is not None:
             version = ArchiveFile.at(self.named.archive_uri).version()
-            row = FoundFile(self.named.archive_uri, version, None, f"The archive is damaged: {damage}.")
+            uri = str(self.named._replace(name=""))
+            row = FoundFile(uri, version, None, f"The archive is damaged: {damage}.")
             yield from ref_batches([row], rules.schema)
 
     def _annotated(self, refs: pa.RecordBatch, fields: Sequence[Fields]) -> pa.RecordBatch:
@@ -173,4 +174,5 @@ class _Listing:
             name.encode()
         except UnicodeEncodeError:
             name, problem = escaped(name), NOT_UTF_8
-        return FoundFile(str(self._named._replace(name=name)), member.version, member.size, problem, member.place)
+        place = member.place if problem is None else None
+        return FoundFile(str(self._named._replace(name=name)), member.version, member.size, problem, place)
