@@ -112,7 +112,7 @@ class _Known:
         return changed
 
     def marked(self, rows: np.ndarray) -> pa.RecordBatch | None:
-        """Returns listed refs in the order of reading, each with the file that holds features of its image, if any does."""
+        """Returns listed refs in the order of reading, with the files that hold features of their images, if any do."""
         if not len(rows):
             return None
         files = pa.nulls(len(rows), pa.string()) if self._stored is None else self._found(FILE).take(rows)
