@@ -160,6 +160,7 @@ class FailureCode(enum.StrEnum):
     SERVER_ERROR = "server_error", "fetch", False
     TIMEOUT = "timeout", "fetch", False
     UNREADABLE = "unreadable", "fetch", False
+    DAMAGED_ARCHIVE = "damaged_archive", "fetch", False
     TOO_MANY_BYTES = "too_many_bytes", "fetch", True
     EMPTY_FILE = "empty_file", "decode", True
     NOT_AN_IMAGE = "not_an_image", "decode", True
@@ -186,6 +187,21 @@ class ImageError(Exception):
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[FailureCode, str]]:
         return type(self), (self.code, self.message)
+
+
+class DamagedArchive(ImageError):
+    """An archive, or a member of one, cannot be read, though its storage answers.
+
+    Attributes:
+        how: What is wrong with it.
+    """
+
+    def __init__(self, how: str) -> None:
+        super().__init__(FailureCode.DAMAGED_ARCHIVE, f"The archive is damaged: {how}.")
+        self.how = how
+
+    def __reduce__(self) -> tuple[type["DamagedArchive"], tuple[str]]:  # type: ignore[override] (other arguments)
+        return type(self), (self.how,)
 
 
 def first_line(error: BaseException) -> str:

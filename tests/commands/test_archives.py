@@ -150,10 +150,10 @@ def test_a_damaged_member_or_archive_is_a_row_and_the_rest_is_extracted(store: P
     summary = extract(f"--input={folder}", f"--output={store}", "--labels_from=parent", "--max_failure_ratio=0.5")
     assert (summary["extracted"], summary["failed"]) == (9, 4)
     assert {uri: code for uri, (code, _) in failures(store).items()} == {
-        f"zip://cats/2.jpg::file://{folder}/a.zip": "unreadable",
-        f"zip://::file://{folder}/b.zip": "invalid_uri",
+        f"zip://cats/2.jpg::file://{folder}/a.zip": "damaged_archive",
+        f"zip://::file://{folder}/b.zip": "damaged_archive",
         f"tar://cats/4.jpg::file://{folder}/c.tar": "unreadable",
-        f"tar://::file://{folder}/c.tar": "invalid_uri",
+        f"tar://::file://{folder}/c.tar": "damaged_archive",
     }
     with pytest.raises(InvalidInput, match="is damaged") as caught:
         extract_command.main([f"--input={folder}/b.zip", f"--output={store}"])

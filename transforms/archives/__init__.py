@@ -1,6 +1,6 @@
 """Archives: files that hold many images as members, which are listed and read without unpacking anything to disk."""
 
-from transforms.archives.archive import ArchiveFile, ArchiveKind, DamagedArchive, Member
+from transforms.archives.archive import ArchiveFile, ArchiveKind, Member
 from transforms.archives.naming import ARCHIVE_EXTENSIONS, archive_protocol, refuse_other_archives
 from transforms.archives.reading import archive_members, find_member, read_member
 from transforms.archives.samples import (
@@ -18,7 +18,6 @@ __all__ = [
     "ARCHIVE_EXTENSIONS",
     "ArchiveFile",
     "ArchiveKind",
-    "DamagedArchive",
     "Member",
     "Scalar",
     "UnreadableField",

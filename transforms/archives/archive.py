@@ -13,16 +13,13 @@ from typing import BinaryIO, Final, NamedTuple, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.errors import DamagedArchive
 from schemas.extents import RangeReader
 from schemas.images import image_version
 from schemas.storage import file_system
 
 # Sequential reads from a bucket ask for so much at once.
 _BYTES_AHEAD: Final = 2**20
-
-
-class DamagedArchive(Exception):
-    """An archive, or the rest of one, cannot be read, though its storage answers."""
 
 
 class Member(NamedTuple):
@@ -93,12 +90,18 @@ class ArchiveFile:
         """Reads a range of its bytes by a request of its own, from any thread."""
         if isinstance(self.fs, LocalFileSystem):
             return self._read_local
-        return lambda start, end: bytes(self.fs.cat_file(self.path, start, end)) if end > start else b""
+        return self._read_remote
 
     def _read_local(self, start: int, end: int) -> bytes:
         with Path(self.path).open("rb", buffering=0) as file:
             file.seek(start)
             return file.read(end - start) or b""
+
+    def _read_remote(self, start: int, end: int) -> bytes:
+        found = bytes(self.fs.cat_file(self.path, start, end)) if end > start else b""
+        if len(found) > end - start:
+            raise DamagedArchive("its server sends the whole file where a part of it is asked for")
+        return found
 
 
 class ArchiveKind(abc.ABC):

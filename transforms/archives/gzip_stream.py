@@ -10,8 +10,8 @@ import threading
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
 
+from schemas.errors import DamagedArchive
 from schemas.extents import RangeReader
-from transforms.archives.archive import DamagedArchive
 
 if TYPE_CHECKING:
     from zlib import _Decompress

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from schemas.errors import FailureCode, ImageError
+from schemas.errors import DamagedArchive, FailureCode, ImageError
 from schemas.storage import MemberUri
-from transforms.archives.archive import ArchiveFile, ArchiveKind, DamagedArchive, Member, Wanted, nothing
+from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
 from transforms.archives.tar_archives import TarArchives
 from transforms.archives.zip_archives import ZipArchives
 
@@ -49,7 +49,7 @@ def find_member(uri: MemberUri) -> Member:
     member = directory.members.get(uri.name)
     if member is None:
         if directory.damage is not None:
-            raise directory.damage
+            raise DamagedArchive(directory.damage.how)
         raise ImageError(FailureCode.NOT_FOUND, f"The archive has no member {uri.name}.")
     return member
 

@@ -11,9 +11,9 @@ from typing import Final, TypeAlias
 
 import pyarrow as pa
 
-from schemas.errors import shown
+from schemas.errors import DamagedArchive, shown
 from schemas.tables import is_of_every_store
-from transforms.archives.archive import DamagedArchive, Member
+from transforms.archives.archive import Member
 from transforms.archives.reading import archive_members
 from transforms.archives.tar_archives import MOST_WANTED_BYTES
 

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from schemas.errors import FailureCode, ImageError, first_line
+from schemas.errors import DamagedArchive, FailureCode, ImageError, first_line
 from schemas.extents import Extent
 from schemas.storage import tidy_name
-from transforms.archives.archive import ArchiveFile, ArchiveKind, DamagedArchive, Member, Wanted, nothing
+from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
 from transforms.archives.gzip_stream import GzipStream
 
 _GZIP: Final = "gzip"

@@ -7,10 +7,10 @@ import zipfile
 from collections.abc import Iterator
 from typing import Final
 
-from schemas.errors import FailureCode, ImageError, first_line
+from schemas.errors import DamagedArchive, FailureCode, ImageError, first_line
 from schemas.extents import Extent, Packing
 from schemas.storage import tidy_name
-from transforms.archives.archive import ArchiveFile, ArchiveKind, DamagedArchive, Member, Wanted, nothing
+from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
 
 # Flags of a member: PKWARE's APPNOTE, section 4.4.4.
 _ENCRYPTED: Final = 0x1

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from schemas.annotations import annotation_names
-from schemas.errors import InvalidInput, shown
+from schemas.errors import DamagedArchive, InvalidInput, shown
 from schemas.images import REFS_PER_BATCH
 from schemas.storage import MemberUri
 from transforms.archives import (
     ArchiveFile,
-    DamagedArchive,
     Member,
     Scalar,
     UnreadableField,
@@ -63,7 +62,7 @@ class ArchiveSource(Source, SourcePart):
     def refs(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
         """Yields its images in the order of the archive; what cannot be read of it is a row that says so."""
         listing = _Listing(self, rules)
-        damage = listing.read()
+        damage = listing.read()  # What is wrong is found again, and said, by whoever fetches the rest.
         ignored.files += listing.ignored
         files = listing.files()
         while found := list(itertools.islice(files, REFS_PER_BATCH)):
@@ -71,9 +70,8 @@ class ArchiveSource(Source, SourcePart):
                 yield self._annotated(batch, [fields for _, fields in found])
         if damage is not None:
             version = ArchiveFile.at(self.named.archive_uri).version()
-            uri = str(self.named._replace(name=""))
-            row = FoundFile(uri, version, None, f"The archive is damaged: {damage}.")
-            yield from ref_batches([row], rules.schema)
+            rest = FoundFile(str(self.named._replace(name="")), version, None)
+            yield from ref_batches([rest], rules.schema)
 
     def _annotated(self, refs: pa.RecordBatch, fields: Sequence[Fields]) -> pa.RecordBatch:
         names = [name for name in self.annotations if name in refs.schema.names]
@@ -95,7 +93,7 @@ class ArchiveSource(Source, SourcePart):
         try:
             return any(chosen.takes(member.name) for member in archive_members(*self._archive))
         except DamagedArchive as error:
-            raise InvalidInput(f"The archive {shown(self.named.archive_uri)} is damaged: {error}.") from error
+            raise InvalidInput(f"The archive {shown(self.named.archive_uri)} is damaged: {error.how}.") from error
 
     @property
     def _archive(self) -> tuple[str, str]:

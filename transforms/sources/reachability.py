@@ -13,7 +13,7 @@ from typing import Final
 import pyarrow.compute as pc
 
 from schemas.errors import FailureCode, ImageError, InvalidInput, shown
-from schemas.storage import file_system, image_errors, is_in_a_bucket, is_local
+from schemas.storage import file_system, image_errors, is_in_a_bucket, is_local, member_uri
 from transforms.folders import IgnoredFiles
 from transforms.source_kinds import ListingRules, ManifestSource, Source
 from transforms.sources.listing import list_source
@@ -50,12 +50,18 @@ def check_reachable(sources: Iterable[Source], rules: ListingRules) -> None:
             continue  # To find it was to reach it.
         first = next(list_source(source, rules, IgnoredFiles()), None)
         uris = [] if first is None else pc.unique(first.column("uri")).to_pylist()
-        places = _places(uris)
+        places = _places(map(_file_of, uris))
         if any(map(is_local, places.values())):
             continue
         reasons = _reasons(list(itertools.islice(places.values(), _PLACES)))
         if reasons:
             raise InvalidInput(f"No image of {shown(source.uri)} can be read. {reasons[0]}")
+
+
+def _file_of(uri: str) -> str:
+    """Returns the archive of a member, and other URIs as they are."""
+    member = member_uri(uri)
+    return uri if member is None else member.archive_uri
 
 
 def _places(uris: Iterable[str]) -> Mapping[str, str]:

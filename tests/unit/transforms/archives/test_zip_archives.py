@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import FailureCode, ImageError
+from schemas.errors import DamagedArchive, FailureCode, ImageError
 from schemas.extents import Extent
 from schemas.storage import MemberUri, member_uri
 from tests.support.archives import write_zip
-from transforms.archives import DamagedArchive, Member, archive_members, find_member, read_member
+from transforms.archives import Member, archive_members, find_member, read_member
 
 PLAIN = b"A picture, " * 100
 
@@ -102,14 +102,14 @@ def changed(offset_in_directory: int, code: str, value: int) -> Callable[[bytes]
         (changed(8, "<H", 1), FailureCode.PERMISSION_DENIED, "encrypted"),
         (changed(10, "<H", 14), FailureCode.UNSUPPORTED_FORMAT, "LZMA"),
         (changed(10, "<H", 77), FailureCode.UNSUPPORTED_FORMAT, "method 77"),
-        (changed(16, "<L", 0), FailureCode.UNREADABLE, "checksum"),
-        (changed(20, "<L", 10), FailureCode.UNREADABLE, "checksum|cannot be unpacked"),
-        (changed(24, "<L", 10), FailureCode.UNREADABLE, "size or checksum"),
+        (changed(16, "<L", 0), FailureCode.DAMAGED_ARCHIVE, "checksum"),
+        (changed(20, "<L", 10), FailureCode.DAMAGED_ARCHIVE, "checksum|cannot be unpacked"),
+        (changed(24, "<L", 10), FailureCode.DAMAGED_ARCHIVE, "size or checksum"),
         (changed(24, "<L", 10**9), FailureCode.TOO_MANY_BYTES, "1,000,000,000"),
-        (changed(42, "<L", 5), FailureCode.UNREADABLE, "no member where"),
-        (lambda data: data.replace(b"PK\x03\x04", b"XXXX"), FailureCode.UNREADABLE, "no member where"),
+        (changed(42, "<L", 5), FailureCode.DAMAGED_ARCHIVE, "no member where"),
+        (lambda data: data.replace(b"PK\x03\x04", b"XXXX"), FailureCode.DAMAGED_ARCHIVE, "no member where"),
         (lambda data: b"\0" * (data.index(b"PK\x01\x02") - 40) + data[data.index(b"PK\x01\x02") - 40 :],
-         FailureCode.UNREADABLE, "no member where"),
+         FailureCode.DAMAGED_ARCHIVE, "no member where"),
     ],
 )  # fmt: skip
 def test_a_member_that_is_not_as_its_directory_says_is_one_failure(

@@ -12,8 +12,8 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from schemas.errors import InputNotFound, InvalidInput
-from schemas.images import image_refs
+from schemas.errors import DamagedArchive, InputNotFound, InvalidInput
+from schemas.images import ImageRef, image_refs
 from tests.support.archives import add, write_tar, write_zip
 from transforms.images import fetch_image
 from transforms.sources import (
@@ -259,12 +259,15 @@ def test_a_damaged_archive_is_refused_or_a_row_beside_the_others(tmp_path: Path)
         has_image(find_sources([f"{tmp_path}/empty.tar"]), ListingRules())
     (tmp_path / "empty.tar").unlink()
     found = rows(tmp_path)
-    assert [row["uri"].partition("::")[0] for row in found if not row["_problem"]] == [
-        "tar://0.jpg", "tar://1.jpg", *(f"zip://{name}" for name in NAMES),
+    assert [row["uri"].partition("::")[0] for row in found] == [
+        "tar://0.jpg", "tar://1.jpg", "tar://", "zip://", *(f"zip://{name}" for name in NAMES),
     ]  # fmt: skip
-    problems = {row["uri"]: row["_problem"] for row in found if row["_problem"]}
-    assert list(problems) == [f"tar://::file://{tmp_path}/a.tar", f"zip://::file://{tmp_path}/bad.zip"]
-    assert all("The archive is damaged" in problem for problem in problems.values())
+    for row in found:
+        if row["uri"].startswith(("tar://::", "zip://::")):
+            size = (tmp_path / row["uri"].rpartition("/")[2]).stat().st_size
+            assert row["version"].startswith(f"{size}-")
+            with pytest.raises(DamagedArchive):
+                fetch_image(ImageRef(row["uri"], row["version"], None), 100)
     labelled = rows(tmp_path, labels_from_parent=True)
     assert {row["label"] for row in labelled} == {None, "cats", "dogs"}
 
