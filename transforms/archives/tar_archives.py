@@ -6,6 +6,7 @@ archive, and where it is in it.
 
 import collections
 import posixpath
+import re
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,9 @@ _ZEROS_PER_READ: Final = 2**16
 
 # Each takes up to 30 MB.
 _STREAMS_KEPT: Final = 3
+
+_REGULAR: Final = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_OCTAL: Final = re.compile(rb" *([0-7]+)[ \0]*")
 
 _NOWHERE: Final = "It is a link that leads to no file of the archive."
 _SPARSE: Final = "It has holes, which are not read; write the archive without --sparse."
@@ -130,7 +134,7 @@ class _Headers:
         """
         last = -1
         try:
-            archive = tarfile.open(fileobj=self._file, mode="r:", encoding="utf-8")  # noqa: SIM115 (the file is closed)
+            archive = tarfile.open(fileobj=self._file, mode="r:", encoding="utf-8", tarinfo=_Header)  # noqa: SIM115
             while True:
                 info = archive.next()
                 archive.members.clear()  # type: ignore[attr-defined] (it would keep them all)
@@ -158,6 +162,26 @@ class _Headers:
                 return True
             at += len(zeros)
         return False
+
+
+class _Header(tarfile.TarInfo):
+    """A header, of which in most cases only what is needed is read: that takes a fifth of the time."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> "_Header":
+        """Reads a header; one of a file in the simplest form here, every other one as `tarfile` does."""
+        name = bytes(buf[:100]).rstrip(b"\0")
+        plain = len(buf) == tarfile.BLOCKSIZE and buf[156:157] in _REGULAR and not name.endswith(b"/")
+        fields = _OCTAL.fullmatch(buf[124:136]), _OCTAL.fullmatch(buf[148:156])
+        if not plain or buf[345] or b"\0" in name or fields[0] is None or fields[1] is None:
+            return super().frombuf(buf, encoding, errors)
+        size, checksum = (int(field[1], 8) for field in fields if field)
+        # Of all bytes, those of the checksum itself as blanks (POSIX.1-2008, pax, "ustar Interchange Format").
+        if sum(buf) - sum(buf[148:156]) + 8 * ord(" ") != checksum:
+            return super().frombuf(buf, encoding, errors)
+        header = cls(name.decode(encoding or "utf-8", errors))
+        header.size, header.type = size, bytes(buf[156:157])
+        return header
 
 
 class _Streams:

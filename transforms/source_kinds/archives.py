@@ -5,10 +5,11 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.annotations import annotation_names
 from schemas.errors import DamagedArchive, InvalidInput, shown
-from schemas.images import REFS_PER_BATCH
+from schemas.images import GIVEN, PROBLEM, REFS_PER_BATCH
 from schemas.storage import MemberUri
 from transforms.archives import (
     ArchiveFile,
@@ -81,7 +82,11 @@ class ArchiveSource(Source, SourcePart):
             index = refs.schema.get_field_index(name)
             field = refs.schema.field(index)
             refs = refs.set_column(index, field, pa.array([said.get(name) for said in fields], field.type))
-        return stated_annotations(refs, names, f"archive {self.named.archive_uri}")
+        refs = stated_annotations(refs, names, f"archive {self.named.archive_uri}")
+        index = refs.schema.get_field_index(GIVEN)
+        # Of an image with something unreadable beside it nothing is said.
+        given = pc.if_else(pc.is_valid(refs.column(PROBLEM)), pa.scalar(None, pa.string()), refs.column(index))
+        return refs.set_column(index, refs.schema.field(index), given)
 
     def has_image(self, rules: ListingRules) -> bool:
         """Whether there is an image in it; stops at the first.
@@ -164,13 +169,14 @@ class _Listing:
                 said = {name: in_type(fields.get(name), field) for name, field in self._fields.items()}
             except UnreadableField as error:
                 said, problem = {}, str(error)
-            yield self._file(member._replace(problem=problem)), said
+            yield self._file(member, problem), said
 
-    def _file(self, member: Member) -> FoundFile:
-        name, problem = member.name, member.problem
+    def _file(self, member: Member, problem: str | None) -> FoundFile:
+        name = member.name
         try:
             name.encode()
         except UnicodeEncodeError:
             name, problem = escaped(name), NOT_UTF_8
         place = member.place if problem is None else None
-        return FoundFile(str(self._named._replace(name=name)), member.version, member.size, problem, place)
+        uri = f"{self._named.protocol}://{name}::{self._named.archive_uri}"
+        return FoundFile(uri, member.version, member.size, problem, place)

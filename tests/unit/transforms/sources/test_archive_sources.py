@@ -238,7 +238,7 @@ def test_what_cannot_be_read_beside_a_picture_is_a_row_in_failures(
     first, _, bad = rows(tmp_path / "a.tar")
     assert (first["score"], first["_problem"]) == (1, None)
     assert message in bad["_problem"]
-    assert (bad["_place"], bad["score"]) == (None, None)
+    assert (bad["_place"], bad["score"], bad["_given"]) == (None, None, None)
 
 
 def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
