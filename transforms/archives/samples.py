@@ -6,6 +6,8 @@ img2dataset writes is read, but for the fields that every store has itself (`wid
 """
 
 import json
+import math
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
@@ -70,7 +72,8 @@ def sample_fields(member: Member) -> dict[str, Scalar | None]:
         if extension != _OBJECT:
             return {_LABEL if extension == _CLASS else _TEXT: text.strip() or None}
         found = json.loads(text)
-    except ValueError as error:
+        json.dumps(found, ensure_ascii=False).encode()  # Half of a character is none that a table could hold.
+    except (ValueError, RecursionError) as error:
         raise UnreadableField(f"Its .{extension} cannot be read: {error}.") from error
     if not isinstance(found, dict):
         raise UnreadableField("Its .json is no object.")
@@ -84,7 +87,9 @@ def _scalars(found: Mapping[str, object]) -> Iterator[tuple[str, Scalar | None]]
             column = column.lower()
         elif not column or is_of_every_store(column):
             continue
-        if value is None or isinstance(value, Scalar):
+        if isinstance(value, float) and math.isnan(value):  # As pandas writes what is missing.
+            yield column, None
+        elif value is None or isinstance(value, Scalar):
             yield column, value
 
 
@@ -148,14 +153,14 @@ def in_type(value: Scalar | None, field: pa.Field) -> Scalar | None:
         return None
     if pa.types.is_string(field.type):
         return value if isinstance(value, str) else json.dumps(value)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if pa.types.is_floating(field.type) and is_number:
-        return float(value)
-    is_whole = is_number and (isinstance(value, int) or value.is_integer())
-    if pa.types.is_integer(field.type) and is_whole and int(value) in _INT64:
-        return int(value)
     if pa.types.is_boolean(field.type) and isinstance(value, bool):
         return value
+    number = None if isinstance(value, str | bool) else value
+    if number is not None and pa.types.is_floating(field.type) and abs(number) <= sys.float_info.max:
+        return float(number)
+    whole = number is not None and (isinstance(number, int) or number.is_integer())
+    if number is not None and whole and pa.types.is_integer(field.type) and int(number) in _INT64:
+        return int(number)
     raise UnreadableField(
         f"Its field {shown(field.name, 40)} is {shown(json.dumps(value), 40)}; in the first samples it is {field.type}."
     )
