@@ -53,9 +53,9 @@ def stands_beside(name: str) -> bool:
     return not base.startswith(".") and base.partition(".")[2].lower() in {_CLASS, _TEXT, _OBJECT}
 
 
-def is_class(member: Member) -> bool:
+def is_class(name: str) -> bool:
     """Whether a member is the label of its sample."""
-    return member.name.rpartition(".")[2].lower() == _CLASS
+    return name.rpartition(".")[2].lower() == _CLASS
 
 
 def sample_fields(member: Member) -> dict[str, Scalar | None]:

@@ -96,7 +96,8 @@ class _Headers:
                 self._links.append((name, tidy_name(posixpath.join(folder, info.linkname))))
             else:
                 member = self._files[name] = self._member(name, info)
-                yield member
+                content = self._content(name, info)
+                yield member if content is None else member._replace(content=content)
         yield from self._linked()
 
     def _member(self, name: str, info: tarfile.TarInfo) -> Member:
@@ -108,10 +109,10 @@ class _Headers:
         place = str(Extent(info.offset_data, info.size))
         if self._compressed:
             place = f"{_GZIP}:{info.offset_data}:{info.size}:{self._version}"
-        return Member(name, version, info.size, place, content=self._content(name, info))
+        return Member(name, version, info.size, place)
 
     def _content(self, name: str, info: tarfile.TarInfo) -> bytes | None:
-        if info.size > MOST_WANTED_BYTES or not self._wants(name):
+        if not info.isreg() or info.size > MOST_WANTED_BYTES or not self._wants(name):
             return None
         self._file.seek(info.offset_data)
         return self._file.read(info.size)

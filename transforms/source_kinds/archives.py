@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -113,6 +114,20 @@ class ArchiveSource(Source, SourcePart):
         )
 
 
+class _Beside(NamedTuple):
+    """What a member beside a picture says of it.
+
+    Attributes:
+        name: The member.
+        fields: What it says, by column.
+        problem: Why it cannot be read.
+    """
+
+    name: str
+    fields: Fields
+    problem: str | None = None
+
+
 class _Listing:
     """The images of an archive, and what stands beside them."""
 
@@ -123,7 +138,7 @@ class _Listing:
         names = {field.name for field in source.columns}
         self._fields = {field.name: field for field in rules.schema if field.name in names}
         self._images: dict[str, Member] = {}
-        self._beside: dict[str, list[Member]] = {}
+        self._beside: dict[str, list[_Beside]] = {}
 
     @property
     def ignored(self) -> int:
@@ -148,7 +163,7 @@ class _Listing:
 
     def _add(self, member: Member) -> None:
         if self._source.columns and stands_beside(member.name):
-            self._beside.setdefault(sample_key(member.name), []).append(member)
+            self._beside.setdefault(sample_key(member.name), []).append(self._read_beside(member))
         elif self._chosen.takes(member.name):
             # Of several members of the same name the last counts, as unpacking would leave it; a device is no image.
             self._chosen.ignored += self._images.pop(member.name, None) is not None
@@ -157,19 +172,22 @@ class _Listing:
             else:
                 self._images[member.name] = member
 
+    def _read_beside(self, member: Member) -> "_Beside":
+        try:
+            found = sample_fields(member)
+            fields = {name: in_type(found[name], field) for name, field in self._fields.items() if name in found}
+        except UnreadableField as error:
+            return _Beside(member.name, {}, str(error))
+        return _Beside(member.name, fields)
+
     def files(self) -> Iterator[tuple[FoundFile, Fields]]:
         """Yields the images, and what is said of them."""
         for member in self._images.values():
-            fields: dict[str, Scalar | None] = {}
-            problem = member.problem
-            try:
-                # A `.cls` is a label before a field of that name is one.
-                for beside in sorted(self._beside.get(sample_key(member.name), ()), key=is_class):
-                    fields |= sample_fields(beside)
-                said = {name: in_type(fields.get(name), field) for name, field in self._fields.items()}
-            except UnreadableField as error:
-                said, problem = {}, str(error)
-            yield self._file(member, problem), said
+            # A `.cls` is a label before a field of that name is one.
+            beside = sorted(self._beside.get(sample_key(member.name), ()), key=lambda one: is_class(one.name))
+            problem = next((one.problem for one in beside if one.problem), member.problem)
+            fields = {name: value for one in beside for name, value in one.fields.items()}
+            yield self._file(member, problem), {} if problem else fields
 
     def _file(self, member: Member, problem: str | None) -> FoundFile:
         name = member.name
