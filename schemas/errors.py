@@ -190,18 +190,12 @@ class ImageError(Exception):
 
 
 class DamagedArchive(ImageError):
-    """An archive, or a member of one, cannot be read, though its storage answers.
+    """An archive, or a member of one, cannot be read, though its storage answers."""
 
-    Attributes:
-        how: What is wrong with it.
-    """
-
-    def __init__(self, how: str) -> None:
-        super().__init__(FailureCode.DAMAGED_ARCHIVE, f"The archive is damaged: {how}.")
-        self.how = how
-
-    def __reduce__(self) -> tuple[type["DamagedArchive"], tuple[str]]:  # type: ignore[override] (other arguments)
-        return type(self), (self.how,)
+    @classmethod
+    def of(cls, how: str) -> "DamagedArchive":
+        """Returns the error that says what is wrong with it."""
+        return cls(FailureCode.DAMAGED_ARCHIVE, f"The archive is damaged: {how}.")
 
 
 def first_line(error: BaseException) -> str:

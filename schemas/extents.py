@@ -103,11 +103,11 @@ class Extent(NamedTuple):
 
     def _packed(self, packing: Packing, read_range: RangeReader) -> bytes:
         if packing.stored > self.size * _PACKED_PER_BYTE + _PACKED_SLACK:
-            raise DamagedArchive(f"its directory says that {self.size:,} bytes are packed into {packing.stored:,}")
+            raise DamagedArchive.of(f"its directory says that {self.size:,} bytes are packed into {packing.stored:,}")
         guess = packing.header + _HEADER_SLACK
         found = read_range(self.offset, self.offset + guess + packing.stored)
         if len(found) < _HEADER_BYTES or not found.startswith(_SIGNATURE):
-            raise DamagedArchive("there is no member where its directory says; it may have been written meanwhile")
+            raise DamagedArchive.of("there is no member where its directory says; it may have been written meanwhile")
         _, name, extra = _LOCAL_HEADER.unpack_from(found)
         start = _HEADER_BYTES + name + extra
         end = start + packing.stored
@@ -118,7 +118,7 @@ class Extent(NamedTuple):
     def _unpacked(self, packed: bytes, packing: Packing) -> bytes:
         content = packed if packing.method == STORED else self._decompressed(packed, packing.method)
         if len(content) != self.size or zlib.crc32(content) != packing.crc:
-            raise DamagedArchive("the member's size or checksum is not that of its directory")
+            raise DamagedArchive.of("the member's size or checksum is not that of its directory")
         return content
 
     def _decompressed(self, packed: bytes, method: int) -> bytes:
@@ -127,7 +127,7 @@ class Extent(NamedTuple):
             # One byte more, to see that there is none: `max_bytes` holds because it holds for the size.
             return decompressor.decompress(packed, self.size + 1)
         except (zlib.error, OSError, EOFError) as error:
-            raise DamagedArchive(f"the member cannot be unpacked ({error})") from error
+            raise DamagedArchive.of(f"the member cannot be unpacked ({error})") from error
 
 
 def _decompressor(method: int) -> _Decompressor:

@@ -100,7 +100,7 @@ class ArchiveFile:
     def _read_remote(self, start: int, end: int) -> bytes:
         found = bytes(self.fs.cat_file(self.path, start, end)) if end > start else b""
         if len(found) > end - start:
-            raise DamagedArchive("its server sends the whole file where a part of it is asked for")
+            raise DamagedArchive.of("its server sends the whole file where a part of it is asked for")
         return found
 
 

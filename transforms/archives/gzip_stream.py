@@ -88,11 +88,11 @@ class GzipStream:
                 return bool(packed) and not waiting
             self._decompressor = _new_decompressor()
         elif not packed:
-            raise DamagedArchive(f"it is compressed, and breaks off after {self._unpacked:,} unpacked bytes")
+            raise DamagedArchive.of(f"it is compressed, and breaks off after {self._unpacked:,} unpacked bytes")
         try:
             found = self._decompressor.decompress(packed, _UNPACKED_PER_STEP)
         except zlib.error as error:
-            raise DamagedArchive(f"it cannot be unpacked beyond {self._unpacked:,} bytes ({error})") from error
+            raise DamagedArchive.of(f"it cannot be unpacked beyond {self._unpacked:,} bytes ({error})") from error
         self._kept += found
         self._unpacked += len(found)
         if self._unpacked >= self._states[-1].unpacked + self._spacing:
@@ -141,7 +141,7 @@ class _Cursor(io.RawIOBase):
         self._at = offset if whence == io.SEEK_SET else self._at + offset
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] (any writable buffer)
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
         found = self._stream.read_range(self._at, self._at + len(buffer))
         buffer[: len(found)] = found
         self._at += len(found)

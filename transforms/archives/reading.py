@@ -49,7 +49,7 @@ def find_member(uri: MemberUri) -> Member:
     member = directory.members.get(uri.name)
     if member is None:
         if directory.damage is not None:
-            raise DamagedArchive(directory.damage.how)
+            raise DamagedArchive(directory.damage.code, directory.damage.message)
         raise ImageError(FailureCode.NOT_FOUND, f"The archive has no member {uri.name}.")
     return member
 

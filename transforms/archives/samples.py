@@ -138,8 +138,8 @@ def _type_of(values: Iterable[Scalar | None]) -> pa.DataType:
     kinds = {type(value) for value in values}
     if kinds == {bool}:
         return pa.bool_()
-    if kinds == {int} and all(value in _INT64 for value in values):
-        return pa.int64()
+    if kinds == {int}:
+        return pa.int64() if all(value in _INT64 for value in values) else pa.string()
     return pa.float64() if kinds and kinds <= {int, float} else pa.string()
 
 

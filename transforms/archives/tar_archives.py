@@ -71,7 +71,7 @@ def _is_gzip(archive: ArchiveFile) -> bool:
     magic = archive.read_range(0, _MAGIC_BYTES)
     compression = next((name for beginning, name in _COMPRESSIONS.items() if magic.startswith(beginning)), None)
     if compression not in {None, _GZIP}:
-        raise DamagedArchive(f"it is compressed by {compression}, which is not read; write it as .tar or .tar.gz")
+        raise DamagedArchive.of(f"it is compressed by {compression}, which is not read; write it as .tar or .tar.gz")
     return compression is not None
 
 
@@ -138,16 +138,16 @@ class _Headers:
             archive = tarfile.open(fileobj=self._file, mode="r:", encoding="utf-8", tarinfo=_Header)  # noqa: SIM115
             while True:
                 info = archive.next()
-                archive.members.clear()  # type: ignore[attr-defined] (it would keep them all)
+                vars(archive)["members"].clear()  # It would keep them all.
                 if info is not None:
                     if info.offset_data <= last or info.size < 0:
-                        raise DamagedArchive(f"the header at byte {info.offset:,} leads back")
+                        raise DamagedArchive.of(f"the header at byte {info.offset:,} leads back")
                     last = info.offset_data
                     yield info
                 elif not self._goes_on(archive):
                     return
         except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
-            raise DamagedArchive(f"it breaks off, or its headers are wrong ({first_line(error)})") from error
+            raise DamagedArchive.of(f"it breaks off, or its headers are wrong ({first_line(error)})") from error
 
     def _goes_on(self, archive: tarfile.TarFile) -> bool:
         """Passes over the zeros that end an archive; returns whether another one follows them."""
@@ -158,7 +158,7 @@ class _Headers:
             if rest:
                 at += (len(zeros) - len(rest)) // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
                 if at == start:
-                    raise DamagedArchive(f"there is no header at byte {at:,}, where one has to be")
+                    raise DamagedArchive.of(f"there is no header at byte {at:,}, where one has to be")
                 archive.offset = at
                 return True
             at += len(zeros)
@@ -169,7 +169,7 @@ class _Header(tarfile.TarInfo):
     """A header, of which in most cases only what is needed is read: that takes a fifth of the time."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> "_Header":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
         """Reads a header; one of a file in the simplest form here, every other one as `tarfile` does."""
         name = bytes(buf[:100]).rstrip(b"\0")
         plain = len(buf) == tarfile.BLOCKSIZE and buf[156:157] in _REGULAR and not name.endswith(b"/")
@@ -180,7 +180,7 @@ class _Header(tarfile.TarInfo):
         # Of all bytes, those of the checksum itself as blanks (POSIX.1-2008, pax, "ustar Interchange Format").
         if sum(buf) - sum(buf[148:156]) + 8 * ord(" ") != checksum:
             return super().frombuf(buf, encoding, errors)
-        header = cls(name.decode(encoding or "utf-8", errors))
+        header = cls(name.decode(encoding, errors))
         header.size, header.type = size, bytes(buf[156:157])
         return header
 

@@ -47,11 +47,11 @@ def _directory(archive: ArchiveFile) -> list[zipfile.ZipInfo]:
             with zipfile.ZipFile(file) as opened:
                 return opened.infolist()
         except _DAMAGES as error:
-            raise DamagedArchive(f"its directory cannot be read ({first_line(error)})") from error
+            raise DamagedArchive.of(f"its directory cannot be read ({first_line(error)})") from error
         except OSError as error:
             if error.errno != errno.EINVAL:  # Of a seek to before the file's beginning.
                 raise
-            raise DamagedArchive("its directory is not where it says") from error
+            raise DamagedArchive.of("its directory is not where it says") from error
 
 
 def _member(info: zipfile.ZipInfo) -> Member:

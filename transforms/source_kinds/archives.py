@@ -99,7 +99,7 @@ class ArchiveSource(Source, SourcePart):
         try:
             return any(chosen.takes(member.name) for member in archive_members(*self._archive))
         except DamagedArchive as error:
-            raise InvalidInput(f"The archive {shown(self.named.archive_uri)} is damaged: {error.how}.") from error
+            raise InvalidInput(f"The archive {shown(self.named.archive_uri)} cannot be read. {error.message}") from error
 
     @property
     def _archive(self) -> tuple[str, str]:
@@ -155,10 +155,10 @@ class _Listing:
         except DamagedArchive as error:
             damage = error
         keys = set(map(sample_key, self._images))
-        for key, members in self._beside.items():
+        for key, beside in self._beside.items():
             if key not in keys:
-                for member in members:
-                    self._chosen.takes(member.name)
+                for one in beside:
+                    self._chosen.takes(one.name)
         return damage
 
     def _add(self, member: Member) -> None:

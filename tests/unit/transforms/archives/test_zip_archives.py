@@ -125,19 +125,21 @@ def test_a_member_that_is_not_as_its_directory_says_is_one_failure(
 
 
 def test_a_bomb_is_not_unpacked_beyond_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bomb = b"\0" * 10**8
+    bomb = b"\0" * 10**6
     path = write_zip(tmp_path / "a.zip", {"0.jpg": bomb}, zipfile.ZIP_DEFLATED)
     (member,) = members(path)
-    with pytest.raises(ImageError, match="100,000,000") as caught:
-        read(path, member)
+    with pytest.raises(ImageError, match="1,000,000 bytes, the limit is 100,000") as caught:
+        read(path, member, 10**5)
     assert caught.value.code == FailureCode.TOO_MANY_BYTES
     path.write_bytes(changed(24, "<L", 1000)(path.read_bytes()))
     (member,) = members(path)
     unpacked: list[int] = []
 
+    make = zlib.decompressobj
+
     class Counting:
         def __init__(self, wbits: int) -> None:
-            self._decompressor = zlib.decompressobj(wbits)
+            self._decompressor = make(wbits)
 
         def decompress(self, data: bytes, most: int) -> bytes:
             found = self._decompressor.decompress(data, most)

@@ -222,8 +222,8 @@ def test_members_of_archives_are_loaded_as_files_are(
 def test_a_member_that_cannot_be_read_says_why(
     processes: LoadingPools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (path,) = write_pictures(tmp_path, 1)
-    archive = write_zip(tmp_path / "a.zip", {"0.jpg": path.read_bytes()})
+    path, good = write_pictures(tmp_path, 2)
+    archive = write_zip(tmp_path / "a.zip", {"0.jpg": path.read_bytes(), "1.jpg": good.read_bytes()})
     archive.write_bytes(archive.read_bytes().replace(b"\xff\xd8", b"\0\0", 1))
     damaged = write_tar(tmp_path / "b.tar", {"1.jpg": path.read_bytes()}).read_bytes()
     (tmp_path / "b.tar").write_bytes(damaged[:-9000])
