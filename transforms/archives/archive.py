@@ -79,6 +79,11 @@ class ArchiveFile:
         info = self.fs.info(self.path)
         return image_version(info) or str(info.get("size"))
 
+    def size(self) -> int | None:
+        """Asks the storage how many bytes it has; None where that is not known."""
+        size: int | None = self.fs.info(self.path).get("size")
+        return size
+
     def open(self) -> BinaryIO:
         """Opens it for sequential reads, and seeks."""
         if isinstance(self.fs, LocalFileSystem):
@@ -98,7 +103,7 @@ class ArchiveFile:
             return file.read(end - start) or b""
 
     def _read_remote(self, start: int, end: int) -> bytes:
-        found = bytes(self.fs.cat_file(self.path, start, end)) if end > start else b""
+        found = bytes(self.fs.cat_file(self.path, start=start, end=end)) if end > start else b""
         if len(found) > end - start:
             raise DamagedArchive.of("its server sends the whole file where a part of it is asked for")
         return found

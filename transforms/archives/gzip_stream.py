@@ -45,9 +45,15 @@ class _State(NamedTuple):
 class GzipStream:
     """The bytes that a gzip file unpacks to. For several threads."""
 
-    def __init__(self, read_packed: RangeReader) -> None:
-        """Takes what reads the file."""
+    def __init__(self, read_packed: RangeReader, size: int | None = None) -> None:
+        """Takes the file.
+
+        Args:
+            read_packed: Reads from it.
+            size: How many bytes it has, if that is known: not every storage takes a request for none.
+        """
         self._read = read_packed
+        self._size = size
         self._request = b""
         self._requested_from = 0
         self._lock = threading.Lock()
@@ -100,6 +106,8 @@ class GzipStream:
         return True
 
     def _read_packed(self) -> bytes:
+        if self._size is not None and self._packed >= self._size:
+            return b""
         if not 0 <= self._packed - self._requested_from < len(self._request):
             self._request = self._read(self._packed, self._packed + _BYTES_PER_REQUEST)
             self._requested_from = self._packed

@@ -203,7 +203,7 @@ class _Streams:
             if key not in self._kept:
                 if archive.version() != version:
                     raise ImageError(FailureCode.UNREADABLE, "The archive was written anew since it was listed.")
-                self._kept[key] = GzipStream(archive.read_range)
+                self._kept[key] = GzipStream(archive.read_range, archive.size())
             self._kept.move_to_end(key)
             while len(self._kept) > _STREAMS_KEPT:
                 self._kept.popitem(last=False)

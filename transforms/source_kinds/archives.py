@@ -99,9 +99,7 @@ class ArchiveSource(Source, SourcePart):
         try:
             return any(chosen.takes(member.name) for member in archive_members(*self._archive))
         except DamagedArchive as error:
-            raise InvalidInput(
-                f"The archive {shown(self.named.archive_uri)} cannot be read. {error.message}"
-            ) from error
+            raise InvalidInput(f"The input {shown(self.uri)} cannot be read. {error.message}") from error
 
     @property
     def _archive(self) -> tuple[str, str]:

@@ -132,7 +132,7 @@ def _guessed_format(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> Named
     stem, dot, extension = path.rpartition("/")[2].rpartition(".")
     if (stem and dot) or extension.lower() in EXTENSIONS:
         return None
-    head = fs.cat_file(path, 0, _HEAD_BYTES)
+    head = fs.cat_file(path, start=0, end=_HEAD_BYTES)
     is_text = b"\0" not in head and head.strip() and _is_utf_8(head)
     return NamedFormat(ManifestFormat.TEXT) if is_text else None
 
