@@ -310,22 +310,22 @@ def test_a_dry_run_prices_the_dates(folder: Path, capsys: pytest.CaptureFixture[
     lines = dry_run(folder, capsys, end=3)
     assert lines[0] == "Dry run; nothing is written."
     assert lines[2:] == [
-        f"{DAYS[0]} 3 3 3,072 unknown to do",
-        f"{DAYS[1]} 4 4 4,096 unknown to do",
-        f"{DAYS[2]} 5 5 5,120 unknown to do",
-        f"{DAYS[3]} - - - - empty",
-        "in all 12 12 12,288 unknown",
+        f"{DAYS[0]} 3 3 0 3,072 unknown to do",
+        f"{DAYS[1]} 4 4 0 4,096 unknown to do",
+        f"{DAYS[2]} 5 5 0 5,120 unknown to do",
+        f"{DAYS[3]} - - - - - empty",
+        "in all 12 12 0 12,288 unknown",
         "Time is unknown: no run of this store has computed anything yet.",
     ]
     assert not (folder / "store").exists()
     backfill(folder, end=0)
     (rate,) = [run["images_per_second"] for run in runs(folder)]
     lines = dry_run(folder, capsys)
-    assert lines[2] == f"{DAYS[0]} - - - - skipped"
-    assert lines[3].split()[4] == str(datetime.timedelta(seconds=round(4 / rate)))
-    assert lines[5] == f"in all 9 9 9,216 {datetime.timedelta(seconds=round(9 / rate))}"
+    assert lines[2] == f"{DAYS[0]} - - - - - skipped"
+    assert lines[3].split()[5] == str(datetime.timedelta(seconds=round(4 / rate)))
+    assert lines[5] == f"in all 9 9 0 9,216 {datetime.timedelta(seconds=round(9 / rate))}"
     assert lines[6].startswith(f"Time at {rate:.1f} images/s")
-    assert dry_run(folder, capsys, "--refresh", end=0)[2].startswith(f"{DAYS[0]} 3 3 3,072")
+    assert dry_run(folder, capsys, "--refresh", end=0)[2].startswith(f"{DAYS[0]} 3 3 0 3,072")
     assert len(runs(folder)) == 1
 
 

@@ -205,9 +205,9 @@ def test_an_input_that_cannot_be_reached_is_one_sentence(place: str, run: Run, w
 
 
 def test_a_server_that_is_silent_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transforms.sources import reachability
+    from transforms.sources import first_look
 
-    monkeypatch.setattr(reachability, "_SECONDS", 0.3)
+    monkeypatch.setattr(first_look, "_SECONDS", 0.3)
     with web_server(lambda asked: SILENCE) as server:
         (tmp_path / "list.txt").write_text(f"{server.url}/a.jpg\n")
         began = time.monotonic()

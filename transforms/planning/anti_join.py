@@ -58,7 +58,7 @@ def new_images(
     skipped = (there.known_otherwise if refresh else there.known_otherwise | there.same_version)[first]
     changed = first[skipped & there.differ(annotations)[first]]
     new = first[~skipped]
-    counts += InputCounts(skipped=len(first) - len(new))
+    counts += InputCounts(skipped=len(first) - len(new), outdated=len(changed))
     return there.marked(new), there.marked(changed), counts
 
 

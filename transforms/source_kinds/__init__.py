@@ -3,7 +3,7 @@
 from transforms.source_kinds.annotations import annotated_columns, bare_labels, parent_annotations
 from transforms.source_kinds.archives import ArchiveSource
 from transforms.source_kinds.folders import FolderSource, GlobSource
-from transforms.source_kinds.manifest_source import ManifestSource, check_first_images
+from transforms.source_kinds.manifest_source import FirstImages, ManifestSource
 from transforms.source_kinds.single_files import FileSource
 from transforms.source_kinds.source import EXTENSIONS, ListingRules, Source, SourcePart
 
@@ -11,6 +11,7 @@ __all__ = [
     "EXTENSIONS",
     "ArchiveSource",
     "FileSource",
+    "FirstImages",
     "FolderSource",
     "GlobSource",
     "ListingRules",
@@ -19,6 +20,5 @@ __all__ = [
     "SourcePart",
     "annotated_columns",
     "bare_labels",
-    "check_first_images",
     "parent_annotations",
 ]

@@ -132,13 +132,13 @@ class RemoteFolder(SourcePart):
 def _local_parts(root: str, pattern: str | None, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
     """Yields the folders below a root, a few together."""
     together: list[str] = []
-    entries = 0
-    for folder, count in walk_folders(root, rules.selection(pattern), ignored):
+    count = 0
+    for folder, entries in walk_folders(root, rules.selection(pattern), ignored):
         together.append(folder)
-        entries += count
-        if entries >= rules.entries_listed_together:
+        count += len(entries)
+        if count >= rules.entries_listed_together:
             yield LocalFolders(root, tuple(together), pattern)
-            together, entries = [], 0
+            together, count = [], 0
     if together:
         yield LocalFolders(root, tuple(together), pattern)
 

@@ -11,12 +11,11 @@ from transforms.source_kinds import (
     Source,
     annotated_columns,
     bare_labels,
-    check_first_images,
     parent_annotations,
 )
 from transforms.sources.finding import carried_columns, find_sources
-from transforms.sources.listing import has_image, list_source
-from transforms.sources.reachability import check_reachable
+from transforms.sources.first_look import take_first_look
+from transforms.sources.listing import list_source
 from transforms.sources.stat import look_up_versions
 
 __all__ = [
@@ -32,12 +31,10 @@ __all__ = [
     "bare_labels",
     "canonical_uris",
     "carried_columns",
-    "check_first_images",
-    "check_reachable",
     "find_sources",
-    "has_image",
     "list_source",
     "listed_uris",
     "look_up_versions",
     "parent_annotations",
+    "take_first_look",
 ]

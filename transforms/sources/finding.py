@@ -15,6 +15,7 @@ from schemas.storage import (
     file_system,
     image_errors,
     is_chained,
+    is_in_a_bucket,
     is_on_the_web,
     member_uri,
     uri_builder,
@@ -41,6 +42,7 @@ from transforms.source_kinds import (
 )
 from transforms.sources.archives import archive_source, archives_at, archives_in, begins_with_archive, with_columns
 from transforms.sources.braces import expanded
+from transforms.sources.first_look import why_unreachable
 
 _HEAD_BYTES: Final = 2**12
 _DONE: Final = "_SUCCESS"
@@ -87,6 +89,10 @@ def _sources_at(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequ
     if fs.isfile(path):
         return [_file_source(uri, fs, path, options)]
     if not has_magic(path):
+        # Where even the bucket is missing, it is no date without images, but a mistake.
+        reason = why_unreachable(uri) if is_in_a_bucket(uri) else None
+        if reason is not None:
+            raise InvalidInput(f"The input {shown(uri)} cannot be read. {reason}")
         raise InputNotFound(f"There is no input at {shown(uri)}.")
     return _glob_sources(uri, fs, path, options, rules)
 

@@ -17,9 +17,9 @@ from transforms.sources import (
     ListingRules,
     carried_columns,
     find_sources,
-    has_image,
     list_source,
     look_up_versions,
+    take_first_look,
 )
 
 
@@ -243,12 +243,12 @@ def test_there_must_be_an_input_and_an_image_in_it(tmp_path: Path) -> None:
         find_sources([str(tmp_path / "nowhere")])
     with pytest.raises(InvalidInput, match="cannot be read"):
         find_sources(["nosuchprotocol://a"])
-    assert not has_image(find_sources([str(tmp_path)]), ListingRules())
+    assert not take_first_look(find_sources([str(tmp_path)]), ListingRules())
     (tmp_path / "a.jpg" / "b").mkdir(parents=True)
     (tmp_path / "a.jpg" / "notes.md").touch()
-    assert not has_image(find_sources([str(tmp_path)]), ListingRules())
+    assert not take_first_look(find_sources([str(tmp_path)]), ListingRules())
     (tmp_path / "a.jpg" / "b" / "c.JPG").touch()
-    assert has_image(find_sources([str(tmp_path)]), ListingRules())
+    assert take_first_look(find_sources([str(tmp_path)]), ListingRules())
 
 
 def test_kinds(tmp_path: Path) -> None:

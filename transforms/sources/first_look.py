@@ -1,22 +1,21 @@
-"""Whether the images of an input can be reached at all, seen before the work begins.
+"""The first look at sources, before the work begins: whether there is an image, and whether any can be had.
 
-Where the host, the bucket or the credentials are wrong, every image fails of the same: that is one sentence about the
-input, and no row for each of its images.
+Where the host, the bucket, the credentials or the folder are wrong, every image fails of the same: that is one sentence
+about the input, and no row for each of its images.
 """
 
 import concurrent.futures
+import contextlib
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import pyarrow.compute as pc
 
 from schemas.errors import FailureCode, ImageError, InvalidInput, shown
 from schemas.storage import file_system, image_errors, is_in_a_bucket, is_local, member_uri
-from transforms.folders import IgnoredFiles
-from transforms.source_kinds import ListingRules, ManifestSource, Source
-from transforms.sources.listing import list_source
+from transforms.source_kinds import FirstImages, ListingRules, ManifestSource, Source
 
 # Hosts and buckets that are asked; where there are more, some of them will answer.
 _PLACES: Final = 8
@@ -37,25 +36,52 @@ _OF_ALL: Final = frozenset(
 )
 
 
-def check_reachable(sources: Iterable[Source], rules: ListingRules) -> None:
-    """Refuses manifests of whose first images none can be had, for a reason that all of a host or bucket share.
+def take_first_look(sources: Iterable[Source], rules: ListingRules, *, expect_files: bool = False) -> bool:
+    """Returns whether sources hold at least one image; the beginning of a manifest is read once for all questions.
 
     One image of each host is looked at, and each bucket, for at most some seconds.
 
+    Args:
+        sources: The sources.
+        rules: How they are read.
+        expect_files: Whether a manifest is refused whose first images are all missing from this machine's disks;
+            never one whose images are not looked up.
+
     Raises:
-        InvalidInput: If there is no such host or bucket, no credentials, or no package for any of them.
+        InvalidInput: If a source cannot be read, or none of the first images of a manifest can be had, for a reason
+            that all of them share.
     """
+    found = False
     for source in sources:
-        if not isinstance(source, ManifestSource):
-            continue  # To find it was to reach it.
-        first = next(list_source(source, rules, IgnoredFiles()), None)
-        uris = [] if first is None else pc.unique(first.column("uri")).to_pylist()
-        places = _places(map(_file_of, uris))
-        if any(map(is_local, places.values())):
-            continue
-        reasons = _reasons(list(itertools.islice(places.values(), _PLACES)))
-        if reasons:
-            raise InvalidInput(f"No image of {shown(source.uri)} can be read. {reasons[0]}")
+        with _explained(source):
+            if isinstance(source, ManifestSource):
+                first = source.first_images(rules)
+                found = found or first is not None
+                if first is not None:
+                    _check_first(source, first, expect_files=expect_files and rules.stat_manifests)
+            else:  # To find it was to reach it.
+                found = found or source.has_image(rules)
+    return found
+
+
+def _check_first(source: ManifestSource, first: FirstImages, *, expect_files: bool) -> None:
+    if expect_files:
+        source.check_files(first)
+    places = _places(map(_file_of, pc.unique(first.refs.column("uri")).to_pylist()))
+    if any(map(is_local, places.values())):
+        return
+    reasons = _reasons(list(itertools.islice(places.values(), _PLACES)))
+    if reasons:
+        raise InvalidInput(f"No image of {shown(source.uri)} can be read. {reasons[0]}")
+
+
+@contextlib.contextmanager
+def _explained(source: Source) -> Iterator[None]:
+    try:
+        with image_errors():
+            yield
+    except ImageError as error:
+        raise InvalidInput(f"The input {shown(source.uri)} cannot be read. {error.message}") from error
 
 
 def _file_of(uri: str) -> str:
@@ -77,7 +103,7 @@ def _reasons(uris: list[str]) -> list[str]:
     """Returns why images cannot be reached; nothing if one of them can, or may be."""
     pool = concurrent.futures.ThreadPoolExecutor(_PLACES, "reach")
     try:
-        answers = [pool.submit(_reason, uri) for uri in uris]
+        answers = [pool.submit(why_unreachable, uri) for uri in uris]
         waiting = concurrent.futures.wait(answers, _SECONDS).not_done
         reasons = [] if waiting else [answer.result() for answer in answers]
     finally:
@@ -85,7 +111,7 @@ def _reasons(uris: list[str]) -> list[str]:
     return [reason for reason in reasons if reason] if all(reasons) else []
 
 
-def _reason(uri: str) -> str | None:
+def why_unreachable(uri: str) -> str | None:
     """Returns why an image cannot be reached that others of its host or bucket cannot be reached for either."""
     bucket = ""
     try:
