@@ -10,7 +10,7 @@ from transforms.manifests.format import (
     named_format,
     refuse_other_tables,
 )
-from transforms.manifests.manifest import Manifest, Section, look_at_manifest, open_manifest
+from transforms.manifests.manifest import Manifest, Partition, Section, look_at_manifest, open_manifest
 from transforms.manifests.parquet_rows import ROWS_PER_SECTION
 from transforms.manifests.takedown_lists import listed_uris
 from transforms.manifests.text_lists import BYTES_PER_SECTION
@@ -27,6 +27,7 @@ __all__ = [
     "ManifestFormat",
     "ManifestOptions",
     "NamedFormat",
+    "Partition",
     "Section",
     "UriRules",
     "canonical_uris",

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
+from urllib.parse import unquote
 
 import fsspec
 import pyarrow as pa
@@ -25,6 +26,7 @@ from transforms.manifests import (
     ManifestFormat,
     ManifestOptions,
     NamedFormat,
+    Partition,
     UriRules,
     folder_of,
     named_format,
@@ -46,6 +48,7 @@ from transforms.sources.first_look import why_unreachable
 
 _HEAD_BYTES: Final = 2**12
 _DONE: Final = "_SUCCESS"
+_HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
 def find_sources(
@@ -113,18 +116,26 @@ def _part_files(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: Man
     """Yields the part files of a folder that is a manifest: one with a manifest's name, or as Spark leaves it."""
     if named_format(uri) is None and not fs.exists(f"{path}/{_DONE}"):
         return
-    folder = canonical_uri(uri)
+    folder = folder_of(canonical_uri(uri))
     to_uri = uri_builder(uri, fs)
-    for info in sorted(fs.ls(path, detail=True), key=lambda info: str(info["name"])):
+    for found, form, partition in _below(fs, path):
+        yield _manifest_source(to_uri(found), form, options, folder, partition)
+
+
+def _below(
+    fs: fsspec.AbstractFileSystem, folder: str, partition: Partition = ()
+) -> Iterator[tuple[str, NamedFormat, Partition]]:
+    """Yields the paths of part files, their formats, and what the folders that they are in are named for."""
+    for info in sorted(fs.ls(folder, detail=True), key=lambda info: str(info["name"])):
         name = info["name"].rstrip("/").rpartition("/")[2]
         form = named_format(name)
-        if info["type"] == "directory" and "=" in name:
-            raise InvalidInput(
-                f"The manifest {shown(uri)} is divided into folders such as {shown(name, 60)}, whose values are not "
-                "read; write it without partitions."
-            )
-        if form is not None and not name.startswith(("_", ".")) and info["size"]:
-            yield _manifest_source(to_uri(info["name"]), form, options, folder_of(folder))
+        if info["type"] == "directory":
+            column, is_named, value = name.partition("=")
+            if is_named:
+                told = None if value == _HIVE_NULL else unquote(value)
+                yield from _below(fs, info["name"], (*partition, (column, told)))
+        elif form is not None and not name.startswith(("_", ".")) and info["size"]:
+            yield info["name"], form, partition
 
 
 def _guessed_format(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> NamedFormat | None:
@@ -171,8 +182,10 @@ def _file_source(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: Ma
     return FileSource(canonical_uri(uri)) if form is None else _manifest_source(canonical_uri(uri), form, options)
 
 
-def _manifest_source(uri: str, form: NamedFormat, options: ManifestOptions, folder: str | None = None) -> Source:
-    manifest = open_manifest(uri, form, options)
+def _manifest_source(
+    uri: str, form: NamedFormat, options: ManifestOptions, folder: str | None = None, partition: Partition = ()
+) -> ManifestSource:
+    manifest = open_manifest(uri, form, options, partition)
     rules = UriRules(uri, folder or folder_of(uri), options.uri_prefix, options.uri_suffix)
     return ManifestSource(uri, manifest, rules)
 
