@@ -196,9 +196,17 @@ def open_manifest(
             be carried along.
     """
     given = options or ManifestOptions()
-    manifest = look_at_manifest(uri, form, given)
+    return with_chosen_columns(look_at_manifest(uri, form, given), given, partition)
+
+
+def with_chosen_columns(manifest: Manifest, options: ManifestOptions, partition: Partition = ()) -> Manifest:
+    """Chooses the columns of a manifest that are read; see `open_manifest`.
+
+    Raises:
+        InvalidInput: If it lacks a column that is wanted, has one twice, or one that cannot be carried along.
+    """
     fields = (*manifest.fields, *(pa.field(name, pa.string()) for name, _ in partition))
-    columns = choose_columns(uri, fields, given)
+    columns = choose_columns(manifest.uri, fields, options)
     return dataclasses.replace(manifest, fields=fields, columns=columns, partition=partition)
 
 

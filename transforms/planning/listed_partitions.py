@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from schemas.annotations import LABELS, has_label_lists
 from schemas.images import GIVEN, KNOWN_IN, SUPERSEDES
 from transforms.shuffle import by_partition
 from transforms.sources import IgnoredFiles, ListingRules, Source, list_source, look_up_versions
@@ -25,5 +26,6 @@ def listed_by_partition(
         Packed batches with the columns of refs that planning looks at alone.
     """
     listed = (batch for source in sources for batch in list_source(source, rules, ignored))
-    columns = list(dict.fromkeys((*_PLANNED_BY, *annotations)))
+    lists = [LABELS] if has_label_lists(rules.schema) else []
+    columns = list(dict.fromkeys((*_PLANNED_BY, *lists, *annotations)))
     return by_partition(look_up_versions(batch).select(columns) for batch in listed)

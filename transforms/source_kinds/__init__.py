@@ -3,6 +3,7 @@
 from transforms.source_kinds.annotations import annotated_columns, bare_labels, parent_annotations
 from transforms.source_kinds.archives import ArchiveSource
 from transforms.source_kinds.folders import FolderSource, GlobSource
+from transforms.source_kinds.image_folder import with_tables
 from transforms.source_kinds.manifest_source import FirstImages, ManifestSource
 from transforms.source_kinds.single_files import FileSource
 from transforms.source_kinds.source import EXTENSIONS, ListingRules, Source, SourcePart
@@ -21,4 +22,5 @@ __all__ = [
     "annotated_columns",
     "bare_labels",
     "parent_annotations",
+    "with_tables",
 ]

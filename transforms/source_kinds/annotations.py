@@ -4,14 +4,15 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.annotations import given_text
+from schemas.annotations import LABELS, given_text, has_label_lists
 from schemas.classifiers import SPLITS, canonical_splits
 from schemas.errors import InvalidInput
 from schemas.images import GIVEN
-from transforms.manifests import trimmed
+from transforms.manifests import is_list, trimmed
 from transforms.source_kinds.source import ListingRules, Source
 
 # The folders of an image in its source, which the host or bucket is not; the query of a URL; an archive's member.
@@ -39,7 +40,7 @@ def stated_annotations(refs: pa.RecordBatch, columns: Iterable[str], where: str)
         where: The input, for messages.
 
     Returns:
-        The refs, labels without blanks around them and null where nothing is left, splits in one spelling.
+        The refs, labels without blanks around them, none where nothing is left, splits in one spelling.
 
     Raises:
         InvalidInput: If a split is unknown.
@@ -50,14 +51,27 @@ def stated_annotations(refs: pa.RecordBatch, columns: Iterable[str], where: str)
         split, uri = strange.column("split")[0], strange.column("uri")[0]
         raise InvalidInput(f"The {where} has the split '{split}' for {uri}; a split is train, validation or test.")
     given = pa.repeat(pa.scalar(given_text(columns), pa.string()), refs.num_rows)
-    return _replaced(refs, {"label": bare_labels(refs.column("label")), "split": splits, GIVEN: given})
+    lists = {LABELS: bare_labels(refs.column(LABELS))} if has_label_lists(refs.schema) else {}
+    return _replaced(refs, {"label": bare_labels(refs.column("label")), "split": splits, GIVEN: given, **lists})
 
 
 def bare_labels(labels: pa.Array) -> pa.Array:
-    """Returns labels without blanks around them, string [n]; null where nothing is left. Lists stay as they are."""
-    if pa.types.is_nested(labels.type):
-        return labels
-    return trimmed(labels.cast(pa.string()))
+    """Returns labels without blanks around them; where nothing is left, there is none.
+
+    Args:
+        labels: Texts or numbers [n], or lists of them.
+
+    Returns:
+        string [n], or list<string> [n].
+    """
+    if not is_list(labels.type):
+        return trimmed(labels.cast(pa.string()))
+    names = trimmed(pc.list_flatten(labels).cast(pa.string()))
+    is_left = pc.is_valid(names)
+    rows = pc.list_parent_indices(labels).filter(is_left).to_numpy()
+    ends = np.cumsum(np.bincount(rows, minlength=len(labels)))
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, names.filter(is_left), mask=pc.is_null(labels))
 
 
 def parent_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:
@@ -77,6 +91,11 @@ def parent_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:
         refs,
         {"label": pc.coalesce(refs.column("label"), labels), "split": pc.coalesce(refs.column("split"), splits)},
     )
+
+
+def split_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:
+    """Fills in splits that are null from the names of folders, as `parent_annotations` does."""
+    return _replaced(refs, {"split": parent_annotations(refs).column("split")})
 
 
 def _in_source(uris: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -110,5 +129,5 @@ def _split_names(names: pa.Array) -> pa.Array:
 def _replaced(refs: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:
     for name, values in columns.items():
         index = refs.schema.get_field_index(name)
-        refs = refs.set_column(index, refs.schema.field(index), values)
+        refs = refs.set_column(index, refs.schema.field(index), values.cast(refs.schema.field(index).type))
     return refs

@@ -48,6 +48,11 @@ class ManifestSource(Source):
     uri_rules: UriRules
 
     @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Itself."""
+        return (self.manifest,)
+
+    @property
     def carried(self) -> tuple[pa.Field, ...]:
         """The fields of its further columns."""
         return tuple(pa.field(column.name, column.type) for column in self.manifest.columns if column.is_carried)

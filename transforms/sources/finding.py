@@ -9,6 +9,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.core import has_magic
 
+from schemas.annotations import LABELS
 from schemas.errors import ImageError, InputNotFound, InvalidInput, shown, shown_names
 from schemas.storage import (
     MemberUri,
@@ -41,6 +42,7 @@ from transforms.source_kinds import (
     ListingRules,
     ManifestSource,
     Source,
+    with_tables,
 )
 from transforms.sources.archives import archive_source, archives_at, archives_in, begins_with_archive, with_columns
 from transforms.sources.braces import expanded
@@ -88,7 +90,7 @@ def _sources_at(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequ
     on_the_web = is_on_the_web(uri)
     if not (on_the_web and _is_named_as_file(uri)) and fs.isdir(path):
         parts = [] if on_the_web else list(_part_files(uri, fs, path, options))
-        return parts or _folder_sources(canonical_uri(uri), rules)
+        return parts or _folder_sources(canonical_uri(uri), options, rules)
     if fs.isfile(path):
         return [_file_source(uri, fs, path, options)]
     if not has_magic(path):
@@ -104,11 +106,11 @@ def _is_named_as_file(uri: str) -> bool:
     return named_format(uri) is not None or archive_protocol(uri) is not None
 
 
-def _folder_sources(uri: str, rules: ListingRules) -> Sequence[Source]:
+def _folder_sources(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
     """Takes a folder for its pictures, or if there are none for the archives in it, if there are some."""
     folder = FolderSource(uri)
     if folder.has_image(rules):
-        return [dataclasses.replace(folder, seen=True)]
+        return [with_tables(dataclasses.replace(folder, seen=True), options)]
     return archives_in(folder, rules) or [folder]
 
 
@@ -202,7 +204,7 @@ def carried_columns(sources: Sequence[Source], carry: Sequence[str] | None = Non
     """
     fields: dict[str, pa.Field] = {}
     for field in (field for source in sources for field in source.carried):
-        if carry is not None and field.name not in carry:
+        if carry is not None and field.name not in {*carry, LABELS}:
             continue
         other = fields.setdefault(field.name, field)
         if {field.type, other.type} == {pa.int64(), pa.float64()}:
@@ -226,4 +228,5 @@ def _check_named(carry: Sequence[str], sources: Sequence[Source]) -> None:
 
 
 def _names(source: Source) -> Sequence[str]:
-    return source.manifest.names if isinstance(source, ManifestSource) else [field.name for field in source.carried]
+    in_tables = [name for manifest in source.manifests for name in manifest.names]
+    return in_tables or [field.name for field in source.carried]
