@@ -131,7 +131,7 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, options: "
 
 
 def _label_column(given: argparse.Namespace, classifier: Classifier) -> str:
-    """Returns the column of the true labels: the one that was named, else for a multi-label classifier that of lists."""
+    """Returns the column of the true labels: the one that was named, or the lists where there are several each."""
     has_lists = classifier.labels.kind == LabelKind.MULTI_LABEL and given.label_column == LABEL
     return LABELS if has_lists else str(given.label_column)
 

@@ -329,6 +329,19 @@ def test_a_dry_run_prices_the_dates(folder: Path, capsys: pytest.CaptureFixture[
     assert len(runs(folder)) == 1
 
 
+def test_a_date_whose_images_are_all_missing_fails_before_anything_is_computed(
+    folder: Path, submitted: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for ds, name in zip(DAYS[:2], ("gone", f"uploads/{DAYS[1]}/000"), strict=True):
+        (folder / f"{ds}.txt").write_text(f"{name}.jpg\n")
+    options = (f"--input={folder}/{{ds}}.txt", f"--output={folder}/store", f"--start={DAYS[0]}", f"--end={DAYS[1]}")
+    with pytest.raises(RunFailed, match=f"1 of 2 dates failed: {DAYS[0]}"):
+        command.main([*options, "--runner=DirectRunner", *SMALL_BASE])
+    assert "Its image is missing in the manifest" in capsys.readouterr().out
+    assert submitted == [1]
+    assert len(rows(folder)) == 1
+
+
 def test_an_input_without_a_date_is_of_one_date(folder: Path) -> None:
     options = (f"--input={folder}/uploads", f"--output={folder}/store", f"--end={DAYS[2]}")
     assert command.main([*options, *SMALL_BASE]) == 0
