@@ -8,7 +8,7 @@ import re
 from typing import Final, NamedTuple
 
 # Files that hold images which have URIs of their own; `transforms/archives` reads them.
-MEMBER_PROTOCOLS: Final = frozenset({"zip", "tar"})
+MEMBER_PROTOCOLS: Final = frozenset({"parquet", "tar", "tfrecord", "zip"})
 
 # fsspec reads a "::" as a chain of file systems. Only these ever stand at the head of one; in any other URI "::" is
 # part of a name.

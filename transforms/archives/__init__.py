@@ -2,6 +2,7 @@
 
 from transforms.archives.archive import ArchiveFile, ArchiveKind, Member
 from transforms.archives.naming import ARCHIVE_EXTENSIONS, archive_protocol, refuse_other_archives
+from transforms.archives.parquet_images import PATH, Cell, cell_name, features_of, has_bytes, image_column
 from transforms.archives.reading import archive_members, find_member, read_member
 from transforms.archives.samples import (
     Scalar,
@@ -13,19 +14,30 @@ from transforms.archives.samples import (
     sample_key,
     stands_beside,
 )
+from transforms.archives.tfrecords import HEADER_BYTES, ExampleImage, example_images, is_tfrecord
 
 __all__ = [
     "ARCHIVE_EXTENSIONS",
+    "HEADER_BYTES",
+    "PATH",
     "ArchiveFile",
     "ArchiveKind",
+    "Cell",
+    "ExampleImage",
     "Member",
     "Scalar",
     "UnreadableField",
     "archive_members",
     "archive_protocol",
+    "cell_name",
+    "example_images",
+    "features_of",
     "find_member",
+    "has_bytes",
+    "image_column",
     "in_type",
     "is_class",
+    "is_tfrecord",
     "read_member",
     "refuse_other_archives",
     "sample_columns",

@@ -28,7 +28,7 @@ class Member(NamedTuple):
     Attributes:
         name: Its path in the archive, tidy as `schemas.storage.tidy_name` makes it.
         version: What changes when its bytes change.
-        size: How many bytes it has.
+        size: How many bytes it has; None where only reading it tells.
         place: Where they are, as its kind of archive writes it; None where it is no file that has bytes.
         problem: Why it cannot be read, where that is known.
         content: Its bytes, where they were asked for.
@@ -36,7 +36,7 @@ class Member(NamedTuple):
 
     name: str
     version: str
-    size: int
+    size: int | None
     place: str | None
     problem: str | None = None
     content: bytes | None = None

@@ -12,10 +12,17 @@ from typing import Final
 from schemas.errors import DamagedArchive, FailureCode, ImageError
 from schemas.storage import MemberUri
 from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
+from transforms.archives.parquet_images import ParquetImages
 from transforms.archives.tar_archives import TarArchives
+from transforms.archives.tfrecords import TFRecords
 from transforms.archives.zip_archives import ZipArchives
 
-_KINDS: Final[Mapping[str, ArchiveKind]] = {"zip": ZipArchives(), "tar": TarArchives()}
+_KINDS: Final[Mapping[str, ArchiveKind]] = {
+    "parquet": ParquetImages(),
+    "tar": TarArchives(),
+    "tfrecord": TFRecords(),
+    "zip": ZipArchives(),
+}
 
 # A directory takes some 300 bytes a member.
 _DIRECTORIES_KEPT: Final = 4

@@ -180,27 +180,29 @@ class Manifest:
         return complaint if line is None else _no_utf_8(self.uri, line)
 
 
-def open_manifest(
-    uri: str, form: NamedFormat, options: ManifestOptions | None = None, partition: Partition = ()
-) -> Manifest:
+def open_manifest(uri: str, form: NamedFormat, options: ManifestOptions | None = None) -> Manifest:
     """Looks at a manifest, and chooses the columns that are read.
 
     Args:
         uri: The manifest.
         form: How it is written.
         options: How it is read.
-        partition: Further columns, by the names of its folders.
 
     Raises:
         InvalidInput: If it cannot be read, is empty, lacks a column that is wanted, has one twice, or one that cannot
             be carried along.
     """
     given = options or ManifestOptions()
-    return with_chosen_columns(look_at_manifest(uri, form, given), given, partition)
+    return with_chosen_columns(look_at_manifest(uri, form, given), given)
 
 
 def with_chosen_columns(manifest: Manifest, options: ManifestOptions, partition: Partition = ()) -> Manifest:
-    """Chooses the columns of a manifest that are read; see `open_manifest`.
+    """Chooses the columns of a manifest that are read.
+
+    Args:
+        manifest: The manifest, looked at.
+        options: How it is read.
+        partition: Further columns, by the names of its folders.
 
     Raises:
         InvalidInput: If it lacks a column that is wanted, has one twice, or one that cannot be carried along.

@@ -52,7 +52,7 @@ def stated_annotations(refs: pa.RecordBatch, columns: Iterable[str], where: str)
         raise InvalidInput(f"The {where} has the split '{split}' for {uri}; a split is train, validation or test.")
     given = pa.repeat(pa.scalar(given_text(columns), pa.string()), refs.num_rows)
     lists = {LABELS: bare_labels(refs.column(LABELS))} if has_label_lists(refs.schema) else {}
-    return _replaced(refs, {"label": bare_labels(refs.column("label")), "split": splits, GIVEN: given, **lists})
+    return replaced(refs, {"label": bare_labels(refs.column("label")), "split": splits, GIVEN: given, **lists})
 
 
 def bare_labels(labels: pa.Array) -> pa.Array:
@@ -87,7 +87,7 @@ def parent_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:
     is_flat = pc.and_(pc.is_valid(of_folders), pc.is_null(of_folders_above))
     labels = pc.if_else(is_flat, _NOTHING, folders)
     splits = pc.coalesce(of_folders_above, pc.if_else(is_flat, of_folders, _NOTHING))
-    return _replaced(
+    return replaced(
         refs,
         {"label": pc.coalesce(refs.column("label"), labels), "split": pc.coalesce(refs.column("split"), splits)},
     )
@@ -95,7 +95,7 @@ def parent_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:
 
 def split_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:
     """Fills in splits that are null from the names of folders, as `parent_annotations` does."""
-    return _replaced(refs, {"split": parent_annotations(refs).column("split")})
+    return replaced(refs, {"split": parent_annotations(refs).column("split")})
 
 
 def _in_source(uris: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -126,7 +126,8 @@ def _split_names(names: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(splits, value_set=_SPLITS), splits, _NOTHING)
 
 
-def _replaced(refs: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:
+def replaced(refs: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:
+    """Returns refs with other values in some of their columns."""
     for name, values in columns.items():
         index = refs.schema.get_field_index(name)
         refs = refs.set_column(index, refs.schema.field(index), values.cast(refs.schema.field(index).type))

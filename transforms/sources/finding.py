@@ -30,9 +30,10 @@ from transforms.manifests import (
     Partition,
     UriRules,
     folder_of,
+    look_at_manifest,
     named_format,
-    open_manifest,
     refuse_other_tables,
+    with_chosen_columns,
 )
 from transforms.source_kinds import (
     EXTENSIONS,
@@ -42,10 +43,12 @@ from transforms.source_kinds import (
     ListingRules,
     ManifestSource,
     Source,
+    image_table,
     with_tables,
 )
 from transforms.sources.archives import archive_source, archives_at, archives_in, begins_with_archive, with_columns
 from transforms.sources.braces import expanded
+from transforms.sources.data_sets import PARQUET, data_sets_in, holds_records, record_source, records_in
 from transforms.sources.first_look import why_unreachable
 
 _HEAD_BYTES: Final = 2**12
@@ -107,11 +110,11 @@ def _is_named_as_file(uri: str) -> bool:
 
 
 def _folder_sources(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
-    """Takes a folder for its pictures, or if there are none for the archives in it, if there are some."""
+    """Takes a folder for its pictures, or if there are none for the archives in it, else for the data sets."""
     folder = FolderSource(uri)
     if folder.has_image(rules):
         return [with_tables(dataclasses.replace(folder, seen=True), options)]
-    return archives_in(folder, rules) or [folder]
+    return archives_in(folder, rules) or data_sets_in(folder, options, rules) or [folder]
 
 
 def _part_files(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions) -> Iterator[Source]:
@@ -170,8 +173,11 @@ def _glob_sources(
     form = named_format(uri)
     if form is None:
         files = GlobSource(canonical_uri(uri))
-        may_be_archives = "." not in path.rpartition("/")[2] and begins_with_archive(files, rules)
-        return (archives_in(files, rules) if may_be_archives or archive_protocol(uri) else ()) or [files]
+        name = path.rpartition("/")[2]
+        may_be_archives = "." not in name and begins_with_archive(files, rules)
+        if may_be_archives or archive_protocol(uri):
+            return archives_in(files, rules) or [files]
+        return (records_in(files, options, rules) if "." not in name or "tfrec" in name.lower() else ()) or [files]
     to_uri = uri_builder(uri, fs)
     return [_manifest_source(to_uri(found), form, options) for found in sorted(fs.glob(path))]
 
@@ -180,16 +186,22 @@ def _file_source(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: Ma
     protocol = archive_protocol(uri)
     if protocol is not None:
         return archive_source(MemberUri(protocol, "", canonical_uri(uri)))
-    form = named_format(uri) or _guessed_format(uri, fs, path)
+    form = named_format(uri)
+    if form is None and holds_records(uri):
+        return record_source(canonical_uri(uri), options)
+    form = form or _guessed_format(uri, fs, path)
     return FileSource(canonical_uri(uri)) if form is None else _manifest_source(canonical_uri(uri), form, options)
 
 
 def _manifest_source(
     uri: str, form: NamedFormat, options: ManifestOptions, folder: str | None = None, partition: Partition = ()
-) -> ManifestSource:
-    manifest = open_manifest(uri, form, options, partition)
+) -> Source:
+    manifest = look_at_manifest(uri, form, options)
+    table = image_table(manifest, options) if form == PARQUET else None
+    if table is not None:
+        return table
     rules = UriRules(uri, folder or folder_of(uri), options.uri_prefix, options.uri_suffix)
-    return ManifestSource(uri, manifest, rules)
+    return ManifestSource(uri, with_chosen_columns(manifest, options, partition), rules)
 
 
 def carried_columns(sources: Sequence[Source], carry: Sequence[str] | None = None) -> tuple[pa.Field, ...]:
