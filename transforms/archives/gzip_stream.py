@@ -5,16 +5,20 @@ the order of the archive, by several threads: what was unpacked last is kept, an
 decompressor, so that going back costs milliseconds, whatever the size of the archive.
 """
 
+import collections
 import io
 import threading
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
 
-from schemas.errors import DamagedArchive
-from schemas.extents import RangeReader
+from schemas.errors import DamagedArchive, FailureCode, ImageError
+from schemas.extents import Extent, RangeReader
+from transforms.archives.archive import ArchiveFile
 
 if TYPE_CHECKING:
     from zlib import _Decompress
+
+_GZIP: Final = "gzip"
 
 # A request to a bucket, and what of it is unpacked at once.
 _BYTES_PER_REQUEST: Final = 2**20
@@ -26,6 +30,8 @@ _BYTES_KEPT: Final = 4 * 2**20
 # A state is some 100 KB with the bytes that wait in it.
 _BYTES_PER_STATE: Final = 8 * 2**20
 _STATES: Final = 128
+# Each takes up to 30 MB.
+_STREAMS_KEPT: Final = 3
 
 
 class _State(NamedTuple):
@@ -128,6 +134,56 @@ class GzipStream:
         if before > _BYTES_KEPT:
             del self._kept[:before]
             self._kept_from += before
+
+
+def packed_place(offset: int, size: int, version: str) -> str:
+    """Returns the place of bytes in what a version of an archive unpacks to."""
+    return f"{_GZIP}:{offset}:{size}:{version}"
+
+
+class GzipStreams:
+    """The compressed archives that were read last, each in one version."""
+
+    def __init__(self) -> None:
+        """Begins without archives."""
+        self._lock = threading.Lock()
+        self._kept: collections.OrderedDict[tuple[str, str], GzipStream] = collections.OrderedDict()
+
+    def read(self, archive: ArchiveFile, place: str, max_bytes: int) -> bytes:
+        """Reads a member, of a compressed archive fastest in the order of the archive.
+
+        Args:
+            archive: The archive.
+            place: Where it is, as `Extent` or `packed_place` writes it.
+            max_bytes: The most bytes that it may have.
+
+        Raises:
+            ImageError: If it has more, or the archive is there in another version.
+            DamagedArchive: If it cannot be unpacked so far.
+            OSError: What its file system raises if the storage is at fault.
+        """
+        extent = Extent.parse(place)
+        if extent is not None:
+            return extent.read(archive.read_range, max_bytes)
+        _, offset, size, version = place.split(":", 3)
+        return Extent(int(offset), int(size)).read(self.of(archive, version).read_range, max_bytes)
+
+    def of(self, archive: ArchiveFile, version: str) -> GzipStream:
+        """Returns an archive unpacked.
+
+        Raises:
+            ImageError: If it is there in another version.
+        """
+        key = archive.uri, version
+        with self._lock:
+            if key not in self._kept:
+                if archive.version() != version:
+                    raise ImageError(FailureCode.UNREADABLE, "The archive was written anew since it was listed.")
+                self._kept[key] = GzipStream(archive.read_range, archive.size())
+            self._kept.move_to_end(key)
+            while len(self._kept) > _STREAMS_KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[key]
 
 
 class _Cursor(io.RawIOBase):

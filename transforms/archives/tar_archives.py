@@ -4,19 +4,17 @@ A tar has no directory, and its headers no checksum of what follows them. So the
 archive, and where it is in it.
 """
 
-import collections
 import posixpath
 import re
 import tarfile
-import threading
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from schemas.errors import DamagedArchive, FailureCode, ImageError, first_line
+from schemas.errors import DamagedArchive, first_line
 from schemas.extents import Extent
 from schemas.storage import tidy_name
 from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
-from transforms.archives.gzip_stream import GzipStream
+from transforms.archives.gzip_stream import GzipStreams, packed_place
 
 _GZIP: Final = "gzip"
 _MAGIC_BYTES: Final = 6
@@ -32,9 +30,6 @@ _COMPRESSIONS: Final = {
 MOST_WANTED_BYTES: Final = 2**20
 _ZEROS_PER_READ: Final = 2**16
 
-# Each takes up to 30 MB.
-_STREAMS_KEPT: Final = 3
-
 _REGULAR: Final = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _OCTAL: Final = re.compile(rb" *([0-7]+)[ \0]*")
 
@@ -47,7 +42,7 @@ class TarArchives(ArchiveKind):
 
     def __init__(self) -> None:
         """Begins without archives."""
-        self._streams = _Streams()
+        self._streams = GzipStreams()
 
     def members(self, archive: ArchiveFile, version: str, wants: Wanted = nothing, /) -> Iterator[Member]:
         """Yields the members by their headers, links after the files that they lead to."""
@@ -60,11 +55,7 @@ class TarArchives(ArchiveKind):
 
     def read(self, archive: ArchiveFile, place: str, max_bytes: int) -> bytes:
         """Reads a member; of a compressed archive fastest in the order of the archive."""
-        extent = Extent.parse(place)
-        if extent is not None:
-            return extent.read(archive.read_range, max_bytes)
-        _, offset, size, version = place.split(":", 3)
-        return Extent(int(offset), int(size)).read(self._streams.of(archive, version).read_range, max_bytes)
+        return self._streams.read(archive, place, max_bytes)
 
 
 def _is_gzip(archive: ArchiveFile) -> bool:
@@ -108,7 +99,7 @@ class _Headers:
             return Member(name, version, info.size, None, _SPARSE)
         place = str(Extent(info.offset_data, info.size))
         if self._compressed:
-            place = f"{_GZIP}:{info.offset_data}:{info.size}:{self._version}"
+            place = packed_place(info.offset_data, info.size, self._version)
         return Member(name, version, info.size, place)
 
     def _content(self, name: str, info: tarfile.TarInfo) -> bytes | None:
@@ -183,28 +174,3 @@ class _Header(tarfile.TarInfo):
         header = cls(name.decode(encoding, errors))
         header.size, header.type = size, bytes(buf[156:157])
         return header
-
-
-class _Streams:
-    """The compressed archives that were read last, each in one version."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[tuple[str, str], GzipStream] = collections.OrderedDict()
-
-    def of(self, archive: ArchiveFile, version: str) -> GzipStream:
-        """Returns an archive unpacked.
-
-        Raises:
-            ImageError: If it is there in another version.
-        """
-        key = archive.uri, version
-        with self._lock:
-            if key not in self._kept:
-                if archive.version() != version:
-                    raise ImageError(FailureCode.UNREADABLE, "The archive was written anew since it was listed.")
-                self._kept[key] = GzipStream(archive.read_range, archive.size())
-            self._kept.move_to_end(key)
-            while len(self._kept) > _STREAMS_KEPT:
-                self._kept.popitem(last=False)
-            return self._kept[key]

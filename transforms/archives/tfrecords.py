@@ -9,9 +9,10 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from schemas.errors import DamagedArchive, FailureCode, ImageError
+from schemas.errors import DamagedArchive
 from schemas.extents import Extent
 from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
+from transforms.archives.gzip_stream import GzipStreams, packed_place
 
 # What `tf.slim`, `tfds` and most others call them.
 _IMAGES: Final = ("image/encoded", "image")
@@ -20,6 +21,8 @@ _LABELS: Final = ("image/class/text", "image/class/label", "label")
 _HEADER: Final = struct.Struct("<QI")
 HEADER_BYTES: Final = _HEADER.size
 _CHECKSUM: Final = struct.Struct("<I")
+_GZIP: Final = b"\x1f\x8b"
+_STREAMS: Final = GzipStreams()
 # The polynomial of Castagnoli's CRC-32, its bits reversed, and the mask of TFRecord's.
 _CASTAGNOLI: Final = 0x82F63B78
 _MASK: Final = 0xA282EAD8
@@ -59,11 +62,12 @@ def is_tfrecord(head: bytes) -> bool:
     return checksum == _masked_checksum(head[:8])
 
 
-def example_images(archive: ArchiveFile, label: str | None = None) -> Iterator[ExampleImage]:
+def example_images(archive: ArchiveFile, version: str, label: str | None = None) -> Iterator[ExampleImage]:
     """Yields the images of a file, in its order.
 
     Args:
         archive: The file.
+        version: Its version.
         label: The feature that holds labels; one of those that usually do, if None.
 
     Raises:
@@ -71,8 +75,10 @@ def example_images(archive: ArchiveFile, label: str | None = None) -> Iterator[E
         OSError: What its file system raises if the storage is at fault.
     """
     keys = _LABELS if label is None else (label,)
-    with archive.open() as file:
-        yield from (_image_of(record, keys) for record in _records(file))
+    is_packed = archive.read_range(0, len(_GZIP)) == _GZIP
+    with _STREAMS.of(archive, version).opened() if is_packed else archive.open() as file:
+        for record in _records(file):
+            yield _image_of(record, keys, version if is_packed else None)
 
 
 def _records(file: BinaryIO) -> Iterator[Record]:
@@ -89,8 +95,7 @@ def _records(file: BinaryIO) -> Iterator[Record]:
         offset += _HEADER.size + length + _CHECKSUM.size
 
 
-def _image_of(record: Record, labels: Sequence[str]) -> ExampleImage:
-    name, version = f"{record.offset:015}", f"{record.checksum:08x}-{len(record.data)}"
+def _image_of(record: Record, labels: Sequence[str], packed_in: str | None) -> ExampleImage:
     image, label, problem = None, None, None
     if _masked_checksum(record.data) != record.checksum:
         problem = "The record is damaged: its checksum is wrong."
@@ -102,9 +107,12 @@ def _image_of(record: Record, labels: Sequence[str]) -> ExampleImage:
             image = next((values[0] for values in map(features.get, _IMAGES) if values), None)
             label = next((_text(values[0]) for values in map(features.get, labels) if values), None)
             problem = None if image is not None else f"The record has no feature {_IMAGES[0]}."
-    content = image or b""
-    start = record.offset + _HEADER.size + record.data.find(content)
-    return ExampleImage(Member(name, version, len(content), str(Extent(start, len(content))), problem), label or None)
+    place, size = None, len(image or b"")
+    if image is not None:
+        start = record.offset + _HEADER.size + record.data.find(image)
+        place = str(Extent(start, size)) if packed_in is None else packed_place(start, size, packed_in)
+    version = f"{record.checksum:08x}-{len(record.data)}"
+    return ExampleImage(Member(f"{record.offset:015}", version, size, place, problem), label or None)
 
 
 def _text(value: bytes | float) -> str:
@@ -194,15 +202,12 @@ def _crc_table() -> list[int]:
 
 
 class TFRecords(ArchiveKind):
-    """TFRecord files."""
+    """TFRecord files, as they are or compressed by gzip."""
 
-    def members(self, archive: ArchiveFile, _version: str, _wants: Wanted = nothing) -> Iterator[Member]:
+    def members(self, archive: ArchiveFile, version: str, _wants: Wanted = nothing) -> Iterator[Member]:
         """Yields the images; the version of one is the checksum and size of its record."""
-        yield from (image.member for image in example_images(archive))
+        yield from (image.member for image in example_images(archive, version))
 
     def read(self, archive: ArchiveFile, place: str, max_bytes: int) -> bytes:
         """Reads an image."""
-        extent = Extent.parse(place)
-        if extent is None:
-            raise ImageError(FailureCode.NOT_FOUND, "The record has no image.")
-        return extent.read(archive.read_range, max_bytes)
+        return _STREAMS.read(archive, place, max_bytes)

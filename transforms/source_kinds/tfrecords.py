@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import Final
 
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ from transforms.source_kinds.annotations import replaced, stated_annotations
 from transforms.source_kinds.refs import ref_batches
 from transforms.source_kinds.source import ListingRules, Source, SourcePart
 
-_PROTOCOL = "tfrecord"
+_PROTOCOL: Final = "tfrecord"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +54,20 @@ class TFRecordSource(Source, SourcePart):
 
     def _images(self, damage: list[DamagedArchive]) -> Iterator[ExampleImage]:
         try:
-            yield from example_images(ArchiveFile.at(self.uri), self.label)
+            yield from self._read()
         except DamagedArchive as error:
             damage.append(error)
+
+    def _read(self) -> Iterator[ExampleImage]:
+        archive = ArchiveFile.at(self.uri)
+        return example_images(archive, archive.version(), self.label)
 
     def _labelled(self, images: list[ExampleImage], rules: ListingRules) -> Iterator[pa.RecordBatch]:
         for batch in ref_batches((self._file(image) for image in images), rules.schema):
             labels = pa.array([image.label for image in images], pa.string())
             splits = pa.repeat(pa.scalar(self.split, pa.string()), batch.num_rows)
-            yield stated_annotations(
-                replaced(batch, {"label": labels, "split": splits}), self.annotations, f"file {self.uri}"
-            )
+            refs = replaced(batch, {"label": labels, "split": splits})
+            yield stated_annotations(refs, self.annotations, f"file {self.uri}")
 
     def _file(self, image: ExampleImage) -> FoundFile:
         member = image.member
@@ -77,7 +81,7 @@ class TFRecordSource(Source, SourcePart):
             InvalidInput: If not even the first can be read.
         """
         try:
-            return next(example_images(ArchiveFile.at(self.uri), self.label), None) is not None
+            return next(self._read(), None) is not None
         except DamagedArchive as error:
             raise InvalidInput(f"The TFRecord file {shown(self.uri)} is damaged: {error}.") from error
 
