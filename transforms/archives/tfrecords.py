@@ -96,23 +96,26 @@ def _records(file: BinaryIO) -> Iterator[Record]:
 
 
 def _image_of(record: Record, labels: Sequence[str], packed_in: str | None) -> ExampleImage:
-    image, label, problem = None, None, None
-    if _masked_checksum(record.data) != record.checksum:
-        problem = "The record is damaged: its checksum is wrong."
-    else:
-        features = _features_of(record.data)
-        if features is None:
-            problem = "The record is no tf.train.Example."
-        else:
-            image = next((values[0] for values in map(features.get, _IMAGES) if values), None)
-            label = next((_text(values[0]) for values in map(features.get, labels) if values), None)
-            problem = None if image is not None else f"The record has no feature {_IMAGES[0]}."
+    image, label, problem = _content_of(record, labels)
     place, size = None, len(image or b"")
     if image is not None:
         start = record.offset + _HEADER.size + record.data.find(image)
         place = str(Extent(start, size)) if packed_in is None else packed_place(start, size, packed_in)
     version = f"{record.checksum:08x}-{len(record.data)}"
-    return ExampleImage(Member(f"{record.offset:015}", version, size, place, problem), label or None)
+    return ExampleImage(Member(f"{record.offset:015}", version, size, place, problem), label)
+
+
+def _content_of(record: Record, labels: Sequence[str]) -> tuple[bytes | None, str | None, str | None]:
+    """Returns the image of a record, its label, and why there is no image."""
+    if _masked_checksum(record.data) != record.checksum:
+        return None, None, "The record is damaged: its checksum is wrong."
+    features = _features_of(record.data)
+    if features is None:
+        return None, None, "The record is no tf.train.Example."
+    firsts = {name: values[0] for name, values in features.items() if values}
+    image = next((value for value in map(firsts.get, _IMAGES) if isinstance(value, bytes)), None)
+    label = next((_text(value) for value in map(firsts.get, labels) if value not in {None, b""}), None)
+    return image, label, None if image is not None else f"The record has no feature {_IMAGES[0]}."
 
 
 def _text(value: bytes | float) -> str:
