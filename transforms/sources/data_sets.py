@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.storage import file_system
+from schemas.storage import file_system, is_on_the_web
 from transforms.archives import HEADER_BYTES, is_tfrecord
 from transforms.folders import IgnoredFiles
 from transforms.manifests import (
@@ -55,7 +55,9 @@ def record_source(uri: str, options: ManifestOptions) -> TFRecordSource:
 
 
 def data_sets_in(folder: FolderSource, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
-    """Returns the data sets of a folder, by name."""
+    """Returns the data sets of a folder, by name; on the web none is looked for."""
+    if is_on_the_web(folder.uri):
+        return []
     uris = _uris(GlobSource(f"{glob.escape(folder.uri)}/**"), rules)
     tables = [uri for uri in uris if named_format(uri) == PARQUET]
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
