@@ -255,7 +255,6 @@ def test_columns_of_the_stores_own_names_are_named_together(cases: Path, store: 
     ("name", "sentence"),
     [
         ("binary.parquet", "types that a table cannot hold: 'bytes' (binary); --carry=NAME"),
-        ("hf.parquet", "has no column 'uri' (its columns: image, label)"),
     ],
 )
 def test_columns_that_cannot_be_held_are_refused(name: str, sentence: str, cases: Path) -> None:
