@@ -120,7 +120,7 @@ def sample_columns(protocol: str, archive_uri: str, extensions: Collection[str])
                     beside.setdefault(key, {}).update(sample_fields(member))
                 except UnreadableField:
                     continue  # Its picture will say so.
-            size += member.size
+            size += member.size or 0
             if len(pictures) > _FIRST_SAMPLES or size > _FIRST_BYTES:
                 break
     except DamagedArchive:

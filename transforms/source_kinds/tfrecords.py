@@ -48,9 +48,10 @@ class TFRecordSource(Source, SourcePart):
         images = self._images(damage)
         while together := list(itertools.islice(images, REFS_PER_BATCH)):
             yield from self._labelled(together, rules)
-        for error in damage:
+        if damage:  # What is wrong is found again, and said, by whoever fetches the rest.
             version = ArchiveFile.at(self.uri).version()
-            yield from ref_batches([FoundFile(self.uri, version, None, f"The file is damaged: {error}.")], rules.schema)
+            rest = FoundFile(str(MemberUri(_PROTOCOL, "", self.uri)), version, None)
+            yield from ref_batches([rest], rules.schema)
 
     def _images(self, damage: list[DamagedArchive]) -> Iterator[ExampleImage]:
         try:
@@ -83,7 +84,7 @@ class TFRecordSource(Source, SourcePart):
         try:
             return next(self._read(), None) is not None
         except DamagedArchive as error:
-            raise InvalidInput(f"The TFRecord file {shown(self.uri)} is damaged: {error}.") from error
+            raise InvalidInput(f"The TFRecord file {shown(self.uri)} is damaged: {error.how}.") from error
 
     def without_image(self, _: ListingRules) -> str:
         """Says that it has no record."""

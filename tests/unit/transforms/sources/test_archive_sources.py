@@ -22,9 +22,9 @@ from transforms.sources import (
     annotated_columns,
     carried_columns,
     find_sources,
-    has_image,
     list_source,
     look_up_versions,
+    take_first_look,
 )
 
 NAMES = ("train/cats/0.jpg", "train/dogs/0.jpg", "val/cats/0.jpg")
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 def batches(*inputs: object, ignored: IgnoredFiles | None = None, **rules: Any) -> list[pa.RecordBatch]:
     sources = find_sources(map(str, inputs), rules=ListingRules(**rules))
     listing = ListingRules(**{"carried": carried_columns(sources), **rules})
-    assert has_image(sources, listing)
+    assert take_first_look(sources, listing)
     found = [batch for source in sources for batch in list_source(source, listing, ignored or IgnoredFiles())]
     return list(map(look_up_versions, found))
 
@@ -84,7 +84,7 @@ def test_a_part_of_an_archive_is_an_input(photos: Path) -> None:
     assert names(f"zip://{NAMES[1]}::a.zip") == [NAMES[1]]
     assert names("zip://train::a.zip", exclude=("cats",)) == [NAMES[1]]
     (source,) = find_sources(["zip://nowhere::a.zip"])
-    assert not has_image([source], ListingRules())
+    assert not take_first_look([source], ListingRules())
     assert "no image in zip://nowhere::file://" in source.without_image(ListingRules())
     with pytest.raises(InputNotFound, match=r"no archive at .*b\.zip"):
         find_sources(["zip://::b.zip"])
@@ -255,10 +255,10 @@ def test_a_damaged_archive_is_refused_or_a_row_beside_the_others(tmp_path: Path)
     whole = write_tar(tmp_path / "a.tar", {"0.jpg": b"x", "1.jpg": b"x" * 2000}).read_bytes()
     (tmp_path / "a.tar").write_bytes(whole[:2000])
     with pytest.raises(InvalidInput, match=r"The input .*bad\.zip cannot be read\. The archive is damaged"):
-        has_image(find_sources([f"{tmp_path}/bad.zip"]), ListingRules())
+        take_first_look(find_sources([f"{tmp_path}/bad.zip"]), ListingRules())
     (tmp_path / "empty.tar").touch()
     with pytest.raises(InvalidInput, match=r"The input .*empty\.tar cannot be read\. The archive is damaged"):
-        has_image(find_sources([f"{tmp_path}/empty.tar"]), ListingRules())
+        take_first_look(find_sources([f"{tmp_path}/empty.tar"]), ListingRules())
     (tmp_path / "empty.tar").unlink()
     found = rows(tmp_path)
     assert [row["uri"].partition("::")[0] for row in found] == [
