@@ -28,7 +28,7 @@ _LENGTH: Final = np.uint64(0xFF51AFD7ED558CCD)
 def has_label_lists(schema: pa.Schema) -> bool:
     """Whether refs, or rows of a table, have a column of lists of labels."""
     index = schema.get_field_index(LABELS)
-    return index >= 0 and pa.types.is_list(schema.field(index).type)
+    return index >= 0 and bool(pa.types.is_list(schema.field(index).type))
 
 
 def annotation_names(names: Iterable[str]) -> list[str]:

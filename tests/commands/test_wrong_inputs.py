@@ -95,7 +95,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_pictures(root / "photos", 2)
     for name in ("empty", "hidden/.cache", "lists", "hive/split=mine", "tables/train"):
         (root / name).mkdir(parents=True)
-    write_pictures(root / "hidden" / ".cache", 1)
+    for name in ("hidden/.cache", "tables/train"):
+        write_pictures(root / name, 1)
     good = "photos/000.jpg"
     texts = {
         "m.csv": f"uri,label,note\n{good},cat,x\n",

@@ -59,7 +59,7 @@ def is_tfrecord(head: bytes) -> bool:
     if len(head) < _HEADER.size:
         return False
     _, checksum = _HEADER.unpack_from(head)
-    return checksum == _masked_checksum(head[:8])
+    return int(checksum) == _masked_checksum(head[:8])
 
 
 def example_images(archive: ArchiveFile, version: str, label: str | None = None) -> Iterator[ExampleImage]:

@@ -162,8 +162,8 @@ class ImageTableSource(Source):
 
     def has_image(self, _: ListingRules) -> bool:
         """Whether it has a row."""
-        with open_parquet(self.uri) as (file, _):
-            return bool(file.metadata.num_rows)
+        with open_parquet(self.uri) as opened:
+            return bool(opened.file.metadata.num_rows)
 
     def without_image(self, _: ListingRules) -> str:
         """Says that it has no row."""
