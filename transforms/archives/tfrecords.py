@@ -85,12 +85,12 @@ def _records(file: BinaryIO) -> Iterator[Record]:
     offset = 0
     while header := file.read(_HEADER.size):
         if not is_tfrecord(header):
-            raise DamagedArchive(f"there is no record at byte {offset:,}")
+            raise DamagedArchive.of(f"there is no record at byte {offset:,}")
         length, _ = _HEADER.unpack(header)
         data = file.read(length)
         end = file.read(_CHECKSUM.size)
         if len(data) + len(end) < length + _CHECKSUM.size:
-            raise DamagedArchive(f"it breaks off in the record at byte {offset:,}")
+            raise DamagedArchive.of(f"it breaks off in the record at byte {offset:,}")
         yield Record(offset, data, *_CHECKSUM.unpack(end))
         offset += _HEADER.size + length + _CHECKSUM.size
 

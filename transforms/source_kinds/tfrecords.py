@@ -84,7 +84,7 @@ class TFRecordSource(Source, SourcePart):
         try:
             return next(self._read(), None) is not None
         except DamagedArchive as error:
-            raise InvalidInput(f"The TFRecord file {shown(self.uri)} is damaged: {error.how}.") from error
+            raise InvalidInput(f"The TFRecord file {shown(self.uri)} cannot be read. {error.message}") from error
 
     def without_image(self, _: ListingRules) -> str:
         """Says that it has no record."""

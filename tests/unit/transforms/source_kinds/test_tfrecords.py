@@ -98,7 +98,10 @@ def test_a_folder_or_a_glob_of_files_is_a_data_set(pattern: str, records: list[b
 def test_a_file_that_holds_no_record_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.tfrecord").write_bytes(b"no record, but some text")
     (tmp_path / "b.tfrecord").write_bytes(b"")
-    with pytest.raises(InvalidInput, match=r"^The TFRecord file .* is damaged: there is no record at byte 0\.$"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"^The TFRecord file .* cannot be read\. The archive is damaged: there is no record at byte 0\.$",
+    ):
         take_first_look(find_sources([str(tmp_path / "a.tfrecord")]), ListingRules())
     sources = find_sources([str(tmp_path / "b.tfrecord")])
     assert not take_first_look(sources, ListingRules())
