@@ -146,6 +146,7 @@ _MEANINGS: Final = {
     FailureCode.SERVER_ERROR: "The server is at fault: status 500 and above.",
     FailureCode.TIMEOUT: "The storage did not answer in time.",
     FailureCode.UNREADABLE: "The file could not be read for another reason, or broke off.",
+    FailureCode.DAMAGED_ARCHIVE: "The archive breaks off, or what it says of the member is not so.",
     FailureCode.TOO_MANY_BYTES: "The file has more bytes than `--max_bytes`.",
     FailureCode.EMPTY_FILE: "The file has no bytes.",
     FailureCode.NOT_AN_IMAGE: "The file is no image that Pillow knows.",

@@ -13,8 +13,10 @@ start as it was given; 3 its --time_budget was used up, no date failed, and the 
 """
 
 import argparse
+import contextlib
 import datetime
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from deltalake.exceptions import DeltaError
 
@@ -43,6 +45,8 @@ from pipelines.jobs import (
     resolved_spec,
     run_job,
     sources_of,
+    stored_rules,
+    updated_columns,
 )
 from pipelines.options import (
     Parser,
@@ -57,7 +61,9 @@ from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line
 from schemas.store import FeatureStore, InputCounts, RunResult, RunState, Totals
 from schemas.tables import check_carried
 from transforms.planning import RetryFailures, before_deadline, known_by_partition, past_rate, plan_run
-from transforms.sources import ListingRules, Source, check_reachable, has_image
+from transforms.sources import ListingRules, Source, take_first_look
+
+Images: TypeAlias = tuple[list[Source], ListingRules]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -152,18 +158,21 @@ class Backfill:
             RunFailed: If an input cannot be listed.
         """
         retry = RetryFailures.ALL if self._given.refresh else RetryFailures(self._given.retry_failures)
-        known = known_by_partition(self._store, retry)
+        images: dict[datetime.date, Images | None] = {}
+        for ds in self.dates:
+            if not self._is_skipped(ds):
+                with _listing_of(ds):
+                    images[ds] = self._images_of(ds)
+        compared = {ds: updated_columns(self._given, *found) for ds, found in images.items() if found}
+        known = known_by_partition(self._store, retry, sorted(set().union(*compared.values())))
         plans = []
         for ds in self.dates:
-            if self._is_skipped(ds):
-                plans.append(DatePlan(ds, None, DateState.SKIPPED))
+            found = images.get(ds)
+            if found is None:
+                plans.append(DatePlan(ds, None, DateState.EMPTY if ds in images else DateState.SKIPPED))
                 continue
-            try:
-                images = self._images_of(ds)
-                counts = images and plan_run(*images, known, refresh=self._given.refresh)
-            except OSError as error:
-                raise RunFailed(f"The input of {ds} cannot be listed: {first_line(error)}") from error
-            plans.append(DatePlan(ds, counts) if counts else DatePlan(ds, None, DateState.EMPTY))
+            with _listing_of(ds):
+                plans.append(DatePlan(ds, plan_run(*found, known, compared[ds], refresh=self._given.refresh)))
         computed = any(date.counts for date in plans)
         spec = self._store.spec if self._store else resolved_spec(self._given) if computed else None
         yield from planned_lines(plans, spec, past_rate(self._store))
@@ -174,15 +183,13 @@ class Backfill:
         inputs = inputs_of(self._given.input, ds)
         return self._past.is_complete(ds, inputs, self._given.extensions, self._given.labels_from)
 
-    def _images_of(self, ds: datetime.date) -> tuple[list[Source], ListingRules] | None:
+    def _images_of(self, ds: datetime.date) -> Images | None:
         """Looks at the inputs of a date, or returns None if there is no image in any of them."""
         sources = sources_of(self._given, ds)
-        rules = listing_rules(self._given, sources)
+        rules = stored_rules(listing_rules(self._given, sources), self._store)
         check_carried(asked_columns(self._given), rules.carried)
-        if not has_image(sources, rules):
-            return None
-        check_reachable(sources, rules)
-        return sources, rules
+        found = take_first_look(sources, rules, expect_files=self._given.max_failure_ratio < 1)
+        return (sources, rules) if found else None
 
     def _run_date(self, ds: datetime.date) -> DateResult:
         try:
@@ -203,7 +210,7 @@ class Backfill:
             return _failed(job, first_line(error))
         return DateResult(ds, DateState(row["state"]), row)
 
-    def _job(self, ds: datetime.date, images: tuple[list[Source], ListingRules], store: FeatureStore) -> Job:
+    def _job(self, ds: datetime.date, images: Images, store: FeatureStore) -> Job:
         refresh = self._past.next_refresh(ds) if self._given.refresh else None
         left = self._deadline - datetime.datetime.now(datetime.UTC) if self._deadline else None
         of_date = {
@@ -214,6 +221,14 @@ class Backfill:
         }
         given = argparse.Namespace(**{**vars(self._given), **of_date})
         return new_job(given, *images, store, self._beam_arguments, refresh=refresh)
+
+
+@contextlib.contextmanager
+def _listing_of(ds: datetime.date) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(f"The input of {ds} cannot be listed: {first_line(error)}") from error
 
 
 def _failed(job: Job, message: str) -> DateResult:

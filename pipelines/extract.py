@@ -12,7 +12,17 @@ import argparse
 from collections.abc import Sequence
 
 from pipelines.console import check_summary_file, extraction_text, first_failures, planned_text, write_summary
-from pipelines.jobs import asked_columns, find_images, find_store, new_job, open_or_create_store, resolved_spec, run_job
+from pipelines.jobs import (
+    asked_columns,
+    find_images,
+    find_store,
+    new_job,
+    open_or_create_store,
+    resolved_spec,
+    run_job,
+    stored_rules,
+    updated_columns,
+)
 from pipelines.options import Parser, add_extraction_options, add_run_name_options, add_source_options, run_main
 from pipelines.runners import parse_command
 from schemas.errors import RunFailed, RunStopped, first_line
@@ -73,8 +83,10 @@ def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: Listing
     store = find_store(given)
     spec = resolved_spec(given) if store is None else store.spec
     try:
-        known = known_by_partition(store, RetryFailures(given.retry_failures))
-        counts = plan_run(sources, rules, known)
+        rules = stored_rules(rules, store)
+        annotations = updated_columns(given, sources, rules)
+        known = known_by_partition(store, RetryFailures(given.retry_failures), annotations)
+        counts = plan_run(sources, rules, known, annotations)
     except OSError as error:
         raise RunFailed(f"The input cannot be listed: {first_line(error)}") from error
     return planned_text(counts, given.shard_size, spec)

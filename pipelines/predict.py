@@ -37,7 +37,8 @@ from pipelines.runners import (
     spill_folder,
     threads_a_process,
 )
-from schemas.classifiers import Classifier
+from schemas.annotations import LABELS
+from schemas.classifiers import Classifier, LabelKind
 from schemas.delta import files_of
 from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.fragments import TableName
@@ -125,8 +126,14 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, options: "
         networks_uri=classifier.networks_uri,
         layer=classifier.card.layer,
         labels=classifier.labels,
-        label_column=given.label_column,
+        label_column=_label_column(given, classifier),
     )
+
+
+def _label_column(given: argparse.Namespace, classifier: Classifier) -> str:
+    """Returns the column of the true labels: the one that was named, or the lists where there are several each."""
+    has_lists = classifier.labels.kind == LabelKind.MULTI_LABEL and given.label_column == LABEL
+    return LABELS if has_lists else str(given.label_column)
 
 
 def predict_images(

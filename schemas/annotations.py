@@ -16,10 +16,19 @@ import pyarrow.compute as pc
 
 from schemas.images import GIVEN, REF_SCHEMA
 
+# The carried column of the labels of images that have several each: lists, where `label` holds one.
+LABELS: Final = "labels"
+
 _NO_ANNOTATIONS: Final = frozenset(REF_SCHEMA.names) - {"label", "split"}
 # Odd numbers (Knuth's multiplicative hash, and the finalizer of MurmurHash3).
 _NULL: Final = np.uint64(0x9E3779B97F4A7C15)
 _LENGTH: Final = np.uint64(0xFF51AFD7ED558CCD)
+
+
+def has_label_lists(schema: pa.Schema) -> bool:
+    """Whether refs, or rows of a table, have a column of lists of labels."""
+    index = schema.get_field_index(LABELS)
+    return index >= 0 and bool(pa.types.is_list(schema.field(index).type))
 
 
 def annotation_names(names: Iterable[str]) -> list[str]:

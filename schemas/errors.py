@@ -165,6 +165,7 @@ class FailureCode(enum.StrEnum):
     SERVER_ERROR = "server_error", "fetch", False
     TIMEOUT = "timeout", "fetch", False
     UNREADABLE = "unreadable", "fetch", False
+    DAMAGED_ARCHIVE = "damaged_archive", "fetch", False
     TOO_MANY_BYTES = "too_many_bytes", "fetch", True
     EMPTY_FILE = "empty_file", "decode", True
     NOT_AN_IMAGE = "not_an_image", "decode", True
@@ -196,6 +197,15 @@ class ImageError(Exception):
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[FailureCode, str]]:
         return type(self), (self.code, self.message)
+
+
+class DamagedArchive(ImageError):
+    """An archive, or a member of one, cannot be read, though its storage answers."""
+
+    @classmethod
+    def of(cls, how: str) -> "DamagedArchive":
+        """Returns the error that says what is wrong with it."""
+        return cls(FailureCode.DAMAGED_ARCHIVE, f"The archive is damaged: {how}.")
 
 
 def first_line(error: BaseException) -> str:

@@ -17,6 +17,7 @@ SUPERSEDES: Final = "_supersedes"
 KNOWN_IN: Final = "_known_in"
 GIVEN: Final = "_given"
 PROBLEM: Final = "_problem"
+PLACE: Final = "_place"
 
 # `version` is null until it has been looked up; columns with an underscore do not reach the tables.
 REF_SCHEMA: Final = pa.schema(
@@ -32,6 +33,8 @@ REF_SCHEMA: Final = pa.schema(
         # The columns that the input has for the image, filled or not; see `schemas/annotations.py`.
         pa.field(GIVEN, pa.string()),
         pa.field(PROBLEM, pa.string()),
+        # Where the bytes are in the archive, as `transforms/archives` writes it; null for a file of its own.
+        pa.field(PLACE, pa.string()),
     ]
 )
 
@@ -46,19 +49,21 @@ class ImageRef:
             says nothing of it.
         size: Its bytes, where the listing has them.
         problem: Why no image can be there, where the listing has found that out.
+        place: Where its bytes are in its archive, where it is a member of one and the listing has that.
     """
 
     uri: str
     version: str
     size: int | None
     problem: str | None = None
+    place: str | None = None
 
 
 def image_refs(batch: pa.RecordBatch) -> Iterator[ImageRef]:
     """Yields the rows of a batch of refs."""
-    columns = (batch.column(name).to_pylist() for name in ("uri", "version", SIZE, PROBLEM))
-    for uri, version, size, problem in zip(*columns, strict=True):
-        yield ImageRef(uri, version, size, problem)
+    columns = (batch.column(name).to_pylist() for name in ("uri", "version", SIZE, PROBLEM, PLACE))
+    for uri, version, size, problem, place in zip(*columns, strict=True):
+        yield ImageRef(uri, version, size, problem, place)
 
 
 def listed_version(info: Mapping[str, Any]) -> str | None:

@@ -188,6 +188,11 @@ def check_carried(own: Iterable[str], carried: Iterable[pa.Field]) -> None:
         )
 
 
+def is_of_every_store(name: str) -> bool:
+    """Whether a name is that of a column that every store has, in any case."""
+    return name.casefold() in {own.casefold() for own in _RESERVED}
+
+
 def layer_field(name: str, shape: Shape) -> pa.Field:
     """Returns the field of a feature column."""
     metadata = {_COMMENT: f"output of layer {name}", _SHAPE: json.dumps(shape)}

@@ -29,6 +29,8 @@ ORDER = (
     "transforms/shuffle",
     "transforms/manifests",
     "transforms/folders",
+    "transforms/archives",
+    "transforms/source_kinds",
     "transforms/sources",
     "transforms/planning",
     "transforms/images",

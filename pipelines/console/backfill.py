@@ -13,8 +13,10 @@ from schemas.errors import RunFailed, RunStopped
 from schemas.spec import FeatureSpec
 from schemas.store import InputCounts, RunState
 
-_PLAN_WIDTHS: Final = (-10, 12, 12, 20, 11)
-_PLAN_HEADS: Final = padded_line(("date", "images", "new", "bytes of features", "time"), _PLAN_WIDTHS) + "  state"
+_PLAN_WIDTHS: Final = (-10, 12, 12, 11, 20, 11)
+_PLAN_HEADS: Final = (
+    padded_line(("date", "images", "new", "labels", "bytes of features", "time"), _PLAN_WIDTHS) + "  state"
+)
 
 
 class DateState(enum.StrEnum):
@@ -103,15 +105,14 @@ def planned_lines(plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: flo
     """
     yield "Dry run; nothing is written."
     yield _PLAN_HEADS
-    images = new = 0
+    total = InputCounts()
     for date in plans:
-        counts = date.counts
-        if counts is None:
-            yield padded_line([date.ds, *"----"], _PLAN_WIDTHS) + f"  {date.state}"
+        if date.counts is None:
+            yield padded_line([date.ds, *"-----"], _PLAN_WIDTHS) + f"  {date.state}"
             continue
-        images, new = images + counts.listed, new + counts.planned
-        yield _priced(str(date.ds), counts.listed, counts.planned, spec, rate) + f"  {date.state}"
-    yield _priced("in all", images, new, spec, rate)
+        total += date.counts
+        yield _priced(str(date.ds), date.counts, spec, rate) + f"  {date.state}"
+    yield _priced("in all", total, spec, rate)
     if spec and spec.augmentation:
         yield f"Bytes are at most so many: only training images have {spec.augmentation.rows} further rows."
     yield (
@@ -121,7 +122,8 @@ def planned_lines(plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: flo
     )
 
 
-def _priced(name: str, images: int, new: int, spec: FeatureSpec | None, rate: float | None) -> str:
+def _priced(name: str, counts: InputCounts, spec: FeatureSpec | None, rate: float | None) -> str:
+    new = counts.planned
     size = new * spec.rows_per_training_image * spec.bytes_per_image if spec else 0
     time = duration_text(new / rate) if rate else "unknown"
-    return padded_line((name, images, new, size, time), _PLAN_WIDTHS)
+    return padded_line((name, counts.listed, new, counts.outdated, size, time), _PLAN_WIDTHS)

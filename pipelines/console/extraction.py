@@ -133,6 +133,7 @@ def planned_text(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> str
         *figure_lines(
             ("images in the input", counts.listed),
             ("already in the store", counts.skipped),
+            *((("labels to update", counts.outdated),) if counts.outdated else ()),
             ("to extract", counts.planned),
             ("shards", shards_of(counts.planned, shard_size)),
             *((("rows of features, at most", rows),) if spec.augmentation else ()),

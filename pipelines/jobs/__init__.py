@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         open_or_create_store,
         pinned_version,
         resolved_spec,
+        stored_rules,
+        updated_columns,
     )
     from pipelines.jobs.samples import CLASSES, draw_samples
     from pipelines.jobs.training import TrainingSource, read_training_data, training_sources
@@ -45,6 +47,8 @@ else:
                 "open_or_create_store",
                 "pinned_version",
                 "resolved_spec",
+                "stored_rules",
+                "updated_columns",
             ],
             "pipelines.jobs.samples": ["CLASSES", "draw_samples"],
             "pipelines.jobs.training": ["TrainingSource", "read_training_data", "training_sources"],
@@ -77,5 +81,7 @@ __all__ = [
     "resolved_spec",
     "run_job",
     "sources_of",
+    "stored_rules",
     "training_sources",
+    "updated_columns",
 ]

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from pipelines.jobs.preparation import listing_rules
 from pipelines.options import manifest_options
 from schemas.errors import InputNotFound, UsageError
 from transforms.sources import Source, find_sources
 
 _ONE_DAY: Final = datetime.timedelta(days=1)
 
-# Names in braces; a glob's {a,b} has a comma, and is none.
-_PLACEHOLDER: Final = re.compile(r"\{+\s*(?P<name>\w+)[^{},]*\}+")
+# Names in braces; {a,b} has a comma and {000..099} two dots, and is none.
+_PLACEHOLDER: Final = re.compile(r"\{+\s*(?!\d+\.\.\d+\})(?P<name>\w+)[^{},]*\}+")
 _DS: Final = re.compile(r"\{ds(?::(?P<format>[^{}]+))?\}")
 
 
@@ -84,7 +85,7 @@ def sources_of(given: argparse.Namespace, ds: datetime.date) -> list[Source]:
     sources = []
     for template in given.input:
         try:
-            sources += find_sources(inputs_of([template], ds), manifest_options(given))
+            sources += find_sources(inputs_of([template], ds), manifest_options(given), listing_rules(given))
         except InputNotFound:
             if not has_date(template):
                 raise

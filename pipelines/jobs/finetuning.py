@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipelines.options import decoding_limits
 from pipelines.runners import shown_progress
+from schemas.annotations import LABELS, has_label_lists
 from schemas.classifiers import Classifier, FineTuning, Split, SplitFractions
 from schemas.errors import InvalidLabels, ModelNotFound, UsageError, nearest_names
 from schemas.storage import file_system
@@ -30,7 +31,7 @@ from transforms.finetuning import (
 )
 from transforms.images import DecodingRules, LoadingPools, LoadingRules
 from transforms.runtime import available_cores, available_memory, temporary_folder
-from transforms.training import LabelledImages, SplitBy, read_label_file, read_labelled_images
+from transforms.training import LABEL, LabelledImages, SplitBy, read_label_file, read_labelled_images
 
 # The log loss of a head that has learned something, as a share of that of knowing only how frequent the classes are.
 _LEARNED: Final = 0.98
@@ -86,9 +87,7 @@ def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, re
         InvalidLabels: If the labels are none of the classifier's, or a split lacks images.
         UsageError: If there is no such column of labels.
     """
-    if given.labels is None and given.label_column not in refs.schema.names:
-        near = nearest_names(given.label_column, refs.schema.names) or f"; there are {', '.join(refs.schema.names)}."
-        raise UsageError(f"The images have no column '{given.label_column}' with labels{near}")
+    given.label_column = _label_column(given, refs)
     with shown_progress("reading"):
         pictures = read_pictures(
             refs,
@@ -98,6 +97,18 @@ def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, re
             given.max_failure_ratio,
         )
     return LabelledPictures(pictures, _labelled(given, classifier, pictures))
+
+
+def _label_column(given: argparse.Namespace, refs: pa.RecordBatch) -> str:
+    """Returns the column of the labels: the one that was named, else that of lists where no image has a single one."""
+    asked, names = str(given.label_column), refs.schema.names
+    if given.labels is not None:
+        return asked
+    if asked not in names:
+        near = nearest_names(asked, names) or f"; there are {', '.join(names)}."
+        raise UsageError(f"The images have no column '{asked}' with labels{near}")
+    has_lists = asked == LABEL and has_label_lists(refs.schema)
+    return LABELS if has_lists and refs.column(LABEL).null_count == refs.num_rows else asked
 
 
 def loading_rules(given: argparse.Namespace, classifier: Classifier) -> LoadingRules:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pipelines.jobs.preparation import new_run
+from pipelines.jobs.preparation import new_run, updated_columns
 from pipelines.options import decoding_limits
 from pipelines.runners import (
     beam_options,
@@ -29,7 +29,7 @@ from transforms.conv_bases import choose_engine, default_batch_size
 from transforms.extraction import Extraction, Reuse
 from transforms.planning import RetryFailures, Snapshot
 from transforms.runtime import interrupted_by
-from transforms.sources import ListingRules, Source, annotated_columns
+from transforms.sources import ListingRules, Source
 
 if TYPE_CHECKING:
     from apache_beam import Pipeline
@@ -97,7 +97,7 @@ def new_job(
         store=store,
         run=run,
         retry=RetryFailures(given.retry_failures) if refresh is None else RetryFailures.ALL,
-        annotations=annotated_columns(sources, rules) if given.update_labels else (),
+        annotations=updated_columns(given, sources, rules),
         shard_size=given.shard_size,
         extraction=Extraction(
             output_uri=store.uri,

@@ -1,6 +1,7 @@
 """What a command does before its pipeline: look at the inputs, settle the spec, open the store, name the run."""
 
 import argparse
+import dataclasses
 import datetime
 import json
 from collections.abc import Mapping, Sequence
@@ -28,15 +29,7 @@ from transforms.conv_bases import (
     weights_file_sha256,
 )
 from transforms.runtime import package_versions, temporary_folder
-from transforms.sources import (
-    ListingRules,
-    Source,
-    carried_columns,
-    check_first_images,
-    check_reachable,
-    find_sources,
-    has_image,
-)
+from transforms.sources import ListingRules, Source, annotated_columns, carried_columns, find_sources, take_first_look
 
 DEFAULT_STORE: Final = "./feature-store"
 SAMPLES: Final = "./sample-pictures"
@@ -68,13 +61,10 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
             f"(unless --weights says otherwise), and the store {given.output or DEFAULT_STORE}."
         )
         inputs, given.labels_from = [SAMPLES], "parent"
-    sources = find_sources(inputs, manifest_options(given))
+    sources = find_sources(inputs, manifest_options(given), listing_rules(given))
     rules = listing_rules(given, sources)
-    if not has_image(sources, rules):
+    if not take_first_look(sources, rules, expect_files=given.max_failure_ratio < 1):
         raise InvalidInput(" ".join(dict.fromkeys(source.without_image(rules) for source in sources)))
-    if rules.stat_manifests and given.max_failure_ratio < 1:
-        check_first_images(sources)
-    check_reachable(sources, rules)
     return sources, rules
 
 
@@ -83,8 +73,8 @@ def asked_columns(given: argparse.Namespace) -> list[str]:
     return [*(given.layers or ()), *([AUGMENTATION] if given.augment else [])]
 
 
-def listing_rules(given: argparse.Namespace, sources: Sequence[Source]) -> ListingRules:
-    """Returns how sources are read.
+def listing_rules(given: argparse.Namespace, sources: Sequence[Source] = ()) -> ListingRules:
+    """Returns how sources are read; without sources, nothing is carried along.
 
     Raises:
         InvalidInput: If two of them give a column different types.
@@ -97,6 +87,20 @@ def listing_rules(given: argparse.Namespace, sources: Sequence[Source]) -> Listi
         include_hidden=given.include_hidden,
         exclude=tuple(given.exclude or ()),
     )
+
+
+def stored_rules(rules: ListingRules, store: FeatureStore | None) -> ListingRules:
+    """Returns rules by which columns are carried along with the types that they get in a store, if there is one.
+
+    Raises:
+        InvalidInput: If a column is in the store with another type.
+    """
+    return rules if store is None else dataclasses.replace(rules, carried=store.stored_fields(rules.carried))
+
+
+def updated_columns(given: argparse.Namespace, sources: Sequence[Source], rules: ListingRules) -> list[str]:
+    """Returns the columns in which known images are brought up to date with the input."""
+    return annotated_columns(sources, rules) if given.update_labels else []
 
 
 def asked_spec(given: argparse.Namespace) -> dict[str, Any]:

@@ -4,14 +4,19 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipelines.jobs.preparation import pinned_version
 from pipelines.options import ALL_LAYERS
+from schemas.annotations import LABELS, has_label_lists
 from schemas.classifiers import Recipe, SplitFractions
 from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.store import FeatureStore
 from schemas.tables import AUGMENTATION
 from transforms.runtime import available_memory
 from transforms.training import (
+    LABEL,
     LabelledImages,
     SplitBy,
     TrainingData,
@@ -52,6 +57,7 @@ def training_sources(given: argparse.Namespace, recipes: Sequence[Recipe]) -> li
     stores = [_open_store(given, uri) for uri in given.features]
     layers = [_chosen_layers(store, given) for store in stores]
     versions = [pinned_version(store, given.table_version) for store in stores]
+    given.label_column = _label_column(given, stores[0], versions[0])
     fractions = SplitFractions(given.validation_fraction, given.test_fraction)
     tables = [_labelled(given, store, version) for store, version in zip(stores, versions, strict=True)]
     if len(tables) > 1:
@@ -110,6 +116,14 @@ def _chosen_layers(store: FeatureStore, given: argparse.Namespace) -> Sequence[s
         if name not in layers:
             raise UsageError(f"The store has no features of a layer '{name}'{nearest_names(name, layers) or '.'}")
     return asked
+
+
+def _label_column(given: argparse.Namespace, store: FeatureStore, version: int) -> str:
+    """Returns the column of the labels: the one that was named, else that of lists where no image has a single one."""
+    asked = str(given.label_column)
+    if given.labels or asked != LABEL or not has_label_lists(pa.schema(store.features(version).schema())):
+        return asked
+    return LABEL if store.scan([LABEL], pc.field(LABEL).is_valid(), table_version=version).count() else LABELS
 
 
 def _labelled(given: argparse.Namespace, store: FeatureStore, version: int) -> LabelledImages:

@@ -29,9 +29,11 @@ def add_source_options(
         "--input",
         action="append",
         metavar="URI",
-        help="a folder (recursive), a glob, an image, a .txt of URIs, or a .csv, .tsv, .jsonl or .parquet manifest, as "
-        "it is, as .gz or .zst or as a folder of part files, with a column `uri` and, if you like, `version`, `label`, "
-        "`split` and further columns, which are carried along; local or any fsspec URL; may be given several times "
+        help="a folder (recursive), a glob, an image, an archive of images (.zip, .tar, .tar.gz, .tgz; also "
+        "shard-{000..099}.tar, or a folder of them), a .parquet or TFRecord file with images in it, a .txt of URIs, or "
+        "a .csv, .tsv, .jsonl or .parquet manifest, as it is, as .gz or .zst or as a folder of part files, with a "
+        "column `uri` and, if you like, `version`, `label`, `split` and further columns, which are carried along; "
+        "local or any fsspec URL; may be given several times "
         f"(default: {without_input})",
     )
     group.add_argument(

@@ -94,7 +94,8 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
         "--label_column",
         default=LABEL,
         metavar="NAME",
-        help=f"the column of the labels; a list<string> makes a multi-label classifier (default: {LABEL})",
+        help=f"the column of the labels; lists of strings make a multi-label classifier (default: {LABEL}, or labels, "
+        "where these are lists and no image has a single one)",
     )
 
 

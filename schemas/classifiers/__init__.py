@@ -17,6 +17,7 @@ from schemas.classifiers.recipes import (
     parse_field,
 )
 from schemas.classifiers.splits import (
+    SPELLINGS,
     SPLITS,
     Split,
     SplitFractions,
@@ -40,6 +41,7 @@ __all__ = [
     "NETWORKS_FOLDER",
     "OPTIMIZERS",
     "RECIPES",
+    "SPELLINGS",
     "SPLITS",
     "THRESHOLD",
     "UNLABELLED",

@@ -1,5 +1,6 @@
 """URIs and file systems: credentials, timeouts, Parquet files, files that are durable or created only once."""
 
+from schemas.storage.chains import MEMBER_PROTOCOLS, MemberUri, is_chained, member_uri, split_chain, tidy_name
 from schemas.storage.durable import make_folder, rename_folder, sync_file, write_file
 from schemas.storage.faults import image_errors, with_retries
 from schemas.storage.filesystems import (
@@ -34,7 +35,9 @@ from schemas.storage.parquet import (
 from schemas.storage.put_if_absent import check_created_once
 
 __all__ = [
+    "MEMBER_PROTOCOLS",
     "ROW_GROUP_BYTES",
+    "MemberUri",
     "canonical_uri",
     "check_created_once",
     "check_writable",
@@ -44,11 +47,13 @@ __all__ = [
     "files_below",
     "image_errors",
     "image_file",
+    "is_chained",
     "is_in_a_bucket",
     "is_local",
     "is_on_the_web",
     "join",
     "make_folder",
+    "member_uri",
     "modified_at",
     "open_parquet",
     "protocol_of",
@@ -60,7 +65,9 @@ __all__ = [
     "read_schema",
     "rename_folder",
     "row_count",
+    "split_chain",
     "sync_file",
+    "tidy_name",
     "uri_builder",
     "with_retries",
     "without_credentials",

@@ -19,6 +19,8 @@ import fsspec
 from fsspec.config import conf
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.storage.chains import MEMBER_PROTOCOLS, is_chained, split_chain, tidy_name
+
 CONNECT_TIMEOUT_SECONDS: Final = 10
 READ_TIMEOUT_SECONDS: Final = 60
 ATTEMPTS: Final = 5
@@ -30,11 +32,6 @@ _BUCKET_PROTOCOLS: Final = _S3_PROTOCOLS | _GCS_PROTOCOLS | _AZURE_PROTOCOLS
 # Their file systems are those of a machine or an account; in a path of theirs everything is part of a name.
 _NAMED_BY_PROTOCOL: Final = frozenset({"file", "local"}) | _BUCKET_PROTOCOLS
 
-# fsspec reads a "::" as a chain of file systems. Only these ever stand at the head of one; in any other URI "::" is
-# part of a name.
-_CHAIN_HEADS: Final = frozenset(
-    {"zip", "tar", "libarchive", "simplecache", "filecache", "blockcache", "reference", "dir"}
-)
 _PROTOCOL: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
@@ -55,7 +52,7 @@ def is_local(uri: str) -> bool:
     >>> is_local("photos/"), is_local("zip://*.jpg::file:///a.zip"), is_local("gs://bucket/a")
     (True, True, False)
     """
-    return protocol_of(uri.rpartition("::")[2] if _is_chained(uri) else uri) in {"file", "local"}
+    return is_local(split_chain(uri)[1]) if is_chained(uri) else protocol_of(uri) in {"file", "local"}
 
 
 def is_on_the_web(uri: str) -> bool:
@@ -85,11 +82,6 @@ def files_below(folder_uri: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield path.removeprefix(f"{root}/"), info
 
 
-def _is_chained(uri: str) -> bool:
-    head, separator, _ = uri.partition("::")
-    return bool(separator) and head.partition("://")[0] in _CHAIN_HEADS
-
-
 def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """Returns the file system of a URI and the path in it.
 
@@ -99,7 +91,7 @@ def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     Args:
         uri: A local path or any fsspec URL, such as `s3://bucket/a.jpg` or `zip://a.jpg::s3://bucket/a.zip`.
     """
-    if _is_chained(uri):
+    if is_chained(uri):
         fs, path = fsspec.core.url_to_fs(uri)
         return fs, path
     protocol = protocol_of(uri)
@@ -164,18 +156,28 @@ def canonical_uri(uri: str) -> str:
 
     >>> canonical_uri("s3a://bucket//a b#.jpg")
     's3://bucket//a b#.jpg'
+    >>> canonical_uri("ZIP:///cats/0.jpg::/pets.zip")
+    'zip://cats/0.jpg::file:///pets.zip'
     """
-    if _is_chained(uri):
-        return uri
+    if is_chained(uri):
+        return _canonical_chain(uri)
     fs, path = file_system(uri)
     if isinstance(fs, LocalFileSystem):
         return f"file://{os.path.abspath(path)}"  # noqa: PTH100 (Path.absolute keeps `..`)
     return uri if _options_in(uri) else str(fs.unstrip_protocol(path))
 
 
+def _canonical_chain(uri: str) -> str:
+    head, rest = split_chain(uri)
+    protocol, _, name = head.partition("://")
+    if protocol.lower() in MEMBER_PROTOCOLS:
+        head = f"{protocol.lower()}://{tidy_name(name)}"
+    return f"{head}::{canonical_uri(rest)}"
+
+
 def uri_builder(uri: str, fs: fsspec.AbstractFileSystem) -> Callable[[str], str]:
     """Returns a function from paths in `fs`, the file system of `uri`, to canonical URIs."""
-    if not _is_chained(uri):
+    if not is_chained(uri):
         return _within(uri, fs) if _options_in(uri) else functools.partial(_plain_uri, fs)
     head, _, rest = uri.partition("::")
     return f"{protocol_of(head)}://{{}}::{rest}".format

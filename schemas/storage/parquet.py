@@ -36,8 +36,12 @@ class OpenedParquet(NamedTuple):
 
 
 @contextmanager
-def open_parquet(file_uri: str) -> Iterator[OpenedParquet]:
+def open_parquet(file_uri: str, *, buffer_bytes: int = 0) -> Iterator[OpenedParquet]:
     """Opens a Parquet file, whoever has written it.
+
+    Args:
+        file_uri: The file.
+        buffer_bytes: Columns are read so many bytes at a time, instead of whole row groups ahead.
 
     Raises:
         pyarrow.ArrowInvalid: If it is none.
@@ -47,7 +51,9 @@ def open_parquet(file_uri: str) -> Iterator[OpenedParquet]:
     is_local = isinstance(fs, LocalFileSystem)
     with pa.OSFile(path) if is_local else fs.open(path, "rb") as file:
         # To buffer column chunks ahead is threads' work, too.
-        yield OpenedParquet(pq.ParquetFile(file, pre_buffer=is_local, page_checksum_verification=True), is_local)
+        ahead = is_local and not buffer_bytes
+        opened = pq.ParquetFile(file, pre_buffer=ahead, buffer_size=buffer_bytes, page_checksum_verification=True)
+        yield OpenedParquet(opened, is_local)
 
 
 @contextmanager

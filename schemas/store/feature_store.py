@@ -185,6 +185,15 @@ class FeatureStore:
                 lost = error  # Another run has added columns at the same moment, these perhaps.
         raise RunFailed(f"The columns of the manifest could not be added to {self.uri}: {first_line(lost)}") from lost
 
+    def stored_fields(self, carried: Iterable[pa.Field]) -> tuple[pa.Field, ...]:
+        """Returns the fields of columns with the types that `carry` gives them; changes nothing.
+
+        Raises:
+            InvalidInput: If a column is there with a type that does not hold both.
+        """
+        present = pa.schema(self.features().schema())
+        return tuple(field.with_type(pa.float64()) if _gets_wider(field, present) else field for field in carried)
+
     def commit_fragments(
         self,
         name: TableName,

@@ -38,6 +38,7 @@ class InputCounts:
         duplicates: Duplicate URIs.
         left_aside: Ignored files: hidden, excluded, or without an image's extension.
         remaining: Of the planned, images left for the next run because the time was up.
+        outdated: Of the skipped, images of which the input says something else than the table.
         labels: The labels and splits of the images.
     """
 
@@ -46,6 +47,7 @@ class InputCounts:
     duplicates: int = 0
     left_aside: int = 0
     remaining: int = 0
+    outdated: int = 0
     labels: LabelCounts = dataclasses.field(default_factory=LabelCounts, compare=False)
 
     def __add__(self, other: "InputCounts") -> "InputCounts":

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.benchmarks.archives import MEMBERS, archives
 from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, RACED, SCALED, SIDES, WARM, WARM_HALF, Case
 from tests.benchmarks.commits import FRAGMENTS, commits
 from tests.benchmarks.feeding import feeding
@@ -33,11 +34,13 @@ from tests.benchmarks.results import Figure
 from tests.benchmarks.training_reads import ROWS, training_reads
 from tests.benchmarks.workshop import Unmeasurable, Workshop
 
-ONLY: Final = ("race", "megapixels", "nothing_new", "feeding", "training_reads", "memory", "planning", "commits")
-_WITHOUT_PICTURES: Final = frozenset({"feeding", "training_reads", "planning", "commits"})
+ONLY: Final = (
+    "race", "megapixels", "nothing_new", "feeding", "archives", "training_reads", "memory", "planning", "commits",
+)  # fmt: skip
+_WITHOUT_PICTURES: Final = frozenset({"feeding", "archives", "training_reads", "planning", "commits"})
 _QUICK: Final = {
-    "count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096, "fed": 256, "planned": (10_000,),
-    "fragments": 100,
+    "count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096, "fed": 256, "members": 500,
+    "planned": (10_000,), "fragments": 100,
 }  # fmt: skip
 _QUICK_LIMIT_SECONDS: Final = 0.5
 _LIGHT_BASE: Final = "MobileNet"
@@ -89,6 +92,9 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--fed", type=int, default=4096, metavar="N", help="pictures fed to a base that costs nothing (default: 4096)"
+    )
+    command.add_argument(
+        "--members", type=int, default=MEMBERS, metavar="N", help=f"members of an archive (default: {MEMBERS})"
     )
     command.add_argument("--known", type=int, default=4000, metavar="N", help="pictures known (default: 4000)")
     command.add_argument(
@@ -228,6 +234,8 @@ class Benchmarks:
                 "Pictures that one process feeds",
                 lambda: feeding(self._workshop, self._pictures, given.fed, given.rounds),
             )
+        if "archives" in given.only:
+            yield "Archives beside a folder", lambda: archives(self._workshop, given.rounds, given.members)
         if "training_reads" in given.only:
             yield "Training reads", lambda: training_reads(self._workshop, given.rounds, given.rows)
         if "memory" in given.only:

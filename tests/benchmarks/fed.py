@@ -1,4 +1,4 @@
-"""Extracts pictures with a base that costs nothing, and says how long that took: a step of the benchmark of feeding."""
+"""Extracts pictures with a base that costs nothing, and says how long that took: a step of two other benchmarks."""
 
 import argparse
 import datetime
@@ -18,6 +18,8 @@ from transforms.conv_bases import EngineName, Features
 from transforms.extraction import Extraction, Worker
 from transforms.extraction.shard import compute_shard
 from transforms.images import MAX_BYTES, DecodingLimits
+from transforms.shuffle import in_reading_order
+from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source
 
 FLOATS = 1024
 WARM_UP = 64
@@ -51,10 +53,28 @@ def in_memory(path: str) -> str:
     return uri
 
 
+def refs_of_files(paths: list[str], *, remote: bool) -> pa.RecordBatch:
+    """Returns refs of local files, or of copies of them in memory."""
+    uris = [in_memory(path) for path in paths] if remote else [f"file://{path}" for path in paths]
+    rows = [
+        {"uri": uri, "version": "1", "_size": Path(path).stat().st_size} for uri, path in zip(uris, paths, strict=True)
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema=ref_schema())
+
+
+def listed_refs(uri: str) -> pa.RecordBatch:
+    """Lists an input."""
+    rules = ListingRules()
+    batches = [batch for source in find_sources([uri]) for batch in list_source(source, rules, IgnoredFiles())]
+    return in_reading_order(pa.Table.from_batches(batches).combine_chunks().to_batches()[0])
+
+
 def main() -> None:
     """Runs the command."""
     command = argparse.ArgumentParser(allow_abbrev=False)
-    command.add_argument("--pictures", type=Path, required=True, help="a list of local files, one a line")
+    pictures = command.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--pictures", type=Path, help="a list of local files, one a line")
+    pictures.add_argument("--input", help="a folder or an archive, whose listing is timed too")
     command.add_argument("--figures", type=Path, required=True, help="where the figures go")
     command.add_argument("--store", required=True, help="a folder in which nothing is")
     command.add_argument("--side", type=int, required=True)
@@ -72,19 +92,19 @@ def main() -> None:
         ds=datetime.date(2026, 1, 31), engine=EngineName.OPENVINO, batch_size=given.batch_size, limits=DecodingLimits(),
         max_bytes=MAX_BYTES, decode_processes=given.decode_processes,
     )  # fmt: skip
-    paths = given.pictures.read_text().split("\n")[:-1]
-    uris = [in_memory(path) for path in paths] if given.remote else [f"file://{path}" for path in paths]
-    rows = [
-        {"uri": uri, "version": "1", "_size": Path(path).stat().st_size} for uri, path in zip(uris, paths, strict=True)
-    ]
-    refs = pa.RecordBatch.from_pylist(rows, schema=ref_schema())
+    started = time.perf_counter()
+    if given.input:
+        refs = listed_refs(given.input)
+    else:
+        refs = refs_of_files(given.pictures.read_text().split("\n")[:-1], remote=given.remote)
+    listing = time.perf_counter() - started
     worker = Worker(NoBase(), extraction.start_loading())
     feed(worker, extraction, [refs.slice(0, WARM_UP)])
     shards = [refs.slice(first, 1024) for first in range(WARM_UP, refs.num_rows, 1024)]
     seconds, cpu_seconds = feed(worker, extraction, shards)
-    given.figures.write_text(
-        json.dumps({"pictures": refs.num_rows - WARM_UP, "seconds": seconds, "cpu_seconds": cpu_seconds})
-    )
+    count = refs.num_rows - WARM_UP
+    figures = {"pictures": count, "seconds": seconds, "cpu_seconds": cpu_seconds, "listing_seconds": listing}
+    given.figures.write_text(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def feeding(workshop: Workshop, photographs: Sequence[str], count: int, rounds: 
 
 
 def _speed(workshop: Workshop, name: str, command: Sequence[str], rounds: int) -> list[Figure]:
-    fed = [_fed(workshop, [sys.executable, *command]) for _ in range(rounds)]
+    fed = [fed_by(workshop, [sys.executable, *command]) for _ in range(rounds)]
     # The lock is held for no longer than this, where nobody else wants the cores.
     cpu = tuple(1000 * one["cpu_seconds"] / one["pictures"] for one in fed)
     return [
@@ -68,7 +68,7 @@ def _lock(workshop: Workshop, name: str, command: Sequence[str]) -> Figure:
     samples.parent.mkdir(parents=True, exist_ok=True)
     record = [sampler, "record", "--gil", "--format=raw", f"--rate={SAMPLES_PER_SECOND}", f"--output={samples}"]
     try:
-        fed = _fed(workshop, [*record, "--", sys.executable, *command])
+        fed = fed_by(workshop, [*record, "--", sys.executable, *command])
     except Unmeasurable as error:
         return Figure(name, (), "ms/image", str(error))
     held = samples_of_feeding(samples.read_text()) / SAMPLES_PER_SECOND
@@ -81,7 +81,12 @@ def samples_of_feeding(stacks: str) -> int:
     return sum(int(count) for stack, _, count in lines if stack.startswith(_THREAD) or _FEEDING in stack)
 
 
-def _fed(workshop: Workshop, command: Sequence[str]) -> dict[str, float]:
+def fed_by(workshop: Workshop, command: Sequence[str]) -> dict[str, float]:
+    """Runs a command of `fed`, and returns what it has measured.
+
+    Raises:
+        Unmeasurable: If it fails.
+    """
     figures_file = workshop.scratch("figures").with_suffix(".json")
     figures_file.parent.mkdir(parents=True, exist_ok=True)
     done = workshop.run([*command, f"--store={workshop.scratch('fed-store')}", f"--figures={figures_file}"])

@@ -310,23 +310,36 @@ def test_a_dry_run_prices_the_dates(folder: Path, capsys: pytest.CaptureFixture[
     lines = dry_run(folder, capsys, end=3)
     assert lines[0] == "Dry run; nothing is written."
     assert lines[2:] == [
-        f"{DAYS[0]} 3 3 3,072 unknown to do",
-        f"{DAYS[1]} 4 4 4,096 unknown to do",
-        f"{DAYS[2]} 5 5 5,120 unknown to do",
-        f"{DAYS[3]} - - - - empty",
-        "in all 12 12 12,288 unknown",
+        f"{DAYS[0]} 3 3 0 3,072 unknown to do",
+        f"{DAYS[1]} 4 4 0 4,096 unknown to do",
+        f"{DAYS[2]} 5 5 0 5,120 unknown to do",
+        f"{DAYS[3]} - - - - - empty",
+        "in all 12 12 0 12,288 unknown",
         "Time is unknown: no run of this store has computed anything yet.",
     ]
     assert not (folder / "store").exists()
     backfill(folder, end=0)
     (rate,) = [run["images_per_second"] for run in runs(folder)]
     lines = dry_run(folder, capsys)
-    assert lines[2] == f"{DAYS[0]} - - - - skipped"
-    assert lines[3].split()[4] == str(datetime.timedelta(seconds=round(4 / rate)))
-    assert lines[5] == f"in all 9 9 9,216 {datetime.timedelta(seconds=round(9 / rate))}"
+    assert lines[2] == f"{DAYS[0]} - - - - - skipped"
+    assert lines[3].split()[5] == str(datetime.timedelta(seconds=round(4 / rate)))
+    assert lines[5] == f"in all 9 9 0 9,216 {datetime.timedelta(seconds=round(9 / rate))}"
     assert lines[6].startswith(f"Time at {rate:.1f} images/s")
-    assert dry_run(folder, capsys, "--refresh", end=0)[2].startswith(f"{DAYS[0]} 3 3 3,072")
+    assert dry_run(folder, capsys, "--refresh", end=0)[2].startswith(f"{DAYS[0]} 3 3 0 3,072")
     assert len(runs(folder)) == 1
+
+
+def test_a_date_whose_images_are_all_missing_fails_before_anything_is_computed(
+    folder: Path, submitted: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for ds, name in zip(DAYS[:2], ("gone", f"uploads/{DAYS[1]}/000"), strict=True):
+        (folder / f"{ds}.txt").write_text(f"{name}.jpg\n")
+    options = (f"--input={folder}/{{ds}}.txt", f"--output={folder}/store", f"--start={DAYS[0]}", f"--end={DAYS[1]}")
+    with pytest.raises(RunFailed, match=f"1 of 2 dates failed: {DAYS[0]}"):
+        command.main([*options, "--runner=DirectRunner", *SMALL_BASE])
+    assert "Its image is missing in the manifest" in capsys.readouterr().out
+    assert submitted == [1]
+    assert len(rows(folder)) == 1
 
 
 def test_an_input_without_a_date_is_of_one_date(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Inputs as people have them: folders with links and leftovers, manifests from other programs, one row that is bad."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from schemas.store import FeatureStore
 from tests.conftest import extract, write_pictures
 
 NewStore = Callable[[], Path]
+FOLDS = ("--validation_fraction=0", "--test_fraction=0")
 FORMS = ("m.csv.gz", "m.tsv", "metadata.jsonl", "manifest.parquet", "m.parq", "list")
 
 
@@ -252,9 +254,7 @@ def test_columns_of_the_stores_own_names_are_named_together(cases: Path, store: 
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("listlabel.parquet", "types that a table cannot hold: 'label' (list<element: string>); --label_column"),
         ("binary.parquet", "types that a table cannot hold: 'bytes' (binary); --carry=NAME"),
-        ("hf.parquet", "has no column 'uri' (its columns: image, label)"),
     ],
 )
 def test_columns_that_cannot_be_held_are_refused(name: str, sentence: str, cases: Path) -> None:
@@ -331,3 +331,103 @@ def test_numbers_get_wider_and_a_column_without_values_has_no_type_yet(store: Pa
         pq.write_table(pa.table({"uri": [f"photos/{number:03}.jpg"], "age": ages}), path)
         assert extract(f"--input={path}", f"--output={store}")["extracted"] == 1
     assert [age for _, age in rows(store, "age")] == [None, 3.0, 2.5]
+
+
+def test_lists_of_labels_are_several_labels(cases: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = cases / "B7-types" / "listlabel.parquet"
+    extract(f"--input={manifest}", f"--output={store}")
+    printed = capsys.readouterr().out
+    given = pq.read_table(manifest)["label"].to_pylist()
+    assert [found for _, found in rows(store, "labels")] == given
+    assert {label for _, label in rows(store, "label")} == {None}
+    assert "without a label" not in printed
+    counts = {name: sum(name in names for names in given) for names in given for name in names}
+    assert all(f"{name} {count}" in printed for name, count in counts.items())
+    for options in ((), (f"--labels={manifest}",)):
+        output = store.parent / f"model-{len(options)}"
+        train_command.main([f"--features={store}", f"--output={output}", "--split=hash", *FOLDS, *options])
+        labels_of_model = json.loads((output / "labels.json").read_text())
+        assert (labels_of_model["kind"], labels_of_model["classes"]) == ("multi-label", sorted(counts))
+
+
+def test_blanks_around_labels_in_lists_go(store: Path) -> None:
+    write_pictures(store.parent / "photos", 3)
+    lists = [[" cat ", "", "dog"], [], None]
+    lines = ({"uri": f"photos/{number:03}.jpg", "label": names} for number, names in enumerate(lists))
+    (store.parent / "m.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    extract(f"--input={store.parent}/m.jsonl", f"--output={store}")
+    assert [found for _, found in rows(store, "labels")] == [["cat", "dog"], [], None]
+
+
+def image_folder(folder: Path) -> Path:
+    """Nine pictures: two that `metadata.csv` of the folder names, and those of two splits, one with a table."""
+    for name, count in (("", 3), ("train/cats", 2), ("test", 4)):
+        write_pictures(folder / name, count)
+    lines = ("000.jpg,cat,train,left", "train/cats/001.jpg,lynx,,", "gone.jpg,cat,,right", "001.jpg,,,")
+    (folder / "metadata.csv").write_text("\n".join(("file_name,label,split,camera", *lines)))
+    lines = ('{"file_name": "001.jpg", "label": "dog", "age": 3}', '{"file_name": "./003.jpg", "label": "cat"}')
+    (folder / "test" / "metadata.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def test_a_table_in_a_folder_says_what_its_images_are(store: Path) -> None:
+    folder = image_folder(store.parent / "photos")
+    summary = extract(f"--input={folder}", f"--output={store}", "--max_failure_ratio=0.5")
+    figures = ("listed", "extracted", "failed", "duplicates", "left_aside")
+    assert [summary[name] for name in figures] == [10, 9, 1, 0, 0]
+    found = FeatureStore.open(str(store)).scan(["uri", "label", "split", "camera", "age"]).to_arrow().to_pylist()
+    by_path = {row.pop("uri").removeprefix(f"file://{folder}/"): tuple(row.values()) for row in found}
+    assert by_path == {
+        "000.jpg": ("cat", "train", "left", None),
+        "001.jpg": (None, None, None, None),
+        "002.jpg": (None, None, None, None),
+        "train/cats/000.jpg": (None, "train", None, None),
+        "train/cats/001.jpg": ("lynx", "train", None, None),
+        "test/000.jpg": (None, "test", None, None),
+        "test/001.jpg": ("dog", "test", None, 3),
+        "test/002.jpg": (None, "test", None, None),
+        "test/003.jpg": ("cat", "test", None, None),
+    }
+    assert failures(store)[f"file://{folder}/gone.jpg"][0] == "not_found"
+    again = extract(f"--input={folder}", f"--output={store}", "--labels_from=parent", "--max_failure_ratio=0.5")
+    assert (again["skipped"], again["labels_updated"]) == (10, 3)
+    assert labels(store) == {None: 2, "cat": 2, "cats": 1, "dog": 1, "lynx": 1, "photos": 2}
+
+
+def test_a_corrected_table_in_a_folder_is_read_again(store: Path) -> None:
+    folder = store.parent / "photos"
+    write_pictures(folder, 2)
+    for label in ("cta", "cat"):
+        (folder / "metadata.csv").write_text(f"file_name,label\n000.jpg,{label}\n")
+        summary = extract(f"--input={folder}", f"--output={store}")
+    assert (summary["skipped"], summary["labels_updated"], summary["duplicates"]) == (2, 1, 0)
+    (folder / "metadata.csv").write_text("file_name,label\n000.jpg,cat\n001.jpg,dog\n")
+    assert extract(f"--input={folder}", f"--output={store}")["labels_updated"] == 1
+    assert rows(store, "label") == [("000.jpg", "cat"), ("001.jpg", "dog")]
+
+
+def test_a_table_without_file_names_says_nothing_of_a_folder(store: Path) -> None:
+    folder = store.parent / "photos"
+    write_pictures(folder, 2)
+    (folder / "metadata.csv").write_text("image_id,label\n000,cat\n")
+    assert extract(f"--input={folder}", f"--output={store}")["left_aside"] == 1
+    assert labels(store) == {None: 2}
+    (folder / "metadata.jsonl").write_text('{"file_name": "000.jpg", "label": "dog"}')
+    assert "--carry names age, which no manifest has; they have file_name, label" in refused(
+        f"--input={folder}", "--carry=age"
+    )
+
+
+def test_folders_of_a_manifest_are_columns_by_their_names(store: Path) -> None:
+    write_pictures(store.parent / "photos", 3)
+    manifest = store.parent / "manifest.parquet"
+    places = ("split=train/label=big%20cat", "split=test/label=__HIVE_DEFAULT_PARTITION__", "split=Eval/label=dog")
+    for number, place in enumerate(places):
+        (manifest / place).mkdir(parents=True)
+        table = pa.table({"uri": [f"photos/{number:03}.jpg"], "age": [number]})
+        pq.write_table(table, manifest / place / "part-0.snappy.parquet")
+    (manifest / "_SUCCESS").touch()
+    assert extract(f"--input={manifest}", f"--output={store}")["extracted"] == 3
+    assert rows(store, "label", "split", "age") == [
+        ("000.jpg", "big cat", "train", 0), ("001.jpg", None, "test", 1), ("002.jpg", "dog", "test", 2),
+    ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Labels, splits and carried columns of known images follow the input, and no picture is read for it."""
 
 import contextlib
+import re
 import shutil
 import signal
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from pipelines import train as train_command
 from pipelines.jobs import training as training_job
 from schemas.classifiers import Split, SplitFractions
 from schemas.errors import InvalidInput, InvalidLabels
+from schemas.images import REFS_PER_BATCH
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.children import Kill, start_extraction
@@ -304,3 +306,37 @@ def test_a_label_file_and_a_table_say_what_they_lack_of_each_other(made: Path, s
         InvalidLabels, match=r"None of the 2 rows .*: file://.*/pics/000\.jpg was looked for, and the table"
     ):
         labelled(store, f"--labels={path}")
+
+
+def test_a_dry_run_counts_the_labels_that_the_run_updates(
+    made: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = manifest(made, "uri,version,label,breed", "000.jpg,1,cow,", "001.jpg,1,cat,manx", "002.jpg,1,dog,")
+    options = (f"--input={path}", f"--output={store}")
+    assert command.main([*options, "--dry_run"]) == 0
+    assert "labels to update 2 " in words(capsys)
+    assert command.main([*options, "--dry_run", "--update_labels=false"]) == 0
+    assert "labels to update" not in words(capsys)
+    assert extract(*options)["labels_updated"] == 2
+    assert command.main([*options, "--dry_run"]) == 0
+    assert "labels to update" not in words(capsys)
+
+
+def test_a_dry_run_of_a_backfill_counts_them_by_date(
+    made: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest(made, "uri,version,label", "000.jpg,1,cow", "001.jpg,1,cat", "002.jpg,1,cow", name="2024-03-01.csv")
+    options = [f"--input={made}/{{ds}}.csv", f"--output={store}", "--start=2024-03-01", "--end=2024-03-02"]
+    assert backfill_command.main([*options, "--dry_run"]) == 0
+    assert "2024-03-01 3 0 2 0 unknown to do 2024-03-02 - - - - - empty in all 3 0 2 0" in re.sub(
+        r"0:00:00", "unknown", words(capsys)
+    )
+
+
+def test_an_unknown_split_far_down_in_a_manifest_is_wrong_input(made: Path, store: Path) -> None:
+    lines = [f"{number:05}.jpg,1,train" for number in range(REFS_PER_BATCH)]
+    path = manifest(made, "uri,version,split", *lines, "x.jpg,1,holdout")
+    with pytest.raises(
+        InvalidInput, match=r"^The manifest .* has the split 'holdout' for .*/x\.jpg; a split is train,"
+    ):
+        command.main([f"--input={path}", f"--output={store}"])

@@ -18,6 +18,7 @@ from schemas.errors import ImageError, InvalidInput, shown
 from schemas.images import ImageRef
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, Run, extract, write_pictures
+from tests.support.servers import s3_server
 from tests.support.web import SILENCE, Answer, Asked, web_server
 from tests.unit.transforms.sources.test_sources import refs
 from transforms.images import MAX_BYTES, fetch_image
@@ -204,10 +205,23 @@ def test_an_input_that_cannot_be_reached_is_one_sentence(place: str, run: Run, w
     assert time.monotonic() - began < 20  # Ten, and the start of Python on a busy machine.
 
 
-def test_a_server_that_is_silent_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transforms.sources import reachability
+@pytest.mark.parametrize("kind", ["folder", "manifest"])
+def test_a_bucket_that_is_missing_is_one_sentence(kind: str, run: Run, tmp_path: Path) -> None:
+    with s3_server():
+        (tmp_path / "list.txt").write_text("s3://no-such-bucket/a.jpg\ns3://no-such-bucket/b.jpg\n")
+        source = "list.txt" if kind == "manifest" else "s3://no-such-bucket/photos"
+        began = time.monotonic()
+        done = run("extract", f"--input={source}")
+        assert time.monotonic() - began < 20  # Ten, and the start of Python on a busy machine.
+    assert done.returncode == 2, done.stderr
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.endswith(" be read. There is no bucket no-such-bucket.")
 
-    monkeypatch.setattr(reachability, "_SECONDS", 0.3)
+
+def test_a_server_that_is_silent_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transforms.sources import first_look
+
+    monkeypatch.setattr(first_look, "_SECONDS", 0.3)
     with web_server(lambda asked: SILENCE) as server:
         (tmp_path / "list.txt").write_text(f"{server.url}/a.jpg\n")
         began = time.monotonic()

@@ -63,9 +63,10 @@ WRONG = {
     "no parquet": ("extract --input=no.parquet", "cannot be read", ""),
     "no json": ("extract --input=no.jsonl", "Line 2 of the manifest", "is no JSON"),
     "json without objects": ("extract --input=list.jsonl", "Line 1 of the manifest", 'as {"uri": …} is'),
-    "a list of labels": ("extract --input=labels.parquet", "'label' (list", "--label_column can name another one"),
+    "no labels": ("extract --input=labels.parquet", "'label' (struct", "--label_column can name another one"),
     "structs and maps": ("extract --input=nested.parquet", "'a' (struct<x: int64>), 'b' (map<", "--carry=none"),
-    "partitions": ("extract --input=hive", "folders such as split=train", "without partitions"),
+    "a split by a folder": ("extract --input=hive", "has the split 'mine'", "train, validation or test"),
+    "a table in a folder": ("extract --input=tables", "is not UTF-8", "--encoding=latin-1"),
     "types that differ": (
         "extract --input=m.csv --input=number.parquet",
         "disagree on column 'note'",
@@ -92,9 +93,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Inputs that are wrong, each in its own way."""
     root = tmp_path_factory.mktemp("wrong")
     write_pictures(root / "photos", 2)
-    for name in ("empty", "hidden/.cache", "lists", "hive/split=train"):
+    for name in ("empty", "hidden/.cache", "lists", "hive/split=mine", "tables/train"):
         (root / name).mkdir(parents=True)
-    write_pictures(root / "hidden" / ".cache", 1)
+    for name in ("hidden/.cache", "tables/train"):
+        write_pictures(root / name, 1)
     good = "photos/000.jpg"
     texts = {
         "m.csv": f"uri,label,note\n{good},cat,x\n",
@@ -120,14 +122,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "m.json": "[]",
         "m.feather": "",
         "hive/_SUCCESS": "",
-        "hive/split=train/part-0.csv": f"uri\n{good}\n",
+        "hive/split=mine/part-0.csv": f"uri\n{good}\n",
     }
     for name, text in texts.items():
         (root / name).write_text(text)
     (root / "latin.csv").write_bytes(f"uri,label\n{good},caf\xe9\n".encode("latin-1"))
     (root / "latin.txt").write_bytes(f"{good}\ncaf\xe9.jpg\n".encode("latin-1"))
+    (root / "tables" / "train" / "metadata.csv").write_bytes("file_name,label\n0.jpg,caf\xe9\n".encode("latin-1"))
     (root / "half.csv.gz").write_bytes(gzip.compress(os.urandom(10_000).hex().encode())[:5000])
-    pq.write_table(pa.table({"uri": [good], "label": [["a", "b"]]}), root / "labels.parquet")
+    pq.write_table(pa.table({"uri": [good], "label": [{"a": 1}]}), root / "labels.parquet")
     pq.write_table(pa.table({"uri": [good], "note": [1]}), root / "number.parquet")
     maps = pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))
     pq.write_table(pa.table({"uri": [good], "a": [{"x": 1}], "b": maps}), root / "nested.parquet")

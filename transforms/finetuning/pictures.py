@@ -12,6 +12,7 @@ from schemas.tables import AUGMENTATION
 from transforms.images import BadImage, Batch, LoadingPools, LoadingRules, bounded_map, load_batches
 from transforms.planning import first_occurrences, one_batch
 from transforms.runtime import PROGRESS, Meter
+from transforms.shuffle import in_reading_order
 from transforms.sources import IgnoredFiles, ListingRules, Source, list_source
 
 PICTURES_PER_BATCH: Final = 32
@@ -108,7 +109,7 @@ def _stacked(found: Sequence[tuple[int, np.ndarray]]) -> tuple[np.ndarray, np.nd
 
 
 def list_images(sources: Sequence[Source], rules: ListingRules) -> pa.RecordBatch:
-    """Lists the images of sources, each once, by their URIs: folders are listed in no order of their own.
+    """Lists the images of sources, each once, in the order of reading: folders are listed in no order of their own.
 
     Raises:
         InvalidInput: If a manifest has a row without a URI, or cannot be read.
@@ -118,7 +119,7 @@ def list_images(sources: Sequence[Source], rules: ListingRules) -> pa.RecordBatc
     batches = [batch for source in sources for batch in list_source(source, rules, ignored)]
     table = pa.Table.from_batches(batches, rules.schema)
     table = table.drop_columns([name for name in _OWN_COLUMNS if name in table.column_names])
-    return one_batch(table.take(first_occurrences(table["uri"])).sort_by("uri"))
+    return in_reading_order(one_batch(table.take(first_occurrences(table["uri"]))))
 
 
 def read_pictures(

@@ -14,12 +14,14 @@ class FoundFile(NamedTuple):
         version: What changes when its bytes change; empty where nothing is known of it, None where it can be looked up.
         size: Its bytes, where the listing has them.
         problem: Why it cannot be read, where that is known.
+        place: Where its bytes are in its archive, where it is a member of one.
     """
 
     uri: str
     version: str | None
     size: int | None
     problem: str | None = None
+    place: str | None = None
 
 
 def local_file(path: str, version: str, size: int | None) -> FoundFile:

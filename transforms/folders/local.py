@@ -12,8 +12,8 @@ from transforms.folders.selection import IgnoredFiles, Selection
 Entry = os.DirEntry[str]
 
 
-def walk_folders(root: str, selection: Selection, ignored: IgnoredFiles) -> Iterator[tuple[str, int]]:
-    """Yields the folders in a folder, itself among them, with the number of entries of each.
+def walk_folders(root: str, selection: Selection, ignored: IgnoredFiles) -> Iterator[tuple[str, Sequence[Entry]]]:
+    """Yields the folders in a folder, itself among them, with the entries of each.
 
     Links are followed once everything has been seen that is there without them, so that a folder is known by its own
     path if it has one under the root, else by the first of the links to it. A loop of links ends where it began.
@@ -50,8 +50,8 @@ class _Walk:
         links, self._links = sorted(self._links), []
         return links
 
-    def below(self, start: str) -> Iterator[tuple[str, int]]:
-        """Yields a folder and those in it that are no links, each with the number of its entries."""
+    def below(self, start: str) -> Iterator[tuple[str, Sequence[Entry]]]:
+        """Yields a folder and those in it that are no links, each with its entries."""
         pending = [start]
         while pending:
             folder = pending.pop()
@@ -59,7 +59,7 @@ class _Walk:
                 self._ignored.files += 1
                 continue
             entries = _scan(folder, self._root)
-            yield folder, len(entries)
+            yield folder, entries
             pending += sorted((entry.path for entry in entries if self._goes_into(entry)), reverse=True)
 
     def _is_new(self, folder: str) -> bool:
@@ -114,8 +114,8 @@ def holds_file(root: str, selection: Selection) -> bool:
     """Whether there is an image below a folder. Names are enough: to ask for sizes would be most of a listing."""
     return any(
         selection.takes_file(_under(root, entry.path), entry.name) and not _is_folder(entry)
-        for folder, _ in walk_folders(root, selection, IgnoredFiles())
-        for entry in _scan(folder, root)
+        for _, entries in walk_folders(root, selection, IgnoredFiles())
+        for entry in entries
     )
 
 

@@ -48,7 +48,7 @@ class FolderLister:
             is_folder = info["type"] == "directory"
             if is_folder and self._selection.enters(path, name):
                 folders.append(info["name"].rstrip("/"))
-            elif not is_folder and _is_taken(path, self._selection):
+            elif not is_folder and self._selection.ignored_at(path) is None:
                 yield _found(self._to_uri(info["name"]), info)
             else:
                 self._ignored.files += 1
@@ -98,7 +98,7 @@ def matching_files(uri: str, selection: Selection, ignored: IgnoredFiles) -> Ite
     for name, info in sorted(fs.glob(path, detail=True).items()):
         if info["type"] != "file":
             continue
-        if _is_taken(name[len(root) :].lstrip("/"), selection):
+        if selection.ignored_at(name[len(root) :].lstrip("/")) is None:
             yield _found(to_uri(name), info)
         else:
             ignored.files += 1
@@ -113,12 +113,6 @@ def split_glob(path: str) -> tuple[str, str]:
     wildcard = min(path.index(sign) for sign in "*?[" if sign in path)
     root = path[:wildcard].rpartition("/")[0]
     return root or "/", path[len(root) :].lstrip("/")
-
-
-def _is_taken(path: str, selection: Selection) -> bool:
-    *folders, name = path.split("/")
-    above = ["/".join(folders[: number + 1]) for number in range(len(folders))]
-    return all(map(selection.enters, above, folders)) and selection.takes_file(path, name)
 
 
 def _found(uri: str, info: Info) -> FoundFile:

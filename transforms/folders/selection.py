@@ -54,6 +54,24 @@ class Selection:
         """Whether a folder is gone into."""
         return not self._is_left_out(path, name)
 
+    def ignored_at(self, path: str) -> str | None:
+        """Returns the first folder above a file that is not gone into, or the file if it is not taken; else None."""
+        folder, _, name = path.rpartition("/")
+        above = self._ignored_above(folder)
+        return above or (None if self.takes_file(path, name) else path)
+
+    @functools.cached_property
+    def _ignored_above(self) -> Callable[[str], str | None]:
+        """Returns the first of a folder and those above it that is not gone into; files of a folder come together."""
+
+        @functools.lru_cache(maxsize=2**10)
+        def ignored_above(folder: str) -> str | None:
+            names = folder.split("/") if folder else []
+            above = ("/".join(names[:number]) for number in range(1, len(names) + 1))
+            return next((path for path, name in zip(above, names, strict=True) if not self.enters(path, name)), None)
+
+        return ignored_above
+
     def reaches(self, path: str) -> bool:
         """Whether there can be something below a folder that the glob takes; where not, it is not even counted."""
         if self.pattern is None:

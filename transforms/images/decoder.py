@@ -15,21 +15,24 @@ import numpy as np
 
 from schemas.augmentation import AugmentedRows
 from schemas.errors import ImageError
+from schemas.extents import Extent
 from transforms.images.augmentation import augmented
 from transforms.images.decoding import DecodingRules, decode_image
 from transforms.images.pixel_memory import PixelMemory
 
 
 class LocalFile(NamedTuple):
-    """A file of this machine.
+    """A file of this machine, or a part of one.
 
     Attributes:
         path: Where it is.
         size: Its bytes, where the listing has them.
+        extent: Where the image is in it, if it holds several.
     """
 
     path: str
     size: int | None
+    extent: Extent | None = None
 
 
 class Content(NamedTuple):
@@ -119,7 +122,7 @@ class Decoder:
         self._read: list[bytes | None] = []
 
     def read(self, files: Sequence[LocalFile], max_bytes: int) -> list[Content | None]:
-        """Reads files of this machine, and holds their bytes until others are read.
+        """Reads files of this machine, or members of archives, and holds their bytes until others are read.
 
         Args:
             files: The files.
@@ -166,8 +169,10 @@ def _read(file: LocalFile, max_bytes: int) -> bytes | None:
         if not Path(file.path).is_file():  # Opening a pipe would wait for its other end.
             return None
         with Path(file.path).open("rb", buffering=0) as opened:
+            if file.extent is not None:
+                return file.extent.read(lambda start, end: os.pread(opened.fileno(), end - start, start), max_bytes)
             size = os.fstat(opened.fileno()).st_size if file.size is None else file.size
             data = opened.readall() if size <= max_bytes else b""
-    except (OSError, ValueError, MemoryError):
+    except (OSError, ValueError, MemoryError, ImageError):
         return None
     return data if size <= len(data) else None

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef
-from schemas.storage import image_file, is_on_the_web, with_retries
+from schemas.storage import image_file, is_on_the_web, member_uri, with_retries
+from transforms.archives import read_member
 
 # No format of images begins so; an object that was stored with `Content-Encoding: gzip` does.
 _GZIP: Final = b"\x1f\x8b\x08"
@@ -31,6 +32,9 @@ def fetch_image(ref: ImageRef, max_bytes: int) -> bytes:
 
 
 def _read(ref: ImageRef, max_bytes: int) -> bytes:
+    member = member_uri(ref.uri)
+    if member is not None and ref.problem is None:
+        return read_member(member, ref.place, max_bytes)
     fs, path = image_file(ref.uri, ref.problem)
     on_the_web = is_on_the_web(ref.uri)
     # On the web a size is what a server says of another answer; the read itself ends at the limit.

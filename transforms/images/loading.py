@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import FailureCode, ImageError
-from schemas.images import ImageRef, image_refs
+from schemas.extents import EXTENT, Extent
+from schemas.images import PLACE, ImageRef, image_refs
+from schemas.storage import member_uri
 from transforms.images.augmented_images import AugmentedImages
 from transforms.images.batches import Admission, Admitted, BadImage, Batch, BatchSlots, DecodedImage, ImageFile
 from transforms.images.decoder import Content, Decoded, DecodingTask, LocalFile, Undecoded
@@ -114,7 +116,7 @@ def load_batches(
     slots = BatchSlots(pools.decoders.memory, task.shape)
     admission = Admission(slots, is_wanted, augmented_images)
     loader = _Loader(pools, rules.max_bytes, task, admission, meter)
-    local = pools.decoders.in_processes and pc.all(pc.starts_with(shard.column("uri"), _LOCAL)).as_py()
+    local = pools.decoders.in_processes and _are_local(shard)
     chunks = loader.local_chunks(shard) if local else loader.fetched_chunks(shard)
     ahead = max(2 * pools.decoders.size, -(-2 * rules.batch_size // FILES_PER_CHUNK))
     loaded = bounded_map(pools.decoders.threads, loader.load, chunks, ahead)
@@ -181,7 +183,7 @@ class _Loader:
 
     def _load(self, chunk: _Chunk, decoder: AnyDecoder) -> list[DecodedImage | BadImage]:
         if chunk.refs:
-            contents = decoder.read([LocalFile(_path(ref), ref.size) for ref in chunk.refs], self._max_bytes)
+            contents = decoder.read(list(map(_local_file, chunk.refs)), self._max_bytes)
             chunk.files = self._admitted(chunk, contents) if chunk.files is None else self._again(chunk, contents)
             chunk.done.set()
         return self._decode(chunk, decoder)
@@ -270,8 +272,21 @@ def _bytes_of(file: Admitted | BadImage) -> int:
     return 0 if isinstance(file, BadImage) else file.file.content.size
 
 
-def _path(ref: ImageRef) -> str:
-    return ref.uri.removeprefix(_LOCAL)
+def _are_local(shard: pa.RecordBatch) -> bool:
+    """Whether all images are files of this machine, or parts of such files that are read as they are."""
+    files = pc.starts_with(shard.column("uri"), _LOCAL)
+    members = pc.fill_null(pc.match_substring_regex(shard.column(PLACE), EXTENT), False)
+    local = pc.match_substring(shard.column("uri"), f"::{_LOCAL}")
+    return bool(pc.all(pc.or_(files, pc.and_(members, local))).as_py())
+
+
+def _local_file(ref: ImageRef) -> LocalFile:
+    if ref.problem is not None:
+        return LocalFile("", None)  # There is none, and fetching the image will say why.
+    member = member_uri(ref.uri)
+    if member is None or ref.place is None:
+        return LocalFile(ref.uri.removeprefix(_LOCAL), ref.size)
+    return LocalFile(member.archive_uri.removeprefix(_LOCAL), ref.size, Extent.parse(ref.place))
 
 
 def _cut(items: Iterable[A], most: int, size: Callable[[A], int]) -> Iterator[list[A]]:

@@ -1,6 +1,6 @@
 """Manifests: tables of images as CSV, JSON Lines, Parquet or plain lists, in; rows as Arrow batches out."""
 
-from transforms.manifests.columns import REF_COLUMNS, URI, Column, ManifestOptions
+from transforms.manifests.columns import REF_COLUMNS, URI, Column, ManifestOptions, cast_to, is_list
 from transforms.manifests.delimited import trimmed
 from transforms.manifests.format import (
     MANIFEST_EXTENSIONS,
@@ -10,7 +10,14 @@ from transforms.manifests.format import (
     named_format,
     refuse_other_tables,
 )
-from transforms.manifests.manifest import Manifest, Section, look_at_manifest, open_manifest
+from transforms.manifests.manifest import (
+    Manifest,
+    Partition,
+    Section,
+    look_at_manifest,
+    open_manifest,
+    with_chosen_columns,
+)
 from transforms.manifests.parquet_rows import ROWS_PER_SECTION
 from transforms.manifests.takedown_lists import listed_uris
 from transforms.manifests.text_lists import BYTES_PER_SECTION
@@ -27,15 +34,19 @@ __all__ = [
     "ManifestFormat",
     "ManifestOptions",
     "NamedFormat",
+    "Partition",
     "Section",
     "UriRules",
     "canonical_uris",
+    "cast_to",
     "file_name",
     "folder_of",
+    "is_list",
     "listed_uris",
     "look_at_manifest",
     "named_format",
     "open_manifest",
     "refuse_other_tables",
     "trimmed",
+    "with_chosen_columns",
 ]

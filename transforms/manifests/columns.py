@@ -8,9 +8,11 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.annotations import LABELS
 from schemas.errors import InvalidInput, nearest_names, shown, shown_names
 
 URI: Final = "uri"
+_LABEL: Final = "label"
 
 # The columns of a manifest that have a meaning of their own.
 REF_COLUMNS: Final = (URI, "version", "label", "split")
@@ -74,10 +76,9 @@ def choose_columns(uri: str, fields: Sequence[pa.Field], options: ManifestOption
     """
     named = [(field.name.strip(), field) for field in fields if field.name.strip()]
     meanings = _meanings(uri, [name for name, _ in named], options)
-    chosen = [(meanings.get(name, name), field) for name, field in named if _is_wanted(name, meanings, options)]
-    _refuse_repeats(uri, [name for name, _ in chosen])
-    columns = [Column(field.name, name, _type_of(name, field.type)) for name, field in chosen]
-    _refuse_types(uri, columns, {name: field.type for name, field in chosen})
+    columns = [_column(meanings.get(name, name), field) for name, field in named if _is_wanted(name, meanings, options)]
+    _refuse_repeats(uri, [column.name for column in columns])
+    _refuse_types(uri, columns, {field.name: field.type for field in fields})
     return tuple(column for column in columns if not pa.types.is_null(column.type))
 
 
@@ -150,16 +151,14 @@ def _told_apart_by_case(uri: str, meaning: str | None, alike: Sequence[str]) -> 
     )
 
 
-def _type_of(name: str, kind: pa.DataType) -> pa.DataType | None:
-    """Returns the type of a column from there on, or None if it cannot be read."""
-    if name in REF_COLUMNS:
-        return pa.string() if pa.types.is_null(kind) or _is_text_or_number(kind) else None
-    return _storable(kind)
-
-
-def _is_text_or_number(kind: pa.DataType) -> bool:
-    flat = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return not pa.types.is_nested(flat)
+def _column(meaning: str, field: pa.Field) -> Column:
+    """Returns a column as it is read; its type is None if it cannot be. Lists of labels have a column of their own."""
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if meaning not in REF_COLUMNS:
+        return Column(field.name, meaning, _storable(kind))
+    if meaning == _LABEL and is_list(kind) and not pa.types.is_nested(kind.value_type):
+        return Column(field.name, LABELS, pa.list_(pa.field("element", pa.string())))
+    return Column(field.name, meaning, None if pa.types.is_nested(kind) else pa.string())
 
 
 _TEXTS: Final = (
@@ -184,11 +183,16 @@ _WIDER: Final = (
 )
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Whether the values of a type are lists, of any kind."""
+    return any(is_such_a_list(kind) for is_such_a_list in _LISTS)
+
+
 def _storable(kind: pa.DataType) -> pa.DataType | None:
     """Returns the type that a Delta table gives to a column: the same or a wider one; None if there is none."""
     if pa.types.is_dictionary(kind):
         return _storable(kind.value_type)
-    if any(is_list(kind) for is_list in _LISTS):
+    if is_list(kind):
         element = _storable(kind.value_type)
         is_empty = element is None or pa.types.is_null(element)
         return element if is_empty else pa.list_(pa.field("element", element))
@@ -196,11 +200,13 @@ def _storable(kind: pa.DataType) -> pa.DataType | None:
 
 
 def _refuse_types(uri: str, columns: Sequence[Column], kinds: dict[str, pa.DataType]) -> None:
-    bad = [column.name for column in columns if column.type is None]
+    bad = [column for column in columns if column.type is None]
     if bad:
-        described = ", ".join(f"'{shown(name, 24)}' ({shown(str(kinds[name]), 24)})" for name in bad[:4])
+        named = [(column.name, kinds[column.source]) for column in bad[:4]]
+        described = ", ".join(f"'{shown(name, 24)}' ({shown(str(kind), 24)})" for name, kind in named)
         described += f" and {len(bad) - 4} more" if len(bad) > 4 else ""
-        remedy = _LEAVE_OUT if any(name not in REF_COLUMNS for name in bad) else _name_another(bad)
+        is_carried = any(column.is_carried for column in bad)
+        remedy = _LEAVE_OUT if is_carried else _name_another([column.name for column in bad])
         raise InvalidInput(
             f"The manifest {shown(uri)} has columns of types that a table cannot hold: {described}; {remedy}."
         )
@@ -214,7 +220,7 @@ def _name_another(bad: Sequence[str]) -> str:
 def cast_to(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Returns values of a manifest as the type that `choose_columns` gave to their column.
 
-    Nanoseconds are cut to microseconds; a list of 64-bit integers stays one.
+    Nanoseconds are cut to microseconds.
     """
     if values.type == kind:
         return values

@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import io
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -23,6 +24,9 @@ from transforms.manifests.streams import (
     open_text,
 )
 from transforms.manifests.text_lists import BYTES_PER_SECTION, section_rows, stream_rows, text_sections
+
+# Columns by the names of folders, `split=train`, and their values.
+Partition: TypeAlias = tuple[tuple[str, str | None], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Manifest:
         fields: The columns that it has.
         header: The first line of a delimited text.
         columns: The columns that are read.
+        partition: Columns that have one value throughout, which the names of its folders say.
     """
 
     uri: str
@@ -59,6 +64,7 @@ class Manifest:
     fields: tuple[pa.Field, ...]
     header: Header | None = None
     columns: tuple[Column, ...] = ()
+    partition: Partition = ()
 
     @property
     def names(self) -> list[str]:
@@ -115,15 +121,30 @@ class Manifest:
         try:
             with _explained(self.uri):
                 for batch in self._batches(section):
-                    values = map(cast_to, batch.columns, [column.type for column in self.columns])
-                    yield pa.RecordBatch.from_arrays(list(values), [column.name for column in self.columns])
+                    values = [cast_to(batch.column(column.name), column.type) for column in self._in_file]
+                    rows = pa.RecordBatch.from_arrays(values, [column.name for column in self._in_file])
+                    yield self._with_partition(rows)
         except InvalidInput as error:
             raise InvalidInput(self._with_line(str(error))) from error
+
+    @property
+    def _in_file(self) -> tuple[Column, ...]:
+        """The columns of those that are read that stand in the file."""
+        in_folders = dict(self.partition)
+        return tuple(column for column in self.columns if column.source not in in_folders)
+
+    def _with_partition(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        in_folders = dict(self.partition)
+        for column in self.columns:
+            if column.source in in_folders:
+                value = pa.scalar(in_folders[column.source], column.type)
+                rows = rows.append_column(column.name, pa.repeat(value, rows.num_rows))
+        return rows
 
     def _batches(self, section: Section) -> Iterator[pa.RecordBatch]:
         if self.form.format == ManifestFormat.PARQUET:
             with open_manifest_file(self.uri, self.form.compression) as (file, threads):
-                yield from parquet_rows(file, section.start, section.end or 0, self.columns, threads=threads)
+                yield from parquet_rows(file, section.start, section.end or 0, self._in_file, threads=threads)
         elif section.end is not None:
             with open_lines(self.uri) as file:
                 yield from section_rows(file, section.start, section.end)
@@ -133,9 +154,9 @@ class Manifest:
 
     def _whole(self, stream: pa.NativeFile) -> Iterator[pa.RecordBatch]:
         if self.header is not None:
-            return delimited_rows(stream, self.header, self.columns)
+            return delimited_rows(stream, self.header, self._in_file)
         if self.form.format == ManifestFormat.JSON_LINES:
-            return json_rows(stream, self.uri, self.columns)
+            return json_rows(stream, self.uri, self._in_file)
         return stream_rows(stream)
 
     def _open(self) -> pa.NativeFile:
@@ -172,8 +193,23 @@ def open_manifest(uri: str, form: NamedFormat, options: ManifestOptions | None =
             be carried along.
     """
     given = options or ManifestOptions()
-    manifest = look_at_manifest(uri, form, given)
-    return dataclasses.replace(manifest, columns=choose_columns(uri, manifest.fields, given))
+    return with_chosen_columns(look_at_manifest(uri, form, given), given)
+
+
+def with_chosen_columns(manifest: Manifest, options: ManifestOptions, partition: Partition = ()) -> Manifest:
+    """Chooses the columns of a manifest that are read.
+
+    Args:
+        manifest: The manifest, looked at.
+        options: How it is read.
+        partition: Further columns, by the names of its folders.
+
+    Raises:
+        InvalidInput: If it lacks a column that is wanted, has one twice, or one that cannot be carried along.
+    """
+    fields = (*manifest.fields, *(pa.field(name, pa.string()) for name, _ in partition))
+    columns = choose_columns(manifest.uri, fields, options)
+    return dataclasses.replace(manifest, fields=fields, columns=columns, partition=partition)
 
 
 def look_at_manifest(uri: str, form: NamedFormat, options: ManifestOptions | None = None) -> Manifest:

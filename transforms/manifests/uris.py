@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import ImageError
-from schemas.storage import canonical_uri, image_errors, join, protocol_of, without_query
+from schemas.storage import canonical_uri, image_errors, is_chained, join, protocol_of, split_chain, without_query
 
 # URIs of the first two forms are canonical as they are, unless they are of the third; the others are looked at singly.
 _CLOUD: Final = r"^(s3|gs|abfs|https?)://[^/]"
@@ -85,10 +85,17 @@ def _canonical(uris: pa.Array, folder: str) -> pa.Array:
 
 
 def _absolute(uri: str, folder: str) -> str:
-    if protocol_of(uri) == "file" and not uri.startswith(("/", "file:", "local:")):
-        uri = join(folder, uri)
     try:
         with image_errors():
-            return canonical_uri(uri)
+            return canonical_uri(_beside(uri, folder))
     except ImageError:
         return uri  # Fetching the image will say what is wrong with it.
+
+
+def _beside(uri: str, folder: str) -> str:
+    """Returns a URI whose path, if it is relative, is one below a folder; in a chain that of the last link is."""
+    if is_chained(uri):
+        head, rest = split_chain(uri)
+        return f"{head}::{_beside(rest, folder)}"
+    is_relative = protocol_of(uri) == "file" and not uri.startswith(("/", "file:", "local:"))
+    return join(folder, uri) if is_relative else uri

@@ -14,6 +14,7 @@ from schemas.annotations import hashed, is_given
 from schemas.images import KNOWN_IN, SUPERSEDES
 from schemas.store import InputCounts
 from transforms.planning.label_counting import count_labels
+from transforms.shuffle import in_reading_order
 
 # Columns of known images, and of finished ones.
 HAS_FEATURES: Final = "has_features"
@@ -42,8 +43,8 @@ def new_images(
         refresh: Whether images that have features are processed again.
 
     Returns:
-        The refs that have to be processed, in one batch ordered by URI, those that have older features marked as
-        superseding, or None if there are none; likewise the refs of known images of which the input says something
+        The refs that have to be processed, in one batch in the order of reading, those that have older features marked
+        as superseding, or None if there are none; likewise the refs of known images of which the input says something
         else than the table; and what was counted. Images with features name the file that holds them.
     """
     batches = [batch for batch in refs if batch.num_rows]
@@ -57,7 +58,7 @@ def new_images(
     skipped = (there.known_otherwise if refresh else there.known_otherwise | there.same_version)[first]
     changed = first[skipped & there.differ(annotations)[first]]
     new = first[~skipped]
-    counts += InputCounts(skipped=len(first) - len(new))
+    counts += InputCounts(skipped=len(first) - len(new), outdated=len(changed))
     return there.marked(new), there.marked(changed), counts
 
 
@@ -111,7 +112,7 @@ class _Known:
         return changed
 
     def marked(self, rows: np.ndarray) -> pa.RecordBatch | None:
-        """Returns listed refs ordered by URI, each with the file that holds features of its image, if there is one."""
+        """Returns listed refs in the order of reading, with the files that hold features of their images, if any do."""
         if not len(rows):
             return None
         files = pa.nulls(len(rows), pa.string()) if self._stored is None else self._found(FILE).take(rows)
@@ -119,7 +120,7 @@ class _Known:
         for name, values in ((KNOWN_IN, files.cast(pa.string())), (SUPERSEDES, pc.is_valid(files))):
             index = refs.schema.get_field_index(name)
             refs = refs.set_column(index, refs.schema.field(index), values)
-        return refs.sort_by("uri")
+        return in_reading_order(refs)
 
 
 def _as_mask(values: pa.Array | pa.ChunkedArray) -> np.ndarray:

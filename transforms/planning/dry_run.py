@@ -18,20 +18,30 @@ from transforms.sources import IgnoredFiles, ListingRules, Source
 Packed = Mapping[int, Sequence[bytes]]
 
 
-def plan_partitions(listed: Packed, known: Packed, *, refresh: bool = False) -> Iterator[Plan]:
+def plan_partitions(
+    listed: Packed, known: Packed, annotations: Sequence[str] = (), *, refresh: bool = False
+) -> Iterator[Plan]:
     """Yields the plan of each hash partition, in their order.
 
     Args:
         listed: The refs listed.
         known: The known images.
+        annotations: The columns of annotations in which the input is compared with the table.
         refresh: Whether images that have features are processed again.
     """
     for partition in range(PARTITIONS):
         refs, there = (map(unpack, side.get(partition, ())) for side in (listed, known))
-        yield plan_images(refs, there, refresh=refresh)
+        yield plan_images(refs, there, (), annotations, refresh=refresh)
 
 
-def plan_run(sources: Sequence[Source], rules: ListingRules, known: Packed, *, refresh: bool = False) -> InputCounts:
+def plan_run(
+    sources: Sequence[Source],
+    rules: ListingRules,
+    known: Packed,
+    annotations: Sequence[str] = (),
+    *,
+    refresh: bool = False,
+) -> InputCounts:
     """Returns what a run would make of its input.
 
     Holds the URI and version of every listed image in memory, packed: some 30 bytes each.
@@ -40,6 +50,7 @@ def plan_run(sources: Sequence[Source], rules: ListingRules, known: Packed, *, r
         sources: Where the images are.
         rules: How the sources are read.
         known: The known images, as `known_by_partition` returns them.
+        annotations: The columns of annotations in which the input is compared with the table.
         refresh: Whether images that have features are processed again.
 
     Raises:
@@ -47,19 +58,20 @@ def plan_run(sources: Sequence[Source], rules: ListingRules, known: Packed, *, r
         OSError: If a folder cannot be listed.
     """
     ignored = IgnoredFiles()
-    listed = listed_by_partition(sources, rules, ignored)
-    counts = (plan.counts for plan in plan_partitions(listed, known, refresh=refresh))
+    listed = listed_by_partition(sources, rules, ignored, annotations)
+    counts = (plan.counts for plan in plan_partitions(listed, known, annotations, refresh=refresh))
     return sum(counts, InputCounts(left_aside=ignored.files))
 
 
-def known_by_partition(store: FeatureStore | None, retry: RetryFailures) -> Packed:
-    """Reads which images the newest state of a store knows; holds some 30 bytes for each of them.
+def known_by_partition(store: FeatureStore | None, retry: RetryFailures, annotations: Sequence[str] = ()) -> Packed:
+    """Reads which images the newest state of a store knows; holds some 30 bytes for each, and 8 a compared column.
 
     Args:
         store: The store, or None where there is none yet.
         retry: Which known failures are tried again.
+        annotations: The columns of annotations that are compared with the input's.
     """
-    return by_partition(known_images(Snapshot.newest(store), retry)) if store else {}
+    return by_partition(known_images(Snapshot.newest(store), retry, annotations)) if store else {}
 
 
 def past_rate(store: FeatureStore | None) -> float | None:

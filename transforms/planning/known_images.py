@@ -128,7 +128,7 @@ def without_repeats(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows if differs.all() else rows.filter(pa.array(differs))
 
 
-def known_images(snapshot: Snapshot, retry: RetryFailures) -> Iterator[pa.RecordBatch]:
+def known_images(snapshot: Snapshot, retry: RetryFailures, annotations: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
     """Yields the known images of a snapshot, as `read_known` does."""
-    for files in known_files(snapshot, retry):
+    for files in known_files(snapshot, retry, annotations):
         yield from read_known(files)

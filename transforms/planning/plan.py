@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from schemas.store import InputCounts
 from transforms.planning.anti_join import new_images, one_batch, without_finished
+from transforms.shuffle import in_reading_order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Plan:
     """What a run does with some images.
 
     Attributes:
-        refs: Those to be computed, in one batch ordered by URI, or None if there are none.
+        refs: Those to be computed, in one batch in the order of reading, or None if there are none.
         finished: By description of a fragment that a killed run has left, the refs that are taken from it.
         counts: How many there are.
         updates: Known images of which the input says something else than the table, or None if there are none.
@@ -60,8 +61,8 @@ def full_shards(refs: pa.RecordBatch, shard_size: int) -> tuple[list[pa.RecordBa
 
 
 def last_shards(rests: Iterable[pa.RecordBatch], shard_size: int) -> list[pa.RecordBatch]:
-    """Cuts what is left of batches into shards ordered by URI, the last of which may be smaller."""
-    shards, rest = full_shards(one_batch(pa.Table.from_batches(rests).sort_by("uri")), shard_size)
+    """Cuts what is left of batches into shards in the order of reading, the last of which may be smaller."""
+    shards, rest = full_shards(in_reading_order(one_batch(pa.Table.from_batches(rests))), shard_size)
     return shards if rest is None else [*shards, rest]
 
 

@@ -1,6 +1,7 @@
-"""Hash partitions of URIs: images are distinguished within one of them, so that no step ever needs all of them at once.
+"""Hash partitions of URIs, and the order in them: images are distinguished within one, so that no step needs all.
 
-Batches are gathered before they are split, so that the pieces stay worth their overhead.
+Batches are gathered before they are split, so that the pieces stay worth their overhead. Members of archives stay
+together, so that a shard has those of few archives.
 """
 
 import collections
@@ -11,7 +12,10 @@ from typing import Final, TypeAlias
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from schemas.images import PLACE
+from schemas.storage import MEMBER_PROTOCOLS
 from transforms.shuffle.packing import pack
 
 PARTITIONS: Final = 32
@@ -21,6 +25,13 @@ PARTITIONS_OF_WORKERS: Final = 1024
 # Of one partition, planning holds both sides and their join: some 50 MB.
 _IMAGES_PER_PARTITION: Final = 2**16
 _ROWS_GATHERED: Final = 2**18
+
+# A member of an archive without its own name: the folder in the archive, and the archive; where it is in that.
+_IN_ARCHIVE: Final = f"^(?:{'|'.join(sorted(MEMBER_PROTOCOLS))})://"
+_LINK: Final = r"::(?:[A-Za-z0-9+.-]+://|[a-z]+cache::)"
+_MEMBER: Final = rf"(?s)({_IN_ARCHIVE}(?:.*/)?)[^/]*?({_LINK}.*)$"
+_ARCHIVE: Final = rf"(?s){_IN_ARCHIVE}.*?(?P<archive>{_LINK}.*)$"
+_OFFSET: Final = r"^[a-z]+:(?P<offset>\d+)"
 
 Piece: TypeAlias = tuple[int, pa.RecordBatch]
 
@@ -61,9 +72,25 @@ class Partitioner:
 
 
 def partition_numbers(uris: pa.StringArray, partitions: int) -> np.ndarray:
-    """Returns the partition of each URI: uint16 [n], from 0 to below `partitions`."""
+    """Returns the partition of each URI: uint16 [n], from 0 to below `partitions`.
+
+    Members of a folder of an archive are in the same one, so that whoever reads them reads few archives.
+    """
+    if pc.any(pc.match_substring_regex(uris, _IN_ARCHIVE)).as_py():
+        uris = pc.replace_substring_regex(uris, _MEMBER, r"\1\2")
     hashes = pd.util.hash_array(uris.to_numpy(zero_copy_only=False).astype(object), categorize=False)
     return (hashes % partitions).astype(np.uint16)
+
+
+def in_reading_order(refs: pa.RecordBatch) -> pa.RecordBatch:
+    """Returns refs ordered by URI; members of archives an archive after the other, as they follow each other there."""
+    uris = refs.column("uri")
+    if PLACE not in refs.schema.names or not pc.any(pc.match_substring_regex(uris, _IN_ARCHIVE)).as_py():
+        return refs.sort_by("uri")
+    archives = pc.struct_field(pc.extract_regex(uris, _ARCHIVE), "archive")
+    offsets = pc.struct_field(pc.extract_regex(refs.column(PLACE), _OFFSET), "offset").cast(pa.int64())
+    keys = pa.table({"archive": archives, "offset": offsets, "uri": uris})
+    return refs.take(pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names]))
 
 
 def by_partition(batches: Iterable[pa.RecordBatch]) -> dict[int, list[bytes]]:

@@ -2,17 +2,25 @@
 
 from transforms.folders import IgnoredFiles
 from transforms.manifests import ManifestOptions, canonical_uris, listed_uris
-from transforms.sources.annotations import annotated_columns, bare_labels, parent_annotations
+from transforms.source_kinds import (
+    EXTENSIONS,
+    ArchiveSource,
+    FolderSource,
+    ListingRules,
+    ManifestSource,
+    Source,
+    annotated_columns,
+    bare_labels,
+    parent_annotations,
+)
 from transforms.sources.finding import carried_columns, find_sources
-from transforms.sources.folders import FolderSource
-from transforms.sources.listing import has_image, list_source
-from transforms.sources.manifest_source import ManifestSource, check_first_images
-from transforms.sources.reachability import check_reachable
-from transforms.sources.source import EXTENSIONS, ListingRules, Source
+from transforms.sources.first_look import take_first_look
+from transforms.sources.listing import list_source
 from transforms.sources.stat import look_up_versions
 
 __all__ = [
     "EXTENSIONS",
+    "ArchiveSource",
     "FolderSource",
     "IgnoredFiles",
     "ListingRules",
@@ -23,12 +31,10 @@ __all__ = [
     "bare_labels",
     "canonical_uris",
     "carried_columns",
-    "check_first_images",
-    "check_reachable",
     "find_sources",
-    "has_image",
     "list_source",
     "listed_uris",
     "look_up_versions",
     "parent_annotations",
+    "take_first_look",
 ]

@@ -11,8 +11,8 @@ from apache_beam.typehints.decorators import no_annotations
 from schemas.store import InputCounts
 from transforms.folders import IgnoredFiles
 from transforms.shuffle import coder  # noqa: F401 (registers the coder of record batches)
+from transforms.source_kinds import ListingRules, Source, SourcePart
 from transforms.sources.listing import divide, list_part
-from transforms.sources.source import ListingRules, Source, SourcePart
 from transforms.sources.stat import look_up_versions
 
 _COUNTS: Final = "counts"

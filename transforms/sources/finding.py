@@ -1,40 +1,70 @@
 """Finding out what inputs are, without listing them whole."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
+from urllib.parse import unquote
 
 import fsspec
 import pyarrow as pa
 from fsspec.core import has_magic
 
+from schemas.annotations import LABELS
 from schemas.errors import ImageError, InputNotFound, InvalidInput, shown, shown_names
-from schemas.storage import canonical_uri, file_system, image_errors, is_on_the_web, uri_builder
+from schemas.storage import (
+    MemberUri,
+    canonical_uri,
+    file_system,
+    image_errors,
+    is_chained,
+    is_in_a_bucket,
+    is_on_the_web,
+    member_uri,
+    uri_builder,
+)
+from transforms.archives import archive_protocol, refuse_other_archives
 from transforms.manifests import (
-    Manifest,
     ManifestFormat,
     ManifestOptions,
     NamedFormat,
+    Partition,
     UriRules,
     folder_of,
+    look_at_manifest,
     named_format,
-    open_manifest,
     refuse_other_tables,
+    with_chosen_columns,
 )
-from transforms.sources.folders import FolderSource, GlobSource
-from transforms.sources.manifest_source import ManifestSource
-from transforms.sources.single_files import FileSource
-from transforms.sources.source import EXTENSIONS, Source
+from transforms.source_kinds import (
+    EXTENSIONS,
+    FileSource,
+    FolderSource,
+    GlobSource,
+    ListingRules,
+    ManifestSource,
+    Source,
+    image_table,
+    with_tables,
+)
+from transforms.sources.archives import archive_source, archives_at, archives_in, begins_with_archive, with_columns
+from transforms.sources.braces import expanded
+from transforms.sources.data_sets import PARQUET, data_sets_in, holds_records, record_source, records_in
+from transforms.sources.first_look import why_unreachable
 
 _HEAD_BYTES: Final = 2**12
 _DONE: Final = "_SUCCESS"
+_HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
-def find_sources(uris: Iterable[str], options: ManifestOptions | None = None) -> list[Source]:
+def find_sources(
+    uris: Iterable[str], options: ManifestOptions | None = None, rules: ListingRules | None = None
+) -> list[Source]:
     """Looks at inputs.
 
     Args:
-        uris: The inputs.
+        uris: The inputs; of braces in their names each alternative is one.
         options: How manifests among them are read.
+        rules: Which files of a folder are images: one without any is looked through for archives.
 
     Raises:
         InputNotFound: If there is nothing at one.
@@ -42,62 +72,89 @@ def find_sources(uris: Iterable[str], options: ManifestOptions | None = None) ->
             cannot be carried along.
     """
     given = options or ManifestOptions()
-    return [source for uri in uris for source in _find_sources(uri, given)]
+    listing = rules or ListingRules()
+    return [source for uri in uris for source in _find_sources(uri, given, listing)]
 
 
-def _find_sources(uri: str, options: ManifestOptions) -> Sequence[Source]:
+def _find_sources(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
     try:
         with image_errors():
-            found = _sources_at(uri, options)
+            found = [source for named in expanded(uri) for source in _sources_at(named, options, rules)]
+            return list(with_columns(found, rules))
     except ImageError as error:
         raise InvalidInput(f"The input {shown(uri)} cannot be read. {shown(error.message, 200)}") from error
-    if found is None:
-        raise InputNotFound(f"There is no input at {shown(uri)}.")
-    return found
 
 
-def _sources_at(uri: str, options: ManifestOptions) -> Sequence[Source] | None:
-    form = named_format(uri)
+def _sources_at(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
+    if is_chained(uri) and (named := member_uri(canonical_uri(uri))):
+        return archives_at(named)
     fs, path = file_system(uri)
     # A server has no folders: asking it for one reads the file.
     on_the_web = is_on_the_web(uri)
-    if not (form and on_the_web) and fs.isdir(path):
+    if not (on_the_web and _is_named_as_file(uri)) and fs.isdir(path):
         parts = [] if on_the_web else list(_part_files(uri, fs, path, options))
-        return parts or [FolderSource(canonical_uri(uri))]
+        return parts or _folder_sources(canonical_uri(uri), options, rules)
     if fs.isfile(path):
-        return [_file_source(uri, form or _guessed_format(uri, fs, path), options)]
-    return _glob_sources(uri, fs, path, options) if has_magic(path) else None
+        return [_file_source(uri, fs, path, options)]
+    if not has_magic(path):
+        # Where even the bucket is missing, it is no date without images, but a mistake.
+        reason = why_unreachable(uri) if is_in_a_bucket(uri) else None
+        if reason is not None:
+            raise InvalidInput(f"The input {shown(uri)} cannot be read. {reason}")
+        raise InputNotFound(f"There is no input at {shown(uri)}.")
+    return _glob_sources(uri, fs, path, options, rules)
+
+
+def _is_named_as_file(uri: str) -> bool:
+    return named_format(uri) is not None or archive_protocol(uri) is not None
+
+
+def _folder_sources(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
+    """Takes a folder for its pictures, or if there are none for the archives in it, else for the data sets."""
+    folder = FolderSource(uri)
+    if folder.has_image(rules):
+        return [with_tables(dataclasses.replace(folder, seen=True), options)]
+    return archives_in(folder, rules) or data_sets_in(folder, options, rules) or [folder]
 
 
 def _part_files(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions) -> Iterator[Source]:
     """Yields the part files of a folder that is a manifest: one with a manifest's name, or as Spark leaves it."""
     if named_format(uri) is None and not fs.exists(f"{path}/{_DONE}"):
         return
-    folder = canonical_uri(uri)
+    folder = folder_of(canonical_uri(uri))
     to_uri = uri_builder(uri, fs)
-    for info in sorted(fs.ls(path, detail=True), key=lambda info: str(info["name"])):
+    for found, form, partition in _below(fs, path):
+        yield _manifest_source(to_uri(found), form, options, folder, partition)
+
+
+def _below(
+    fs: fsspec.AbstractFileSystem, folder: str, partition: Partition = ()
+) -> Iterator[tuple[str, NamedFormat, Partition]]:
+    """Yields the paths of part files, their formats, and what the folders that they are in are named for."""
+    for info in sorted(fs.ls(folder, detail=True), key=lambda info: str(info["name"])):
         name = info["name"].rstrip("/").rpartition("/")[2]
         form = named_format(name)
-        if info["type"] == "directory" and "=" in name:
-            raise InvalidInput(
-                f"The manifest {shown(uri)} is divided into folders such as {shown(name, 60)}, whose values are not "
-                "read; write it without partitions."
-            )
-        if form is not None and not name.startswith(("_", ".")) and info["size"]:
-            yield _manifest_source(to_uri(info["name"]), form, options, folder_of(folder))
+        if info["type"] == "directory":
+            column, is_named, value = name.partition("=")
+            if is_named:
+                told = None if value == _HIVE_NULL else unquote(value)
+                yield from _below(fs, info["name"], (*partition, (column, told)))
+        elif form is not None and not name.startswith(("_", ".")) and info["size"]:
+            yield info["name"], form, partition
 
 
 def _guessed_format(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> NamedFormat | None:
     """Takes a file without an extension that is text for a list of URIs; one of another kind is an image.
 
     Raises:
-        InvalidInput: If its name says that it is a table in a format that is not read.
+        InvalidInput: If its name says that it is an archive or a table in a format that is not read.
     """
+    refuse_other_archives(uri)
     refuse_other_tables(uri)
     stem, dot, extension = path.rpartition("/")[2].rpartition(".")
     if (stem and dot) or extension.lower() in EXTENSIONS:
         return None
-    head = fs.cat_file(path, 0, _HEAD_BYTES)
+    head = fs.cat_file(path, start=0, end=_HEAD_BYTES)
     is_text = b"\0" not in head and head.strip() and _is_utf_8(head)
     return NamedFormat(ManifestFormat.TEXT) if is_text else None
 
@@ -110,24 +167,41 @@ def _is_utf_8(head: bytes) -> bool:
     return True
 
 
-def _glob_sources(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions) -> Sequence[Source]:
+def _glob_sources(
+    uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions, rules: ListingRules
+) -> Sequence[Source]:
     form = named_format(uri)
     if form is None:
-        return [GlobSource(canonical_uri(uri))]
+        files = GlobSource(canonical_uri(uri))
+        name = path.rpartition("/")[2]
+        may_be_archives = "." not in name and begins_with_archive(files, rules)
+        if may_be_archives or archive_protocol(uri):
+            return archives_in(files, rules) or [files]
+        return (records_in(files, options, rules) if "." not in name or "tfrec" in name.lower() else ()) or [files]
     to_uri = uri_builder(uri, fs)
     return [_manifest_source(to_uri(found), form, options) for found in sorted(fs.glob(path))]
 
 
-def _file_source(uri: str, form: NamedFormat | None, options: ManifestOptions) -> Source:
-    if form is None:
-        return FileSource(canonical_uri(uri))
-    return _manifest_source(canonical_uri(uri), form, options)
+def _file_source(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions) -> Source:
+    protocol = archive_protocol(uri)
+    if protocol is not None:
+        return archive_source(MemberUri(protocol, "", canonical_uri(uri)))
+    form = named_format(uri)
+    if form is None and holds_records(uri):
+        return record_source(canonical_uri(uri), options)
+    form = form or _guessed_format(uri, fs, path)
+    return FileSource(canonical_uri(uri)) if form is None else _manifest_source(canonical_uri(uri), form, options)
 
 
-def _manifest_source(uri: str, form: NamedFormat, options: ManifestOptions, folder: str | None = None) -> Source:
-    manifest = open_manifest(uri, form, options)
+def _manifest_source(
+    uri: str, form: NamedFormat, options: ManifestOptions, folder: str | None = None, partition: Partition = ()
+) -> Source:
+    manifest = look_at_manifest(uri, form, options)
+    table = image_table(manifest, options) if form == PARQUET else None
+    if table is not None:
+        return table
     rules = UriRules(uri, folder or folder_of(uri), options.uri_prefix, options.uri_suffix)
-    return ManifestSource(uri, manifest, rules)
+    return ManifestSource(uri, with_chosen_columns(manifest, options, partition), rules)
 
 
 def carried_columns(sources: Sequence[Source], carry: Sequence[str] | None = None) -> tuple[pa.Field, ...]:
@@ -135,13 +209,15 @@ def carried_columns(sources: Sequence[Source], carry: Sequence[str] | None = Non
 
     Args:
         sources: The sources.
-        carry: The columns that have to be among them, if they were named.
+        carry: Those that are taken, if they were named; each of them has to be there.
 
     Raises:
         InvalidInput: If two sources give a column different types, or none of them has one that was named.
     """
     fields: dict[str, pa.Field] = {}
     for field in (field for source in sources for field in source.carried):
+        if carry is not None and field.name not in {*carry, LABELS}:
+            continue
         other = fields.setdefault(field.name, field)
         if {field.type, other.type} == {pa.int64(), pa.float64()}:
             fields[field.name] = pa.field(field.name, pa.float64())
@@ -150,14 +226,19 @@ def carried_columns(sources: Sequence[Source], carry: Sequence[str] | None = Non
                 f"The manifests disagree on column '{shown(field.name, 40)}': {other.type} and {field.type}; write one "
                 "of them with the type of the other, or leave it out with --carry."
             )
-    _check_named(carry or (), [source.manifest for source in sources if isinstance(source, ManifestSource)])
+    _check_named(carry or (), sources)
     return tuple(fields.values())
 
 
-def _check_named(carry: Sequence[str], manifests: Sequence[Manifest]) -> None:
-    there = list(dict.fromkeys(name for manifest in manifests for name in manifest.names))
+def _check_named(carry: Sequence[str], sources: Sequence[Source]) -> None:
+    there = list(dict.fromkeys(name for source in sources for name in _names(source)))
     missing = [name for name in carry if name not in there]
-    if missing and manifests:
+    if missing and there:
         raise InvalidInput(
             f"--carry names {shown_names(missing)}, which no manifest has; they have {shown_names(there)}."
         )
+
+
+def _names(source: Source) -> Sequence[str]:
+    in_tables = [name for manifest in source.manifests for name in manifest.names]
+    return in_tables or [field.name for field in source.carried]

@@ -6,15 +6,14 @@ are quoted.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
 
-from schemas.errors import ImageError, InvalidInput, shown
+from schemas.errors import ImageError
 from schemas.storage import image_errors
 from transforms.folders import IgnoredFiles
-from transforms.sources.annotations import parent_annotations
-from transforms.sources.source import ListingRules, Source, SourcePart
+from transforms.source_kinds import ListingRules, Source, SourcePart, parent_annotations
 
 
 def divide(source: Source, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
@@ -63,23 +62,6 @@ def list_source(source: Source, rules: ListingRules, ignored: IgnoredFiles) -> I
     """Lists the images of a source, one part after the other; see `Source.divide` and `list_part`."""
     for part in divide(source, rules, ignored):
         yield from list_part(part, rules, ignored)
-
-
-def has_image(sources: Iterable[Source], rules: ListingRules) -> bool:
-    """Whether the sources hold at least one image; stops at the first.
-
-    Raises:
-        InvalidInput: If a manifest cannot be read, or a folder cannot be listed.
-    """
-    return any(_has_image(source, rules) for source in sources)
-
-
-def _has_image(source: Source, rules: ListingRules) -> bool:
-    try:
-        with image_errors():
-            return source.has_image(rules)
-    except ImageError as error:
-        raise InvalidInput(f"The input {shown(source.uri)} cannot be read. {error.message}") from error
 
 
 def _labelled(batches: Iterator[pa.RecordBatch], rules: ListingRules) -> Iterator[pa.RecordBatch]:

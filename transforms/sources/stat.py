@@ -2,16 +2,23 @@
 
 import concurrent.futures
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import ImageError
-from schemas.images import SIZE, image_version
-from schemas.storage import image_file, with_retries
+from schemas.images import PLACE, SIZE, image_version
+from schemas.storage import image_file, member_uri, with_retries
+from transforms.archives import find_member
 
 _THREADS: Final = 32
+
+
+class _Info(NamedTuple):
+    version: str
+    size: int | None = None
+    place: str | None = None
 
 
 def look_up_versions(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -28,9 +35,11 @@ def look_up_versions(batch: pa.RecordBatch) -> pa.RecordBatch:
     uris = pc.filter(batch.column("uri"), missing).to_pylist()
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         infos = list(pool.map(_info, uris))
+    columns = list(zip(*infos, strict=True))
     found = {
-        "version": pa.array([image_version(info) for info in infos], pa.string()),
-        SIZE: pa.array([info.get("size") for info in infos], pa.int64()),
+        "version": pa.array(columns[0], pa.string()),
+        SIZE: pa.array(columns[1], pa.int64()),
+        PLACE: pa.array(columns[2], pa.string()),
     }
     for name, values in found.items():
         index = batch.schema.get_field_index(name)
@@ -39,13 +48,17 @@ def look_up_versions(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _info(uri: str) -> Mapping[str, Any]:
-    def look_up() -> Mapping[str, Any]:
+def _info(uri: str) -> _Info:
+    def look_up() -> _Info:
+        member = member_uri(uri)
+        if member is not None:
+            found = find_member(member)
+            return _Info(found.version, found.size, found.place)
         fs, path = image_file(uri)
         info: Mapping[str, Any] = fs.info(path)
-        return info
+        return _Info(image_version(info), info.get("size"))
 
     try:
         return with_retries(look_up)
     except ImageError:
-        return {}
+        return _Info("")

@@ -9,7 +9,15 @@ import pyarrow.compute as pc
 
 from schemas.errors import InvalidInput, InvalidLabels, first_line, shown
 from schemas.storage import canonical_uri
-from transforms.manifests import URI, ManifestFormat, NamedFormat, canonical_uris, look_at_manifest, named_format
+from transforms.manifests import (
+    URI,
+    ManifestFormat,
+    NamedFormat,
+    canonical_uris,
+    is_list,
+    look_at_manifest,
+    named_format,
+)
 from transforms.sources import bare_labels
 
 LABEL: Final = "label"
@@ -22,7 +30,7 @@ class LabelFile:
     Attributes:
         uri: The file.
         uris: string [n], canonical, each once.
-        labels: string or list<string> [n].
+        labels: string or list<string> [n], without blanks around them.
     """
 
     uri: str
@@ -97,7 +105,7 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
 
     Args:
         uri: A manifest in any format with the columns `uri` and `column`; a relative URI is one beside the file. The
-            column holds strings (anything that casts to them), or list<string> in Parquet.
+            column holds strings (anything that casts to them), or lists of them in Parquet and JSON Lines.
         column: The column of the labels.
 
     Raises:
@@ -111,8 +119,10 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
     twice = firsts.filter(pc.greater(firsts["row_count"], 1))["uri"]
     if len(twice):
         raise InvalidLabels(f"The file of labels {uri} names {len(twice)} images twice, such as {twice[0]}.")
-    several = pa.types.is_nested(labels.type)
-    return LabelFile(uri, uris, labels.cast(pa.list_(pa.string())) if several else bare_labels(labels))
+    kind = labels.type.value_type if is_list(labels.type) else labels.type
+    if pa.types.is_nested(kind):
+        raise InvalidLabels(f"The file of labels {shown(uri)} has no labels in its column '{column}', but {kind}.")
+    return LabelFile(uri, uris, bare_labels(labels))
 
 
 def _read_table(uri: str, column: str) -> pa.Table:

@@ -11,14 +11,14 @@ import pytest
 from schemas.errors import InvalidInput
 from tests.support.servers import s3_server
 from transforms.folders import IgnoredFiles, Selection
-from transforms.sources import ListingRules, find_sources, has_image, list_source
+from transforms.sources import ListingRules, find_sources, list_source, take_first_look
 
 
 def listed(uri: object, **rules: Any) -> tuple[list[str], int]:
     """The URIs of an input's images, and how many files and folders are ignored."""
     ignored = IgnoredFiles()
     sources = find_sources([str(uri)])
-    assert has_image(sources, ListingRules(**rules))
+    assert take_first_look(sources, ListingRules(**rules))
     batches = [batch for source in sources for batch in list_source(source, ListingRules(**rules), ignored)]
     return sorted(uri for batch in batches for uri in batch["uri"].to_pylist()), ignored.files
 

@@ -1,6 +1,7 @@
 """Processes and threads load the same: pixels, rows, failures and measures, in the order of the shard."""
 
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +19,23 @@ from schemas.images import ref_schema
 from schemas.storage import faults as storage_faults
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
-from transforms.images import BadImage, ImageFile, LoadedPicture, LoadingPools, LoadingRules, fetching, load_batches
+from tests.support.archives import write_tar, write_zip
+from transforms.images import (
+    BadImage,
+    ImageFile,
+    LoadedPicture,
+    LoadingPools,
+    LoadingRules,
+    fetching,
+    load_batches,
+    loading,
+)
 from transforms.images.augmentation import augmented
 from transforms.images.augmented_images import AugmentedImages
 from transforms.images.decoding import DecodingRules, decode_image
 from transforms.images.loading import FILES_PER_CHUNK
 from transforms.runtime import Meter
+from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source
 
 SIDE = 32
 MAX_BYTES = 20_000
@@ -86,10 +98,13 @@ def shard_of(uris: list[str]) -> pa.RecordBatch:
 
 
 def load(
-    pools: LoadingPools, uris: list[str], batch_size: int = 3, augmentation: AugmentedRows | None = None
+    pools: LoadingPools,
+    images: list[str] | pa.RecordBatch,
+    batch_size: int = 3,
+    augmentation: AugmentedRows | None = None,
 ) -> Loaded:
     """Loads images, of which none is decoded twice."""
-    shard, meter = shard_of(uris), Meter()
+    shard, meter = shard_of(images) if isinstance(images, list) else images, Meter()
     bad: list[BadImage] = []
     asked: list[tuple[int, str]] = []
 
@@ -166,6 +181,60 @@ def test_remote_files_are_handed_to_processes(threads: LoadingPools, processes: 
     assert_same(loaded, load(processes, readable))
     mixed = [uri if number % 2 else other for number, (uri, other) in enumerate(zip(remote, readable, strict=True))]
     assert_same(loaded, load(processes, mixed))
+
+
+@pytest.fixture
+def pools(threads: LoadingPools, processes: LoadingPools) -> tuple[LoadingPools, LoadingPools]:
+    return threads, processes
+
+
+@pytest.mark.parametrize("name", ["stored.zip", "deflated.zip", "a.tar", "a.tar.gz"])
+def test_members_of_archives_are_loaded_as_files_are(
+    name: str,
+    pools: tuple[LoadingPools, LoadingPools],
+    uris: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Decoder processes read them where they can: they fetch what is bad, and members of compressed tars."""
+    fetched: list[str] = []
+
+    def counted(ref: fetching.ImageRef, max_bytes: int) -> bytes:
+        fetched.append(ref.uri)
+        return fetching.fetch_image(ref, max_bytes)
+
+    readable = [uri for uri in uris if Path(uri.removeprefix("file://")).is_file()]
+    members = {Path(uri).name: Path(uri.removeprefix("file://")).read_bytes() for uri in readable}
+    threads, processes = pools
+    if name.endswith("zip"):
+        write_zip(tmp_path / name, members, zipfile.ZIP_STORED if name == "stored.zip" else zipfile.ZIP_DEFLATED)
+    else:
+        write_tar(tmp_path / name, members)
+    (source,) = find_sources([f"{tmp_path}/{name}"])
+    (shard,) = list_source(source, ListingRules(), IgnoredFiles())
+    expected = load(threads, readable)
+    assert_same(load(threads, shard), expected)
+    monkeypatch.setattr(loading, "fetch_image", counted)
+    assert_same(load(processes, shard), expected)
+    assert len(fetched) == (len(readable) if name == "a.tar.gz" else 1)
+
+
+def test_a_member_that_cannot_be_read_says_why(
+    processes: LoadingPools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, good = write_pictures(tmp_path, 2)
+    archive = write_zip(tmp_path / "a.zip", {"0.jpg": path.read_bytes(), "1.jpg": good.read_bytes()})
+    archive.write_bytes(archive.read_bytes().replace(b"\xff\xd8", b"\0\0", 1))
+    damaged = write_tar(tmp_path / "b.tar", {"1.jpg": path.read_bytes()}).read_bytes()
+    (tmp_path / "b.tar").write_bytes(damaged[:-9000])
+    monkeypatch.setattr(storage_faults, "_FIRST_PAUSE_SECONDS", 0.001)
+    sources = find_sources([f"{tmp_path}/*.zip", f"{tmp_path}/*.tar"])
+    batches = [batch for source in sources for batch in list_source(source, ListingRules(), IgnoredFiles())]
+    loaded = load(processes, pa.Table.from_batches(batches).combine_chunks().to_batches()[0])
+    codes = [code for _, code, _, _ in loaded.bad]
+    assert codes == [FailureCode.DAMAGED_ARCHIVE, FailureCode.UNREADABLE, FailureCode.DAMAGED_ARCHIVE]
+    messages = [message for _, _, message, _ in loaded.bad]
+    assert ["checksum" in messages[0], "breaks off" in messages[1], "breaks off" in messages[2]] == [True] * 3
 
 
 def test_a_file_that_a_decoder_cannot_read_is_fetched_in_several_attempts(

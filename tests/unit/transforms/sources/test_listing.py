@@ -11,12 +11,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from schemas.errors import InvalidInput
 from transforms.shuffle import unpack
+from transforms.source_kinds.folders import LocalFolders
+from transforms.source_kinds.manifest_source import ManifestPart
+from transforms.source_kinds.refs import PackedRefs
+from transforms.source_kinds.source import SourcePart
 from transforms.sources import IgnoredFiles, ListingRules, find_sources, listing
-from transforms.sources.folders import LocalFolders
 from transforms.sources.listing import list_part
-from transforms.sources.manifest_source import ManifestPart
-from transforms.sources.refs import PackedRefs
-from transforms.sources.source import SourcePart
 
 RULES = ListingRules()
 

@@ -9,18 +9,18 @@ import pytest
 
 from schemas.errors import InvalidInput
 from tests.conftest import write_pictures
+from transforms.source_kinds.folders import FolderSource, GlobSource
+from transforms.source_kinds.manifest_source import ManifestSource
+from transforms.source_kinds.single_files import FileSource
 from transforms.sources import (
     IgnoredFiles,
     ListingRules,
     carried_columns,
     find_sources,
-    has_image,
     list_source,
     look_up_versions,
+    take_first_look,
 )
-from transforms.sources.folders import FolderSource, GlobSource
-from transforms.sources.manifest_source import ManifestSource
-from transforms.sources.single_files import FileSource
 
 
 def refs(*inputs: object, ignored: IgnoredFiles | None = None, **rules: Any) -> list[dict[str, Any]]:
@@ -132,7 +132,8 @@ def test_a_parquet_manifest_keeps_its_types(tmp_path: Path) -> None:
     (row,) = refs(tmp_path / "m.parquet")
     assert row == {
         "uri": "s3://b/1.jpg", "version": "v1", "label": "7", "split": None, "_size": None, "_supersedes": None,
-        "_problem": None, "_known_in": None, "_given": '["age", "breed", "label", "tags", "weight"]',
+        "_problem": None, "_place": None, "_known_in": None,
+        "_given": '["age", "breed", "label", "tags", "weight"]',
         "age": 3, "weight": 2.5, "tags": ["a", "b"], "breed": "boxer",
     }  # fmt: skip
 
@@ -184,7 +185,7 @@ def test_a_zip_file_is_a_folder(tmp_path: Path) -> None:
     (path,) = write_pictures(tmp_path, 1)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(path, "in/side.jpg")
-    assert uris(f"zip://::{tmp_path}/a.zip") == [f"zip://in/side.jpg::{tmp_path}/a.zip"]
+    assert uris(f"zip://::{tmp_path}/a.zip") == [f"zip://in/side.jpg::file://{tmp_path}/a.zip"]
 
 
 @pytest.mark.parametrize(
@@ -242,12 +243,12 @@ def test_there_must_be_an_input_and_an_image_in_it(tmp_path: Path) -> None:
         find_sources([str(tmp_path / "nowhere")])
     with pytest.raises(InvalidInput, match="cannot be read"):
         find_sources(["nosuchprotocol://a"])
-    assert not has_image(find_sources([str(tmp_path)]), ListingRules())
+    assert not take_first_look(find_sources([str(tmp_path)]), ListingRules())
     (tmp_path / "a.jpg" / "b").mkdir(parents=True)
     (tmp_path / "a.jpg" / "notes.md").touch()
-    assert not has_image(find_sources([str(tmp_path)]), ListingRules())
+    assert not take_first_look(find_sources([str(tmp_path)]), ListingRules())
     (tmp_path / "a.jpg" / "b" / "c.JPG").touch()
-    assert has_image(find_sources([str(tmp_path)]), ListingRules())
+    assert take_first_look(find_sources([str(tmp_path)]), ListingRules())
 
 
 def test_kinds(tmp_path: Path) -> None:

@@ -18,15 +18,20 @@ from transforms.folders import (
     split_glob,
     walk_folders,
 )
-from transforms.sources.refs import PackedRefs, ref_batches
-from transforms.sources.source import ListingRules, Source, SourcePart
+from transforms.source_kinds.refs import PackedRefs, ref_batches
+from transforms.source_kinds.source import ListingRules, Source, SourcePart
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderSource(Source):
-    """A folder with all in it, whose images are told by their extension."""
+    """A folder with all in it, whose images are told by their extension.
+
+    Attributes:
+        seen: Whether an image was seen in it when it was found.
+    """
 
     uri: str
+    seen: bool = False
 
     def divide(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
         """Divides it into its folders."""
@@ -37,6 +42,8 @@ class FolderSource(Source):
 
     def has_image(self, rules: ListingRules) -> bool:
         """Whether there is an image in it."""
+        if self.seen:
+            return True
         fs, path = file_system(self.uri)
         return holds_file(path, rules.selection()) if isinstance(fs, LocalFileSystem) else super().has_image(rules)
 
@@ -125,13 +132,13 @@ class RemoteFolder(SourcePart):
 def _local_parts(root: str, pattern: str | None, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
     """Yields the folders below a root, a few together."""
     together: list[str] = []
-    entries = 0
-    for folder, count in walk_folders(root, rules.selection(pattern), ignored):
+    count = 0
+    for folder, entries in walk_folders(root, rules.selection(pattern), ignored):
         together.append(folder)
-        entries += count
-        if entries >= rules.entries_listed_together:
+        count += len(entries)
+        if count >= rules.entries_listed_together:
             yield LocalFolders(root, tuple(together), pattern)
-            together, entries = [], 0
+            together, count = [], 0
     if together:
         yield LocalFolders(root, tuple(together), pattern)
 

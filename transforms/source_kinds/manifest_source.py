@@ -3,8 +3,8 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,11 +14,23 @@ from schemas.errors import InvalidInput, shown
 from schemas.images import PROBLEM
 from transforms.folders import IgnoredFiles
 from transforms.manifests import REF_COLUMNS, URI, Manifest, Section, UriRules
-from transforms.sources.annotations import manifest_annotations
-from transforms.sources.refs import PackedRefs
-from transforms.sources.source import ListingRules, Source, SourcePart
+from transforms.source_kinds.annotations import stated_annotations
+from transforms.source_kinds.refs import PackedRefs
+from transforms.source_kinds.source import ListingRules, Source, SourcePart
 
 _LOCAL: Final = "file://"
+
+
+class FirstImages(NamedTuple):
+    """The first images of a manifest.
+
+    Attributes:
+        rows: Their rows, as they stand there.
+        refs: The same as refs.
+    """
+
+    rows: pa.RecordBatch
+    refs: pa.RecordBatch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +46,11 @@ class ManifestSource(Source):
     uri: str
     manifest: Manifest
     uri_rules: UriRules
+
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Itself."""
+        return (self.manifest,)
 
     @property
     def carried(self) -> tuple[pa.Field, ...]:
@@ -61,7 +78,23 @@ class ManifestSource(Source):
         """Says that it has no row."""
         return f"The manifest {shown(self.uri)} names no image: it has no row."
 
-    def check_first_images(self) -> None:
+    def first_images(self, rules: ListingRules) -> FirstImages | None:
+        """Reads its beginning; None if it has no row.
+
+        Raises:
+            InvalidInput: If it cannot be read.
+        """
+        for section in self.manifest.sections(rules.rows_per_section, rules.bytes_per_section):
+            rows = next((rows for rows in self.manifest.rows(section) if rows.num_rows), None)
+            if rows is not None:
+                return FirstImages(rows, _to_refs(rows, self, rules, section.first_row))
+        return None
+
+    def has_image(self, rules: ListingRules) -> bool:
+        """Whether it has a row."""
+        return self.first_images(rules) is not None
+
+    def check_files(self, first: FirstImages) -> None:
         """Looks for the first images, where they are files of this machine; one that is there is enough.
 
         Where the manifest says their versions, images that the store knows may be gone.
@@ -69,15 +102,12 @@ class ManifestSource(Source):
         Raises:
             InvalidInput: If all are missing; says where they were looked for and where they would be.
         """
-        if any(column.name == "version" for column in self.manifest.columns):
+        if "version" in first.rows.schema.names:
             return
-        section = next(self.manifest.sections(), None)
-        rows = None if section is None else next(self.manifest.rows(section), None)
-        if rows is None:
-            return
-        uris = self.uri_rules.resolve(rows.column(URI), 0).uris
+        uris = first.refs.column(URI)
         if pc.all(pc.starts_with(uris, _LOCAL)).as_py() and not any(_exists(_path(uri)) for uri in uris.to_pylist()):
-            raise InvalidInput(self._missing(rows.column(URI)[0].as_py() or "", uris[0].as_py(), rows.num_rows))
+            written = first.rows.column(URI)[0].as_py() or ""
+            raise InvalidInput(self._missing(written, uris[0].as_py(), len(uris)))
 
     def _missing(self, written: str, looked_for: str, count: int) -> str:
         first = "Its image is missing" if count == 1 else f"The first {count:,} images are all missing"
@@ -145,15 +175,4 @@ def _to_refs(rows: pa.RecordBatch, source: ManifestSource, rules: ListingRules, 
     elif resolved.problems is not None:
         columns[index] = pc.if_else(pc.is_valid(resolved.problems), "", columns[index])
     refs = pa.RecordBatch.from_arrays(columns, schema=rules.schema)
-    return manifest_annotations(refs, rows.schema.names, source.uri)
-
-
-def check_first_images(sources: Iterable[Source]) -> None:
-    """Looks for the first images of manifests, before anything is computed.
-
-    Raises:
-        InvalidInput: If all of those of a manifest are missing.
-    """
-    for source in sources:
-        if isinstance(source, ManifestSource):
-            source.check_first_images()
+    return stated_annotations(refs, rows.schema.names, f"manifest {source.uri}")

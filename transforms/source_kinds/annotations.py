@@ -4,41 +4,43 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.annotations import given_text
+from schemas.annotations import LABELS, given_text, has_label_lists
 from schemas.classifiers import SPLITS, canonical_splits
 from schemas.errors import InvalidInput
 from schemas.images import GIVEN
-from transforms.manifests import trimmed
-from transforms.sources.source import ListingRules, Source
+from transforms.manifests import is_list, trimmed
+from transforms.source_kinds.source import ListingRules, Source
 
 # The folders of an image in its source, which the host or bucket is not; the query of a URL; an archive's member.
 _PARENT: Final = r"(?s)^[^/]*//[^/]*(?:(?:/.*)?/(?P<split>[^/]+))?/(?P<label>[^/]+)/[^/]+$"
 _QUERY: Final = r"(?s)[?#].*$"
-_MEMBER: Final = r"(?s)^[A-Za-z0-9+.-]+://(.*?)::[A-Za-z0-9+.-]+:.*$"
+_MEMBER: Final = r"(?s)^[A-Za-z0-9+.-]+://(.*?)::(?:[A-Za-z0-9+.-]+://|[a-z]+cache::).*$"
 
 _SPLITS: Final = pa.array([split.word for split in SPLITS])
 _NOTHING: Final = pa.scalar(None, pa.string())
 
 
 def annotated_columns(sources: Iterable[Source], rules: ListingRules) -> list[str]:
-    """Returns the columns of annotations of which sources may say something."""
+    """Returns the columns of annotations that are listed, and of which sources may say something."""
     names = [name for source in sources for name in source.annotations]
-    return list(dict.fromkeys([*(("label", "split") if rules.labels_from_parent else ()), *names]))
+    found = dict.fromkeys([*(("label", "split") if rules.labels_from_parent else ()), *names])
+    return [name for name in found if name in rules.schema.names]
 
 
-def manifest_annotations(refs: pa.RecordBatch, columns: Iterable[str], manifest_uri: str) -> pa.RecordBatch:
-    """Brings what a manifest says of images into the form of the table.
+def stated_annotations(refs: pa.RecordBatch, columns: Iterable[str], where: str) -> pa.RecordBatch:
+    """Brings what an input says of images besides where they are into the form of the table.
 
     Args:
-        refs: Refs, with the cells of the manifest as they are.
-        columns: The columns that the manifest has.
-        manifest_uri: The manifest.
+        refs: Refs, with what it says as it is.
+        columns: The columns of which it says something, empty cells too.
+        where: The input, for messages.
 
     Returns:
-        The refs, labels without blanks around them and null where nothing is left, splits in one spelling.
+        The refs, labels without blanks around them, none where nothing is left, splits in one spelling.
 
     Raises:
         InvalidInput: If a split is unknown.
@@ -47,18 +49,29 @@ def manifest_annotations(refs: pa.RecordBatch, columns: Iterable[str], manifest_
     strange = refs.filter(pc.and_(pc.is_valid(splits), pc.invert(pc.is_in(splits, value_set=_SPLITS))))
     if strange.num_rows:
         split, uri = strange.column("split")[0], strange.column("uri")[0]
-        raise InvalidInput(
-            f"The manifest {manifest_uri} has the split '{split}' for {uri}; a split is train, validation or test."
-        )
+        raise InvalidInput(f"The {where} has the split '{split}' for {uri}; a split is train, validation or test.")
     given = pa.repeat(pa.scalar(given_text(columns), pa.string()), refs.num_rows)
-    return _replaced(refs, {"label": bare_labels(refs.column("label")), "split": splits, GIVEN: given})
+    lists = {LABELS: bare_labels(refs.column(LABELS))} if has_label_lists(refs.schema) else {}
+    return replaced(refs, {"label": bare_labels(refs.column("label")), "split": splits, GIVEN: given, **lists})
 
 
 def bare_labels(labels: pa.Array) -> pa.Array:
-    """Returns labels without blanks around them, string [n]; null where nothing is left. Lists stay as they are."""
-    if pa.types.is_nested(labels.type):
-        return labels
-    return trimmed(labels.cast(pa.string()))
+    """Returns labels without blanks around them; where nothing is left, there is none.
+
+    Args:
+        labels: Texts or numbers [n], or lists of them.
+
+    Returns:
+        string [n], or list<string> [n].
+    """
+    if not is_list(labels.type):
+        return trimmed(labels.cast(pa.string()))
+    names = trimmed(pc.list_flatten(labels).cast(pa.string()))
+    is_left = pc.is_valid(names)
+    rows = pc.list_parent_indices(labels).filter(is_left).to_numpy()
+    ends = np.cumsum(np.bincount(rows, minlength=len(labels)))
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, names.filter(is_left), mask=pc.is_null(labels))
 
 
 def parent_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:
@@ -74,10 +87,15 @@ def parent_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:
     is_flat = pc.and_(pc.is_valid(of_folders), pc.is_null(of_folders_above))
     labels = pc.if_else(is_flat, _NOTHING, folders)
     splits = pc.coalesce(of_folders_above, pc.if_else(is_flat, of_folders, _NOTHING))
-    return _replaced(
+    return replaced(
         refs,
         {"label": pc.coalesce(refs.column("label"), labels), "split": pc.coalesce(refs.column("split"), splits)},
     )
+
+
+def split_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:
+    """Fills in splits that are null from the names of folders, as `parent_annotations` does."""
+    return replaced(refs, {"split": parent_annotations(refs).column("split")})
 
 
 def _in_source(uris: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -108,8 +126,9 @@ def _split_names(names: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(splits, value_set=_SPLITS), splits, _NOTHING)
 
 
-def _replaced(refs: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:
+def replaced(refs: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:
+    """Returns refs with other values in some of their columns."""
     for name, values in columns.items():
         index = refs.schema.get_field_index(name)
-        refs = refs.set_column(index, refs.schema.field(index), values)
+        refs = refs.set_column(index, refs.schema.field(index), values.cast(refs.schema.field(index).type))
     return refs

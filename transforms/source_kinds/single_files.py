@@ -9,8 +9,8 @@ from schemas.errors import shown
 from schemas.images import listed_version
 from schemas.storage import file_system
 from transforms.folders import FoundFile, IgnoredFiles
-from transforms.sources.refs import ref_batches
-from transforms.sources.source import ListingRules, Source, SourcePart
+from transforms.source_kinds.refs import ref_batches
+from transforms.source_kinds.source import ListingRules, Source, SourcePart
 
 
 @dataclasses.dataclass(frozen=True)

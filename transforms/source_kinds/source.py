@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from schemas.images import ref_schema
 from transforms.folders import IgnoredFiles, Selection
-from transforms.manifests import BYTES_PER_SECTION, ROWS_PER_SECTION
+from transforms.manifests import BYTES_PER_SECTION, ROWS_PER_SECTION, Manifest
 
 # Enough for every worker, few enough to be found by one.
 FOLDERS_LISTED_TOGETHER: Final = 64
@@ -87,6 +87,11 @@ class Source(abc.ABC):
     """
 
     uri: str
+
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """The tables that say something of its images."""
+        return ()
 
     @property
     def carried(self) -> tuple[pa.Field, ...]:

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from schemas.images import PROBLEM, REFS_PER_BATCH, SIZE
+from schemas.images import PLACE, PROBLEM, REFS_PER_BATCH, SIZE
 from transforms.folders import FoundFile, IgnoredFiles
 from transforms.shuffle import pack, unpack
-from transforms.sources.source import ListingRules, SourcePart
+from transforms.source_kinds.source import ListingRules, SourcePart
 
 
 def ref_batches(files: Iterable[FoundFile], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Gathers files into batches of `REFS_PER_BATCH`; their other columns are null."""
-    names = ("uri", "version", SIZE, PROBLEM)
+    names = ("uri", "version", SIZE, PROBLEM, PLACE)
     remaining = iter(files)
     while found := list(itertools.islice(remaining, REFS_PER_BATCH)):
         values = dict(zip(names, zip(*found, strict=True), strict=True))

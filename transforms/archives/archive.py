@@ -1,0 +1,141 @@
+"""What an archive is: a file that holds images as members, each of which is read by its place in it.
+
+A kind of archive is a class with two methods: `members` lists what an archive holds, once, from its beginning or from
+its directory; `read` gives the bytes of one member by the place that `members` has found, without listing it again.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple, cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from schemas.errors import DamagedArchive
+from schemas.extents import RangeReader
+from schemas.images import image_version
+from schemas.storage import file_system
+
+# Sequential reads from a bucket ask for so much at once.
+_BYTES_AHEAD: Final = 2**20
+
+
+class Member(NamedTuple):
+    """A file in an archive.
+
+    Attributes:
+        name: Its path in the archive, tidy as `schemas.storage.tidy_name` makes it.
+        version: What changes when its bytes change.
+        size: How many bytes it has; None where only reading it tells.
+        place: Where they are, as its kind of archive writes it; None where it is no file that has bytes.
+        problem: Why it cannot be read, where that is known.
+        content: Its bytes, where they were asked for.
+    """
+
+    name: str
+    version: str
+    size: int | None
+    place: str | None
+    problem: str | None = None
+    content: bytes | None = None
+
+
+# Says of a member's name whether its bytes are wanted with the listing.
+Wanted = Callable[[str], bool]
+
+
+def nothing(_name: str) -> bool:
+    """Wants the bytes of no member."""
+    return False
+
+
+@dataclasses.dataclass(frozen=True)
+class ArchiveFile:
+    """An archive as a file, looked at but not read.
+
+    Attributes:
+        uri: Where it is, in canonical form.
+        fs: Its file system.
+        path: Its path there.
+    """
+
+    uri: str
+    fs: fsspec.AbstractFileSystem = dataclasses.field(compare=False)
+    path: str
+
+    @classmethod
+    def at(cls, uri: str) -> "ArchiveFile":
+        """Returns the archive at a URI; nothing is opened."""
+        return cls(uri, *file_system(uri))
+
+    def version(self) -> str:
+        """Asks the storage for what changes when the archive changes.
+
+        Raises:
+            OSError: What the file system raises if it is not there.
+        """
+        info = self.fs.info(self.path)
+        return image_version(info) or str(info.get("size"))
+
+    def size(self) -> int | None:
+        """Asks the storage how many bytes it has; None where that is not known."""
+        size: int | None = self.fs.info(self.path).get("size")
+        return size
+
+    def open(self) -> BinaryIO:
+        """Opens it for sequential reads, and seeks."""
+        if isinstance(self.fs, LocalFileSystem):
+            return Path(self.path).open("rb")
+        return cast("BinaryIO", self.fs.open(self.path, "rb", block_size=_BYTES_AHEAD, cache_type="readahead"))
+
+    @property
+    def read_range(self) -> RangeReader:
+        """Reads a range of its bytes by a request of its own, from any thread."""
+        if isinstance(self.fs, LocalFileSystem):
+            return self._read_local
+        return self._read_remote
+
+    def _read_local(self, start: int, end: int) -> bytes:
+        with Path(self.path).open("rb", buffering=0) as file:
+            file.seek(start)
+            return file.read(end - start) or b""
+
+    def _read_remote(self, start: int, end: int) -> bytes:
+        found = bytes(self.fs.cat_file(self.path, start=start, end=end)) if end > start else b""
+        if len(found) > end - start:
+            raise DamagedArchive.of("its server sends the whole file where a part of it is asked for")
+        return found
+
+
+class ArchiveKind(abc.ABC):
+    """A kind of archive."""
+
+    @abc.abstractmethod
+    def members(self, archive: ArchiveFile, version: str, wants: Wanted = nothing, /) -> Iterator[Member]:
+        """Yields the members of an archive that are files, in the order of the archive.
+
+        Args:
+            archive: The archive.
+            version: Its version.
+            wants: Which small members are read on the way, if that costs nothing; a ZIP archive's are not.
+
+        Raises:
+            DamagedArchive: Where it cannot be read, after the members that can be.
+            OSError: What its file system raises if the storage is at fault.
+        """
+
+    @abc.abstractmethod
+    def read(self, archive: ArchiveFile, place: str, max_bytes: int) -> bytes:
+        """Reads a member.
+
+        Args:
+            archive: The archive.
+            place: Where it is, by `members`.
+            max_bytes: The most bytes that it may have; no more are unpacked, whatever the archive says.
+
+        Raises:
+            ImageError: If it has more, or is damaged.
+            OSError: What its file system raises if the storage is at fault.
+        """

@@ -1,0 +1,216 @@
+"""Images in rows of Parquet files: cells of a column of bytes and paths, as Hugging Face's `datasets` writes them.
+
+A member is a cell: `image-000000000042` is the one in row 42 of the column `image`, counted from 0. Cells are read a
+few at a time, from the beginning of their row group; of the row groups that were read last, the place is kept, so that
+a row group is read once by whoever asks in its order, and is never held whole.
+"""
+
+import collections
+import json
+import threading
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import FailureCode, ImageError
+from schemas.storage import open_parquet
+from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
+
+BYTES: Final = "bytes"
+PATH: Final = "path"
+
+_CELLS_TOGETHER: Final = 32
+_READ_BYTES: Final = 2**20
+# Threads that fetch ask for cells of two row groups at once, where one ends; and there may be two shards.
+_GROUPS_KEPT: Final = 4
+_SEPARATOR: Final = "\t"
+
+
+class Cell(NamedTuple):
+    """Where an image is in a Parquet file.
+
+    Attributes:
+        group: The row group.
+        row: The row in it, from 0.
+        column: The column.
+        version: The file's version, when it was listed.
+    """
+
+    group: int
+    row: int
+    column: str
+    version: str
+
+    def __str__(self) -> str:
+        return _SEPARATOR.join(map(str, self))
+
+    @classmethod
+    def parse(cls, text: str) -> "Cell":
+        """Reads what `str` has written."""
+        group, row, column, version = text.split(_SEPARATOR, 3)
+        return cls(int(group), int(row), column, version)
+
+
+def cell_name(column: str, row: int) -> str:
+    """Returns the name of a cell as a member; in the order of names rows are in theirs."""
+    return f"{column}-{row:012}"
+
+
+def features_of(schema: pa.Schema) -> Mapping[str, Any]:
+    """Returns what Hugging Face's metadata says of the columns of a file; nothing where it has none."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
+def image_column(schema: pa.Schema) -> str | None:
+    """Returns the first column of images, or None if there is none: structs of `bytes` and `path`."""
+    features = features_of(schema)
+    found = [field.name for field in schema if _holds_images(field.type)]
+    declared = [name for name in found if (features.get(name) or {}).get("_type") == "Image"]
+    return next(iter(declared or found), None)
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if not pa.types.is_struct(kind) or {field.name for field in kind} != {BYTES, PATH}:
+        return False
+    content = kind.field(BYTES).type
+    return bool(pa.types.is_binary(content) or pa.types.is_large_binary(content))
+
+
+def has_bytes(file: pq.ParquetFile, group: int, column: str) -> np.ndarray:
+    """Returns bool [n], whether the cells of a row group hold bytes; by its statistics, where these can tell."""
+    metadata = file.metadata.row_group(group)
+    leaves = (metadata.column(index) for index in range(metadata.num_columns))
+    leaf = next(leaf for leaf in leaves if leaf.path_in_schema == f"{column}.{BYTES}")
+    known = leaf.statistics is not None and leaf.statistics.has_null_count
+    if known and leaf.statistics.null_count in {0, metadata.num_rows}:
+        return np.full(metadata.num_rows, leaf.statistics.null_count == 0)
+    return np.concatenate([cells.is_valid().to_numpy(zero_copy_only=False) for cells in _cells(file, group, column)])
+
+
+def _cells(file: pq.ParquetFile, group: int, column: str) -> Iterator[pa.Array]:
+    for batch in file.iter_batches(_CELLS_TOGETHER, [group], [f"{column}.{BYTES}"], use_threads=False):
+        yield batch.column(0).flatten()[0]
+
+
+class ParquetImages(ArchiveKind):
+    """Parquet files with a column of images."""
+
+    def members(self, archive: ArchiveFile, version: str, _wants: Wanted = nothing) -> Iterator[Member]:
+        """Yields the cells that hold bytes; a cell has the version of its file."""
+        with open_parquet(archive.uri, buffer_bytes=_READ_BYTES) as (file, _):
+            column = image_column(file.schema_arrow)
+            if column is None:
+                return
+            first = 0
+            for group in range(file.num_row_groups):
+                given = has_bytes(file, group, column)
+                for row in np.flatnonzero(given).tolist():
+                    place = str(Cell(group, row, column, version))
+                    yield Member(cell_name(column, first + row), version, None, place)
+                first += len(given)
+
+    def read(self, archive: ArchiveFile, place: str, max_bytes: int) -> bytes:
+        """Reads a cell."""
+        cell = Cell.parse(place)
+        content = _GROUPS.of(archive, cell).cell(cell.row)
+        if content is None:
+            raise ImageError(FailureCode.NOT_FOUND, "The row has no image.")
+        if len(content) > max_bytes:
+            raise ImageError(
+                FailureCode.TOO_MANY_BYTES, f"The image has {len(content):,} bytes, the limit is {max_bytes:,}."
+            )
+        return content
+
+
+class _RowGroup:
+    """The cells of a row group, read in their order. The last ones are kept: threads ask a little out of turn."""
+
+    def __init__(self, uri: str, group: int, column: str) -> None:
+        self._uri = uri
+        self._group = group
+        self._column = column
+        self._lock = threading.Lock()
+        self._reading: Generator[pa.Array, None, None] | None = None
+        self._kept: collections.deque[tuple[int, pa.Array]] = collections.deque(maxlen=2)
+        self._next = 0
+
+    def cell(self, row: int) -> bytes | None:
+        """Returns a cell, or None if it is empty."""
+        with self._lock:
+            if self._reading is None or (self._kept and row < self._kept[0][0]):
+                self._begin()
+            while row >= self._next:
+                self._advance()
+            content: bytes | None = next(
+                cells[row - first].as_py() for first, cells in self._kept if first <= row < first + len(cells)
+            )
+            return content
+
+    def close(self) -> None:
+        """Closes the file; whoever asks again opens it again."""
+        with self._lock:
+            self._end()
+
+    def _begin(self) -> None:
+        self._end()
+        self._reading, self._next = self._read(), 0
+
+    def _end(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+        self._reading = None
+        self._kept.clear()
+
+    def _read(self) -> Generator[pa.Array, None, None]:
+        with open_parquet(self._uri, buffer_bytes=_READ_BYTES) as (file, _):
+            yield from _cells(file, self._group, self._column)
+
+    def _advance(self) -> None:
+        assert self._reading is not None  # noqa: S101 (it has begun)
+        cells = None
+        try:
+            cells = next(self._reading, None)
+        finally:
+            if cells is None:  # Whoever asks again begins again.
+                self._end()
+        if cells is None:
+            raise ImageError(FailureCode.NOT_FOUND, "The row group has no such row.")
+        self._kept.append((self._next, cells))
+        self._next += len(cells)
+
+
+class _RowGroups:
+    """The row groups that were read last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: collections.OrderedDict[tuple[str, str, str, int], _RowGroup] = collections.OrderedDict()
+
+    def of(self, archive: ArchiveFile, cell: Cell) -> _RowGroup:
+        """Returns the row group of a cell.
+
+        Raises:
+            ImageError: If the file is there in another version.
+        """
+        key = archive.uri, cell.version, cell.column, cell.group
+        with self._lock:
+            if key not in self._kept:
+                if archive.version() != cell.version:
+                    raise ImageError(FailureCode.UNREADABLE, "The file was written anew since it was listed.")
+                self._kept[key] = _RowGroup(archive.uri, cell.group, cell.column)
+            group = self._kept[key]
+            self._kept.move_to_end(key)
+            oldest = self._kept.popitem(last=False)[1] if len(self._kept) > _GROUPS_KEPT else None
+        if oldest is not None:
+            oldest.close()
+        return group
+
+
+_GROUPS: Final = _RowGroups()

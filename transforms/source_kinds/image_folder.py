@@ -1,0 +1,162 @@
+"""Folders with a table of their images in them, as Hugging Face's `imagefolder` has them.
+
+    photos/metadata.csv             file_name,label         of the folder and all below it
+    photos/train/metadata.jsonl     {"file_name": …}        of the folder of a split
+
+The table is a manifest whose URIs are relative to its folder. What it says of an image goes before what the names of
+folders say, but for the split, which these say where it has no such column. Images that it does not name are listed all
+the same, and rows whose image is missing are those of a manifest.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.classifiers import SPELLINGS
+from schemas.images import image_version
+from schemas.storage import file_system, is_on_the_web, join, uri_builder
+from transforms.folders import IgnoredFiles
+from transforms.manifests import (
+    URI,
+    Manifest,
+    ManifestOptions,
+    UriRules,
+    folder_of,
+    look_at_manifest,
+    named_format,
+    with_chosen_columns,
+)
+from transforms.source_kinds.annotations import split_annotations
+from transforms.source_kinds.folders import FolderSource
+from transforms.source_kinds.manifest_source import ManifestSource
+from transforms.source_kinds.source import ListingRules, Source, SourcePart
+
+_TABLES: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_FILE_NAME: Final = "file_name"
+_THREADS: Final = 16
+
+
+def with_tables(folder: FolderSource, options: ManifestOptions) -> Source:
+    """Returns a folder with the tables of its images, if there are any; on the web none is looked for.
+
+    They are looked for in the folder, and in those in it that are named for a split, in lower case.
+
+    Raises:
+        InvalidInput: If a table cannot be read.
+    """
+    tables = () if is_on_the_web(folder.uri) else tuple(_find_tables(folder.uri, options))
+    return ImageFolder(folder.uri, folder, tables) if tables else folder
+
+
+def _find_tables(uri: str, options: ManifestOptions) -> Iterator[ManifestSource]:
+    """Yields the table of each folder: the first of its files by these names that has a column `file_name`."""
+    fs, path = file_system(uri)
+    to_uri = uri_builder(uri, fs)
+    folders = [path.rstrip("/"), *(join(path, split) for split in SPELLINGS)]
+    candidates = [[f"{folder}/{name}" for name in _TABLES] for folder in folders]
+    paths = list(itertools.chain.from_iterable(candidates))
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:  # A bucket answers each question in some 50 ms.
+        are_files = dict(zip(paths, pool.map(fs.isfile, paths), strict=True))
+    own = dataclasses.replace(options, uri_column=_FILE_NAME, uri_prefix="", uri_suffix="")
+    for names in candidates:
+        opened = (_open_table(to_uri(name), own) for name in names if are_files[name])
+        yield from itertools.islice((table for table in opened if table is not None), 1)
+
+
+def _open_table(uri: str, options: ManifestOptions) -> ManifestSource | None:
+    form = named_format(uri)
+    assert form is not None  # noqa: S101 (they are named so)
+    manifest = look_at_manifest(uri, form, options)
+    if _FILE_NAME not in manifest.names:
+        return None  # Any other table, which happens to have that name.
+    return ManifestSource(uri, with_chosen_columns(manifest, options), UriRules(uri, folder_of(uri)))
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFolder(Source):
+    """A folder, and tables of its images.
+
+    Attributes:
+        uri: The folder's.
+        folder: The folder.
+        tables: The tables.
+    """
+
+    uri: str
+    folder: FolderSource
+    tables: tuple[ManifestSource, ...]
+
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Its tables."""
+        return tuple(table.manifest for table in self.tables)
+
+    @property
+    def carried(self) -> tuple[pa.Field, ...]:
+        """The fields of the further columns of its tables, some perhaps of several."""
+        return tuple(field for table in self.tables for field in table.carried)
+
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """The split, and what its tables have."""
+        names = [name for table in self.tables for name in table.annotations]
+        return tuple(dict.fromkeys(["split", *names]))
+
+    def divide(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
+        """Divides its tables, and the folder without the images that these name."""
+        ignored.files -= len(self.tables)  # The folder counts them, and they are read.
+        for table in self.tables:
+            yield from (ImageFolderPart(part) for part in table.divide(rules, ignored))
+        yield from (ImageFolderPart(part, self.tables) for part in self.folder.divide(rules, ignored))
+
+    def has_image(self, rules: ListingRules) -> bool:
+        """Whether there is an image in it, or a table names one."""
+        return self.folder.has_image(rules) or any(table.has_image(rules) for table in self.tables)
+
+    def without_image(self, rules: ListingRules) -> str:
+        """Says by which extensions images are told."""
+        return self.folder.without_image(rules)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFolderPart(SourcePart):
+    """A part of a folder with tables, or of one of these.
+
+    Attributes:
+        part: The part.
+        without: Tables whose images are left out.
+    """
+
+    part: SourcePart
+    without: tuple[ManifestSource, ...] = ()
+
+    def refs(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
+        """Yields its images, with splits by the names of folders where a table has none."""
+        named = [_named_uris(table, _version_of(table.uri)) for table in self.without]
+        for batch in self.part.refs(rules, ignored):
+            left = batch
+            for uris in named:
+                left = left.filter(pc.invert(pc.is_in(left.column(URI), value_set=uris)))
+            yield split_annotations(left)
+
+
+def _version_of(uri: str) -> str:
+    fs, path = file_system(uri)
+    return image_version(fs.info(path))
+
+
+# A folder has many parts, each of which asks for the same.
+@functools.lru_cache(maxsize=len(SPELLINGS) + 1)
+def _named_uris(table: ManifestSource, _version: str) -> pa.Array:
+    """Reads the URIs that a table names, string [n]; held as long as it does not change."""
+    manifest = dataclasses.replace(
+        table.manifest, columns=tuple(column for column in table.manifest.columns if column.name == URI)
+    )
+    rows = (rows.column(URI) for section in manifest.sections() for rows in manifest.rows(section))
+    return pa.chunked_array([table.uri_rules.resolve(uris, 0).uris for uris in rows], pa.string()).combine_chunks()

@@ -1,0 +1,79 @@
+"""Finding archives: where one is named, or a glob or a folder of them."""
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import pyarrow as pa
+from fsspec.core import has_magic
+
+from schemas.errors import InputNotFound, shown
+from schemas.storage import MemberUri, file_system, uri_builder
+from transforms.archives import ARCHIVE_EXTENSIONS, archive_protocol, sample_columns
+from transforms.folders import IgnoredFiles
+from transforms.source_kinds import ArchiveSource, FolderSource, GlobSource, ListingRules, Source
+
+_NUMBER: Final = re.compile(r"\d+")
+
+
+def archive_source(named: MemberUri) -> ArchiveSource:
+    """Returns an archive, or what of it is named, as a source."""
+    return ArchiveSource(str(named) if named.name else named.archive_uri, named)
+
+
+def archives_at(named: MemberUri) -> Sequence[ArchiveSource]:
+    """Returns the archives of what is named in their members' own form, as in `zip://*.jpg::file:///a.zip`.
+
+    Raises:
+        InputNotFound: If there are none.
+    """
+    fs, path = file_system(named.archive_uri)
+    if fs.isfile(path):
+        return [archive_source(named)]
+    found = fs.glob(path) if has_magic(path) else []
+    if not found:
+        raise InputNotFound(f"There is no archive at {shown(named.archive_uri)}.")
+    to_uri = uri_builder(named.archive_uri, fs)
+    return [archive_source(named._replace(archive_uri=to_uri(name))) for name in sorted(found)]
+
+
+def archives_in(files: FolderSource | GlobSource, rules: ListingRules) -> Sequence[ArchiveSource]:
+    """Returns the archives of a folder, by name, or those of a glob that takes nothing else."""
+    named = [(archive_protocol(uri), uri) for uri in sorted(_uris(files, rules))]
+    if isinstance(files, GlobSource) and not all(protocol for protocol, _ in named):
+        return []  # It takes pictures too.
+    return [archive_source(MemberUri(protocol, "", uri)) for protocol, uri in named if protocol]
+
+
+def begins_with_archive(files: GlobSource, rules: ListingRules) -> bool:
+    """Whether the first file that a glob takes is named like an archive."""
+    return any(map(archive_protocol, itertools.islice(_uris(files, rules), 1)))
+
+
+def with_columns(sources: Sequence[Source], rules: ListingRules) -> Iterator[Source]:
+    """Yields the sources of an input, tar archives with the columns of what stands beside their pictures.
+
+    Shards of a data set have the columns of its first one: they are told to be one by their names without the numbers.
+
+    Raises:
+        OSError: What a file system raises if an archive cannot be read.
+    """
+    columns: dict[str, tuple[pa.Field, ...]] = {}
+    for source in sources:
+        if not isinstance(source, ArchiveSource) or source.named.protocol != "tar":
+            yield source
+            continue
+        data_set = _NUMBER.sub("", source.named.archive_uri)
+        if data_set not in columns:
+            columns[data_set] = sample_columns(*source.named[::2], rules.extensions)
+        yield dataclasses.replace(source, columns=columns[data_set])
+
+
+def _uris(files: FolderSource | GlobSource, rules: ListingRules) -> Iterator[str]:
+    listing = dataclasses.replace(rules, extensions=ARCHIVE_EXTENSIONS)
+    ignored = IgnoredFiles()
+    for part in files.divide(listing, ignored):
+        for batch in part.refs(listing, ignored):
+            yield from batch.column("uri").to_pylist()
