@@ -4,9 +4,10 @@
     python -m pipelines.backfill --input='uploads/{ds}/' --start=2026-01-01 --end=2026-01-31 --dry_run
 
 The rows of a date are a partition of the table, `ds`. A date is complete when a backfill over the same input is that
-began after the date was over (UTC). A complete date is skipped, whatever has come since; --lookback looks for that. A
-date without an image is empty, which is no error, and is looked at again by every backfill that covers it. A date that
-fails does not stop the others, and --time_budget is for all of them.
+began after the date was over (UTC), as long as no restoration or repair has taken out what it committed. A complete
+date is skipped, whatever has come since; --lookback looks for that. A date without an image is empty, which is no
+error, and is looked at again by every backfill that covers it. A date that fails does not stop the others, and
+--time_budget is for all of them.
 
 Exit codes: 0 every date is complete or empty; 1 a date failed, the others are as the table says; 2 the command cannot
 start as it was given; 3 its --time_budget was used up, no date failed, and the next backfill goes on from there.
@@ -57,8 +58,9 @@ from pipelines.options import (
     run_main,
 )
 from pipelines.runners import parse_command
-from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line
-from schemas.store import FeatureStore, InputCounts, RunResult, RunState, Totals
+from schemas.errors import ConvbaseError, RunFailed, RunInterrupted, UsageError, first_line
+from schemas.fragments import Totals
+from schemas.store import FeatureStore, InputCounts, RunResult, RunState
 from schemas.tables import check_carried
 from transforms.planning import RetryFailures, before_deadline, known_by_partition, past_rate, plan_run
 from transforms.sources import ListingRules, Source, take_first_look
@@ -206,6 +208,8 @@ class Backfill:
             return DateResult(ds, DateState.FAILED, message=first_line(error))
         try:
             row = run_job(job)
+        except RunInterrupted:
+            raise
         except (ConvbaseError, DeltaError, OSError) as error:
             return _failed(job, first_line(error))
         return DateResult(ds, DateState(row["state"]), row)
@@ -235,7 +239,8 @@ def _failed(job: Job, message: str) -> DateResult:
     """Returns the result of a date whose run failed, and has the store's `runs` say so as far as that is possible."""
     result = RunResult(RunState.FAILED, InputCounts(), Totals(), message)
     try:
-        job.store.record_run(job.run, result)  # Nothing where the pipeline has: it is the same commit.
+        job.store.recover_run(job.run.run_id)  # If it has committed before it failed.
+        job.store.record_run(job.run, result)  # Nothing where it has a row: it is the same commit.
         row = job.store.find_run(job.run.run_id)
     except (ConvbaseError, DeltaError, OSError):
         row = None

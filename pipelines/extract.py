@@ -4,16 +4,18 @@
     python -m pipelines.extract --input=photos/ --labels_from=parent --conv_base=VGG16 --output=store
 
 Without --input it draws sample pictures and computes their features with random weights, offline.
-Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command cannot start as it was given; 3 its
---time_budget was used up, nothing of it is visible, and the next run goes on from there.
+Exit codes: 0 done; 1 the run failed, and the sentence says if anything of it is visible; 2 the command cannot start as
+it was given; 3 its --time_budget was used up, nothing of it is visible, and the next run goes on from there.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipelines.console import check_summary_file, extraction_text, first_failures, planned_text, write_summary
 from pipelines.jobs import (
     asked_columns,
+    committed_before,
     find_images,
     find_store,
     new_job,
@@ -26,7 +28,7 @@ from pipelines.jobs import (
 from pipelines.options import Parser, add_extraction_options, add_run_name_options, add_source_options, run_main
 from pipelines.runners import parse_command
 from schemas.errors import RunFailed, RunStopped, first_line
-from schemas.store import RunState
+from schemas.store import FeatureStore, RunState
 from schemas.tables import check_carried
 from transforms.planning import RetryFailures, known_by_partition, plan_run
 from transforms.sources import ListingRules, Source
@@ -49,6 +51,11 @@ def main(arguments: Sequence[str]) -> int:
     """
     given, beam_arguments = parse_command(parser(), arguments)
     check_summary_file(given.summary)
+    before = None if given.dry_run else committed_before(given)
+    if before is not None:
+        store, row = before
+        _say_committed_before(given, store, row)
+        return 0
     sources, rules = find_images(given)
     check_carried(asked_columns(given), rules.carried)
     if given.dry_run:
@@ -70,8 +77,19 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if row["state"] == RunState.STOPPED:
         raise RunStopped(row["message"])
-    print(extraction_text(row, store))
+    if row["started_at"] != job.run.started_at:
+        _say_committed_before(given, store, row)
+    else:
+        print(extraction_text(row, store))
     return 0
+
+
+def _say_committed_before(given: argparse.Namespace, store: FeatureStore, row: Mapping[str, Any]) -> None:
+    """Prints, and writes into the summary, what a run of the same name has committed."""
+    print(f"A run {row['run_id']} has committed already, and a run commits once: this command adds nothing to it.")
+    print(extraction_text(row, store))
+    if given.summary:
+        write_summary(given.summary, row)
 
 
 def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: ListingRules) -> str:

@@ -34,6 +34,7 @@ from schemas.maintenance import (
     compact,
     drop_files,
     find_waste,
+    mark_taken_out,
     open_takedowns,
     plan_compaction,
     plan_restoration,
@@ -188,6 +189,8 @@ def _compact(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
 
 def _compaction_text(name: TableName, done: Compaction, became: str) -> str:
     text = f"{name}: {done.merged} of {done.files} files, {_megabytes(done.size)}, {became} {done.written}"
+    if done.repeats:
+        text += f"; {done.repeats} rows of images that failed again later are left out"
     return f"{text}; {done.lost} more were left, for others changed their files meanwhile." if done.lost else f"{text}."
 
 
@@ -290,7 +293,8 @@ def _check_logs(store_uri: str, *, repair: bool) -> None:
     Raises:
         RunFailed: If there are any that are not taken away.
     """
-    damaged = [entry for name in TableName for entry in damaged_entries(join(store_uri, name))]
+    by_table = {name: damaged_entries(join(store_uri, name)) for name in TableName}
+    damaged = [entry for entries in by_table.values() for entry in entries]
     for entry in damaged:
         print(f"{entry.uri}: {entry.how}.")
     left = [entry for entry in damaged if not (repair and entry.is_newest and entry.version)]
@@ -302,6 +306,8 @@ def _check_logs(store_uri: str, *, repair: bool) -> None:
     for entry in damaged:
         remove_entry(entry)
         print(f"It is taken away: version {entry.version - 1} of the table is the newest again.")
+    if by_table[TableName.FEATURES] or by_table[TableName.FAILURES]:
+        mark_taken_out(store_uri)
 
 
 def _check_text(name: TableName, checked: Checked) -> str:

@@ -3,7 +3,7 @@
 Five families, distinguished by what happens next:
 
 - `UsageError`: the command line, the input or the spec is wrong. Nothing has been done; exit code 2.
-- `RunFailed`: the run began and could not be completed. Nothing half is visible; exit code 1.
+- `RunFailed`: the run began and could not be completed. A table has all of its rows or none; exit code 1.
 - `RunStopped`: the run's time was up. Nothing of it is visible yet, and the next run goes on from it; exit code 3.
 - `RunInterrupted`: a signal ended the run; exit code 130 or 143.
 - `ImageError`: one image is bad. It becomes a row in `failures`; the run goes on.
@@ -13,7 +13,12 @@ Everything else (`MemoryError`, a full disk, a bug) is not caught: the runner re
 
 import difflib
 import enum
+import re
 from collections.abc import Iterable
+from typing import Final
+
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+_CAUSE: Final = "\u21b3"
 
 
 class ConvbaseError(Exception):
@@ -81,7 +86,7 @@ class ModelNotWritable(UsageError):
 
 
 class RunFailed(ConvbaseError):
-    """The run could not be completed, and nothing of it is visible."""
+    """The run could not be completed; where something of it is visible all the same, the message says so."""
 
 
 class DamagedFile(RunFailed):
@@ -209,8 +214,10 @@ class DamagedArchive(ImageError):
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message."""
-    return str(error).strip().partition("\n")[0]
+    """Returns the first line of an error's message, and behind it the causes that `deltalake` lists below it."""
+    first, *below = _COLOURS.sub("", str(error)).strip().splitlines() or [""]
+    causes = [line.strip() for line in below if line.strip().startswith(_CAUSE)]
+    return ": ".join([first, *(cause.removeprefix(_CAUSE).strip() for cause in causes)])
 
 
 def printable(text: str) -> str:

@@ -67,7 +67,7 @@ RUNS: Final = pa.schema(
     [
         _RUN_ID,
         commented_field("ds", pa.date32(), "partition date of the rows that the run wrote"),
-        commented_field("state", pa.string(), "complete, failed or stopped"),
+        commented_field("state", pa.string(), "complete, failed, stopped, or recovered: killed while it committed"),
         commented_field("message", pa.string(), "why the run failed or stopped", nullable=True),
         commented_field("started_at", TIMESTAMP, "when the run began"),
         commented_field("ended_at", TIMESTAMP, "when the run was committed or failed"),
@@ -96,6 +96,7 @@ RUNS: Final = pa.schema(
         commented_field("failures_by_code", pa.string(), "JSON: failures of this run by code"),
         commented_field("feature_bytes", pa.int64(), "bytes of the Parquet files that the run added to features"),
         commented_field("table_version", pa.int64(), "version of features after the run", nullable=True),
+        commented_field("planned_version", pa.int64(), "version of features on which the run planned", nullable=True),
         commented_field("fingerprint", pa.string(), "fingerprint of the feature spec"),
         commented_field("engine", pa.string(), "what ran the conv base"),
         commented_field("runner", pa.string(), "the Beam runner"),

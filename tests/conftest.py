@@ -54,6 +54,17 @@ def conv_base_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """Commands in this process sync nothing: a sync takes milliseconds, and no test cuts the machine's power.
+
+    Commands in processes of their own sync as ever; the tests of power cuts watch the calls.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real weights, real pictures and hostile pictures."""

@@ -23,6 +23,7 @@ ORDER = (
     "schemas/classifiers",
     "schemas/fragments",
     "schemas/delta",
+    "schemas/commits",
     "schemas/store",
     "schemas/maintenance",
     "transforms/runtime",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipelines.jobs.job import Job, new_job, run_job
     from pipelines.jobs.preparation import (
         asked_columns,
+        committed_before,
         find_images,
         find_store,
         listing_rules,
@@ -41,6 +42,7 @@ else:
             "pipelines.jobs.job": ["Job", "new_job", "run_job"],
             "pipelines.jobs.preparation": [
                 "asked_columns",
+                "committed_before",
                 "find_images",
                 "find_store",
                 "listing_rules",
@@ -64,6 +66,7 @@ __all__ = [
     "asked_columns",
     "asked_dates",
     "check_templates",
+    "committed_before",
     "dates_between",
     "digest_of",
     "draw_samples",

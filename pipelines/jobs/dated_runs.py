@@ -9,44 +9,58 @@ The last part is chance: two backfills at once have two names.
 import datetime
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.delta import Scan
-from schemas.storage import without_credentials
-from schemas.store import FeatureStore, RunState
+from schemas.fragments import TableName
+from schemas.storage import join, without_credentials
+from schemas.store import FeatureStore, RunState, TakenOut
 
 _PREFIX: Final = "backfill-"
-_COLUMNS: Final = ("ds", "run_id", "state", "started_at", "ended_at", "options")
+_COLUMNS: Final = ("ds", "run_id", "state", "started_at", "ended_at", "options", "table_version", "planned_version")
 _NEVER: Final = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 
 class DatedRuns:
     """The runs of earlier backfills by date, those that ended."""
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Takes rows of `runs`; those that are no backfill's are ignored."""
+    def __init__(
+        self, rows: Iterable[Mapping[str, Any]] = (), taken_out: Callable[[Mapping[str, Any]], bool] = lambda _: False
+    ) -> None:
+        """Takes rows of `runs`; those that are no backfill's are ignored.
+
+        Args:
+            rows: The rows.
+            taken_out: Whether rows of a run, or those that it found, have been taken out of the table since.
+        """
         self._rows = [row for row in rows if row["run_id"].startswith(_PREFIX)]
+        self._taken_out = taken_out
 
     @classmethod
     def read(cls, store: FeatureStore | None, dates: Sequence[datetime.date]) -> "DatedRuns":
         """Reads the runs of some dates; there are none where there is no store yet."""
         if store is None:
             return cls()
-        return cls(Scan(store.runs(), _COLUMNS, pc.field("ds").isin(dates)).to_arrow().to_pylist())
+        runs = store.runs()
+        present = [name for name in _COLUMNS if name in pa.schema(runs.schema()).names]
+        rows = Scan(runs, present, pc.field("ds").isin(dates)).to_arrow().to_pylist()
+        return cls(rows, TakenOut(join(store.uri, TableName.FEATURES)).since)
 
     def is_complete(
         self, ds: datetime.date, inputs: Sequence[str], extensions: Sequence[str], labels_from: str | None = None
     ) -> bool:
         """Whether a date is complete: a run over the same inputs is, that began when the date was over in UTC.
 
-        Where labels are to be taken from folders, that run has to have done so too.
+        What this run committed and what it found has to be in the table still, but for what was taken down. Where
+        labels are to be taken from folders, that run has to have done so too.
         """
         looked_at = json.loads(without_credentials(json.dumps([inputs, extensions, labels_from])))
         return any(
-            row["started_at"].date() > ds and _looked_at(row, labels_from) == looked_at
+            row["started_at"].date() > ds and _looked_at(row, labels_from) == looked_at and not self._taken_out(row)
             for row in self._complete(f"{_PREFIX}{ds}-")
         )
 

@@ -2,12 +2,14 @@
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipelines.jobs.preparation import new_run, updated_columns
+from pipelines.jobs.visibility import interrupted_text, is_complete, visible_part
 from pipelines.options import decoding_limits
 from pipelines.runners import (
     beam_options,
@@ -21,9 +23,9 @@ from pipelines.runners import (
     spill_folder,
     threads_a_process,
 )
-from schemas.delta import committed, paths_of
-from schemas.errors import RunFailed, RunInterrupted
-from schemas.fragments import read_receipts, remove_receipts
+from schemas.delta import paths_of
+from schemas.errors import RunFailed, RunInterrupted, first_line
+from schemas.fragments import remove_receipts
 from schemas.store import FeatureStore, Run, RunState
 from transforms.conv_bases import choose_engine, default_batch_size
 from transforms.extraction import Extraction, Reuse
@@ -127,13 +129,21 @@ def run_job(job: Job) -> Mapping[str, Any] | None:
         RunInterrupted: If a signal ends it.
     """
     try:
-        with shown_progress(), explained_failures():
+        with shown_progress(), explained_failures(lambda: visible_part(job.store, job.run)):
             extract(job)
+        return _recorded_row(job)
     except (KeyboardInterrupt, RunFailed) as error:  # Raised where a worker was, it comes as a failure of that step.
         number = interrupted_by()
-        if number is None:
+        if number is not None:
+            raise RunInterrupted(interrupted_text(job.store, job.run), number) from error
+        if not is_complete(job.store, job.run):
             raise
-        raise RunInterrupted(_interrupted_text(job), number) from error
+        print(f"warning: after the commit of the run: {first_line(error)}", file=sys.stderr)
+    return _recorded_row(job)
+
+
+def _recorded_row(job: Job) -> Mapping[str, Any] | None:
+    """Returns the row of a job that has ended, and removes its receipts; None if it is a template."""
     if is_template(job.options):
         return None
     row = job.store.find_run(job.run.run_id)
@@ -142,15 +152,6 @@ def run_job(job: Job) -> Mapping[str, Any] | None:
     if row["state"] == RunState.COMPLETE:
         remove_receipts(job.store.uri, job.run.run_id, paths_of(job.store.features()))
     return row
-
-
-def _interrupted_text(job: Job) -> str:
-    """Returns what a run that a signal ends leaves behind, by what is in the store."""
-    if committed(job.store.features(), job.run.commit_id):
-        return f"Interrupted; the features of run {job.run.run_id} were committed before, and are visible."
-    receipts = read_receipts(job.store.uri, job.run.run_id)
-    images = sum(fragment.images for fragment in receipts)
-    return f"Interrupted; nothing of this run is visible. The next run adopts {images} images that are finished."
 
 
 def extract(job: Job) -> None:

@@ -144,6 +144,20 @@ def find_store(given: argparse.Namespace) -> FeatureStore | None:
     return store
 
 
+def committed_before(given: argparse.Namespace) -> tuple[FeatureStore, Mapping[str, Any]] | None:
+    """Returns the store and the row of the run that `--run_id` names, if that has committed and its rows are there.
+
+    Raises:
+        SpecMismatch: If the store holds features of another spec than the one asked.
+    """
+    store = find_store(given) if given.run_id else None
+    if store is None:
+        return None
+    store.recover_run(given.run_id)
+    row = store.committed_run(given.run_id)
+    return None if row is None else (store, row)
+
+
 def resolved_spec(given: argparse.Namespace) -> FeatureSpec:
     """Returns the spec that a store would have which is to be made.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.runners.beam_import import beam_imported_meanwhile
     from pipelines.runners.dataflow import is_template
-    from pipelines.runners.errors import explained_failures
+    from pipelines.runners.errors import NOTHING_VISIBLE, explained_failures
     from pipelines.runners.progress import shown_progress
     from pipelines.runners.selection import (
         beam_options,
@@ -28,7 +28,7 @@ else:
         {
             "pipelines.runners.beam_import": ["beam_imported_meanwhile"],
             "pipelines.runners.dataflow": ["is_template"],
-            "pipelines.runners.errors": ["explained_failures"],
+            "pipelines.runners.errors": ["NOTHING_VISIBLE", "explained_failures"],
             "pipelines.runners.progress": ["shown_progress"],
             "pipelines.runners.selection": [
                 "beam_options",
@@ -44,6 +44,7 @@ else:
     )
 
 __all__ = [
+    "NOTHING_VISIBLE",
     "beam_imported_meanwhile",
     "beam_options",
     "decoders_a_process",

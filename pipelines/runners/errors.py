@@ -2,12 +2,14 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from pipelines.runners.dataflow import dataflow_errors
 from schemas.errors import InvalidInput, RunFailed
+
+NOTHING_VISIBLE: Final = "nothing of it is visible"
 
 # Beam says where, at every level that an exception passes.
 _STEPS: Final = r"(?: \[while running '(?P<step>[^']*)'\])*$"
@@ -19,8 +21,11 @@ _IN_A_SENTENCE: Final = {f"{kind.__module__}.{kind.__qualname__}": kind for kind
 
 
 @contextmanager
-def explained_failures() -> Iterator[None]:
+def explained_failures(visible: Callable[[], str] = lambda: NOTHING_VISIBLE) -> Iterator[None]:
     """Turns what a runner raises for a failed pipeline into one sentence.
+
+    Args:
+        visible: Says what of the run is visible, as in "nothing of it is visible".
 
     Raises:
         RunFailed: For an exception in a worker, which runners raise as a `RuntimeError` with the traceback as its text,
@@ -30,29 +35,35 @@ def explained_failures() -> Iterator[None]:
     try:
         yield
     except RunFailed as error:
-        raise RunFailed(re.sub(_STEPS, "", str(error))) from error
+        raise RunFailed(_with_visible(re.sub(_STEPS, "", str(error)), visible)) from error
     except InvalidInput as error:
-        raise InvalidInput(re.sub(_STEPS, "", str(error))) from error
+        raise InvalidInput(_with_visible(re.sub(_STEPS, "", str(error)), visible)) from error
     except (RuntimeError, *dataflow_errors()) as error:
         logging.getLogger(__name__).debug("The pipeline failed.", exc_info=True)
-        raise _explained(str(error).removesuffix(_NO_TRACEBACK)) from error
+        raise _explained(str(error).removesuffix(_NO_TRACEBACK), visible) from error
     except (OSError, MemoryError) as error:
         # What a worker in this process raises with a single argument, Beam raises again as it was.
         logging.getLogger(__name__).debug("The pipeline failed.", exc_info=True)
-        raise _explained(f"{type(error).__name__}: {error}") from error
+        raise _explained(f"{type(error).__name__}: {error}", visible) from error
 
 
-def _explained(traceback: str) -> RunFailed | InvalidInput:
+def _explained(traceback: str, visible: Callable[[], str]) -> RunFailed | InvalidInput:
     """Returns the error that a traceback ends with, if it is one for users; else that the run failed of it."""
     last = traceback.strip().rpartition("\n")[2].strip()
     found = _LAST_LINE.match(last)
     if found is None:
-        return RunFailed(f"The run failed, and nothing of it is visible: {last}")
+        return RunFailed(f"The run failed, and {visible()}: {last}")
     kind, message, step = found["kind"], found["message"] or "", found["step"]
     if kind in _IN_A_SENTENCE:
-        return _IN_A_SENTENCE[kind](message)
+        return _IN_A_SENTENCE[kind](_with_visible(message, visible))
     where = f" in step {re.sub(r'-ptransform-[0-9]+$', '', step)}" if step else ""
     return RunFailed(
-        f"The run failed{where}, and nothing of it is visible: {kind.rpartition('.')[2]}: {message} "
+        f"The run failed{where}, and {visible()}: {kind.rpartition('.')[2]}: {message} "
         "(--log_level=debug shows the traceback)."
     )
+
+
+def _with_visible(message: str, visible: Callable[[], str]) -> str:
+    """Returns a message of our own, which says why a run failed, and what of it is visible all the same."""
+    clause = visible()
+    return message if clause == NOTHING_VISIBLE else f"{message.rstrip('.')}; {clause}."

@@ -5,12 +5,15 @@ from schemas.delta.history import table_history
 from schemas.delta.log_entries import DamagedEntry, damaged_entries, remove_entry
 from schemas.delta.scan import Scan, Where
 from schemas.delta.transactions import (
+    COMMIT_ID,
     LOST_CONFLICTS,
     RUN_ID,
     UPKEEP,
     TableAction,
+    commit_info,
     commit_once,
     commit_properties,
+    commits_between,
     committed,
     create_table,
     data_files,
@@ -23,6 +26,7 @@ from schemas.delta.transactions import (
 )
 
 __all__ = [
+    "COMMIT_ID",
     "LOST_CONFLICTS",
     "RUN_ID",
     "UPKEEP",
@@ -30,9 +34,11 @@ __all__ = [
     "Scan",
     "TableAction",
     "Where",
+    "commit_info",
     "commit_once",
     "commit_properties",
     "commit_with_token",
+    "commits_between",
     "committed",
     "create_table",
     "damaged_entries",

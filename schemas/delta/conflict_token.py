@@ -7,7 +7,8 @@ application transaction of the same name are always a conflict. So every commit 
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from deltalake import DeltaTable
 
@@ -15,7 +16,12 @@ from schemas.delta.transactions import UPKEEP, TableAction, commit_once, commit_
 
 
 def commit_with_token(
-    table_uri: str, operation: str, actions_on: Callable[[DeltaTable], Sequence[TableAction] | None]
+    table_uri: str,
+    operation: str,
+    actions_on: Callable[[DeltaTable], Sequence[TableAction] | None],
+    *,
+    about: Mapping[str, str] = MappingProxyType({}),
+    mark: str | None = None,
 ) -> bool:
     """Commits file actions of an upkeep command to a table, with retries until no other commit intervenes.
 
@@ -24,6 +30,8 @@ def commit_with_token(
         operation: What is done; stands in the log under `upkeep`.
         actions_on: Returns the actions for a snapshot. An empty list is committed too, which makes every commit that
             was prepared before look again; None is not.
+        about: What else stands beside the commit in the log.
+        mark: A further application transaction, whose number is the version that the commit makes.
 
     Returns:
         Whether anything was committed.
@@ -37,7 +45,9 @@ def commit_with_token(
         actions = actions_on(table)
         if actions is None:
             return False
-        write_actions(table, actions, commit_properties(commit_id, {UPKEEP: operation}, table.version()))
+        marks = {} if mark is None else {mark: table.version() + 1}
+        properties = commit_properties(commit_id, {**about, UPKEEP: operation}, table.version(), marks)
+        write_actions(table, actions, properties)
         return True
 
     return committed(commit_once(table_uri, commit_id, write), commit_id)

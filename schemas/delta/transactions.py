@@ -4,11 +4,14 @@ A commit is tried again until the log holds it. The log alone decides: an answer
 and a worker that did the same before all look alike, and the next look at the log distinguishes them.
 """
 
+import concurrent.futures
+import functools
 import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -24,7 +27,7 @@ from deltalake.exceptions import (
 from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.delta.log_entries import LOG, damaged_entries
-from schemas.errors import DamagedFile, RunFailed, UnsupportedTable, shown
+from schemas.errors import DamagedFile, RunFailed, UnsupportedTable, first_line, shown
 from schemas.storage import delta_location, delta_storage_options, file_system, files_below, is_local, join, sync_file
 
 TableAction = AddAction | RemoveAction
@@ -34,7 +37,7 @@ CONFLICT_TOKEN: Final = "convbase"  # noqa: S105 (no secret)
 # What stands in the log beside a commit: the run or the upkeep command that made it, and its name.
 RUN_ID: Final = "run_id"
 UPKEEP: Final = "upkeep"
-_COMMIT_ID: Final = "commit_id"
+COMMIT_ID: Final = "commit_id"
 
 # What is done where it is asked for, or asks nothing of us: these tables have no generated or identity columns, no
 # constraints, and no change feed.
@@ -46,6 +49,8 @@ LOST_CONFLICTS: Final = 64
 # `deltalake` tries a request ten times by itself before it says that the storage is at fault.
 _FAULTS: Final = 3
 _FIRST_PAUSE_SECONDS: Final = 0.1
+# Requests for entries of a log that are under way: one takes some 30 ms on cloud storage.
+_REQUESTS: Final = 16
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
 
@@ -181,7 +186,12 @@ def committed(table: DeltaTable, commit_id: str) -> bool:
     return table.transaction_version(commit_id) is not None
 
 
-def commit_properties(commit_id: str, metadata: Mapping[str, str], token: int | None = None) -> CommitProperties:
+def commit_properties(
+    commit_id: str,
+    metadata: Mapping[str, str],
+    token: int | None = None,
+    marks: Mapping[str, int] = MappingProxyType({}),
+) -> CommitProperties:
     """Returns what a commit carries, so that a second one can be recognised.
 
     Args:
@@ -190,11 +200,13 @@ def commit_properties(commit_id: str, metadata: Mapping[str, str], token: int | 
         token: The version of the snapshot that was looked at, if the commit has to fail where another has
             carried the conflict token since. Without it, `deltalake` puts appends behind whatever was committed in
             between.
+        marks: Further application transactions, by name. Their numbers are part of every later snapshot, also when the
+            log has expired; `DeltaTable.transaction_version` tells them.
     """
-    transactions = [Transaction(commit_id, 1)]
+    transactions = [Transaction(name, number) for name, number in {commit_id: 1, **marks}.items()]
     if token is not None:
         transactions.append(Transaction(CONFLICT_TOKEN, token + 1))
-    return CommitProperties(app_transactions=transactions, custom_metadata={**metadata, _COMMIT_ID: commit_id})
+    return CommitProperties(app_transactions=transactions, custom_metadata={**metadata, COMMIT_ID: commit_id})
 
 
 def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[str, Any]]:
@@ -207,7 +219,7 @@ def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[
         metadata = commit_info(uri, version)
         if metadata is None:
             break
-        if metadata.get(_COMMIT_ID) == commit_id:
+        if metadata.get(COMMIT_ID) == commit_id:
             return version, metadata
     raise LookupError(f"The log of {uri} has no entry of the commit {commit_id} any more.")
 
@@ -223,6 +235,17 @@ def commit_info(uri: str, version: int) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+
+
+def commits_between(uri: str, after: int, last: int) -> list[tuple[int, dict[str, Any]]]:
+    """Returns the versions of a table after one, up to another, and what their commits say of themselves.
+
+    Versions whose entries have expired are left out.
+    """
+    versions = range(after + 1, last + 1)
+    with concurrent.futures.ThreadPoolExecutor(_REQUESTS, "log") as pool:
+        infos = pool.map(functools.partial(commit_info, uri), versions)
+        return [(version, info) for version, info in zip(versions, infos, strict=True) if info is not None]
 
 
 def write_actions(table: DeltaTable, actions: Sequence[TableAction], properties: CommitProperties) -> None:
@@ -282,7 +305,9 @@ def commit_once(uri: str, commit_id: str, write: Callable[[DeltaTable], bool]) -
         else:
             continue
         if lost_turns > LOST_CONFLICTS or faults > _FAULTS:
-            raise RunFailed(f"The commit to {uri} failed, and was not seen to succeed: {problem}") from problem
+            raise RunFailed(
+                f"The commit to {uri} failed, and was not seen to succeed: {first_line(problem)}"
+            ) from problem
         _pause(lost_turns + faults)
 
 

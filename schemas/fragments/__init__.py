@@ -11,11 +11,14 @@ from schemas.fragments.rewriting import (
     WIDENED,
     Keep,
     keep_rows,
+    keys_of,
     with_schema,
     without,
+    without_keys,
     write_again,
 )
 from schemas.fragments.statistics import statistics_json
+from schemas.fragments.totals import Totals
 
 __all__ = [
     "COMPACTED",
@@ -28,9 +31,11 @@ __all__ = [
     "FragmentWriter",
     "Keep",
     "TableName",
+    "Totals",
     "add_action",
     "add_actions",
     "keep_rows",
+    "keys_of",
     "leave_receipt",
     "partition_values",
     "read_receipts",
@@ -39,5 +44,6 @@ __all__ = [
     "statistics_json",
     "with_schema",
     "without",
+    "without_keys",
     "write_again",
 ]

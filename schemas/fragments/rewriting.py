@@ -27,6 +27,16 @@ def without(uris: pa.Array) -> Keep:
     return lambda rows: pc.invert(pc.is_in(rows.column("uri"), value_set=uris))
 
 
+def keys_of(rows: pa.RecordBatch) -> pa.Array:
+    """Returns (uri, version) of rows as one string each; no file's name has a NUL in it."""
+    return pc.binary_join_element_wise(rows.column("uri"), rows.column("version"), "\0")
+
+
+def without_keys(keys: pa.Array) -> Keep:
+    """Returns what keeps the rows of all versions of images but these, as `keys_of` returns them."""
+    return lambda rows: pc.invert(pc.is_in(keys_of(rows), value_set=keys))
+
+
 def write_again(
     table_uri: str,
     name: TableName,

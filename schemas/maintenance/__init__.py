@@ -1,7 +1,7 @@
 """Upkeep of a store: compaction, vacuum, takedowns, restoring a version, checking for damage."""
 
 from schemas.maintenance.compaction import TARGET_BYTES, Compaction, compact, plan_compaction, planned
-from schemas.maintenance.damage import Checked, Damage, all_damage, check_table, drop_files
+from schemas.maintenance.damage import Checked, Damage, all_damage, check_table, drop_files, mark_taken_out
 from schemas.maintenance.restoration import plan_restoration, restore
 from schemas.maintenance.takedowns import open_takedowns, plan_takedown, take_down
 from schemas.maintenance.vacuum import LEAST_RETENTION, RETENTION, find_waste, remove_waste
@@ -18,6 +18,7 @@ __all__ = [
     "compact",
     "drop_files",
     "find_waste",
+    "mark_taken_out",
     "open_takedowns",
     "plan_compaction",
     "plan_restoration",

@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 
 from schemas.delta import TableAction, commit_with_token, files_of, open_table, paths_of
 from schemas.fragments import COMPACTED, TableName, add_action, remove_action, write_again
+from schemas.maintenance.repeated_failures import drop_repeated_failures
 from schemas.storage import file_system, join
 from schemas.tables import file_schema
 
@@ -45,6 +46,7 @@ class Compaction:
         written: Files that they became.
         size: Bytes of the files merged.
         lost: Bins that another commit changed meanwhile; their files stay as they are.
+        repeats: Rows of `failures` that went because the image failed again later in the same version.
     """
 
     files: int
@@ -52,6 +54,7 @@ class Compaction:
     written: int = 0
     size: int = 0
     lost: int = 0
+    repeats: int = 0
 
 
 def plan_compaction(table: DeltaTable, target_bytes: int = TARGET_BYTES) -> list[Bin]:
@@ -91,10 +94,11 @@ def compact(store_uri: str, name: TableName, target_bytes: int = TARGET_BYTES) -
         RunFailed: If others commit faster than this can.
     """
     table_uri = join(store_uri, name)
+    repeats = drop_repeated_failures(store_uri) if name == TableName.FAILURES else 0
     table = open_table(table_uri)
     bins = plan_compaction(table, target_bytes)
     merged = [filled for filled in bins if _merge(table_uri, name, table, filled)]
-    return dataclasses.replace(planned(table, merged), lost=len(bins) - len(merged))
+    return dataclasses.replace(planned(table, merged), lost=len(bins) - len(merged), repeats=repeats)
 
 
 def _merge(table_uri: str, name: TableName, table: DeltaTable, filled: Bin) -> bool:

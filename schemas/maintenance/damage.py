@@ -12,6 +12,7 @@ from schemas.delta import TableAction, commit_with_token, files_of, find_table, 
 from schemas.errors import DamagedFile
 from schemas.fragments import TableName, remove_action
 from schemas.storage import file_system, join, read_batches, row_count
+from schemas.store import TAKEN_OUT
 
 # Requests under way: one takes some 30 ms on cloud storage.
 _REQUESTS: Final = 16
@@ -95,7 +96,8 @@ def _damage(table_uri: str, deep: bool, file: dict[str, int | str]) -> str | Non
 def drop_files(store_uri: str, name: TableName, paths: Collection[str]) -> bool:
     """Takes files out of a table, with their rows, in one commit; what others have taken out already stays out.
 
-    The files themselves stay until a vacuum. Returns whether there was anything to take out.
+    The files themselves stay until a vacuum. Returns whether there was anything to take out. Where the rows are those
+    of images, `features` says from then on that some are to be computed again.
 
     Raises:
         RunFailed: If others commit faster than this can, or the storage stays at fault.
@@ -105,7 +107,15 @@ def drop_files(store_uri: str, name: TableName, paths: Collection[str]) -> bool:
         present = paths_of(table)
         return [remove_action(path) for path in paths if path in present] or None
 
-    return commit_with_token(join(store_uri, name), "repair", actions_on)
+    if name == TableName.FAILURES:
+        mark_taken_out(store_uri)
+    mark = TAKEN_OUT if name == TableName.FEATURES else None
+    return commit_with_token(join(store_uri, name), "repair", actions_on, mark=mark)
+
+
+def mark_taken_out(store_uri: str) -> None:
+    """Has `features` say, in a commit without rows, that rows have left the store which are to be computed again."""
+    commit_with_token(join(store_uri, TableName.FEATURES), "repair", lambda _: [], mark=TAKEN_OUT)
 
 
 def all_damage(store_uri: str, *, deep: bool = False) -> Iterator[tuple[TableName, Checked]]:

@@ -30,6 +30,7 @@ from schemas.fragments import (
 )
 from schemas.maintenance.takedowns import taken_down
 from schemas.storage import file_system, join, read_column, sync_file
+from schemas.store import RESTORED_VERSION, TAKEN_OUT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,8 @@ def restore(store_uri: str, version: int) -> Restoration:
         results.append(_restoration(current, back, gone, kept_down))
         return actions
 
-    commit_with_token(table_uri, f"restore {version}", actions_on)
+    about = {RESTORED_VERSION: str(target.version())}
+    commit_with_token(table_uri, f"restore {version}", actions_on, about=about, mark=TAKEN_OUT)
     return results[-1]
 
 

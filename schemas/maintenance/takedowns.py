@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
+from schemas.commits import files_holding, removal_actions
 from schemas.delta import (
     UPKEEP,
     Scan,
@@ -29,7 +30,6 @@ from schemas.delta import (
 )
 from schemas.fragments import TAKEDOWN, TableName
 from schemas.storage import join
-from schemas.store import files_holding, removal_actions
 from schemas.tables import TAKEDOWNS, TIMESTAMP
 
 TAKEN_FROM: Final = (TableName.FEATURES, TableName.FAILURES)

@@ -1,20 +1,22 @@
-"""The feature store: `FeatureStore`, its runs, and the commit of a run's fragments, checked for conflicts."""
+"""The feature store: `FeatureStore`, its runs, its failures, and the contents whose features it knows."""
 
-from schemas.store.annotation_updates import FileUpdate, changed_images, update_file
 from schemas.store.content_index import KnownContents, read_known_contents, read_places
 from schemas.store.failure_rows import read_failures
 from schemas.store.feature_store import FeatureStore
 from schemas.store.label_counts import MOST_EXAMPLES, LabelCounts
 from schemas.store.prediction_tables import PREDICTIONS, STRINGS, PredictionTables, lists_of_one
-from schemas.store.removal import files_holding, removal_actions
-from schemas.store.runs import InputCounts, Run, RunResult, RunState, Totals, new_run_id
+from schemas.store.recovery import FACTS
+from schemas.store.runs import InputCounts, Run, RunResult, RunState, new_run_id
+from schemas.store.taken_out import RESTORED_VERSION, TAKEN_OUT, TakenOut
 
 __all__ = [
+    "FACTS",
     "MOST_EXAMPLES",
     "PREDICTIONS",
+    "RESTORED_VERSION",
     "STRINGS",
+    "TAKEN_OUT",
     "FeatureStore",
-    "FileUpdate",
     "InputCounts",
     "KnownContents",
     "LabelCounts",
@@ -22,14 +24,10 @@ __all__ = [
     "Run",
     "RunResult",
     "RunState",
-    "Totals",
-    "changed_images",
-    "files_holding",
+    "TakenOut",
     "lists_of_one",
     "new_run_id",
     "read_failures",
     "read_known_contents",
     "read_places",
-    "removal_actions",
-    "update_file",
 ]

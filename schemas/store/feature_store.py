@@ -10,7 +10,9 @@ its spec is one atomic commit, so that two commands that create a store at the s
 """
 
 import json
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,6 +20,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import Field
 
+from schemas.commits import Commit, FileUpdate, commit_fragments
 from schemas.delta import (
     LOST_CONFLICTS,
     RUN_ID,
@@ -33,9 +36,9 @@ from schemas.errors import InvalidInput, RunFailed, SpecMismatch, StoreNotFound,
 from schemas.fragments import Fragment, TableName
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
-from schemas.store.annotation_updates import FileUpdate
-from schemas.store.commit import Commit, commit_fragments
+from schemas.store.recovery import lost_runs
 from schemas.store.runs import Run, RunResult, run_row
+from schemas.store.taken_out import TakenOut, has_committed
 from schemas.store.widening import widen_columns
 from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, carried_fields, features_schema
 
@@ -102,7 +105,7 @@ class FeatureStore:
             schema = features_schema(spec)
             create_table(join(canonical, TableName.FEATURES), TableName.FEATURES, schema, PARTITIONED_BY, properties)
         except (OSError, DeltaError) as error:
-            raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
+            raise StoreNotWritable(f"The store {uri} cannot be written: {first_line(error)}") from error
         store = cls.open(canonical)
         if store.spec.fingerprint != spec.fingerprint:
             store.refuse_other_spec(spec.fields_of_features())
@@ -203,32 +206,78 @@ class FeatureStore:
         *,
         updates: Sequence[FileUpdate] = (),
         refresh: bool = False,
+        about: Mapping[str, str] = MappingProxyType({}),
     ) -> Commit:
         """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
 
         Rows that others have committed since are left out, and older rows of images in superseding fragments go in the
         same commit, so that no reader ever sees an image twice or not at all. Where `planned_on` names no versions,
-        everything in the table counts as committed since. See `schemas.store.commit.commit_fragments`.
+        everything in the table counts as committed since. See `schemas.commits.commit_fragments`.
         """
         return commit_fragments(
-            self.uri, name, commit_id, fragments, planned_on or {}, updates=updates, refresh=refresh
+            self.uri, name, commit_id, fragments, planned_on or {}, updates=updates, refresh=refresh, about=about
         )
 
     def record_run(self, run: Run, result: RunResult) -> None:
-        """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added."""
-        row = run_row(run, result, self.spec)
+        """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added.
+
+        Rows of runs that were killed between their commits are written in the same commit; see `recovery`.
+        """
+        own = run_row(run, result, self.spec)
 
         def write(table: DeltaTable) -> bool:
-            properties = commit_properties(run.commit_id, {RUN_ID: run.run_id})
-            write_deltalake(table, row, mode="append", schema_mode="merge", commit_properties=properties)
+            lost = lost_runs(self.uri, self.spec, table, result.planned_on, run.commit_id)
+            _append(table, {**lost.rows, run.commit_id: own}, run.commit_id, run.run_id, lost.marks)
             return True
 
         commit_once(join(self.uri, TableName.RUNS), run.commit_id, write)
 
+    def recover_run(self, run_id: str) -> None:
+        """Writes the row that a run lacks whose features are committed; nothing if it lacks none."""
+        newest = {TableName.FEATURES: self.features().version(), TableName.FAILURES: self.failures().version()}
+        commit_id = f"recover/{uuid.uuid4()}"
+
+        def write(table: DeltaTable) -> bool:
+            found = lost_runs(self.uri, self.spec, table, newest).rows
+            lost = {name: row for name, row in found.items() if row["run_id"].to_pylist() == [run_id]}
+            lost = {name: row for name, row in lost.items() if row["table_version"].null_count == 0}
+            if lost:
+                _append(table, lost, commit_id, run_id)
+            return bool(lost)
+
+        commit_once(join(self.uri, TableName.RUNS), commit_id, write)
+
     def find_run(self, run_id: str) -> dict[str, Any] | None:
         """Returns the row of a run by column, the last if it was begun several times, or None if it has not ended."""
-        rows = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().sort_by("ended_at").to_pylist()
+        rows = self._run_rows(run_id)
         return rows[-1] if rows else None
+
+    def committed_run(self, run_id: str) -> dict[str, Any] | None:
+        """Returns the row of a run whose features are committed and still there, or None if there is no such run."""
+        taken_out = TakenOut(join(self.uri, TableName.FEATURES))
+        rows = [row for row in self._run_rows(run_id) if has_committed(row) and not taken_out.since(row)]
+        return rows[-1] if rows else None
+
+    def _run_rows(self, run_id: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().to_pylist()
+        return sorted(rows, key=lambda row: row["ended_at"])
+
+
+def _append(
+    runs: DeltaTable,
+    rows: Mapping[str, pa.Table],
+    commit_id: str,
+    run_id: str,
+    marks: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Adds rows to `runs`, each once: they are marked with the names of the commits of their runs.
+
+    A run of which only failures are committed is not: it may be alive, and go on.
+    """
+    ended = {name: 1 for name, row in rows.items() if name != commit_id and row["table_version"].null_count == 0}
+    properties = commit_properties(commit_id, {RUN_ID: run_id}, runs.version(), {**ended, **marks})
+    together = pa.concat_tables(rows.values())
+    write_deltalake(runs, together, mode="append", schema_mode="merge", commit_properties=properties)
 
 
 def _gets_wider(field: pa.Field, present: pa.Schema) -> bool:

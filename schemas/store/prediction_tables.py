@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from schemas.commits import commit_fragments
 from schemas.delta import Scan, create_table, open_table
 from schemas.errors import StoreNotWritable, first_line
 from schemas.fragments import Fragment, TableName
 from schemas.storage import canonical_uri, join
-from schemas.store.commit import commit_fragments
 from schemas.tables import FAILURES, FLOATS, PARTITIONED_BY, TIMESTAMP, commented_field
 
 STRINGS: Final = pa.list_(pa.field("element", pa.string(), nullable=False))

@@ -6,26 +6,25 @@ import enum
 import json
 import operator
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import pyarrow as pa
 
-from schemas.fragments import Fragment, TableName
+from schemas.fragments import TableName, Totals
 from schemas.measures import Measures
-from schemas.serialisation import Serialisable
 from schemas.spec import FeatureSpec
 from schemas.store.label_counts import LabelCounts
 from schemas.tables import RUNS
 
 
 class RunState(enum.StrEnum):
-    """How a run ended."""
+    """How a run ended; recovered is one that was killed while it committed, whose row a later run has written."""
 
     COMPLETE = "complete"
     FAILED = "failed"
     STOPPED = "stopped"
+    RECOVERED = "recovered"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,60 +98,23 @@ class Run:
         """The name of its commits."""
         return f"{self.run_id}/{self.attempt}"
 
-
-@dataclasses.dataclass(frozen=True)
-class Totals(Serialisable):
-    """What fragments hold; sums with `+`.
-
-    Attributes:
-        extracted: Images in `features`, or in `predictions`.
-        reused: Of these, images that took the features of another one of identical content.
-        adopted: Of these, images that a run that was killed had computed.
-        failed: Images in `failures`.
-        failures_by_code: Images in `failures` by code, the most frequent first.
-        feature_bytes: Bytes of the files of these.
-        augmented: Rows of `features` besides one an image.
-        labels_updated: Known images whose label, split or carried columns were brought up to date.
-    """
-
-    extracted: int = 0
-    reused: int = 0
-    adopted: int = 0
-    failed: int = 0
-    failures_by_code: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    feature_bytes: int = 0
-    augmented: int = 0
-    labels_updated: int = 0
+    def facts(self, counts: InputCounts) -> str:
+        """Returns what is known of it when it commits, as JSON; the labels of its input are left out."""
+        known = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        numbers = {name: int(value) for name, value in vars(counts).items() if name != "labels"}
+        dates = {"ds": self.ds.isoformat(), "started_at": self.started_at.isoformat()}
+        return json.dumps({**known, **dates, "counts": numbers})
 
     @classmethod
-    def of(cls, fragments: Iterable[Fragment]) -> "Totals":
-        """Adds up what fragments hold."""
-        return sum((cls._of_one(fragment) for fragment in fragments), cls())
-
-    @classmethod
-    def _of_one(cls, fragment: Fragment) -> "Totals":
-        if fragment.table == TableName.FAILURES:
-            return cls(failed=fragment.rows, failures_by_code={str(code): n for code, n in fragment.failures_by_code})
-        adopted = fragment.images if fragment.adopted else 0
-        reused = fragment.images if fragment.reused else 0
-        return cls(fragment.images, reused, adopted, feature_bytes=fragment.size, augmented=fragment.augmented)
-
-    def __add__(self, other: "Totals") -> "Totals":
-        return Totals(
-            self.extracted + other.extracted,
-            self.reused + other.reused,
-            self.adopted + other.adopted,
-            self.failed + other.failed,
-            dict((Counter(self.failures_by_code) + Counter(other.failures_by_code)).most_common()),
-            self.feature_bytes + other.feature_bytes,
-            self.augmented + other.augmented,
-            self.labels_updated + other.labels_updated,
-        )
-
-    @property
-    def images(self) -> int:
-        """Images in both tables."""
-        return self.extracted + self.failed
+    def from_facts(cls, facts: str) -> tuple[Self, InputCounts]:
+        """Reads what `facts` returned."""
+        known = json.loads(facts)
+        counts = InputCounts(**known.pop("counts"))
+        dates = {
+            "ds": datetime.date.fromisoformat(known["ds"]),
+            "started_at": datetime.datetime.fromisoformat(known["started_at"]),
+        }
+        return cls(**{**known, **dates}), counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +127,7 @@ class RunResult:
         totals: What was committed; what was written, if it was not committed.
         message: Why it failed or stopped, if it did.
         table_version: The version of `features` after the run; None if it was not committed.
+        planned_on: The versions of the store's tables on which the run planned, where that is known.
         measures: What the work cost, where it was measured.
         ended_at: When it was committed, failed or stopped (UTC).
     """
@@ -175,6 +138,7 @@ class RunResult:
     message: str | None = None
     table_version: int | None = None
     measures: Measures | None = None
+    planned_on: Mapping[TableName, int] = dataclasses.field(default_factory=dict)
     ended_at: datetime.datetime = dataclasses.field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
 
     @property
@@ -195,6 +159,7 @@ def run_row(run: Run, result: RunResult, spec: FeatureSpec) -> pa.Table:
         "message": result.message,
         "ended_at": result.ended_at,
         "table_version": result.table_version,
+        "planned_version": result.planned_on.get(TableName.FEATURES),
         "seconds": seconds,
         "images_per_second": result.totals.images / seconds if seconds > 0 else 0.0,
         "failures_by_code": json.dumps(result.totals.failures_by_code),

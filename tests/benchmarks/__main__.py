@@ -31,11 +31,12 @@ from tests.benchmarks.plot import draw
 from tests.benchmarks.race import Race
 from tests.benchmarks.report import Report
 from tests.benchmarks.results import Figure
+from tests.benchmarks.syncs import syncs
 from tests.benchmarks.training_reads import ROWS, training_reads
 from tests.benchmarks.workshop import Unmeasurable, Workshop
 
 ONLY: Final = (
-    "race", "megapixels", "nothing_new", "feeding", "archives", "training_reads", "memory", "planning", "commits",
+    "race", "megapixels", "nothing_new", "syncs", "feeding", "archives", "training_reads", "memory", "planning", "commits",
 )  # fmt: skip
 _WITHOUT_PICTURES: Final = frozenset({"feeding", "archives", "training_reads", "planning", "commits"})
 _QUICK: Final = {
@@ -229,6 +230,8 @@ class Benchmarks:
                 "Nothing new",
                 lambda: nothing_new(self._workshop, self._plain(_LIGHT_BASE, given.known), given.rounds),
             )
+        if "syncs" in given.only:
+            yield "Syncs", lambda: syncs(self._workshop, self._plain(_LIGHT_BASE, given.count), given.rounds)
         if "feeding" in given.only:
             yield (
                 "Pictures that one process feeds",

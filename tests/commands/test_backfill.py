@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from pipelines import backfill as command
+from pipelines import maintain
 from pipelines.console import HEADS
 from pipelines.jobs import DatedRuns, asked_dates, check_templates, inputs_of
 from pipelines.jobs import job as job_module
-from schemas.delta import Scan
+from schemas.delta import Scan, paths_of
 from schemas.errors import ConvbaseError, RunFailed, RunStopped, UsageError
 from schemas.fragments import TableName
 from schemas.maintenance import TARGET_BYTES, compact
@@ -461,3 +462,57 @@ def test_the_command_exits_with_its_code(run: Run, tmp_path: Path) -> None:
     done = run("backfill", f"--input={tmp_path}/{{ds}}/images.csv", f"--output={tmp_path}/store")
     assert done.returncode == 1
     assert done.stderr == f"error: 1 of 1 dates failed: {YESTERDAY}.\n"
+
+
+def test_a_date_whose_rows_were_restored_away_is_done_again(folder: Path) -> None:
+    backfill(folder)
+    before = rows(folder)
+    maintain.main([f"{folder}/store", "restore", "--table_version=1"])
+    assert len(rows(folder)) == 3
+    reported = backfill(folder)
+    assert [reported[str(ds)]["extracted"] for ds in DAYS[1:3]] == [4, 5]
+    assert states(folder) == "skipped complete complete"
+    assert [row["uri"] for row in rows(folder)] == [row["uri"] for row in before]
+    backfill(folder)
+    assert states(folder) == "skipped skipped skipped"
+
+
+def test_a_date_whose_rows_a_repair_has_taken_out_is_done_again(folder: Path) -> None:
+    backfill(folder)
+    store = FeatureStore.open(f"{folder}/store")
+    (damaged,) = (path for path in paths_of(store.features()) if str(DAYS[1]) in path)
+    (folder / "store" / "features" / damaged).write_bytes(b"")
+    maintain.main([f"{folder}/store", "check", "--repair"])
+    assert len(rows(folder)) == 8
+    assert new_images(backfill(folder)) == [0, 4, 0]
+    assert states(folder) == "complete complete complete", "any of them may have had rows in the file"
+    assert len(rows(folder)) == 12
+    backfill(folder)
+    assert states(folder) == "skipped skipped skipped"
+
+
+def test_a_date_of_which_images_were_taken_down_is_complete(folder: Path) -> None:
+    backfill(folder)
+    (folder / "gone.txt").write_text(f"{folder}/uploads/{DAYS[1]}/000.jpg\n")
+    maintain.main([f"{folder}/store", "takedown", f"--uris={folder}/gone.txt"])
+    backfill(folder)
+    assert (states(folder), len(rows(folder))) == ("skipped skipped skipped", 11)
+
+
+def test_a_date_that_fails_after_its_commit_has_a_row_that_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage fails when the run writes its row, and is well again afterwards."""
+    with monkeypatch.context() as patch:
+        record = FeatureStore.record_run
+
+        def fails(*_: object) -> None:
+            patch.setattr(FeatureStore, "record_run", record)
+            raise OSError(errno.EIO, "the disk is at fault")
+
+        patch.setattr(FeatureStore, "record_run", fails)
+        with pytest.raises(RunFailed, match="1 of 1 dates failed"):
+            backfill(folder, end=0)
+    assert len(rows(folder)) == 3
+    assert [(run["state"], run["extracted"]) for run in runs(folder)] == [("recovered", 3)]
+    assert new_images(backfill(folder, end=0)) == [0]

@@ -30,6 +30,7 @@ from pipelines.jobs import preparation
 from schemas.delta import Scan
 from schemas.errors import RunFailed
 from schemas.fragments import FragmentWriter
+from schemas.maintenance import restore
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY, SMALL_BASE, Run, extract, write_pictures
 from transforms.extraction import beam as extraction_beam
@@ -208,7 +209,12 @@ def test_bad_images_are_rows_in_failures(tmp_path: Path) -> None:
     assert {row["stage"] for row in rows} == {"fetch", "decode"}
     # They are not tried again until they change, or are asked for.
     assert figures(extract(*options)) == (8, 8, 0, 0)
-    assert figures(extract(*options, "--retry_failures=all")) == (8, 1, 0, 7)
+    for _ in range(2):
+        again = extract(*options, "--retry_failures=all")
+        assert figures(again) == (8, 1, 0, 7)
+        rows = failures(tmp_path / "store")
+        assert {row["uri"].rpartition("/")[2]: row["code"] for row in rows} == expected
+        assert [row["run_id"] for row in rows] == [again["run_id"]] * 7, "one row each, the newest"
     write_pictures(tmp_path / "x", 1)[0].rename(tmp_path / "pictures" / "page.jpg")
     assert figures(extract(*options)) == (8, 7, 1, 0)
 
@@ -302,12 +308,43 @@ def test_the_options_are_recorded_without_secrets(tmp_path: Path) -> None:
     assert "hush" not in text
 
 
-def test_a_run_id_commits_once(tmp_path: Path) -> None:
+def test_a_run_id_commits_once(tmp_path: Path, submitted: list[int], capsys: pytest.CaptureFixture[str]) -> None:
     write_pictures(tmp_path / "pictures", 3)
     options = (f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--run_id=nightly-1", *SMALL_BASE)
     assert figures(extract(*options)) == (3, 0, 3, 0)
     (row,) = Scan(FeatureStore.open(f"{tmp_path}/store").runs()).to_arrow().to_pylist()
     assert row["run_id"] == "nightly-1"
+
+    write_pictures(tmp_path / "pictures", 5)
+    submitted.clear()
+    capsys.readouterr()
+    assert figures(extract(*options)) == (3, 0, 3, 0), "What it has committed is what is said of it."
+    assert submitted == []
+    assert "A run nightly-1 has committed already, and a run commits once" in capsys.readouterr().out
+    store = FeatureStore.open(f"{tmp_path}/store")
+    assert (store.features().count(), store.runs().count()) == (3, 1)
+
+    restore(store.uri, 0)
+    assert figures(extract(*options)) == (5, 0, 5, 0), "Its rows were there no more."
+
+
+def test_of_two_runs_of_one_name_at_once_one_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second begins and ends between the last shard and the commit of the first, over other pictures too."""
+    write_pictures(tmp_path / "pictures", 3)
+    options = (f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--run_id=nightly-1", *SMALL_BASE)
+    commit = extraction_beam.commit_run
+    summaries = []
+
+    def overtaken(*given: object, **named: object) -> object:
+        monkeypatch.setattr(extraction_beam, "commit_run", commit)
+        write_pictures(tmp_path / "pictures", 4)
+        summaries.append(extract(*options))
+        return commit(*given, **named)
+
+    monkeypatch.setattr(extraction_beam, "commit_run", overtaken)
+    summaries.append(extract(*options))
+    assert [figures(summary) for summary in summaries] == [(4, 0, 4, 0)] * 2
+    assert FeatureStore.open(f"{tmp_path}/store").runs().count() == 1
 
 
 @pytest.mark.parametrize(("ratio", "says"), [(0.5, True), (1.7, False)])

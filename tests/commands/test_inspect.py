@@ -10,7 +10,8 @@ from pipelines import extract as extract_command
 from pipelines import inspect as command
 from pipelines.console import HEADS
 from schemas.errors import RunFailed, UsageError
-from schemas.store import FeatureStore, InputCounts, Run, RunResult, RunState, Totals
+from schemas.fragments import Totals
+from schemas.store import FeatureStore, InputCounts, Run, RunResult, RunState
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.fragments import SPEC
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import extract as extract_command
+from pipelines.console import run_table
 from schemas.delta import Scan
 from schemas.errors import RunStopped
 from schemas.fragments import read_receipts
@@ -34,10 +35,10 @@ KILLS = {
     "with a fragment half flushed": (Kill("schemas.fragments.fragment:FragmentWriter._flush", call=3), False, 1),
     "between fragment and receipt": (Kill("transforms.extraction.shard:leave_receipt", call=3), False, 2),
     "between receipt and commit": (Kill("transforms.extraction.beam:commit_run"), False, 4),
-    "before the failures": (Kill("schemas.store.commit:write_actions"), False, 4),
-    "between failures and features": (Kill("schemas.store.commit:write_actions", done=True), False, 4),
-    "in the middle of the commit": (Kill("schemas.store.commit:write_actions", call=2), False, 4),
-    "before it knows of its commit": (Kill("schemas.store.commit:write_actions", call=2, done=True), True, 4),
+    "before the failures": (Kill("schemas.commits.commit:write_actions"), False, 4),
+    "between failures and features": (Kill("schemas.commits.commit:write_actions", done=True), False, 4),
+    "in the middle of the commit": (Kill("schemas.commits.commit:write_actions", call=2), False, 4),
+    "before it knows of its commit": (Kill("schemas.commits.commit:write_actions", call=2, done=True), True, 4),
     "between the tables": (Kill("schemas.store.feature_store:FeatureStore.record_run"), True, 4),
     "before the receipts go": (Kill("pipelines.jobs.job:remove_receipts"), True, 4),
 }
@@ -126,6 +127,12 @@ def test_a_killed_run_loses_at_most_its_shards_in_flight(moment: str, folder: Pa
     if visible:
         assert (summary["skipped"], summary["extracted"], summary["adopted"]) == (IMAGES + 1, 0, 0)
         assert fetched == []
+        store = FeatureStore.open(f"{folder}/store")
+        of_rows = set(store.scan(["run_id"]).to_numpy("run_id"))
+        (row,) = (row for row in Scan(store.runs()).to_arrow().to_pylist() if row["run_id"] in of_rows)
+        assert (row["listed"], row["extracted"], row["failed"]) == (IMAGES + 1, IMAGES, 1)
+        assert row["state"] == ("complete" if moment == "before the receipts go" else "recovered")
+        assert sum(row["state"] in line for line in run_table(store, 10)) == (2 if row["state"] == "complete" else 1)
     else:
         assert (summary["extracted"], summary["adopted"]) == (IMAGES, finished)
         assert summary["failed"] == (0 if known_failure else 1)

@@ -16,11 +16,16 @@ from pipelines import extract as extract_command
 from pipelines import maintain as maintain_command
 from schemas.delta import Scan
 from schemas.errors import ConvbaseError
-from schemas.store import FeatureStore
+from schemas.store import FeatureStore, RunState
 from tests.conftest import SMALL_BASE, extract, write_pictures
+from tests.support.nights import World, worker_of
 from tests.support.power_cuts import Files, watched
+from transforms.conv_bases.publishing import PreparedConvBase, damaged_files, is_published
+from transforms.extraction import Worker
 
 IMAGES = 6
+# Each so many states the next run is the command; else it is what the command does, in a hundredth of a second.
+BY_THE_COMMAND = 20
 # What ends a command as one sentence.
 SENTENCES = (ConvbaseError, OSError, pa.ArrowInvalid, DeltaError)
 
@@ -59,6 +64,36 @@ def distinct(states: list[Files]) -> list[Files]:
     return list(by_hash.values())
 
 
+def put_back(state: Files, store: Path) -> None:
+    for path, content in state.items():
+        (store / path).parent.mkdir(parents=True, exist_ok=True)
+        (store / path).write_bytes(content)
+
+
+def next_run(pictures: Path, store: Path, worker: Worker | None) -> bool:
+    """Runs an extraction, after a repair where it is refused; returns whether that was needed.
+
+    Args:
+        pictures: Its input.
+        store: The store.
+        worker: What computes, without the command around it; None for the command itself.
+    """
+
+    def extracted() -> None:
+        if worker is None:
+            assert extract_command.main(options(pictures.parent, store)) == 0
+        else:
+            assert World.of(FeatureStore.open(str(store)), pictures, worker).extract().state == RunState.COMPLETE
+
+    try:
+        extracted()
+    except SENTENCES:
+        assert maintain_command.main([str(store), "check", "--deep", "--repair"]) == 0
+        extracted()
+        return True
+    return False
+
+
 def test_whatever_a_power_cut_leaves_the_next_run_puts_right(begun: Path, tmp_path: Path) -> None:
     watched_store = tmp_path / "watched"
     shutil.copytree(begun / "store", watched_store)
@@ -67,15 +102,14 @@ def test_whatever_a_power_cut_leaves_the_next_run_puts_right(begun: Path, tmp_pa
         assert extract_command.main(options(begun, watched_store)) == 0
     right = rows(watched_store)
     assert len(right) == IMAGES
+    worker = worker_of(FeatureStore.open(str(watched_store)))
 
     states = distinct([state for moment in moments for state in moment.states()])
     assert len(states) > 30
     repaired = 0
     for number, state in enumerate(states):
-        store = tmp_path / f"state-{number}"
-        for path, content in state.items():
-            (store / path).parent.mkdir(parents=True, exist_ok=True)
-            (store / path).write_bytes(content)
+        store = tmp_path / "state"
+        put_back(state, store)
         try:
             found = rows(store)
         except SENTENCES:
@@ -83,19 +117,34 @@ def test_whatever_a_power_cut_leaves_the_next_run_puts_right(begun: Path, tmp_pa
         else:
             assert found in (before, right), "A reader sees all of the run or nothing of it."
         assert all(right[uri] == row for uri, row in found.items())
-        try:
-            assert extract_command.main(options(begun, store)) == 0
-        except SENTENCES:
-            repaired += 1
-            assert maintain_command.main([str(store), "check", "--deep", "--repair"]) == 0
-            assert extract_command.main(options(begun, store)) == 0
+        repaired += next_run(begun / "pictures", store, None if number % BY_THE_COMMAND == 0 else worker)
         assert rows(store) == right
         shutil.rmtree(store)
     print(f"{len(moments)} moments, {len(states)} states, {repaired} of them repaired")
 
     store = tmp_path / "sure"
-    for path, content in moments[-1].earliest().items():
-        (store / path).parent.mkdir(parents=True, exist_ok=True)
-        (store / path).write_bytes(content)
+    put_back(moments[-1].earliest(), store)
     assert rows(store) == right, "What a command that has ended has committed is on the disk."
     assert len(Scan(FeatureStore.open(str(store)).runs()).to_arrow()) == 2
+
+
+def test_a_power_cut_while_a_conv_base_is_published_leaves_all_of_it_or_none(begun: Path, tmp_path: Path) -> None:
+    built = begun / "store" / "conv_bases"
+    spec = FeatureStore.open(f"{begun}/store").spec
+    prepared = PreparedConvBase(spec, built / spec.fingerprint)
+    (tmp_path / "watched").mkdir()
+    with watched(tmp_path / "watched") as moments:
+        uri = prepared.publish(str(tmp_path / "watched"))
+    assert damaged_files(uri) == []
+    states = distinct([state for moment in moments for state in moment.states()])
+    assert len(states) > 10
+    for state in states:
+        store = tmp_path / "state"
+        store.mkdir()
+        put_back(state, store)
+        folder = f"{store}/conv_bases/{spec.fingerprint}"
+        assert not (is_published(folder) and damaged_files(folder)), "What counts as published is whole."
+        prepared.publish(str(store))
+        assert damaged_files(folder) == []
+        shutil.rmtree(store)
+    print(f"{len(moments)} moments, {len(states)} states")

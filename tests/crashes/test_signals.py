@@ -45,7 +45,8 @@ def test_a_signal_ends_a_run_with_one_sentence(number: signal.Signals, code: int
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code, stderr
     sentence = re.fullmatch(
-        r"error: Interrupted; nothing of this run is visible\. The next run adopts (\d+) images that are finished\.\n",
+        r"error: Run \S+ is interrupted; nothing of it is visible\. "
+        r"The next run adopts (\d+) images that are finished\.\n",
         stderr,
     )
     assert sentence is not None, stderr

@@ -17,11 +17,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from schemas.delta import Scan, transactions
 from schemas.errors import RunFailed, StoreNotWritable
-from schemas.fragments import TableName, receipts
+from schemas.fragments import TableName, Totals, receipts
 from schemas.fragments import fragment as fragment_module
 from schemas.storage import check_created_once
 from schemas.storage import faults as storage_faults
-from schemas.store import FeatureStore, InputCounts, RunResult, RunState, Totals
+from schemas.store import FeatureStore, InputCounts, RunResult, RunState
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.fragments import SPEC, contents, fragment
 from tests.support.servers import LOST, REFUSED, Environ, Faults, s3_server

@@ -6,6 +6,7 @@ import types
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,13 +14,13 @@ import pytest
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 
+from schemas.commits import Commit, conflicts
+from schemas.commits import commit as commit_module
 from schemas.delta import TableAction, commit_properties, conflict_token, open_table, paths_of, transactions
 from schemas.errors import DamagedFile, FailureCode, ImageError
 from schemas.fragments import Fragment, Keep, TableName, receipts, rewriting, write_again
 from schemas.storage import join
-from schemas.store import FeatureStore, Run, RunResult, conflicts, feature_store
-from schemas.store import commit as commit_module
-from schemas.store.commit import Commit
+from schemas.store import FeatureStore, Run, RunResult, feature_store
 from tests.promises import promises
 from tests.promises.promises import Promise
 from tests.support import nights
@@ -138,8 +139,10 @@ def attempts_have_no_name(patch: Patch) -> None:
 def no_turns(patch: Patch) -> None:
     """Commits go behind whatever was committed since they looked."""
 
-    def without_turn(commit_id: str, reported: Mapping[str, str], _: int) -> CommitProperties:
-        return commit_properties(commit_id, reported)
+    def without_turn(
+        commit_id: str, reported: Mapping[str, str], _: int, marks: Mapping[str, int] = MappingProxyType({})
+    ) -> CommitProperties:
+        return commit_properties(commit_id, reported, marks=marks)
 
     patch.setattr(commit_module, "commit_properties", without_turn)
     patch.setattr(conflict_token, "commit_properties", without_turn)

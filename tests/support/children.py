@@ -67,9 +67,9 @@ def _run(command: list[str], log: Path, kill: Kill | None, meet: Barrier | None,
 
     os.environ.update(environment)
     if kill is not None:
-        _wrap(kill.function, functools.partial(_killed, kill))
+        wrap(kill.function, functools.partial(_killed, kill))
     if meet is not None:
-        _wrap("transforms.extraction.beam:commit_run", functools.partial(_met, meet))
+        wrap("transforms.extraction.beam:commit_run", functools.partial(_met, meet))
     with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
             code = main(command[1:])
@@ -79,11 +79,16 @@ def _run(command: list[str], log: Path, kill: Kill | None, meet: Barrier | None,
     sys.exit(code)
 
 
-def _wrap(target: str, wrapper: Callable[[Callable[..., object]], Callable[..., object]]) -> None:
+def wrap(
+    target: str,
+    wrapper: Callable[[Callable[..., object]], Callable[..., object]],
+    set_attribute: Callable[[object, str, object], None] = setattr,
+) -> None:
+    """Puts something around a function or method, `module:name`."""
     module, _, path = target.partition(":")
     *owners, name = path.split(".")
     owner = functools.reduce(getattr, owners, importlib.import_module(module))
-    setattr(owner, name, wrapper(getattr(owner, name)))
+    set_attribute(owner, name, wrapper(getattr(owner, name)))
 
 
 def _killed(kill: Kill, function: Callable[..., object]) -> Callable[..., object]:

@@ -22,12 +22,12 @@ import pyarrow as pa
 from PIL import Image
 
 from schemas.classifiers import trains_by_default
+from schemas.commits import commit as commit_module
 from schemas.delta import Scan, conflict_token, paths_of
-from schemas.fragments import Fragment, remove_receipts
+from schemas.fragments import Fragment, TableName, remove_receipts
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore, Run, RunResult, RunState, feature_store
-from schemas.store import commit as commit_module
-from transforms.conv_bases import EngineName, Features
+from transforms.conv_bases import EngineName, Features, load_engine
 from transforms.extraction import Extraction, ShardResult, Worker
 from transforms.extraction.run_commit import commit_run
 from transforms.extraction.shard import compute_shard
@@ -123,12 +123,23 @@ class World:
         self.pictures.mkdir()
         self.store = FeatureStore.create(str(folder / "a store #1"), spec)
         self.engine = MeanColours()
-        self._worker = Worker(self.engine, LoadingPools.start(threads=1))
+        self._worker = Worker(self.engine, loading_pools())
         self._clock = 1_700_000_000
+
+    @classmethod
+    def of(cls, store: FeatureStore, pictures: Path, worker: Worker) -> "World":
+        """Returns the world of a store that a command has made, with a worker that has its conv base loaded."""
+        world = cls.__new__(cls)
+        world.store, world.pictures, world._worker = store, pictures, worker
+        return world
 
     @property
     def store_folder(self) -> Path:
         return Path(self.store.uri.removeprefix("file://"))
+
+    def log(self, table: TableName) -> Path:
+        """Returns the folder of a table's log."""
+        return self.store_folder / table / "_delta_log"
 
     def uri(self, name: str) -> str:
         return f"file://{self.pictures / name}"
@@ -217,13 +228,26 @@ class World:
         """Returns the rows of all runs; the accounts of each are checked."""
         rows: list[dict[str, object]] = Scan(self.store.runs()).to_arrow().to_pylist()
         for row in rows:
-            assert row["listed"] == sum(int(str(row[name])) for name in ("extracted", "failed", "skipped")), row
+            known = sum(int(str(row[name] or 0)) for name in ("extracted", "failed", "skipped", "remaining"))
+            assert row["listed"] == known, row
         return rows
 
     def check_log(self) -> None:
         """Checks that the versions of `features` are contiguous."""
-        paths = sorted((self.store_folder / "features" / "_delta_log").glob("*.json"))
+        paths = sorted(self.log(TableName.FEATURES).glob("*.json"))
         assert [int(path.stem) for path in paths] == list(range(self.store.features().version() + 1))
+
+
+@functools.cache
+def loading_pools() -> LoadingPools:
+    """What loads pictures, the same for all worlds of a process: its threads are never ended."""
+    return LoadingPools.start(threads=1)
+
+
+def worker_of(store: FeatureStore) -> Worker:
+    """Loads the conv base of a store, as a command does that has one thread."""
+    engine = load_engine(EngineName.OPENVINO, store.conv_base_uri, batch_size=2, threads=1)
+    return Worker(engine, loading_pools())
 
 
 @contextlib.contextmanager

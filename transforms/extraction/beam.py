@@ -16,7 +16,9 @@ from apache_beam.pvalue import AsIter, PCollection
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.shared import Shared
 
-from schemas.store import FileUpdate, InputCounts, Run, Totals
+from schemas.commits import FileUpdate
+from schemas.fragments import Totals
+from schemas.store import InputCounts, Run
 from transforms.conv_bases import load_engine
 from transforms.extraction.extraction import Extraction
 from transforms.extraction.known_annotations import by_file_group, update_files

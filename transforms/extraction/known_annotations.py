@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.annotations import completed
+from schemas.commits import FileUpdate, update_file
 from schemas.fragments import TableName, with_schema
 from schemas.images import KNOWN_IN
 from schemas.storage import join, read_columns
-from schemas.store import FileUpdate, update_file
 from schemas.tables import annotation_fields
 from transforms.extraction.extraction import Extraction
 from transforms.planning import first_occurrences, one_batch

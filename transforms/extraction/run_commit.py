@@ -9,10 +9,12 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from schemas.commits import FileUpdate
+from schemas.delta import committed
 from schemas.errors import RunFailed
-from schemas.fragments import Fragment, TableName
+from schemas.fragments import Fragment, TableName, Totals
 from schemas.measures import Measures
-from schemas.store import FileUpdate, InputCounts, Run, RunResult, RunState, Totals
+from schemas.store import FACTS, InputCounts, Run, RunResult, RunState
 from transforms.planning import Snapshot
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -29,7 +31,8 @@ def commit_run(
 ) -> RunResult:
     """Makes a run visible, or records why not. Doing it again, after a crash anywhere in it, changes nothing.
 
-    Images that others have committed since the run planned count as skipped.
+    Images that others have committed since the run planned count as skipped. Where another attempt at a run of this
+    name has committed meanwhile, nothing is committed and nothing recorded.
 
     Args:
         snapshot: The store, and the state of it on which the run planned.
@@ -51,20 +54,34 @@ def commit_run(
     totals = Totals.of(written)
     state, message = judge_run(totals, counts, run.max_failure_ratio)
     if state == RunState.COMPLETE:
+        earlier = _committed_by_another(snapshot, run)
+        if earlier is not None:
+            return earlier
         result = _commit_tables(snapshot, run, written, counts, updates)
     else:
         result = RunResult(state, counts, totals, message)
-    result = dataclasses.replace(result, measures=measures)
+    result = dataclasses.replace(result, measures=measures, planned_on=snapshot.versions)
     snapshot.store.record_run(run, result)
     listed = result.counts.listed
     _LOGGER.info("Run %s is %s: coverage %.4f of %d images.", run.run_id, result.state, result.coverage, listed)
     return result
 
 
+def _committed_by_another(snapshot: Snapshot, run: Run) -> RunResult | None:
+    """Returns the result of a run whose name another attempt has committed under meanwhile; None if none has."""
+    row = snapshot.store.committed_run(run.run_id)
+    if row is None or committed(snapshot.store.runs(), run.commit_id):
+        return None
+    message = f"A run {run.run_id} has committed meanwhile, and a run commits once; this one commits nothing."
+    _LOGGER.warning(message)
+    counts = InputCounts(listed=row["listed"], skipped=row["listed"])
+    return RunResult(RunState.COMPLETE, counts, Totals(), message, row["table_version"])
+
+
 def _commit_tables(
     snapshot: Snapshot, run: Run, written: Sequence[Fragment], counts: InputCounts, updates: Sequence[FileUpdate]
 ) -> RunResult:
-    committed = {
+    commits = {
         name: snapshot.store.commit_fragments(
             name,
             run.commit_id,
@@ -72,12 +89,13 @@ def _commit_tables(
             snapshot.versions,
             updates=updates if name == TableName.FEATURES else (),
             refresh=run.refresh is not None,
+            about={FACTS: run.facts(counts)},
         )
         for name in (TableName.FAILURES, TableName.FEATURES)
     }
-    totals = sum((commit.totals for commit in committed.values()), Totals())
+    totals = sum((commit.totals for commit in commits.values()), Totals())
     counts += InputCounts(skipped=counts.planned - totals.images)
-    return RunResult(RunState.COMPLETE, counts, totals, table_version=committed[TableName.FEATURES].version)
+    return RunResult(RunState.COMPLETE, counts, totals, table_version=commits[TableName.FEATURES].version)
 
 
 def judge_run(

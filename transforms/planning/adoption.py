@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.annotations import annotated, given_for_all
+from schemas.commits import changed_images
 from schemas.delta import open_table, paths_of
 from schemas.fragments import Fragment, TableName, keep_rows, read_receipts
 from schemas.images import SUPERSEDES
 from schemas.storage import file_system, join, read_keys
-from schemas.store import changed_images
 from schemas.tables import file_schema
 from transforms.planning.anti_join import FRAGMENT, one_batch
 from transforms.planning.snapshot import Snapshot

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from schemas.classifiers import LabelSet, canonical_splits
 from schemas.errors import RunFailed
-from schemas.fragments import Fragment, FragmentWriter, TableName
+from schemas.fragments import Fragment, FragmentWriter, TableName, Totals
 from schemas.storage import read_columns
-from schemas.store import PREDICTIONS, STRINGS, InputCounts, PredictionTables, RunState, Totals, lists_of_one
+from schemas.store import PREDICTIONS, STRINGS, InputCounts, PredictionTables, RunState, lists_of_one
 from schemas.tables import AUGMENTATION, FLOATS, TIMESTAMP, feature_array, file_schema, has_augmentations
 from transforms.conv_bases import Engine
 from transforms.evaluation import predicted_indicators

@@ -7,11 +7,10 @@ import pytest
 from schemas.augmentation import AugmentedRows
 from schemas.classifiers import FineTuning, LabelKind, LabelSet, ModelCard, Recipe
 from schemas.errors import FailureCode
-from schemas.fragments import Fragment, TableName
+from schemas.fragments import Fragment, TableName, Totals
 from schemas.measures import Measures
 from schemas.serialisation import Serialisable
 from schemas.spec import FeatureSpec
-from schemas.store import Totals
 
 SPEC = FeatureSpec(
     conv_base="MobileNet",

@@ -12,12 +12,12 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from schemas.commits import commit as commit_module
 from schemas.delta import files_of, paths_of
 from schemas.fragments import Fragment, TableName
 from schemas.maintenance import Compaction, compact, compaction, plan_compaction
 from schemas.storage import parquet
 from schemas.store import FeatureStore
-from schemas.store import commit as commit_module
 from tests.unit.schemas.store.test_store import SPEC, commit, contents, fragment
 
 

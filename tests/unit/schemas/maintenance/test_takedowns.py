@@ -10,12 +10,13 @@ import pytest
 from deltalake import CommitProperties, Transaction
 from deltalake.exceptions import CommitFailedError
 
+from schemas.commits import removal
 from schemas.delta import Scan
 from schemas.delta.transactions import CONFLICT_TOKEN
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.maintenance import compact, find_waste, open_takedowns, plan_takedown, remove_waste, take_down, takedowns
 from schemas.maintenance.takedowns import Takedown, taken_down
-from schemas.store import FeatureStore, removal
+from schemas.store import FeatureStore
 from schemas.tables import FAILURES
 from tests.unit.schemas.store.test_store import SPEC, commit, contents, fragment
 

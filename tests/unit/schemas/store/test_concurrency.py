@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from deltalake.exceptions import CommitFailedError
 
+from schemas.commits import commit as commit_module
 from schemas.delta import Scan, transactions
-from schemas.errors import RunFailed
-from schemas.fragments import TableName
+from schemas.errors import FailureCode, RunFailed
+from schemas.fragments import TableName, Totals
 from schemas.maintenance import take_down
-from schemas.store import FeatureStore, InputCounts, Run, RunResult, RunState, Totals
-from schemas.store import commit as commit_module
+from schemas.store import FeatureStore, InputCounts, Run, RunResult, RunState
 from tests.support.fragments import SPEC, contents, failed_images, failures, fragment
 from transforms.extraction.run_commit import commit_run
 from transforms.planning import Snapshot
@@ -192,12 +192,31 @@ def test_a_run_that_dies_between_its_commits_tells_the_same_when_it_is_tried_aga
     assert failed_images(store) == ["x", "y"]
 
 
-def test_two_runs_of_one_name_are_two_runs(store: FeatureStore) -> None:
+def test_of_two_runs_of_one_name_the_first_commits(store: FeatureStore) -> None:
     snapshot = Snapshot.newest(store)
     for rows in ({"a": 1.0}, {"a": 1.0, "late": 2.0}):
         commit_run(snapshot, a_run("nightly"), [fragment(store, rows)], InputCounts(listed=len(rows)))
-    assert contents(store) == {("a", "1"): 1, ("late", "1"): 2}
-    assert sorted(map(figures, runs(store))) == [(1, 0, 1, 0), (2, 1, 1, 0)]
+    assert contents(store) == {("a", "1"): 1}
+    assert sorted(map(figures, runs(store))) == [(1, 0, 1, 0)]
+
+
+def test_what_fails_again_has_one_row_the_newest(store: FeatureStore) -> None:
+    """Files with other failures lose the row alone, those with nothing else go, and other versions stay."""
+    failed = {
+        "r": [failures(store, ["a", "b"], code=FailureCode.TIMEOUT)],
+        "s": [failures(store, ["c"], code=FailureCode.TIMEOUT), failures(store, ["a"], version="2")],
+        "t": [failures(store, ["a", "c"], run_id="t", code=FailureCode.SERVER_ERROR)],
+    }
+    for run_id, own in failed.items():
+        counts = InputCounts(listed=sum(each.rows for each in own))
+        commit_run(Snapshot.newest(store), a_run(run_id), own, counts)
+    rows = Scan(store.failures()).to_arrow().to_pylist()
+    assert sorted((row["uri"], row["version"], row["code"], row["run_id"]) for row in rows) == [
+        ("a", "1", "server_error", "t"), ("a", "2", "empty_file", "r"), ("b", "1", "timeout", "r"),
+        ("c", "1", "server_error", "t"),
+    ]  # fmt: skip
+    assert [figures(row) for row in runs(store)] == [(2, 0, 0, 2), (2, 0, 0, 2), (2, 0, 0, 2)]
+    assert len(Scan(store.failures(2)).to_arrow()) == 4, "the version before is as it was"
 
 
 def test_eight_threads_commit_at_once(store: FeatureStore) -> None:

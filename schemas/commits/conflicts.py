@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from schemas.delta import files_of, open_table, paths_of
-from schemas.fragments import Fragment, Keep, keep_rows
+from schemas.fragments import Fragment, keep_rows, keys_of, without_keys
 from schemas.storage import join, read_columns, read_keys
 
 # Keys of fragments that are held while the files of others are read past them: about 150 bytes each.
@@ -75,7 +75,7 @@ class Dropped:
     def read(self, table_uri: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yields columns of the rows, `uri` and `version` among them."""
         for rows in read_columns(join(table_uri, self.fragment.path), columns):
-            yield rows.filter(pc.is_in(_keys(rows), value_set=self.keys))
+            yield rows.filter(pc.is_in(keys_of(rows), value_set=self.keys))
 
 
 class _Found:
@@ -92,9 +92,9 @@ class _Found:
 
     def compare(self, own: pa.RecordBatch, committed: pa.RecordBatch) -> None:
         """Looks rows of the fragment up among committed ones; one without a version stands for all of its image's."""
-        own_keys = _keys(own)
+        own_keys = keys_of(own)
         known = pc.is_in(own.column("uri"), value_set=committed.column("uri"))
-        there = pc.is_in(own_keys, value_set=_keys(committed)) if "version" in committed.schema.names else known
+        there = pc.is_in(own_keys, value_set=keys_of(committed)) if "version" in committed.schema.names else known
         self.keys.append(own_keys.filter(there))
         self.older |= bool(pc.any(pc.and_not(known, there)).as_py())
 
@@ -137,16 +137,7 @@ def without_committed(
         if not len(keys):
             yield marked
         elif len(keys) < fragment.images:
-            yield keep_rows(table_uri, marked, run_id, _without_keys(keys))
-
-
-def _without_keys(keys: pa.Array) -> Keep:
-    return lambda rows: pc.invert(pc.is_in(_keys(rows), value_set=keys))
-
-
-def _keys(rows: pa.RecordBatch) -> pa.Array:
-    """Returns (uri, version) as one string; no file's name has a NUL in it."""
-    return pc.binary_join_element_wise(rows.column("uri"), rows.column("version"), "\0")
+            yield keep_rows(table_uri, marked, run_id, without_keys(keys))
 
 
 def _all_keys(file_uri: str) -> pa.RecordBatch:

@@ -4,6 +4,7 @@ Files are never changed: those that hold such a row are written again without it
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -12,8 +13,19 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from schemas.delta import TableAction, files_of
-from schemas.fragments import SUPERSEDED, Fragment, TableName, add_action, remove_action, without, write_again
-from schemas.storage import join, read_column
+from schemas.fragments import (
+    SUPERSEDED,
+    Fragment,
+    Keep,
+    TableName,
+    add_action,
+    keys_of,
+    remove_action,
+    without,
+    without_keys,
+    write_again,
+)
+from schemas.storage import join, read_column, read_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +36,13 @@ class Holding:
         path: Its path under the table's folder.
         gone: The URIs of these rows.
         whole: Whether they are all of its rows.
+        keep: Says which of its rows stay.
     """
 
     path: str
     gone: pa.Array
     whole: bool
+    keep: Keep
 
 
 def files_holding(table_uri: str, table: DeltaTable, uris: pa.Array) -> Iterator[Holding]:
@@ -43,7 +57,22 @@ def files_holding(table_uri: str, table: DeltaTable, uris: pa.Array) -> Iterator
         stored = read_column(join(table_uri, path), "uri")
         gone = stored.filter(pc.is_in(stored, value_set=uris))
         if len(gone):
-            yield Holding(path, gone, len(gone) == len(stored))
+            yield Holding(path, gone, len(gone) == len(stored), without(gone))
+
+
+def _files_with_versions(table_uri: str, table: DeltaTable, images: pa.RecordBatch) -> Iterator[Holding]:
+    """Yields the files of a snapshot with rows of versions of images, as `files_holding` does of all versions."""
+    keys = keys_of(images)
+    for path in _files_that_may_hold(table, images.column("uri")):
+        stored = _all_keys(join(table_uri, path))
+        gone = stored.filter(pc.is_in(keys_of(stored), value_set=keys)).column("uri")
+        if len(gone):
+            yield Holding(path, gone, len(gone) == stored.num_rows, without_keys(keys))
+
+
+def _all_keys(*file_uris: str) -> pa.RecordBatch:
+    rows = pa.Table.from_batches(itertools.chain.from_iterable(map(read_keys, file_uris)))
+    return rows.combine_chunks().to_batches()[0]
 
 
 def removal_actions(
@@ -66,7 +95,7 @@ def removal_actions(
         yield remove_action(file.path)
         if not file.whole:
             source = replacements[file.path].path if file.path in replacements else file.path
-            rest = write_again(table_uri, name, [source], origin, keep=without(file.gone))
+            rest = write_again(table_uri, name, [source], origin, keep=file.keep)
             yield add_action(table_uri, rest)
 
 
@@ -91,6 +120,20 @@ def superseding_actions(
         if path not in done:
             yield remove_action(path)
             yield add_action(table_uri, fragment)
+
+
+def replaced_failures_actions(table_uri: str, table: DeltaTable, new_paths: Sequence[str]) -> Iterator[TableAction]:
+    """Yields the Delta actions that take out of `failures` what failed before and has failed again in the same version.
+
+    Args:
+        table_uri: The table's folder.
+        table: The snapshot that the commit builds on.
+        new_paths: Paths under the table's folder of the fragments with the new rows.
+    """
+    if new_paths:
+        images = _all_keys(*(join(table_uri, path) for path in new_paths))
+        held = _files_with_versions(table_uri, table, images)
+        yield from removal_actions(table_uri, TableName.FAILURES, held, SUPERSEDED)
 
 
 def _files_that_may_hold(table: DeltaTable, uris: pa.Array) -> list[str]:

@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from schemas.annotations import annotated, annotation_names, differ, given_text
+from schemas.commits.conflicts import Dropped
+from schemas.commits.removal import files_holding
 from schemas.delta import paths_of
 from schemas.fragments import Fragment, TableName, with_schema, write_again
 from schemas.images import GIVEN
 from schemas.storage import join, read_columns
-from schemas.store.conflicts import Dropped
-from schemas.store.removal import files_holding
 from schemas.tables import annotation_fields, file_schema
 
 

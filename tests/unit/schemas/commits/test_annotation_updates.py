@@ -8,12 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from schemas.commits import FileUpdate, update_file
+from schemas.commits import commit as commit_module
 from schemas.delta import paths_of, transactions
 from schemas.fragments import Fragment, TableName
 from schemas.images import GIVEN, REF_SCHEMA
 from schemas.maintenance import compact, take_down
-from schemas.store import FeatureStore, FileUpdate, update_file
-from schemas.store import commit as commit_module
+from schemas.store import FeatureStore
 from tests.support.fragments import SPEC, contents, fragment
 from transforms.planning import Snapshot
 

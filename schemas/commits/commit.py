@@ -1,11 +1,19 @@
-"""Fragments on their way into a table: one commit, checked against everything that others committed since."""
+"""Fragments on their way into a table: one commit, checked against everything that others committed since.
+
+Of an image that failed before, in the same version, the row goes in the commit that brings the new one: `failures` has
+one row of each version of an image, the newest.
+"""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from deltalake import DeltaTable
 
+from schemas.commits.annotation_updates import FileUpdate, updates_on
+from schemas.commits.conflicts import Dropped, files_since, without_committed
+from schemas.commits.removal import replaced_failures_actions, superseding_actions
 from schemas.delta import (
     RUN_ID,
     TableAction,
@@ -16,14 +24,11 @@ from schemas.delta import (
     find_table,
     write_actions,
 )
-from schemas.fragments import Fragment, TableName, add_actions
+from schemas.fragments import Fragment, TableName, Totals, add_actions
 from schemas.storage import join
-from schemas.store.annotation_updates import FileUpdate, updates_on
-from schemas.store.conflicts import Dropped, files_since, without_committed
-from schemas.store.removal import superseding_actions
-from schemas.store.runs import Totals
 
-_TOTALS: Final = "totals"
+# What stands in the log beside a commit: what it brought, as JSON.
+TOTALS: Final = "totals"
 
 # An image that has features since is no failure any more, and one that was taken down is to leave no row.
 _CHECKED: Final = {
@@ -67,6 +72,7 @@ def commit_fragments(
     *,
     updates: Sequence[FileUpdate] = (),
     refresh: bool = False,
+    about: Mapping[str, str] = MappingProxyType({}),
 ) -> Commit:
     """Makes the rows of fragments visible in one atomic commit, once a commit id, whatever is tried again.
 
@@ -79,6 +85,7 @@ def commit_fragments(
             were not. None commits every row, whatever is there.
         updates: Files of `features` that take the place of others in the same commit.
         refresh: Whether features supersede whatever is there of their images, also of the same version.
+        about: What else stands beside the commit in the log.
 
     Raises:
         FileNotFoundError: If a fragment is missing: Delta itself would accept it, and every later read would fail.
@@ -101,8 +108,10 @@ def commit_fragments(
             superseding = [fragment.path for fragment in checked.fragments if fragment.supersedes]
             replacements = {update.path: update.fragment for update in updated}
             actions += superseding_actions(table_uri, table, superseding, replacements)
+        elif planned_on is not None:
+            actions += replaced_failures_actions(table_uri, table, [each.path for each in checked.fragments])
         totals = Totals.of(checked.fragments) + Totals(labels_updated=sum(update.images for update in updated))
-        metadata = {RUN_ID: run_id, _TOTALS: totals.to_json()}
+        metadata = {**about, RUN_ID: run_id, TOTALS: totals.to_json()}
         token = None if planned_on is None else table.version()
         write_actions(table, actions, commit_properties(commit_id, metadata, token))
         return True
@@ -113,7 +122,7 @@ def commit_fragments(
     if planned_on is None:
         return Commit(table.version(), Totals.of(own))
     version, metadata = find_commit(table_uri, table, commit_id)
-    return Commit(version, Totals.from_json(metadata[_TOTALS]))
+    return Commit(version, Totals.from_json(metadata[TOTALS]))
 
 
 def _without_newer(

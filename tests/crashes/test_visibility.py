@@ -1,0 +1,241 @@
+"""What a run says of what is visible is what the tables say, whatever ends it and wherever: faults and signals."""
+
+import dataclasses
+import errno
+import functools
+import os
+import re
+import signal
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from pipelines import backfill as backfill_command
+from pipelines import extract as extract_command
+from pipelines.jobs import Job
+from pipelines.jobs import job as job_module
+from pipelines.options import parser as parser_module
+from schemas.delta import Scan, transactions
+from schemas.errors import ConvbaseError, RunInterrupted
+from schemas.store import FeatureStore
+from tests.conftest import SMALL_BASE, extract, write_pictures
+from tests.support.children import wrap
+from tests.support.nights import Night, World, worker_of
+from transforms.extraction import Worker
+from transforms.extraction.run_commit import check_committed, commit_run
+from transforms.runtime import interruption
+
+IMAGES = 6
+OPTIONS = ("--shard_size=3", "--max_failure_ratio=0.5", "--threads=1", "--decode_processes=0", "--runner=DirectRunner")
+
+Fault = Callable[[], None]
+
+
+def out_of_memory() -> None:
+    raise MemoryError("no memory is left")
+
+
+def storage_fails() -> None:
+    raise OSError(errno.EIO, "the disk is at fault")
+
+
+def signalled(number: signal.Signals) -> Fault:
+    return lambda: os.kill(os.getpid(), number)
+
+
+# Each with the exit code that it ends a run with, and whether it comes again.
+FAULTS: dict[str, tuple[Fault, int, bool]] = {
+    "no memory": (out_of_memory, 1, False),
+    "storage at fault": (storage_fails, 1, True),
+    "SIGINT": (signalled(signal.SIGINT), 130, False),
+    "SIGTERM": (signalled(signal.SIGTERM), 143, False),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """When a fault comes.
+
+    Attributes:
+        function: Before or after this function, as `module:name`.
+        call: At which call of it, from 1.
+        done: Whether the call is done first.
+    """
+
+    function: str
+    call: int = 1
+    done: bool = False
+
+
+_FRAGMENT = "transforms.extraction.shard:write_computed"
+_RECEIPT = "transforms.extraction.shard:leave_receipt"
+_COMMIT = "schemas.commits.commit:write_actions"
+_RUNS = "schemas.store.feature_store:write_deltalake"
+
+MOMENTS = {
+    "before a fragment": Moment(_FRAGMENT, 2),
+    "after a fragment": Moment(_FRAGMENT, 2, done=True),
+    "before a receipt": Moment(_RECEIPT, 2),
+    "after a receipt": Moment(_RECEIPT, 2, done=True),
+    "before the failures": Moment(_COMMIT, 1),
+    "after the failures": Moment(_COMMIT, 1, done=True),
+    "before the features": Moment(_COMMIT, 2),
+    "after the features": Moment(_COMMIT, 2, done=True),
+    "before the run": Moment(_RUNS),
+    "after the run": Moment(_RUNS, done=True),
+    "before the receipts go": Moment("pipelines.jobs.job:remove_receipts"),
+}
+# What goes wrong with receipts of a run that is complete is a line in the log, and no end of anything.
+CASES = [(moment, name) for moment in MOMENTS for name in FAULTS if moment != "before the receipts go" or "SIG" in name]
+
+
+# Of each fault one moment is tried with the command as it is; of the others Beam is left out, which only carries.
+BY_THE_COMMAND = {
+    ("after the features", "no memory"), ("before the run", "storage at fault"), ("after the failures", "SIGINT"),
+    ("before a receipt", "SIGTERM"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store that all runs of this module share; each has pictures of its own."""
+    folder = tmp_path_factory.mktemp("made")
+    write_pictures(folder / "first", 1, seed=99)
+    extract(f"--input={folder}/first", f"--output={folder}/store", *OPTIONS, *SMALL_BASE)
+    return folder
+
+
+@functools.cache
+def worker_of_module(made: Path) -> Worker:
+    """The conv base of the store, loaded once."""
+    return worker_of(FeatureStore.open(f"{made}/store"))
+
+
+def without_beam(world: World) -> Callable[[Job], None]:
+    """Does what the pipeline of a job does."""
+
+    def extracted(job: Job) -> None:
+        planned = world.plan()
+        night = world.work(Night(job.run, planned.snapshot, planned.plan))
+        check_committed(commit_run(night.snapshot, night.run, night.fragments, night.plan.counts))
+
+    return extracted
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Signals are handled as in a command that runs by itself."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, parser_module._interrupt)
+    monkeypatch.setattr(interruption, "_signals", [])
+    monkeypatch.setattr(transactions, "_FIRST_PAUSE_SECONDS", 0.001)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def set_fault(patch: pytest.MonkeyPatch, moment: Moment, fault: Fault, *, again: bool) -> None:
+    """Lets a fault come at a moment, and where it comes again at every later call of the function."""
+
+    def faulty(function: Callable[..., object]) -> Callable[..., object]:
+        calls = 0
+
+        def called(*arguments: object, **named: object) -> object:
+            nonlocal calls
+            calls += 1
+            comes = calls == moment.call or (again and calls > moment.call)
+            if comes and not moment.done:
+                fault()
+            result = function(*arguments, **named)
+            if comes and moment.done:
+                fault()
+            return result
+
+        return called
+
+    wrap(moment.function, faulty, patch.setattr)
+
+
+def rows_of(table: DeltaTable, run_id: str) -> list[dict[str, object]]:
+    return Scan(table, where=[("run_id", "=", run_id)]).to_arrow().to_pylist()
+
+
+def right_clause(store: FeatureStore, run_id: str) -> str:
+    """What has to be said of what is visible, by the rows of a run in the tables."""
+    rows = rows_of(store.runs(), run_id)
+    if rows and rows[-1]["state"] == "complete":
+        return "it is complete"
+    if rows_of(store.features(), run_id):
+        return "all of its features are visible; the next run writes its row in `runs`"
+    if rows_of(store.failures(), run_id):
+        return "its failures are visible and none of its features"
+    return "nothing of it is visible"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize(("moment", "name"), CASES)
+def test_what_is_said_to_be_visible_is_visible(
+    moment: str, name: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault, code, again = FAULTS[name]
+    run_id = re.sub(r"\W", "-", f"{moment}-{name}")
+    write_pictures(tmp_path / "pictures", IMAGES, seed=zlib.crc32(run_id.encode()))
+    (tmp_path / "pictures" / "page.jpg").write_bytes(b"<html>")
+    arguments = [f"--input={tmp_path}/pictures", f"--output={made}/store", *OPTIONS]
+    store = FeatureStore.open(f"{made}/store")
+
+    world = World.of(store, tmp_path / "pictures", worker_of_module(made))
+    with monkeypatch.context() as patch:
+        set_fault(patch, MOMENTS[moment], fault, again=again)
+        if (moment, name) not in BY_THE_COMMAND:
+            patch.setattr(job_module, "extract", without_beam(world))
+        try:
+            ended = extract_command.main([*arguments, f"--run_id={run_id}"])
+            said = ""
+        except ConvbaseError as error:
+            ended, said = error.exit_code, str(error).partition("\n")[0]
+
+    clause = right_clause(store, run_id)
+    committed = clause.startswith(("it is complete", "all of its features"))
+    assert len(rows_of(store.features(), run_id)) == (IMAGES if committed else 0), "all of a run, or nothing"
+    if ended == 0:
+        assert clause == "it is complete", "what succeeds is complete"
+        assert code == 1, "a signal is told by the exit code"
+    else:
+        assert ended == code
+        assert clause in said or (clause == "nothing of it is visible" and "visible" not in said), said
+        adopted = re.search(r"next run adopts (\d+) images", said)
+        assert adopted is None or 0 < int(adopted[1]) <= IMAGES
+    monkeypatch.setattr(interruption, "_signals", [])
+
+    after = world.extract()
+    assert after.counts.listed == IMAGES + 1
+    assert after.totals.extracted == (0 if committed else IMAGES)
+    assert len(rows_of(store.failures(), run_id)) + after.totals.failed == 1
+    (row,) = rows_of(store.runs(), run_id)[-1:] or [{"state": "none"}]
+    if committed:
+        assert row["state"] == ("complete" if clause == "it is complete" else "recovered")
+        assert (row["extracted"], row["failed"], row["skipped"]) == (IMAGES, 1, 0)
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_backfill_and_not_only_its_date(
+    number: signal.Signals, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in (1, 2):
+        write_pictures(tmp_path / f"2024-03-0{day}", 2, seed=10 * number + day)
+    set_fault(monkeypatch, Moment(_COMMIT), signalled(number), again=False)
+    arguments = [f"--input={tmp_path}/{{ds}}", f"--output={made}/store", "--start=2024-03-01", "--end=2024-03-02"]
+    with pytest.raises(
+        RunInterrupted, match=r"is interrupted; nothing of it is visible\. The next run adopts 2"
+    ) as ended:
+        backfill_command.main([*arguments, *OPTIONS])
+    assert ended.value.exit_code == 128 + number
+    uris = FeatureStore.open(f"{made}/store").scan(["uri"]).to_numpy("uri")
+    assert not [uri for uri in uris if uri.startswith(f"file://{tmp_path}/")]
