@@ -36,7 +36,8 @@ from tests.benchmarks.training_reads import ROWS, training_reads
 from tests.benchmarks.workshop import Unmeasurable, Workshop
 
 ONLY: Final = (
-    "race", "megapixels", "nothing_new", "syncs", "feeding", "archives", "training_reads", "memory", "planning", "commits",
+    "race", "megapixels", "nothing_new", "syncs", "feeding", "archives", "training_reads", "memory", "planning",
+    "commits",
 )  # fmt: skip
 _WITHOUT_PICTURES: Final = frozenset({"feeding", "archives", "training_reads", "planning", "commits"})
 _QUICK: Final = {
