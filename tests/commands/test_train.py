@@ -192,6 +192,10 @@ def test_stores_are_compared_on_the_images_that_all_have(
     assert (first["layer"], first["features"], first["mcnemar_p"]) == ("conv_pw_3_relu", "32", "")
     assert (second["layer"], second["features"], second["store"]) == ("conv_pw_13_relu", "256", pets.uri)
     assert 0 < float(second["mcnemar_p"]) <= 1
+    page = (tmp_path / "model" / "report.html").read_text()
+    assert "Compared on the validation split" in page
+    assert page.index("<tr><th>other, conv_pw_3_relu</th>") < page.index("<tr><th>store, conv_pw_13_relu</th>")
+    assert page.count("<svg") == 8
     model = keras.saving.load_model(tmp_path / "model" / "end_to_end.keras")
     assert model.layers[-1].input_shape == (None, 32)
 
