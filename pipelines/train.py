@@ -90,6 +90,7 @@ def main(arguments: Sequence[str]) -> int:
                 own,
                 lambda evaluation: model_card(given, data, fitted, evaluation),
                 learning=fitted.asked if given.learning_curve else None,
+                trials=trials,
             )
     if swept or len(sources) > 1:
         write_file(join(given.output, _LEADERBOARD_FILE), leaderboard_csv(trials).encode())

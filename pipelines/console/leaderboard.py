@@ -9,7 +9,7 @@ from pipelines.console.padded_lines import padded_line
 from schemas.delta import Scan
 from schemas.measures import Measures
 from schemas.store import FeatureStore
-from transforms.evaluation import mcnemar
+from transforms.evaluation import difference
 from transforms.training import Trial
 
 
@@ -83,7 +83,8 @@ def _milliseconds_per_image(store: FeatureStore) -> str:
 
 def _p(first: Trial, trial: Trial) -> str:
     """Returns the p-value of the difference between a trial and the first; nothing where there is none."""
-    return "" if trial is first or not len(trial.right) else f"{mcnemar(first.right, trial.right):.3g}"
+    p = difference(first, trial)
+    return "" if p is None else f"{p:.3g}"
 
 
 def _cell(value: object) -> str:

@@ -97,7 +97,8 @@ class LabelSet(Serialisable, indent=2):
         """Returns targets as int8 [n, classes] of 0 and 1, whatever their kind."""
         if self.kind == LabelKind.MULTI_LABEL:
             return targets
-        indicators: np.ndarray = np.eye(len(self.classes), dtype=np.int8)[targets]
+        indicators = np.zeros((len(targets), len(self.classes)), np.int8)
+        indicators[np.arange(len(targets)), targets] = 1
         return indicators
 
     def scores(self, probabilities: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ from tests.benchmarks.nothing_new import nothing_new
 from tests.benchmarks.pictures import find_pictures, megapixel_pictures
 from tests.benchmarks.planning import COUNTS, planning
 from tests.benchmarks.plot import draw
+from tests.benchmarks.probes import PROBED, TABLES, probes
 from tests.benchmarks.race import Race
 from tests.benchmarks.report import Report
 from tests.benchmarks.results import Figure
@@ -36,13 +37,13 @@ from tests.benchmarks.training_reads import ROWS, training_reads
 from tests.benchmarks.workshop import Unmeasurable, Workshop
 
 ONLY: Final = (
-    "race", "megapixels", "nothing_new", "syncs", "feeding", "archives", "training_reads", "memory", "planning",
-    "commits",
+    "race", "megapixels", "nothing_new", "syncs", "feeding", "archives", "training_reads", "probes", "memory",
+    "planning", "commits",
 )  # fmt: skip
-_WITHOUT_PICTURES: Final = frozenset({"feeding", "archives", "training_reads", "planning", "commits"})
+_WITHOUT_PICTURES: Final = frozenset({"feeding", "archives", "training_reads", "probes", "planning", "commits"})
 _QUICK: Final = {
     "count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096, "fed": 256, "members": 500,
-    "planned": (10_000,), "fragments": 100,
+    "planned": (10_000,), "fragments": 100, "probe_share": 0.02,
 }  # fmt: skip
 _QUICK_LIMIT_SECONDS: Final = 0.5
 _LIGHT_BASE: Final = "MobileNet"
@@ -101,6 +102,16 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--known", type=int, default=4000, metavar="N", help="pictures known (default: 4000)")
     command.add_argument(
         "--rows", type=int, default=ROWS, metavar="N", help=f"rows of training reads (default: {ROWS})"
+    )
+    command.add_argument(
+        "--probed",
+        type=_some_of(tuple(TABLES)),
+        default=PROBED,
+        metavar="A,B",
+        help=f"tables of linear probes, of {','.join(TABLES)} (default: {','.join(PROBED)})",
+    )
+    command.add_argument(
+        "--probe_share", type=float, default=1.0, metavar="X", help="the share of their rows (default: 1)"
     )
     command.add_argument(
         "--planned", type=_numbers, default=COUNTS, metavar="N,M", help="images that are planned (default: 1e5 to 1e7)"
@@ -242,6 +253,12 @@ class Benchmarks:
             yield "Archives beside a folder", lambda: archives(self._workshop, given.rounds, given.members)
         if "training_reads" in given.only:
             yield "Training reads", lambda: training_reads(self._workshop, given.rounds, given.rows)
+        if "probes" in given.only:
+            tables = [TABLES[name].scaled(given.probe_share) for name in given.probed]
+            yield (
+                "Linear probes",
+                lambda: probes(self._workshop, tables, given.rounds, with_peer="none" not in given.peers),
+            )
         if "memory" in given.only:
             yield "Memory", lambda: memory_growth(self._workshop, self._plain(given.memory_base, given.count))
         if "planning" in given.only:

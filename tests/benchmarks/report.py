@@ -133,8 +133,9 @@ def figure_table(figures: Sequence[Figure]) -> list[str]:
         if figure.median is None:
             lines.append(f"| {figure.name} | failed: {figure.failure} | |")
         else:
-            rounds = ", ".join(f"{value:.2f}" for value in figure.values) if len(figure.values) > 1 else ""
-            lines.append(f"| {figure.name} | {figure.median:,.2f} {figure.unit} | {rounds} |")
+            digits = 2 if figure.unit else 6  # What has no unit is a loss.
+            rounds = ", ".join(f"{value:.{digits}f}" for value in figure.values) if len(figure.values) > 1 else ""
+            lines.append(f"| {figure.name} | {figure.median:,.{digits}f} {figure.unit} | {rounds} |")
     return lines
 
 

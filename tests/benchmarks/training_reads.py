@@ -4,8 +4,6 @@ python -m tests.benchmarks.training_reads --reader=scan --store=STORE --output=s
 """
 
 import argparse
-import datetime
-import hashlib
 import sys
 import time
 from collections.abc import Callable
@@ -13,21 +11,19 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.fragments import FragmentWriter, TableName
+from schemas.fragments import TableName
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
+from tests.benchmarks.made_tables import parquet_folder, write_rows
 from tests.benchmarks.results import Figure, ratio
-from tests.benchmarks.workshop import Workshop, local_path
-from transforms.extraction import as_lists
+from tests.benchmarks.workshop import Workshop
 
 ROWS: Final = 100_000
 FEATURES: Final = 1024
 _ROWS_PER_FRAGMENT: Final = 1024
 _LAYER: Final = "features"
-_DAY: Final = datetime.date(2026, 1, 31)
 
 
 def training_reads(workshop: Workshop, rounds: int, rows: int = ROWS) -> list[Figure]:
@@ -61,37 +57,10 @@ def make_store(folder: Path, rows: int) -> FeatureStore:
     fragments = []
     for start in range(0, rows, _ROWS_PER_FRAGMENT):
         numbers = range(start, min(start + _ROWS_PER_FRAGMENT, rows))
-        batch = _batch(store, numbers, np.maximum(0, rng.standard_normal((len(numbers), FEATURES), np.float32)))
-        path = f"ds={_DAY.isoformat()}/{start:08}.parquet"
-        with FragmentWriter(f"{store.uri}/features", TableName.FEATURES, path, batch.schema) as writer:
-            writer.write(batch)
-        fragments.append(writer.fragment())
+        features = np.maximum(0, rng.standard_normal((len(numbers), FEATURES), np.float32))
+        fragments.append(write_rows(store, numbers, features))
     store.commit_fragments(TableName.FEATURES, "r", fragments)
     return store
-
-
-def _batch(store: FeatureStore, numbers: range, features: np.ndarray) -> pa.RecordBatch:
-    schema = pa.schema(store.features().schema())
-    schema = schema.remove(schema.get_field_index("ds"))
-    count, now = len(numbers), datetime.datetime.now(datetime.UTC)
-    values = {
-        "uri": [f"file:///pictures/{number:08}.jpg" for number in numbers],
-        "version": ["1"] * count,
-        "width": [1] * count,
-        "height": [1] * count,
-        "sha256": [hashlib.sha256(str(number).encode()).hexdigest() for number in numbers],
-        "run_id": ["r"] * count,
-        "extracted_at": [now] * count,
-    }
-    return pa.RecordBatch.from_arrays(
-        [
-            as_lists(features, field.type)
-            if field.name == _LAYER
-            else pa.array(values.get(field.name, [None] * count), field.type)
-            for field in schema
-        ],
-        schema=schema,
-    )
 
 
 def _scan(uri: str) -> None:
@@ -99,7 +68,7 @@ def _scan(uri: str) -> None:
 
 
 def _read_table(uri: str) -> None:
-    pq.read_table(Path(local_path(uri), "features", f"ds={_DAY.isoformat()}"), columns=[_LAYER])
+    pq.read_table(parquet_folder(FeatureStore.open(uri)), columns=[_LAYER])
 
 
 READERS: Final[dict[str, Callable[[str], None]]] = {"scan": _scan, "read_table": _read_table}

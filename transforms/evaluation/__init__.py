@@ -1,8 +1,8 @@
 """How good a classifier is: metrics by split and class, the worst mistakes, charts and the report."""
 
 from transforms.evaluation.card_text import card_markdown
-from transforms.evaluation.chance import mcnemar
 from transforms.evaluation.evaluation import Evaluation, ScoredSplit, evaluate, judge
+from transforms.evaluation.leaderboard import difference
 from transforms.evaluation.metrics import SplitMetrics, interval_text, predicted_indicators, score_text, split_metrics
 from transforms.evaluation.report import report_html
 
@@ -11,10 +11,10 @@ __all__ = [
     "ScoredSplit",
     "SplitMetrics",
     "card_markdown",
+    "difference",
     "evaluate",
     "interval_text",
     "judge",
-    "mcnemar",
     "predicted_indicators",
     "report_html",
     "score_text",

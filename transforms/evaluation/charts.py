@@ -1,9 +1,10 @@
 """Charts: small diagrams as SVG elements. Colours come from the style sheet of the page."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
@@ -20,6 +21,14 @@ _TOP: Final = 14
 _BOTTOM: Final = 46
 _CELL: Final = 56
 _MATRIX_BOTTOM: Final = 24
+_LEGEND_ROW: Final = 18
+_CHARACTER: Final = 6.4
+# As many points of each side of a line are looked at to see whether a legend would cover it.
+_POINTS_OF_SIDE: Final = 16
+_DOT_ROW: Final = 24
+_DOT_WIDTH: Final = 300
+
+_Pixels: TypeAlias = Sequence[tuple[float, float]]
 
 # Line colours that the style sheet knows: `.line-0` to `.line-9`.
 COLOURS: Final = 10
@@ -79,40 +88,106 @@ class Axes:
 
 
 def line_chart(
-    lines: Sequence[Line], axes: Axes, *, diagonal: bool = False, mark_x: float | None = None, legend: str = "bottom"
+    lines: Sequence[Line], axes: Axes, *, diagonal: bool = False, mark_x: float | None = None
 ) -> "markupsafe.Markup":
-    """Draws lines.
+    """Draws lines. The legend stands in a corner where it covers none of them, or below where there is none.
 
     Args:
         lines: The lines; further than the tenth, colours repeat.
         axes: The frame.
         diagonal: Whether a dashed line is drawn from the lower left to the upper right corner.
         mark_x: Where a dashed vertical line stands.
-        legend: `top` or `bottom`: the corner on the right that holds it.
 
     Returns:
         An `<svg>` element.
     """
+    drawn = [[(axes.x(x), axes.y(y)) for x, y in zip(line.x, line.y, strict=True)] for line in lines]
+    bands = [[(axes.x(x), axes.y(y)) for x, y in line.outline()] for line in lines]
     longest = max((len(line.name) for line in lines), default=0)
-    legend_x = round(_WIDTH - _RIGHT - 6.4 * longest - 30)
-    legend_y = _TOP + 16 if legend == "top" else _HEIGHT - _BOTTOM - 18 * len(lines) + 6
+    size = round(_CHARACTER * longest + 30), _LEGEND_ROW * len(lines)
+    corner = _free_corner([*drawn, *bands], *size)
     return render(
         "line_chart.html.j2",
-        lines=[(line, [(axes.x(x), axes.y(y)) for x, y in zip(line.x, line.y, strict=True)]) for line in lines],
-        bands=[[(axes.x(x), axes.y(y)) for x, y in line.outline()] for line in lines],
+        lines=list(zip(lines, drawn, strict=True)),
+        bands=bands,
         axes=axes,
         x_ticks=ticks(*axes.x_range),
         y_ticks=ticks(*axes.y_range),
         diagonal=diagonal,
         mark_x=mark_x,
-        legend_corner=(legend_x, legend_y),
+        legend_corner=corner or (_LEFT, _HEIGHT + _LEGEND_ROW),
+        legend_width=size[0],
         colours=COLOURS,
         width=_WIDTH,
         height=_HEIGHT,
+        full_height=_HEIGHT if corner else _HEIGHT + size[1] + 8,
         left=_LEFT,
         right=_WIDTH - _RIGHT,
         top=_TOP,
         bottom=_HEIGHT - _BOTTOM,
+    )
+
+
+def _free_corner(lines: Sequence[_Pixels], width: int, height: int) -> tuple[int, int] | None:
+    """Returns where a legend of this size begins that covers no line: the left end and the base of its first row."""
+    points = np.concatenate([np.empty((0, 2)), *map(_dense, lines)])
+    right, lowest = _WIDTH - _RIGHT - width, _HEIGHT - _BOTTOM - height - 8
+    for x, y in itertools.product((right, _LEFT + 8), (lowest, _TOP + 2)):
+        covered = (np.abs(points - (x + width / 2, y + height / 2)) < (width / 2 + 8, height / 2 + 6)).all(axis=1)
+        if not covered.any():
+            return x, y + 14
+    return None
+
+
+def _dense(line: _Pixels) -> np.ndarray:
+    """Returns points all along a line, float64 [m, 2]."""
+    corners = np.asarray(line, np.float64).reshape(-1, 2)
+    between = np.linspace(0, 1, _POINTS_OF_SIDE)[:, None, None]
+    sides: np.ndarray = (corners[:-1] + between * np.diff(corners, axis=0)).reshape(-1, 2)
+    return np.concatenate([corners, sides])
+
+
+@dataclasses.dataclass(frozen=True)
+class Dot:
+    """A row of a chart of dots.
+
+    Attributes:
+        name: What stands left of it.
+        value: Where its dot is.
+        interval: The ends of a line through it; None where there is none.
+    """
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+def dot_chart(dots: Sequence[Dot], label: str, bounds: tuple[float, float]) -> "markupsafe.Markup":
+    """Draws values with their intervals, a row each, the first at the top.
+
+    Args:
+        dots: The values.
+        label: What they are.
+        bounds: The least and the greatest value of the frame.
+
+    Returns:
+        An `<svg>` element.
+    """
+    left = round(_CHARACTER * max((len(dot.name) for dot in dots), default=0)) + 20
+    bottom = _TOP + _DOT_ROW * len(dots)
+    scale = _DOT_WIDTH / (bounds[1] - bounds[0])
+    return render(
+        "dot_chart.html.j2",
+        dots=[(dot, _TOP + _DOT_ROW * (row + 0.5)) for row, dot in enumerate(dots)],
+        label=label,
+        ticks=ticks(*bounds),
+        x=lambda value: left + (value - bounds[0]) * scale,
+        left=left,
+        right=left + _DOT_WIDTH,
+        top=_TOP,
+        bottom=bottom,
+        width=left + _DOT_WIDTH + _RIGHT,
+        height=bottom + _BOTTOM,
     )
 
 

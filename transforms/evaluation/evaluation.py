@@ -7,21 +7,28 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.classifiers import SPLITS, LabelKind, LabelSet, Recipe, Split
+from transforms.evaluation.leaderboard import Compared, leaderboard
 from transforms.evaluation.learning_curve import LearningPoint, learning_curve
 from transforms.evaluation.metrics import (
     CalibrationBin,
     Curve,
     SplitMetrics,
     calibration_bins,
+    confused_pairs,
     confusion_matrix,
     precision_recall_curves,
     roc_curves,
     split_metrics,
 )
 from transforms.evaluation.mistakes import Mistake, worst_mistakes
-from transforms.training import Fitted, TrainingData, predict_split
+from transforms.training import Fitted, TrainingData, Trial, predict_split, stratified_rows
 
 MISTAKES_SHOWN: Final = 24
+_PAIRS_SHOWN: Final = 20
+# A split with more scores than these, one an image and class, is judged by a sample of it.
+MOST_SCORES: Final = 50_000_000
+# With more classes there is no confusion matrix, which grows with their square.
+_MOST_IN_MATRIX: Final = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,23 +39,27 @@ class Evaluation:
         labels: The classes.
         by_split: The metrics of each split; None for one without images.
         judged: The split on which what follows was computed: the last that has images of training, validation and test.
-        confusion: int64 [classes, classes], true by predicted; None for multi-label.
+        confusion: int64 [classes, classes], true by predicted; None for multi-label, and for more than 1,000 classes.
+        confused: Pairs of true and predicted class that are confused most often, and the images; none for multi-label.
         roc: ROC curves.
         precision_recall: Precision–recall curves.
         calibration: Scores against frequencies.
         mistakes: The worst mistakes.
         learning: How good classifiers are that were trained on less; empty where that was not asked.
+        compared: The classifiers of which this is the best; empty where it is the only one.
     """
 
     labels: LabelSet
     by_split: Mapping[Split, SplitMetrics | None]
     judged: Split
     confusion: np.ndarray | None
+    confused: Sequence[tuple[str, str, int]]
     roc: Sequence[Curve]
     precision_recall: Sequence[Curve]
     calibration: Sequence[CalibrationBin]
     mistakes: Sequence[Mistake]
     learning: Sequence[LearningPoint] = ()
+    compared: Sequence[Compared] = ()
 
     def summary(self) -> dict[str, float | None]:
         """Returns accuracy, AUC and log loss by split, under names such as `validation_accuracy`."""
@@ -94,30 +105,44 @@ class ScoredSplit:
     uris_of: Callable[[np.ndarray], Sequence[str]]
 
 
-def evaluate(fitted: Fitted, data: TrainingData, learning: Recipe | None = None) -> Evaluation:
+def evaluate(
+    fitted: Fitted, data: TrainingData, learning: Recipe | None = None, trials: Sequence[Trial] = ()
+) -> Evaluation:
     """Judges a trained head on every split, by the images themselves: augmented copies that it trained on do not count.
 
-    The scores of one split are held at once: four bytes a row and class, even where features are streamed.
+    The scores of one split are held at once, even where features are streamed: where there were more than
+    `MOST_SCORES`, those of a sample with the same share of each class.
 
     Args:
         fitted: The head.
         data: What it was trained on.
         learning: A recipe of which a learning curve is wanted.
+        trials: What it was compared with, itself included.
     """
-    labels = data.images.labels
+    images, labels = data.images, data.images.labels
 
     def score(split: Split) -> ScoredSplit:
         rows = data.rows.of(split)
-        are_images = data.images.are_images[rows.numbers]
-        numbers = rows.numbers[are_images]
+        judged = np.flatnonzero(images.are_images[rows.numbers])
+        most = max(MOST_SCORES // len(labels.classes), 1)
+        if len(judged) > most:
+            numbers = rows.numbers[judged]
+            judged = judged[stratified_rows(images.targets[numbers], images.places[numbers], most)]
+        numbers = rows.numbers[judged]
+        if len(judged) == len(rows):
+            probabilities = predict_split(fitted.head, rows)
+        elif rows.held is None:
+            probabilities = predict_split(fitted.head, rows.take(judged))
+        else:
+            probabilities = predict_split(fitted.head, rows)[judged]
         return ScoredSplit(
-            targets=data.images.targets[numbers],
-            scores=labels.scores(predict_split(fitted.head, rows)[are_images]),
+            targets=images.targets[numbers],
+            scores=labels.scores(probabilities),
             uris_of=lambda places: rows.rows.uris(numbers[places]),
         )
 
     points = () if learning is None else tuple(learning_curve(learning, data))
-    return dataclasses.replace(judge(labels, score), learning=points)
+    return dataclasses.replace(judge(labels, score), learning=points, compared=leaderboard(trials))
 
 
 def judge(labels: LabelSet, score: Callable[[Split], ScoredSplit]) -> Evaluation:
@@ -135,11 +160,13 @@ def judge(labels: LabelSet, score: Callable[[Split], ScoredSplit]) -> Evaluation
             judged, judged_split = split, scored
     targets, scores = judged_split.targets, judged_split.scores
     several = labels.kind == LabelKind.MULTI_LABEL
+    no_matrix = several or len(labels.classes) > _MOST_IN_MATRIX
     return Evaluation(
         labels=labels,
         by_split=by_split,
         judged=judged,
-        confusion=None if several else confusion_matrix(labels, targets, scores),
+        confusion=None if no_matrix else confusion_matrix(labels, targets, scores),
+        confused=[] if several else confused_pairs(labels, targets, scores, _PAIRS_SHOWN),
         roc=roc_curves(labels, targets, scores),
         precision_recall=precision_recall_curves(labels, targets, scores),
         calibration=calibration_bins(labels, targets, scores),

@@ -7,7 +7,7 @@ import numpy as np
 
 from schemas.classifiers import L2, SPLITS, LabelKind, ModelCard
 from transforms.evaluation.card_text import card_lines
-from transforms.evaluation.charts import COLOURS, Axes, Line, line_chart, matrix_chart, ticks
+from transforms.evaluation.charts import COLOURS, Axes, Dot, Line, dot_chart, line_chart, matrix_chart, ticks
 from transforms.evaluation.evaluation import Evaluation
 from transforms.evaluation.metrics import Curve
 from transforms.evaluation.templates import render
@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 # More classes than these are no longer distinguished in a diagram.
 _CLASSES_IN_MATRIX: Final = 20
-_PAIRS_SHOWN: Final = 20
+# The most classifiers in a chart that compares them: the best ones.
+_COMPARED: Final = 20
 _UNIT: Final = (0.0, 1.0)
 _MORE_LABELS_NOTE: Final = (
     "Judged by the %s split, after training on 1 to 100 %% of the training split, five draws each (in the band are all "
     "of them). A curve that still falls or rises at its end says that more labels would help."
+)
+_COMPARED_NOTE: Final = (
+    "The first was kept. Lines through the dots are intervals of 95 %. p is the chance that one as good as the first "
+    "differs from it by as much on these images, or by more (McNemar)."
 )
 # Where an L2 of 0 is drawn.
 _LEAST_L2: Final = 1e-10
@@ -46,10 +51,13 @@ def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, S
         curves_title="The choice of L2" if L2 in history else "Learning curves",
         learning_curves=_l2_curves(card, history) if L2 in history else _learning_curves(card, history),
         epochs_note=_l2_note(card, history) if L2 in history else _epochs_note(card),
+        compared=evaluation.compared,
+        compared_note=_COMPARED_NOTE,
+        compared_charts=list(_compared(evaluation)),
         more_labels=list(_more_labels(evaluation)),
         more_labels_note=_MORE_LABELS_NOTE % evaluation.judged.word,
         confusion_matrix=_confusion_matrix(evaluation),
-        confused_pairs=_confused_pairs(evaluation),
+        confused_pairs=evaluation.confused,
         roc=line_chart(
             _lines(evaluation.roc), Axes("false positive rate", "true positive rate", _UNIT, _UNIT), diagonal=True
         ),
@@ -61,11 +69,11 @@ def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, S
 
 def _learning_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) -> "Iterator[markupsafe.Markup]":
     epochs = range(1, card.epochs + 1)
-    for name, corner in (("loss", "top"), ("accuracy", "bottom")):
+    for name in ("loss", "accuracy"):
         lines = [Line("training", epochs, history[name]), Line("validation", epochs, history[f"val_{name}"])]
         values = [*history[name], *history[f"val_{name}"]]
         axes = Axes("epoch", name, (1.0, float(max(card.epochs, 2))), _rounded(min(values), max(values)))
-        yield line_chart(lines, axes, mark_x=max(card.best_epoch, 1), legend=corner)
+        yield line_chart(lines, axes, mark_x=max(card.best_epoch, 1))
 
 
 def _l2_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) -> "Iterator[markupsafe.Markup]":
@@ -73,9 +81,9 @@ def _l2_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) -> "Iter
     found = {name: np.asarray(values, np.float64) for name, values in history.items()}
     exponents = np.log10(np.maximum(found[L2], _LEAST_L2))
     judges = "folds" if card.folds else "validation"
-    for name, columns, corner in (
-        ("loss", {"loss": "training", "val_loss": judges}, "bottom"),
-        ("accuracy", {"val_accuracy": judges}, "top"),
+    for name, columns in (
+        ("loss", {"loss": "training", "val_loss": judges}),
+        ("accuracy", {"val_accuracy": judges}),
     ):
         lines: list[Line] = []
         for rows in np.unique(found["rows"]):
@@ -88,7 +96,7 @@ def _l2_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) -> "Iter
         values = [value for line in lines for value in line.y]
         bounds = _rounded(float(exponents.min()), float(exponents.max()))
         axes = Axes("log10 of L2", name, bounds, _rounded(min(values), max(values)))
-        yield line_chart(lines, axes, mark_x=float(exponents[card.best_epoch - 1]), legend=corner)
+        yield line_chart(lines, axes, mark_x=float(exponents[card.best_epoch - 1]))
 
 
 def _l2_note(card: ModelCard, history: Mapping[str, Sequence[float]]) -> str:
@@ -115,16 +123,29 @@ def _more_labels(evaluation: Evaluation) -> "Iterator[markupsafe.Markup]":
     if not points:
         return
     exponents = [float(np.log10(point.rows)) for point in points]
-    for name, draws, corner in (
-        ("log loss", [point.log_losses for point in points], "top"),
-        ("accuracy", [point.accuracies for point in points], "bottom"),
+    for name, draws in (
+        ("log loss", [point.log_losses for point in points]),
+        ("accuracy", [point.accuracies for point in points]),
     ):
         band = [min(values) for values in draws], [max(values) for values in draws]
         means = [float(np.mean(values)) for values in draws]
         axes = Axes(
             "log10 of training rows", name, _rounded(exponents[0], exponents[-1]), _rounded(min(band[0]), max(band[1]))
         )
-        yield line_chart([Line("mean of draws", exponents, means, points=True, band=band)], axes, legend=corner)
+        yield line_chart([Line("mean of draws", exponents, means, points=True, band=band)], axes)
+
+
+def _compared(evaluation: Evaluation) -> "Iterator[markupsafe.Markup]":
+    """Yields accuracy, with its interval, and loss of the classifiers that were compared, the best at the top."""
+    shown = evaluation.compared[:_COMPARED]
+    if not shown:
+        return
+    for label, dots in (
+        ("validation accuracy", [Dot(_short(each.name, 40), each.accuracy, each.accuracy_interval) for each in shown]),
+        ("validation loss", [Dot(_short(each.name, 40), each.loss) for each in shown]),
+    ):
+        ends = [end for dot in dots for end in (dot.interval or (dot.value, dot.value))]
+        yield dot_chart(dots, label, _rounded(min(ends), max(ends)))
 
 
 def _rounded(least: float, greatest: float) -> tuple[float, float]:
@@ -143,26 +164,14 @@ def _confusion_matrix(evaluation: Evaluation) -> "markupsafe.Markup | None":
     return matrix_chart(evaluation.confusion, names)
 
 
-def _confused_pairs(evaluation: Evaluation) -> Iterator[tuple[str, str, int]]:
-    """Yields the pairs of true and predicted class that are confused most often, with the number of images."""
-    if evaluation.confusion is None:
-        return
-    names, wrong = evaluation.labels.classes, evaluation.confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    worst = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS_SHOWN]
-    for row, column in zip(*np.unravel_index(worst, wrong.shape), strict=True):
-        if wrong[row, column]:
-            yield names[row], names[column], int(wrong[row, column])
-
-
 def _lines(curves: Sequence[Curve]) -> list[Line]:
     """Returns the curves, or the worst of them where there are too many."""
     shown = sorted(curves, key=lambda curve: curve.area)[:COLOURS]
     return [Line(f"{_short(curve.name)} (area {curve.area:.3f})", curve.x, curve.y) for curve in shown]
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 18 else name[:17] + "…"
+def _short(name: str, most: int = 18) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _calibration(evaluation: Evaluation) -> "markupsafe.Markup":

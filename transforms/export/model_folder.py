@@ -18,7 +18,7 @@ from transforms.evaluation import Evaluation, card_markdown, evaluate, report_ht
 from transforms.export.composing import CLASSIFIER_FILE, CLASSIFIER_NETWORK, END_TO_END_FILE, END_TO_END_NETWORK
 from transforms.export.end_to_end import Composer
 from transforms.linear import LinearHead
-from transforms.training import Fitted, TrainingData
+from transforms.training import Fitted, TrainingData, Trial
 
 if TYPE_CHECKING:
     import keras
@@ -64,6 +64,7 @@ def write_classifier(
     card_of: Callable[[Evaluation], ModelCard],
     *,
     learning: Recipe | None = None,
+    trials: Sequence[Trial] = (),
 ) -> tuple[ModelCard, Evaluation]:
     """Judges a classifier and writes all its files. What stood in the folder under these names is replaced.
 
@@ -76,13 +77,14 @@ def write_classifier(
         composer: What puts it on its conv base.
         card_of: Makes the card once it is judged.
         learning: A recipe of which a learning curve is wanted.
+        trials: What it was compared with, itself included.
 
     Raises:
         ModelNotWritable: If the folder cannot be written.
         RunFailed: If the conv base is not the one that was published.
     """
     composed = composer.start(fitted.head, data.layer, data.images.labels)
-    evaluation = evaluate(fitted, data, learning)
+    evaluation = evaluate(fitted, data, learning, trials)
     card = card_of(evaluation)
     texts = folder_texts(card, evaluation, fitted.history)
     composed.result()

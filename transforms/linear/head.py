@@ -30,7 +30,7 @@ class Piece:
     Attributes:
         rows: Their places among all rows.
         vectors: float32 [b, D], less the mean where vectors are standardised.
-        logits: float32 [b, outputs].
+        logits: float32 [b, outputs], those of an output next to each other in memory.
     """
 
     rows: slice
@@ -105,12 +105,14 @@ class LinearHead:
             function: What is called.
         """
         kernel = self.kernel if self.moments is None else self.kernel / self.moments.deviation[:, None]
+        by_output = np.ascontiguousarray(kernel.T)
         most = max(_PIECE_BYTES // (4 * max(kernel.shape)), _LEAST_PIECE_ROWS)
 
         def compute(cut: tuple[slice, np.ndarray]) -> T:
             place, vectors = cut
             centred = vectors if self.moments is None else vectors - self.moments.mean
-            logits = centred @ kernel
+            # Rows are next to each other in memory, so that what is done with each output is done with many at a time.
+            logits = (by_output @ centred.T).T
             logits += self.bias
             return function(Piece(place, centred, logits))
 

@@ -77,7 +77,7 @@ def loss_and_gradient(head: LinearHead, examples: Examples) -> tuple[float, np.n
     def differentiate(piece: Piece) -> tuple[float, np.ndarray, np.ndarray]:
         targets, weights = examples.targets[piece.rows], examples.weights[piece.rows]
         loss = _losses_into_residuals(head.kind, piece.logits, targets, weights)
-        return loss, piece.vectors.T @ piece.logits, piece.logits.sum(axis=0, dtype=np.float64)
+        return loss, (piece.logits.T @ piece.vectors).T, piece.logits.sum(axis=0)
 
     for part, by_part_kernel, by_part_bias in head.each_piece(examples.vectors(), len(examples), differentiate):
         loss += part
@@ -111,5 +111,5 @@ def _losses_into_residuals(kind: LabelKind, logits: np.ndarray, targets: np.ndar
 
 def _indicators(targets: np.ndarray) -> np.ndarray:
     """Returns the targets of sigmoids, float32 [n, outputs] of 0 and 1."""
-    columns: np.ndarray = (targets[:, None] if targets.ndim == 1 else targets).astype(np.float32)
+    columns: np.ndarray = (targets[:, None] if targets.ndim == 1 else targets).astype(np.float32, order="F")
     return columns

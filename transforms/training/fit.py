@@ -120,13 +120,17 @@ def fit_head(asked: Recipe, data: TrainingData) -> Fitted:
 
 
 def predict_split(head: "keras.Model | LinearHead", split: SplitRows) -> np.ndarray:
-    """Returns the probabilities of a split, float32 [n, outputs], in the table's order."""
+    """Returns the probabilities of a split, float32 [n, outputs], in the table's order.
+
+    One batch is held at a time: Keras's own `predict` takes as many ahead from a generator as TensorFlow sees fit.
+    """
     if isinstance(head, LinearHead):
         return head.predict(split.blocks(), len(split))
-    if not len(split):
-        return np.empty((0, head.output_shape[-1]), np.float32)
-    batches = ((features,) for features, _ in split.batches(EVALUATION_BATCH_SIZE))
-    probabilities: np.ndarray = head.predict(batches, steps=_steps(split, EVALUATION_BATCH_SIZE), verbose=0)
+    probabilities = np.empty((len(split), head.output_shape[-1]), np.float32)
+    done = 0
+    for features, numbers in split.batches(EVALUATION_BATCH_SIZE):
+        probabilities[done : done + len(numbers)] = head.predict_on_batch(features)
+        done += len(numbers)
     return probabilities
 
 

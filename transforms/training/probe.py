@@ -43,6 +43,9 @@ FOLDS: Final = 5
 
 # On the path it only matters which L2 is better.
 _PATH_TOLERANCE: Final = 1e-6
+# Where there are so many rows that the path is gone on a sample, an iteration that gains less says nothing of others:
+# the rest is some 1e-5, and chance moves the loss by more. It takes half of the passes that `TOLERANCE` does.
+_SAMPLED_TOLERANCE: Final = 5e-6
 # An L2 has to lower the validation loss by this share, and the sum of the losses of all images by this, for a weaker
 # one to be tried: less is chance, and classes that can be told apart without an error would draw it to 0.
 _LEAST_GAIN: Final = 1e-3
@@ -106,6 +109,11 @@ class _Task:
     def share(self) -> float:
         """The share of the training part that is in the sample."""
         return len(self.sample) / len(self.train)
+
+    @property
+    def tolerance(self) -> float:
+        """What the last iteration of a fit gains at most."""
+        return TOLERANCE if self.share == 1 else _SAMPLED_TOLERANCE
 
 
 def fit_probe(recipe: Recipe, data: TrainingData) -> Fitted:
@@ -191,8 +199,8 @@ def _start(recipe: Recipe, data: TrainingData, train: Examples) -> LinearHead:
 def _path(task: _Task, l2: float | None) -> list[Trained]:
     """Fits heads of falling L2, and then of half powers around the best; of one L2 alone where it is named."""
     # What is only compared, and fitted again to all rows, need not be exact.
-    compared = task.share < 1 or task.validation is None
-    fit = functools.partial(_fit_pairs, task.pairs, task.curvature, _PATH_TOLERANCE if compared else TOLERANCE)
+    tolerance = task.tolerance if task.share < 1 or task.validation is not None else _PATH_TOLERANCE
+    fit = functools.partial(_fit_pairs, task.pairs, task.curvature, tolerance)
     start = [Minimum(task.start, math.inf, passes=0)] * len(task.pairs)
     if l2 is not None:
         return [fit(l2, start)]
@@ -245,11 +253,11 @@ def _on_all_rows(task: _Task, best: Trained, l2: float | None) -> list[Trained]:
     """Fits to the whole training part what was chosen on less of it; nothing where it was chosen on all."""
     if task.validation is None:
         value = best.l2 * math.sqrt(task.share) if l2 is None else l2
-        whole = minimise(best.minima[0], task.train, value, task.curvature, TOLERANCE)
+        whole = minimise(best.minima[0], task.train, value, task.curvature, task.tolerance)
         return [Trained(value, [whole], len(task.train), whole.passes, whole.loss, best.judged)]
     if task.share == 1:
         return []
-    fit = functools.partial(_fit_pairs, [(task.train, task.validation)], task.curvature, TOLERANCE)
+    fit = functools.partial(_fit_pairs, [(task.train, task.validation)], task.curvature, task.tolerance)
     if l2 is not None:
         return [fit(l2, best.minima)]
     found = [fit(best.l2 * math.sqrt(task.share), best.minima)]

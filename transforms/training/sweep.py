@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from schemas.classifiers import THRESHOLD, LabelKind, Recipe
+from schemas.classifiers import THRESHOLD, LabelKind, Recipe, Split
 from schemas.store import FeatureStore
 from transforms.training.dataset import TrainingData
 from transforms.training.fit import Fitted, fit_head, predict_split
@@ -23,9 +23,11 @@ class Trial:
         store: The store.
         layer: The layer.
         features: The numbers in one feature.
-        recipe: The recipe.
+        asked: The recipe that was asked for.
+        recipe: How it was trained, with all that was decided meanwhile.
         validation_accuracy: Of the weights that were kept, 0 to 1; over folds where these chose L2.
         validation_loss: Of the weights that were kept, likewise.
+        images: The images of which these are: those of the validation split, or of training where folds chose.
         right: bool [n], for each image of the validation split whether it is classified rightly, in all its classes.
         epochs: Passes over the training part.
         seconds: Wall time.
@@ -34,9 +36,11 @@ class Trial:
     store: FeatureStore
     layer: str
     features: int
+    asked: Recipe
     recipe: Recipe
     validation_accuracy: float
     validation_loss: float
+    images: int
     right: np.ndarray
     epochs: int
     seconds: float
@@ -92,9 +96,11 @@ def _trial(fitted: Fitted, data: TrainingData) -> Trial:
         store=data.store,
         layer=data.layer,
         features=int(np.prod(split.rows.shape)),
+        asked=fitted.asked,
         recipe=fitted.recipe,
         validation_accuracy=fitted.validation_accuracy,
         validation_loss=fitted.validation_loss,
+        images=data.images.counts()[(Split.TRAIN if fitted.folds else Split.VALIDATION).word],
         right=_right(data, predict_split(fitted.head, split)),
         epochs=fitted.epochs,
         seconds=fitted.seconds,

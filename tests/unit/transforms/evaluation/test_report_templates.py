@@ -1,10 +1,13 @@
 """Reports: what stands in them comes from users and files, and is text."""
 
+import re
+import xml.etree.ElementTree as ET
+
 import jinja2
 import numpy as np
 import pytest
 
-from transforms.evaluation.charts import Axes, Line, line_chart, matrix_chart
+from transforms.evaluation.charts import Axes, Dot, Line, dot_chart, line_chart, matrix_chart
 from transforms.evaluation.templates import render
 
 HOSTILE = "<script>'\"&</script>"
@@ -19,6 +22,44 @@ def test_names_in_charts_are_escaped_once() -> None:
     short = HOSTILE[:14]
     matrix = matrix_chart(np.eye(2, dtype=np.int64), [short, "b"])
     assert (matrix.count("&lt;script&gt;"), matrix.count("<script")) == (2, 0)
+
+
+FALLING = (np.array([0, 0.5, 1]), np.array([1, 0.5, 0]))
+RISING = (np.array([0, 0.5, 1]), np.array([0, 0.5, 1]))
+UP_IN_THE_END = (np.array([0, 0.9, 1]), np.array([0.5, 0, 1]))
+VALLEY = (np.array([0, 0.5, 1]), np.array([1, 0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "is_inside"),
+    [([FALLING], True), ([RISING], True), ([UP_IN_THE_END], True), ([VALLEY], False), ([FALLING, RISING], False)],
+)
+def test_a_legend_covers_no_line(shapes: list[tuple[np.ndarray, np.ndarray]], is_inside: bool) -> None:
+    """Where lines go through all four corners, it stands below them."""
+    axes = Axes("x", "y", (0.0, 1.0), (0.0, 1.0))
+    lines = [Line(f"validation, 50,000 rows {number}", x, y) for number, (x, y) in enumerate(shapes)]
+    chart = ET.fromstring(str(line_chart(lines, axes)))
+    box = next(rect for rect in chart.iter("rect") if rect.get("class") == "backing")
+    left, top, width, height = (float(box.attrib[name]) for name in ("x", "y", "width", "height"))
+    for x, y in shapes:
+        along = np.linspace(0, 1, 500)
+        drawn_x, drawn_y = axes.x(along), axes.y(np.interp(along, x, y))
+        inside = (left < drawn_x) & (drawn_x < left + width) & (top < drawn_y) & (drawn_y < top + height)
+        assert not inside.any()
+    *_, full_height = map(float, chart.attrib["viewBox"].split())
+    assert top + height <= full_height
+    assert (top < axes.y(0)) == is_inside
+
+
+def test_a_chart_of_dots_has_a_row_each_and_a_line_through_what_has_an_interval() -> None:
+    chart = str(dot_chart([Dot(HOSTILE, 0.9, (0.8, 0.95)), Dot("b", 0.5)], "accuracy", (0.4, 1.0)))
+    assert (chart.count(ESCAPED), chart.count("<script")) == (1, 0)
+    places = [tuple(map(float, found)) for found in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', chart)]
+    (first_x, first_y), (second_x, second_y) = places
+    assert first_x > second_x
+    assert first_y < second_y
+    ((start, end),) = re.findall(r'<line class="line line-0" x1="([\d.]+)" y1="[\d.]+" x2="([\d.]+)"', chart)
+    assert float(start) < first_x < float(end)
 
 
 def test_html_that_was_rendered_is_put_in_as_it_is() -> None:

@@ -261,6 +261,47 @@ def test_more_weights_than_memory_are_refused(tmp_path: Path, monkeypatch: pytes
         fit_probe(RECIPE, data)
 
 
+def test_a_hundred_thousand_classes_are_refused_where_memory_is_too_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = [f"{number:05}" for number in range(100_000)]
+    data = read(store_of_features(tmp_path / "store", np.zeros((100_000, 16), np.float32), label=classes))
+    monkeypatch.setattr("transforms.training.probe.available_memory", lambda: 300_000_000)
+    with pytest.raises(InvalidRecipe) as caught:
+        fit_probe(RECIPE, data)
+    assert str(caught.value) == (
+        "A linear probe of 100,000 classes and 16 features needs 0.3 GB for its weights, and 0.3 GB are free: "
+        "take --recipe=dropout."
+    )
+
+
+@pytest.mark.parametrize("constant", [slice(None), slice(2, None)], ids=["all", "some"])
+def test_features_that_do_not_move_say_nothing_and_do_no_harm(constant: slice, tmp_path: Path) -> None:
+    values, classes = clusters((900, 300), 8, distance=3.0)
+    values[:, constant] = 7.5
+    data = read(store_of_features(tmp_path / "store", values, label=[PETS[index] for index in classes]))
+    fitted = fit_probe(RECIPE, data)
+    scores = predict_split(fitted.head, data.rows.test)
+    assert np.isfinite(scores).all()
+    assert not np.abs(fitted.head.kernel[constant]).any()
+    if constant == slice(None):
+        np.testing.assert_allclose(scores, 0.25, atol=0.03)  # How frequent the second class is.
+
+
+def test_a_class_with_one_picture_is_learned_where_there_is_nothing_to_validate_by(tmp_path: Path) -> None:
+    values, classes = clusters((150, 150, 1), distance=4.0)
+    fractions = SplitFractions(0, 0)
+    data = read(store_of_features(tmp_path / "store", values, label=[PETS[index] for index in classes]),
+                fractions=fractions)  # fmt: skip
+    data.images.check(fractions, folds=True)
+    fitted = fit_probe(RECIPE, data)
+    scores = predict_split(fitted.head, data.rows.train)
+    assert fitted.folds == 5
+    assert np.isfinite(fitted.validation_loss)
+    alone = np.flatnonzero(data.images.targets == 2)
+    assert scores[alone, 2] > 10 * scores[:, 2].mean()
+
+
 def test_several_labels_cannot_be_balanced(tmp_path: Path) -> None:
     store = store_of_features(tmp_path / "store", np.zeros((30, 3)), tags=[["x"], ["y"], ["x", "y"]] * 10)
     with pytest.raises(InvalidRecipe, match="these have several labels each"):

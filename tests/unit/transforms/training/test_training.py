@@ -1,7 +1,7 @@
 """Training: heads of every kind learn, held or streamed, and the same seed gives the same weights."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +217,35 @@ def test_each_epoch_is_shuffled_anew(tmp_path: Path) -> None:
     # A window is a single row group here, and these come in another order as well.
     groups = np.searchsorted(split.rows.starts, epochs, "right")
     assert len({tuple(order) for order in groups}) > 1
+
+
+class Echo:
+    """A model that says the first number of each feature, and that counts the batches which it was given."""
+
+    output_shape = (None, 1)
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def predict_on_batch(self, features: np.ndarray) -> np.ndarray:
+        self.batches += 1
+        return features[:, :1]
+
+
+def test_predictions_are_in_order_and_no_batch_is_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = SplitRows(many_row_groups(tmp_path / "store", 4000), np.arange(4000)[1::2], 1)
+    model, batches, ahead = Echo(), SplitRows.batches, []
+
+    def counted(rows: SplitRows, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for given, batch in enumerate(batches(rows, size)):
+            ahead.append(given - model.batches)
+            yield batch
+
+    monkeypatch.setattr(SplitRows, "batches", counted)
+    assert predict_split(model, split)[:, 0].tolist() == split.numbers.tolist()
+    assert model.batches == len(ahead) == 2
+    assert set(ahead) == {0}
+    assert predict_split(model, split.take(np.empty(0, np.int64))).shape == (0, 1)
 
 
 def many_row_groups(folder: Path, images: int) -> FeatureRows:
