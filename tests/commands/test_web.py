@@ -137,6 +137,7 @@ def test_one_row_never_ends_a_run(tmp_path: Path, protocol_without_its_package: 
     assert figures(summary) == (25, 0, 12, 13)
     rows = {row["uri"].removeprefix(f"file://{tmp_path}/"): row for row in failures(tmp_path / "store")}
     place = f"m.parquet#row={len(good) + [*bad].index('') + 1}"
+    bad[f"zip://nowhere.jpg::file://{tmp_path}/nowhere.zip"] = bad.pop("zip://nowhere.jpg::nowhere.zip")
     assert {uri: row["code"] for uri, row in rows.items()} == {uri or place: code for uri, code in bad.items()}
     for row in rows.values():
         assert row["message"]
