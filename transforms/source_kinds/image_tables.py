@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from schemas.annotations import annotation_names
 from schemas.classifiers import SPELLINGS
@@ -200,56 +199,47 @@ class ImageTablePart(SourcePart):
 
     def refs(self, rules: ListingRules, _: IgnoredFiles) -> Iterator[pa.RecordBatch]:
         """Yields the images: cells with bytes, and files by the paths of those without."""
-        version = ArchiveFile.at(self.source.uri).version()
-        first_row = self.section.first_row
-        with open_parquet(self.source.uri) as (file, threads):
-            for group in range(self.section.start, self.section.end or 0):
-                for row, rows, given in _told_rows(file, group, self.source, threads=threads):
-                    cells = _Cells(self.source, group, row, first_row + row, version)
-                    yield _to_refs(rows, given, cells, rules)
-                first_row += file.metadata.row_group(group).num_rows
-
-
-def _told_rows(
-    file: pq.ParquetFile, group: int, source: ImageTableSource, *, threads: bool
-) -> Iterator[tuple[int, pa.RecordBatch, pa.Array]]:
-    """Yields what a row group says of its images: the first row, the rows, and whether their cells have bytes."""
-    given = has_bytes(file, group, source.column)
-    names = [column.source for column in source.manifest.columns] + [f"{source.column}.{PATH}"]
-    row = 0
-    for rows in file.iter_batches(REFS_PER_BATCH, [group], names, use_threads=threads):
-        yield row, rows, pa.array(given[row : row + rows.num_rows])
-        row += rows.num_rows
+        source, row = self.source, 0
+        version = ArchiveFile.at(source.uri).version()
+        names = [column.source for column in source.manifest.columns] + [f"{source.column}.{PATH}"]
+        with open_parquet(source.uri) as (file, threads):
+            groups = range(self.section.start, self.section.end or 0)
+            sizes = [file.metadata.row_group(group).num_rows for group in groups]
+            given = np.concatenate([has_bytes(file, group, source.column) for group in groups])
+            numbers = np.stack([np.repeat(groups, sizes), np.concatenate([np.arange(size) for size in sizes])])
+            for rows in file.iter_batches(REFS_PER_BATCH, groups, names, use_threads=threads):
+                end = row + rows.num_rows
+                cells = _Cells(source, self.section.first_row + row, numbers[:, row:end], version)
+                yield _to_refs(rows, pa.array(given[row:end]), cells, rules)
+                row = end
 
 
 @dataclasses.dataclass(frozen=True)
 class _Cells:
-    """The cells of some rows: those of a row group from a row on.
+    """The cells of some rows that follow each other.
 
     Attributes:
         source: The file.
-        group: The row group.
-        row: The first row, in the group.
-        first_row: The same, in the file.
+        first_row: The first row, in the file.
+        numbers: int64 [2, n], their row groups, and their rows in these.
         version: The version of the file.
     """
 
     source: ImageTableSource
-    group: int
-    row: int
     first_row: int
+    numbers: np.ndarray
     version: str
 
-    def uris(self, count: int) -> pa.Array:
-        """Returns their URIs, string [count]."""
+    def uris(self) -> pa.Array:
+        """Returns their URIs, string [n]."""
         column, uri = self.source.column, self.source.uri
-        names = (cell_name(column, self.first_row + number) for number in range(count))
+        names = (cell_name(column, self.first_row + number) for number in range(self.numbers.shape[1]))
         return pa.array([str(MemberUri(_PROTOCOL, name, uri)) for name in names], pa.string())
 
-    def places(self, count: int) -> pa.Array:
-        """Returns where they are, string [count]."""
-        rows = range(self.row, self.row + count)
-        return pa.array([str(Cell(self.group, row, self.source.column, self.version)) for row in rows], pa.string())
+    def places(self) -> pa.Array:
+        """Returns where they are, string [n]."""
+        column, version = self.source.column, self.version
+        return pa.array([str(Cell(group, row, column, version)) for group, row in self.numbers.T.tolist()], pa.string())
 
 
 def _to_refs(rows: pa.RecordBatch, given: pa.Array, cells: _Cells, rules: ListingRules) -> pa.RecordBatch:
@@ -262,8 +252,8 @@ def _to_refs(rows: pa.RecordBatch, given: pa.Array, cells: _Cells, rules: Listin
     files = UriRules(source.uri, folder_of(source.uri)).resolve(pc.if_else(is_file, paths, source.uri), 0).uris
     found = {column.name: source.values(rows, column) for column in source.manifest.columns}
     found |= {
-        URI: pc.if_else(is_file, files, cells.uris(count)),
-        PLACE: pc.if_else(given, cells.places(count), nothing),
+        URI: pc.if_else(is_file, files, cells.uris()),
+        PLACE: pc.if_else(given, cells.places(), nothing),
         PROBLEM: pc.if_else(is_nothing, _NEITHER, nothing),
         "version": pc.if_else(is_file, nothing, cells.version),
     }
