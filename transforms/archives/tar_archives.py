@@ -33,6 +33,9 @@ _ZEROS_PER_READ: Final = 2**16
 _REGULAR: Final = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _OCTAL: Final = re.compile(rb" *([0-7]+)[ \0]*")
 
+# What an extended header may say that matters, wherever it says it.
+_TELLING: Final = re.compile(rb"path=|size=|GNU\.|hdrcharset=")
+
 _NOWHERE: Final = "It is a link that leads to no file of the archive."
 _SPARSE: Final = "It has holes, which are not read; write the archive without --sparse."
 
@@ -126,19 +129,29 @@ class _Headers:
         """
         last = -1
         try:
-            archive = tarfile.open(fileobj=self._file, mode="r:", encoding="utf-8", tarinfo=_Header)  # noqa: SIM115
-            while True:
-                info = archive.next()
-                vars(archive)["members"].clear()  # It would keep them all.
+            archive = tarfile.open(fileobj=self._file, mode="r:", encoding="utf-8")  # noqa: SIM115 (the file is closed)
+            info = archive.next()
+            while info is not None or self._goes_on(archive):
                 if info is not None:
                     if info.offset_data <= last or info.size < 0:
                         raise DamagedArchive.of(f"the header at byte {info.offset:,} leads back")
                     last = info.offset_data
                     yield info
-                elif not self._goes_on(archive):
-                    return
+                info = self._next(archive)
         except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
             raise DamagedArchive.of(f"it breaks off, or its headers are wrong ({first_line(error)})") from error
+
+    def _next(self, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+        at = archive.offset
+        self._file.seek(at)
+        info = None if archive.pax_headers else _plain_header(self._file.read(3 * tarfile.BLOCKSIZE), at)
+        if info is None:
+            self._file.seek(at - 1)  # Where it is not at the header, `tarfile` sees to it that what is before is whole.
+            info = archive.next()
+            vars(archive)["members"].clear()  # It would keep them all.
+        else:
+            archive.offset = info.offset_data + -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        return info
 
     def _goes_on(self, archive: tarfile.TarFile) -> bool:
         """Passes over the zeros that end an archive; returns whether another one follows them."""
@@ -156,21 +169,30 @@ class _Headers:
         return False
 
 
-class _Header(tarfile.TarInfo):
-    """A header, of which in most cases only what is needed is read: that takes a fifth of the time."""
+def _plain_header(blocks: bytes, at: int) -> tarfile.TarInfo | None:
+    """Reads the header of a file in its simplest form, in a fifth of the time that `tarfile` takes; None if it is not.
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        """Reads a header; one of a file in the simplest form here, every other one as `tarfile` does."""
-        name = bytes(buf[:100]).rstrip(b"\0")
-        plain = len(buf) == tarfile.BLOCKSIZE and buf[156:157] in _REGULAR and not name.endswith(b"/")
-        fields = _OCTAL.fullmatch(buf[124:136]), _OCTAL.fullmatch(buf[148:156])
-        if not plain or buf[345] or b"\0" in name or fields[0] is None or fields[1] is None:
-            return super().frombuf(buf, encoding, errors)
-        size, checksum = (int(field[1], 8) for field in fields if field)
-        # Of all bytes, those of the checksum itself as blanks (POSIX.1-2008, pax, "ustar Interchange Format").
-        if sum(buf) - sum(buf[148:156]) + 8 * ord(" ") != checksum:
-            return super().frombuf(buf, encoding, errors)
-        header = cls(name.decode(encoding, errors))
-        header.size, header.type = size, bytes(buf[156:157])
-        return header
+    Before it may stand an extended header that tells of times and owners alone, as Python writes one for each member.
+    POSIX.1-2008, pax, "ustar Interchange Format".
+    """
+    extended = _size_in(blocks) if blocks[156:157] == tarfile.XHDTYPE else None
+    if extended and extended <= tarfile.BLOCKSIZE and not _TELLING.search(blocks, tarfile.BLOCKSIZE):
+        skipped = 2 * tarfile.BLOCKSIZE
+        return _plain_header(blocks[skipped:], at + skipped)
+    name = blocks[:100].rstrip(b"\0")
+    size = _size_in(blocks)
+    if size is None or blocks[156:157] not in _REGULAR or blocks[345] or b"\0" in name or name.endswith(b"/"):
+        return None
+    header = tarfile.TarInfo(name.decode("utf-8", "surrogateescape"))
+    header.size, header.offset, header.offset_data = size, at, at + tarfile.BLOCKSIZE
+    return header
+
+
+def _size_in(blocks: bytes) -> int | None:
+    """Returns the size in a header; None if it is written in another way, or the checksum is not right."""
+    size, checksum = _OCTAL.fullmatch(blocks[124:136]), _OCTAL.fullmatch(blocks[148:156])
+    if size is None or checksum is None or len(blocks) < tarfile.BLOCKSIZE:
+        return None
+    # Of all bytes, those of the checksum itself as blanks.
+    total = sum(blocks[: tarfile.BLOCKSIZE]) - sum(blocks[148:156]) + 8 * ord(" ")
+    return int(size[1], 8) if total == int(checksum[1], 8) else None
