@@ -24,7 +24,7 @@ TABLES: Final = {
 PROBED: Final = ("labels", "wide", "long")
 # Of MobileNet, by the numbers that its averaged feature maps have.
 _ALPHAS: Final = {256: 0.25, 1024: 1.0}
-_VALUES: Final = tuple(np.logspace(-6, 6, 13))
+_VALUES: Final = tuple(np.logspace(-4, 2, 13))
 # Of a larger training part, scikit-learn tries three values around the one that the probe has found.
 _MOST_ROWS_OF_ALL_VALUES: Final = 200_000
 _STREAMED_MB: Final = 200

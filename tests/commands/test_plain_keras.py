@@ -13,7 +13,7 @@ import pytest
 from schemas.delta import Scan
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, train, write_pictures
-from transforms.images import FORMATS, MAX_PIXELS, DecodingRules, decode_image
+from transforms.images import DecodingLimits, DecodingRules, decode_image
 
 SHAPES = ("discs", "squares", "stripes")
 
@@ -58,7 +58,7 @@ def test_keras_alone_says_what_the_report_does_and_trains_on(backend: str, train
     store = FeatureStore.open(f"{trained}/store")
     rows = Scan(store.features(), ["uri", "label", "conv_pw_3_relu"]).to_arrow()
     targets = np.searchsorted(SHAPES, rows["label"].to_pylist())
-    rules = DecodingRules.of_spec(store.spec, FORMATS, MAX_PIXELS)
+    rules = DecodingRules.of_spec(store.spec, DecodingLimits())
     files = [Path(uri.removeprefix("file://")).read_bytes() for uri in rows["uri"].to_pylist()]
     np.savez(
         tmp_path / "given.npz",

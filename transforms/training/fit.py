@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
@@ -17,8 +17,10 @@ from transforms.training.targets import LabelledImages
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 EVALUATION_BATCH_SIZE: Final = 1024
+_BATCHES_AHEAD: Final = 2
 
 WeightedBatch: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -93,13 +95,17 @@ def fit_head(asked: Recipe, data: TrainingData) -> Fitted:
     shuffling = np.random.default_rng(recipe.seed)
     stopping = [keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True)]
     fitted = head.fit(
-        _weighted_batches(rows.train, batch_size, images, weights, shuffling),
+        _dataset(rows.train, images, lambda: _weighted_batches(rows.train, batch_size, images, weights, shuffling)),
         steps_per_epoch=_steps(rows.train, batch_size),
         epochs=recipe.epochs,
-        validation_data=_weighted_batches(rows.validation, EVALUATION_BATCH_SIZE, images, None, None),
+        validation_data=_dataset(
+            rows.validation,
+            images,
+            lambda: _weighted_batches(rows.validation, EVALUATION_BATCH_SIZE, images, None, None),
+        ),
         validation_steps=_steps(rows.validation, EVALUATION_BATCH_SIZE),
         callbacks=stopping if recipe.patience else [],
-        shuffle=False,  # The generator has done so.
+        shuffle=False,  # The batches are.
         verbose=0,
     )
     losses = fitted.history["val_loss"]
@@ -150,6 +156,21 @@ def class_weights(class_weight: str, images: LabelledImages) -> np.ndarray | Non
     counts = np.bincount(images.targets[images.splits == Split.TRAIN], minlength=len(images.labels.classes))
     weights: np.ndarray = (counts.sum() / (len(counts) * counts)).astype(np.float32)
     return weights
+
+
+def _dataset(
+    split: SplitRows, images: LabelledImages, batches: Callable[[], Iterator[WeightedBatch]]
+) -> "tf.data.Dataset":
+    """Returns batches of a split as TensorFlow takes them, the next ones prepared meanwhile.
+
+    Given the generator itself, Keras would have as many prepared as TensorFlow sees fit.
+    """
+    import tensorflow as tf
+
+    targets = images.columns(split.numbers[:0]).shape[1:]
+    shapes = ((None, *split.rows.shape), (None, *targets), (None,))
+    signature = tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)
+    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(_BATCHES_AHEAD)
 
 
 def _weighted_batches(
