@@ -17,7 +17,7 @@ help:  ## list the targets
 
 demo: $(VENV)/runtime  ## install, extract the features of sample pictures, train a classifier on them
 	$(BIN)/python -m pipelines.extract --runner=DirectRunner
-	$(BIN)/python -m pipelines.train --features=feature-store --output=model
+	$(BIN)/python -m pipelines.train --features=feature-store --output=model --overwrite
 
 # Two at a time: most tests wait for a start-up, and those that compute use every core by themselves.
 test: $(VENV)/dev  ## run the tests

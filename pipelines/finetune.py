@@ -27,6 +27,7 @@ from pipelines.console import (
 from pipelines.jobs import FineTuningJob, digest_of, fetch_network, find_images, judge_start, read_labelled_pictures
 from pipelines.options import (
     Parser,
+    add_classifier_output,
     add_copy_options,
     add_decoding_options,
     add_failure_ratio,
@@ -69,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
     command = Parser("pipelines.finetune", __doc__.partition("\n")[2].strip())
     command.add_argument("--model", metavar="URI", required=True, help="the classifier's folder, of pipelines.train")
-    command.add_argument("--output", metavar="URI", required=True, help="the folder of the new one; it is made")
+    add_classifier_output(command)
     add_source_options(command, "none; it has to be named", names_labels=False)
     add_decoding_options(command)
     add_failure_ratio(command, "of a reading; more end the run")
@@ -99,8 +100,8 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("Name the images with --input.")
     if canonical_uri(given.output) == canonical_uri(given.model):
         raise UsageError("--output is the folder of --model; name another, for the classifier there is the start.")
+    check_folder(given.output, overwrite=given.overwrite)
     classifier = Classifier.open(given.model)
-    check_folder(given.output)
     fine_tuning_of(given, "none", mixed_precision=False)  # Complains before anything slow.
     refs = list_images(*find_images(given))
     import_tensorflow()
@@ -150,7 +151,7 @@ def write(job: FineTuningJob, tuned: FineTuned, evaluation: Evaluation) -> Model
     """Writes the new classifier's folder, removes the checkpoint, and returns the card.
 
     Raises:
-        ModelNotWritable: If the folder cannot be written.
+        RunFailed: If the folder cannot be written.
     """
     output, network, parent = job.given.output, job.network, job.classifier.card
     pictures = job.data.pictures
@@ -170,7 +171,7 @@ def write(job: FineTuningJob, tuned: FineTuned, evaluation: Evaluation) -> Model
         card = fine_tuned_card(job, spec, tuned, evaluation)
         (folder / LEFT_OUT_FILE).write_text(left_out_csv(pictures.left_out))
         further = (BASE_WEIGHTS_FILE, LEFT_OUT_FILE)
-        write_folder(output, folder, card, folder_texts(card, evaluation, tuned.history), further=further)
+        card = write_folder(output, folder, card, folder_texts(card, evaluation, tuned.history), further=further)
     remove_checkpoint(output)
     return card
 

@@ -1,4 +1,4 @@
-"""python -m pipelines.maintain: upkeep of a store, while others read it and write to it.
+"""python -m pipelines.maintain: upkeep of a store or of predictions, while others read them and write to them.
 
     python -m pipelines.maintain feature-store compact
     python -m pipelines.maintain feature-store vacuum --retention=7d --dry_run
@@ -8,6 +8,7 @@
     python -m pipelines.maintain feature-store republish
     python -m pipelines.maintain feature-store check --deep
 
+A folder of predictions knows compact, vacuum, history and check.
 Exit codes: 0 done; 1 it could not be completed, or `check` found damage; 2 the command cannot start as it was given.
 """
 
@@ -21,7 +22,7 @@ from deltalake.exceptions import DeltaError
 from pipelines.console import padded_line
 from pipelines.jobs import pinned_version
 from pipelines.options import Parser, positive, retention, run_main, version
-from schemas.delta import damaged_entries, open_table, remove_entry, table_history
+from schemas.delta import damaged_entries, find_table, remove_entry, table_history
 from schemas.errors import RunFailed, UsageError, first_line
 from schemas.fragments import TableName
 from schemas.maintenance import (
@@ -35,7 +36,6 @@ from schemas.maintenance import (
     drop_files,
     find_waste,
     mark_taken_out,
-    open_takedowns,
     plan_compaction,
     plan_restoration,
     plan_takedown,
@@ -45,10 +45,10 @@ from schemas.maintenance import (
     take_down,
 )
 from schemas.storage import canonical_uri, join
-from schemas.store import FeatureStore
+from schemas.store import FeatureStore, PredictionTables
 from transforms.sources import listed_uris
 
-Command = Callable[[FeatureStore, argparse.Namespace], Iterator[str]]
+Tables = FeatureStore | PredictionTables
 
 _VERSIONS_SHOWN: Final = 20
 _MB: Final = 10**6
@@ -57,7 +57,7 @@ _MB: Final = 10**6
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
     command = Parser("pipelines.maintain", __doc__.partition("\n")[2].strip())
-    command.add_argument("store", help="the store")
+    command.add_argument("store", help="the store, or the folder of predictions")
     commands = command.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for build in _PARSERS:
         build(commands)
@@ -71,19 +71,36 @@ def main(arguments: Sequence[str]) -> int:
         ConvbaseError: If it cannot start, or cannot be completed.
     """
     given = parser().parse_args(list(arguments))
-    run: Command = given.run
     if given.run is _check:
         _check_logs(canonical_uri(given.store), repair=given.repair and not given.dry_run)
-    store = FeatureStore.open(given.store)
+    tables = _open(given.store, given.command)
     try:
-        for line in run(store, given):
+        for line in given.run(tables, given):
             print(line)
     except (OSError, DeltaError) as error:
-        raise RunFailed(f"{given.command} of {store.uri} could not be completed: {first_line(error)}") from error
+        raise RunFailed(f"{given.command} of {tables.uri} could not be completed: {first_line(error)}") from error
     return 0
 
 
-def _subparser(commands: "argparse._SubParsersAction[Parser]", name: str, run: Command, what: str) -> Parser:
+def _open(uri: str, command: str) -> Tables:
+    """Opens a store, or a folder of predictions.
+
+    Raises:
+        StoreNotFound: If there is neither.
+        UsageError: If there are predictions, and the command is for stores.
+    """
+    store = FeatureStore.find(uri)
+    predictions = PredictionTables.find(uri) if store is None else None
+    if predictions is None:
+        return store or FeatureStore.open(uri)
+    if command in _OF_STORES:
+        raise UsageError(f"{uri} is a folder of predictions; {command} is for feature stores.")
+    return predictions
+
+
+def _subparser(
+    commands: "argparse._SubParsersAction[Parser]", name: str, run: Callable[..., Iterator[str]], what: str
+) -> Parser:
     command = commands.add_parser(name, prog=f"pipelines.maintain STORE {name}", description=what, help=what)
     command.set_defaults(run=run)
     command.add_argument("--dry_run", action="store_true", help="say what would be done, and stop")
@@ -130,7 +147,7 @@ def _takedown_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def _history_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
-    command = _subparser(commands, "history", _history, "list the versions of `features`")
+    command = _subparser(commands, "history", _history, "list the versions of `features`, or of `predictions`")
     command.add_argument(
         "--limit",
         type=positive,
@@ -168,23 +185,21 @@ def _check_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
 
 
+_OF_STORES: Final = frozenset({"takedown", "restore", "republish"})
 _PARSERS: Final = (
     _compact_parser, _vacuum_parser, _takedown_parser, _history_parser, _restore_parser, _republish_parser,
     _check_parser,
 )  # fmt: skip
 
 
-def _compact(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+def _compact(tables: Tables, given: argparse.Namespace) -> Iterator[str]:
     target = given.target_mb * _MB
-    names = [TableName.FEATURES, TableName.FAILURES, TableName.RUNS]
-    if open_takedowns(store.uri) is not None:
-        names.append(TableName.TAKEDOWNS)
-    for name in names:
-        if given.dry_run:
-            table = open_table(join(store.uri, name))
+    for name in TableName:
+        table = find_table(join(tables.uri, name))
+        if table is not None and given.dry_run:
             yield _compaction_text(name, planned(table, plan_compaction(table, target)), "would become")
-        else:
-            yield _compaction_text(name, compact(store.uri, name, target), "became")
+        elif table is not None:
+            yield _compaction_text(name, compact(tables.uri, name, target), "became")
 
 
 def _compaction_text(name: TableName, done: Compaction, became: str) -> str:
@@ -194,17 +209,17 @@ def _compaction_text(name: TableName, done: Compaction, became: str) -> str:
     return f"{text}; {done.lost} more were left, for others changed their files meanwhile." if done.lost else f"{text}."
 
 
-def _vacuum(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+def _vacuum(tables: Tables, given: argparse.Namespace) -> Iterator[str]:
     if given.retention < LEAST_RETENTION and not given.allow_short_retention:
         raise UsageError(
             "A --retention of less than 24h takes files away from readers and runs of today; "
             "say --allow_short_retention if that is meant."
         )
-    waste = find_waste(store.uri, given.retention, datetime.datetime.now(datetime.UTC))
+    waste = find_waste(tables.uri, given.retention, datetime.datetime.now(datetime.UTC))
     if given.dry_run:
         yield from waste.uris
     else:
-        remove_waste(store.uri, waste)
+        remove_waste(tables.uri, waste)
     yield (
         f"{'Would remove' if given.dry_run else 'Removed'} {len(waste.old)} files of older versions, "
         f"{len(waste.uncommitted)} uncommitted fragments and {len(waste.receipts)} receipts, {_megabytes(waste.size)}."
@@ -227,13 +242,14 @@ def _takedown(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
         yield "Their bytes are in older versions until `vacuum` removes these; published predictions are not touched."
 
 
-def _history(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+def _history(tables: Tables, given: argparse.Namespace) -> Iterator[str]:
     if given.dry_run:
         yield "Would list the versions; nothing is ever changed by it."
         return
     widths = (7, 2, -21, -16, -26, 12, 12)
     yield padded_line(("version", "", "committed (UTC)", "operation", "run", "rows", "change"), widths)
-    for entry in table_history(join(store.uri, TableName.FEATURES), given.limit):
+    name = TableName.FEATURES if isinstance(tables, FeatureStore) else TableName.PREDICTIONS
+    for entry in table_history(join(tables.uri, name), given.limit):
         rows = "" if entry.rows is None else f"{entry.rows:,}"
         change = "" if entry.change is None else f"{entry.change:+,}"
         committed = f"{entry.committed_at:%Y-%m-%d %H:%M:%S}"
@@ -265,25 +281,26 @@ def _republish(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
     )
 
 
-def _check(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
+def _check(tables: Tables, given: argparse.Namespace) -> Iterator[str]:
     from transforms.conv_bases import damaged_files, unpublish
 
-    base = damaged_files(store.conv_base_uri)
-    yield from (f"{join(store.conv_base_uri, name)}: it is not the file that was published." for name in base)
-    found = dict(all_damage(store.uri, deep=given.deep))
+    base_uri = tables.conv_base_uri if isinstance(tables, FeatureStore) else ""
+    base = damaged_files(base_uri) if base_uri else []
+    yield from (f"{join(base_uri, name)}: it is not the file that was published." for name in base)
+    found = dict(all_damage(tables.uri, deep=given.deep))
     for name, checked in found.items():
-        yield from (f"{join(store.uri, name, damage.path)}: {damage.how}." for damage in checked.damages)
+        yield from (f"{join(tables.uri, name, damage.path)}: {damage.how}." for damage in checked.damages)
         yield _check_text(name, checked)
     damaged = {name: checked.damages for name, checked in found.items() if checked.damages}
     if not (base or damaged):
         return
     if given.dry_run or not given.repair:
-        raise RunFailed(f"{store.uri} is damaged; --repair takes what is damaged out of it.")
+        raise RunFailed(f"{tables.uri} is damaged; --repair takes what is damaged out of it.")
     for name, damages in damaged.items():
-        drop_files(store.uri, name, [damage.path for damage in damages])
+        drop_files(tables.uri, name, [damage.path for damage in damages])
         yield f"{name}: {len(damages)} files are taken out, as a new version of the table."
     if base:
-        unpublish(store.conv_base_uri)
+        unpublish(base_uri)
         yield "The next pipelines.extract on this store publishes the conv base again."
 
 

@@ -63,7 +63,13 @@ def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
     command = Parser("pipelines.predict", __doc__.partition("\n")[2].strip(), "Beam's own options pass through.")
     command.add_argument("--model", metavar="URI", required=True, help="the folder that pipelines.train wrote")
-    command.add_argument("--output", metavar="URI", required=True, help="the folder of the predictions; runs add up")
+    command.add_argument(
+        "--output",
+        metavar="URI",
+        required=True,
+        help="the folder of the predictions; a run replaces those "
+        "of the same images by the same classifier, and adds to all others",
+    )
     add_source_options(command, "none; --features is taken", names_labels=False)
     add_decoding_options(command)
     table = command.add_argument_group("features instead of images")
@@ -123,7 +129,7 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, options: "
         threads=threads_a_process(options),
         decode_processes=0 if given.features else decoders_a_process(options),
         model_id=classifier.card.model_id,
-        networks_uri=classifier.networks_uri,
+        files=classifier.files,
         layer=classifier.card.layer,
         labels=classifier.labels,
         label_column=_label_column(given, classifier),

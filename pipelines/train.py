@@ -25,6 +25,7 @@ from pipelines.console import (
 from pipelines.jobs import TrainingSource, read_training_data, training_sources
 from pipelines.options import (
     Parser,
+    add_classifier_output,
     add_data_options,
     add_flag,
     add_label_options,
@@ -34,7 +35,6 @@ from pipelines.options import (
     run_main,
 )
 from schemas.classifiers import Recipe, SweptField, combinations
-from schemas.storage import join, write_file
 from transforms.export import check_folder, composer_for, write_classifier
 from transforms.runtime import import_tensorflow
 from transforms.training import (
@@ -53,13 +53,13 @@ def parser() -> argparse.ArgumentParser:
     add_label_options(command)
     add_split_options(command)
     add_recipe_options(command)
+    add_classifier_output(command)
     add_flag(
         command,
         "--learning_curve",
         "judge classifiers of 1, 2, 5, 10, 20 and 50 %% of the training split, too: do more labels help?",
         default=False,
     )
-    command.add_argument("--output", metavar="URI", required=True, help="the folder of the classifier; it is made")
     return command
 
 
@@ -73,15 +73,16 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(list(arguments))
     swept = [SweptField.parse(text) for text in given.sweep]
     recipes = combinations(recipe_of(given), swept)
+    check_folder(given.output, overwrite=given.overwrite)
     sources = training_sources(given, recipes)
     print(images_text([source.images for source in sources]), flush=True)
-    check_folder(given.output)
     with composer_for(sources[0].store) as composer:
         if not all(recipe.is_probe for recipe in recipes):
             import_tensorflow()
         read = functools.partial(_read, given, recipes)
         show = functools.partial(_show_trial, [field.name for field in swept], len(sources) > 1)
         fitted, data, trials = fit_all(sources, recipes, read, show)
+        compared = swept or len(sources) > 1
         with composer.of(data.store) as own:
             card, evaluation = write_classifier(
                 given.output,
@@ -91,9 +92,9 @@ def main(arguments: Sequence[str]) -> int:
                 lambda evaluation: model_card(given, data, fitted, evaluation),
                 learning=fitted.asked if given.learning_curve else None,
                 trials=trials,
+                further={_LEADERBOARD_FILE: leaderboard_csv(trials)} if compared else {},
             )
-    if swept or len(sources) > 1:
-        write_file(join(given.output, _LEADERBOARD_FILE), leaderboard_csv(trials).encode())
+    if compared:
         print(leaderboard_text(trials))
     print(training_text(given.output, card, fitted, evaluation, time.perf_counter() - started))
     return 0

@@ -108,6 +108,21 @@ class DamagedFile(RunFailed):
         return type(self), (self.file_uri, self.how)
 
 
+class DamagedModel(RunFailed):
+    """A file of a classifier is not the one that was written with it."""
+
+    def __init__(self, file_uri: str, how: str) -> None:
+        super().__init__(
+            f"{file_uri} is not the file that was published with its classifier: {how}. If the classifier was replaced "
+            "meanwhile, start again; else put the file back from a copy, or train again with --overwrite."
+        )
+        self.file_uri = file_uri
+        self.how = how
+
+    def __reduce__(self) -> tuple[type["DamagedModel"], tuple[str, str]]:
+        return type(self), (self.file_uri, self.how)
+
+
 class RunStopped(ConvbaseError):
     """The run stopped between shards because its time was up; nothing of it is visible, the next goes on from it."""
 

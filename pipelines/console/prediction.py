@@ -31,6 +31,8 @@ def prediction_text(tables: PredictionTables, prediction: Prediction, file: Labe
     codes = Counter(tables.of_run(TableName.FAILURES, run_id, ["code"])["code"].to_pylist())
     lines = [f"Run {run_id}: {rows.num_rows:,} images predicted, {codes.total():,} failed."]
     lines += figure_lines(*codes.most_common())
+    replaced = tables.replaced_by(run_id)
+    lines += [f"  {replaced:,} predictions of the same images by this classifier are replaced"] if replaced else []
     said = Counter(pc.list_flatten(rows["labels"]).to_pylist())
     lines.append("  " + ", ".join(f"{name} {said[name]:,}" for name in labels.classes if said[name]))
     lines += _metrics_lines(rows, labels, file)

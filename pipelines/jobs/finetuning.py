@@ -14,8 +14,7 @@ from pipelines.options import decoding_limits
 from pipelines.runners import shown_progress
 from schemas.annotations import LABELS, has_label_lists
 from schemas.classifiers import Classifier, FineTuning, Split, SplitFractions
-from schemas.errors import InvalidLabels, ModelNotFound, UsageError, nearest_names
-from schemas.storage import file_system
+from schemas.errors import InvalidLabels, UsageError, nearest_names
 from transforms.conv_bases import sha256_of
 from transforms.evaluation import Evaluation, judge
 from transforms.export import END_TO_END_FILE
@@ -64,15 +63,9 @@ def fetch_network(classifier: Classifier) -> tuple[TrainableNetwork, str]:
     """Loads a classifier on its base, and returns it with the SHA-256 of its file.
 
     Raises:
-        ModelNotFound: If the folder lacks the file.
+        DamagedModel: If the file is missing, or is not the one that was written.
     """
-    fs, root = file_system(classifier.uri)
-    try:
-        content = fs.cat_file(f"{root}/{END_TO_END_FILE}")
-    except OSError as error:
-        raise ModelNotFound(
-            f"The classifier at {classifier.uri} has no {END_TO_END_FILE}; pipelines.train writes one."
-        ) from error
+    content = classifier.files.read(END_TO_END_FILE)
     with temporary_folder() as folder:
         path = Path(folder, END_TO_END_FILE)
         path.write_bytes(content)

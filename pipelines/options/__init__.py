@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipelines.options.spec import add_spec_options, spec_options
     from pipelines.options.training import (
         ALL_LAYERS,
+        add_classifier_output,
         add_data_options,
         add_label_options,
         add_recipe_options,
@@ -58,6 +59,7 @@ else:
             "pipelines.options.spec": ["add_spec_options", "spec_options"],
             "pipelines.options.training": [
                 "ALL_LAYERS",
+                "add_classifier_output",
                 "add_data_options",
                 "add_label_options",
                 "add_recipe_options",
@@ -84,6 +86,7 @@ __all__ = [
     "OptionType",
     "Parser",
     "add_backfill_options",
+    "add_classifier_output",
     "add_copy_options",
     "add_data_options",
     "add_date_options",

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from typing import Final
 
-from pipelines.options.types import positive
+from pipelines.options.types import add_flag, positive
 from schemas.classifiers import (
     ACTIVATIONS,
     CLASS_WEIGHTS,
@@ -145,6 +145,17 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=V,V",
         help="try these values of an option of the recipe, in every combination with those of further --sweep; the "
         "best by validation is kept; several hidden layers are joined by +, as in hidden=64,256+64",
+    )
+
+
+def add_classifier_output(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say where a classifier is written."""
+    parser.add_argument("--output", metavar="URI", required=True, help="the folder of the classifier; it is made")
+    add_flag(
+        parser,
+        "--overwrite",
+        "replace the classifier that is in --output, all at once, when the new one is finished",
+        default=False,
     )
 
 

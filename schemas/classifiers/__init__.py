@@ -1,8 +1,10 @@
 """What describes a classifier: its labels, how images are split, the recipe that it is trained by, its model card."""
 
+from schemas.classifiers.classifier import CARD_FILE, LABELS_FILE, Classifier, holds_classifier, publish_classifier
 from schemas.classifiers.finetuning import DECAYS, FineTuning
 from schemas.classifiers.labels import THRESHOLD, UNLABELLED, LabelKind, LabelSet
-from schemas.classifiers.model_card import CARD_FILE, LABELS_FILE, NETWORKS_FOLDER, Classifier, ModelCard
+from schemas.classifiers.model_card import ModelCard
+from schemas.classifiers.model_files import NETWORKS_FOLDER, ModelFile, ModelFiles
 from schemas.classifiers.recipes import (
     ACTIVATIONS,
     CLASS_WEIGHTS,
@@ -50,6 +52,8 @@ __all__ = [
     "LabelKind",
     "LabelSet",
     "ModelCard",
+    "ModelFile",
+    "ModelFiles",
     "Recipe",
     "Split",
     "SplitFractions",
@@ -57,7 +61,9 @@ __all__ = [
     "canonical_splits",
     "combinations",
     "hash_places",
+    "holds_classifier",
     "parse_field",
+    "publish_classifier",
     "splits_by_column",
     "splits_by_hash",
     "splits_by_place",

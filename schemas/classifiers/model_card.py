@@ -1,18 +1,16 @@
-"""`ModelCard`: what is known of a trained classifier, and the names of the files in its folder."""
+"""`ModelCard`: what is known of a trained classifier, its files among it, with a checksum of its own."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
-from schemas.classifiers.labels import LabelSet
-from schemas.errors import ModelNotFound
+from schemas.classifiers.model_files import ModelFile
 from schemas.serialisation import Serialisable
 from schemas.spec import FeatureSpec, Shape
-from schemas.storage import file_system, join
 
-CARD_FILE: Final = "model_card.json"
-LABELS_FILE: Final = "labels.json"
-NETWORKS_FOLDER: Final = "openvino"
+_CHECKSUM: Final = "card_sha256"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +49,7 @@ class ModelCard(Serialisable, indent=2):
         fine_tuning: Where a fine-tuned classifier came from, and how: `FineTuning`'s fields, the classifier and the
             conv base that it began with, what was trained, and the metrics before. None for one that was trained on
             features; of the others, `store` and `table_version` are those of the classifier that they came from.
+        files: Its files; none in cards that are older than this list.
     """
 
     model_id: str
@@ -80,6 +79,7 @@ class ModelCard(Serialisable, indent=2):
     folds: int = 0
     augmented_rows: int = 0
     fine_tuning: Mapping[str, Any] | None = None
+    files: tuple[ModelFile, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -87,47 +87,23 @@ class ModelCard(Serialisable, indent=2):
         return self.spec.fingerprint
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON values, and the fingerprint for those who read the card by themselves."""
-        return {**super().to_dict(), "fingerprint": self.fingerprint}
+        """Returns the fields as JSON values, the fingerprint for those who read the card themselves, and a checksum."""
+        values = {**super().to_dict(), "fingerprint": self.fingerprint}
+        return {**values, _CHECKSUM: _checksum(values)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Reads what `to_dict` returned."""
-        return super().from_dict({name: value for name, value in values.items() if name != "fingerprint"})
-
-
-@dataclasses.dataclass(frozen=True)
-class Classifier:
-    """A trained classifier in its folder, not loaded.
-
-    Attributes:
-        uri: The folder.
-        card: What is known of it.
-        labels: Its classes.
-    """
-
-    uri: str
-    card: ModelCard
-    labels: LabelSet
-
-    @classmethod
-    def open(cls, uri: str) -> "Classifier":
-        """Reads the card and the classes of a classifier.
+        """Reads what `to_dict` returned.
 
         Raises:
-            ModelNotFound: If there is none.
+            ValueError: If a field is missing, one is unknown, or the checksum differs.
         """
-        fs, root = file_system(uri)
-        try:
-            card = ModelCard.from_json(fs.cat_file(f"{root}/{CARD_FILE}").decode())
-            labels = LabelSet.from_json(fs.cat_file(f"{root}/{LABELS_FILE}").decode())
-        except OSError as error:
-            raise ModelNotFound(
-                f"There is no classifier at {uri}; pipelines.train --output={uri} makes one."
-            ) from error
-        return cls(uri, card, labels)
+        fields = {name: value for name, value in values.items() if name != _CHECKSUM}
+        if values.get(_CHECKSUM) not in {None, _checksum(fields)}:
+            raise ValueError("This is no ModelCard: its SHA-256 differs.")
+        fields.pop("fingerprint", None)
+        return super().from_dict(fields)
 
-    @property
-    def networks_uri(self) -> str:
-        """The folder of the networks that workers load."""
-        return join(self.uri, NETWORKS_FOLDER)
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,8 +1,10 @@
-"""Delta tables: opening and creating them, transactions, the rows of a snapshot, the history."""
+"""Delta tables: opening and creating them, transactions, replacing rows, the rows of a snapshot, the history."""
 
 from schemas.delta.conflict_token import commit_with_token
 from schemas.delta.history import table_history
 from schemas.delta.log_entries import DamagedEntry, damaged_entries, remove_entry
+from schemas.delta.replacement import REPLACED, Replacement
+from schemas.delta.row_keys import RowKeys
 from schemas.delta.scan import Scan, Where
 from schemas.delta.transactions import (
     COMMIT_ID,
@@ -28,9 +30,12 @@ from schemas.delta.transactions import (
 __all__ = [
     "COMMIT_ID",
     "LOST_CONFLICTS",
+    "REPLACED",
     "RUN_ID",
     "UPKEEP",
     "DamagedEntry",
+    "Replacement",
+    "RowKeys",
     "Scan",
     "TableAction",
     "Where",

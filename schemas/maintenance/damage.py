@@ -114,7 +114,12 @@ def drop_files(store_uri: str, name: TableName, paths: Collection[str]) -> bool:
 
 
 def mark_taken_out(store_uri: str) -> None:
-    """Has `features` say, in a commit without rows, that rows have left the store which are to be computed again."""
+    """Has `features` say, in a commit without rows, that rows have left the store which are to be computed again.
+
+    A folder of predictions has no `features`, and nothing to say.
+    """
+    if find_table(join(store_uri, TableName.FEATURES)) is None:
+        return
     commit_with_token(join(store_uri, TableName.FEATURES), "repair", lambda _: [], mark=TAKEN_OUT)
 
 

@@ -1,4 +1,4 @@
-"""Vacuum: removes unreferenced files from the store.
+"""Vacuum: removes unreferenced files from a store, or from a folder of predictions.
 
 Two kinds of files go, once they are older than the retention:
 
@@ -28,8 +28,8 @@ RETENTION: Final = datetime.timedelta(days=7)
 # No shorter retention than this without saying so: readers and runs of the day still need their files.
 LEAST_RETENTION: Final = datetime.timedelta(hours=24)
 
-_TABLES: Final = (TableName.FEATURES, TableName.FAILURES, TableName.RUNS, TableName.TAKEDOWNS)
-_OF_RUNS: Final = (TableName.FEATURES, TableName.FAILURES)
+_TABLES: Final = tuple(TableName)
+_OF_RUNS: Final = (TableName.FEATURES, TableName.FAILURES, TableName.PREDICTIONS)
 _FRAGMENT: Final = re.compile(r"(?P<run_id>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.parquet")
 _OF_NO_RUN: Final = frozenset({COMPACTED, RESTORED, SUPERSEDED, TAKEDOWN, WIDENED})
 

@@ -1,7 +1,7 @@
 """URIs and file systems: credentials, timeouts, Parquet files, files that are durable or created only once."""
 
 from schemas.storage.chains import MEMBER_PROTOCOLS, MemberUri, is_chained, member_uri, split_chain, tidy_name
-from schemas.storage.durable import make_folder, rename_folder, sync_file, write_file
+from schemas.storage.durable import UNFINISHED, make_folder, rename_folder, sync_file, write_file
 from schemas.storage.faults import image_errors, with_retries
 from schemas.storage.filesystems import (
     canonical_uri,
@@ -16,6 +16,7 @@ from schemas.storage.filesystems import (
     join,
     modified_at,
     protocol_of,
+    remove_folder,
     uri_builder,
     without_credentials,
     without_query,
@@ -37,6 +38,7 @@ from schemas.storage.put_if_absent import check_created_once
 __all__ = [
     "MEMBER_PROTOCOLS",
     "ROW_GROUP_BYTES",
+    "UNFINISHED",
     "MemberUri",
     "canonical_uri",
     "check_created_once",
@@ -63,6 +65,7 @@ __all__ = [
     "read_keys",
     "read_rows",
     "read_schema",
+    "remove_folder",
     "rename_folder",
     "row_count",
     "split_chain",

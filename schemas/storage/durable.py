@@ -8,10 +8,14 @@ OSDI 2014). Object storage shows an object whole or not at all.
 import os
 import uuid
 from pathlib import Path
+from typing import Final
 
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.storage.filesystems import file_system
+
+# How the names of files end that a kill has left before they got their own.
+UNFINISHED: Final = ".unfinished"
 
 
 def write_file(uri: str, data: bytes) -> None:
@@ -29,7 +33,7 @@ def write_file(uri: str, data: bytes) -> None:
 
 def _write_local_file(path: Path, data: bytes) -> None:
     make_folder(path.parent)
-    unfinished = path.with_name(f".{uuid.uuid4()}.unfinished")
+    unfinished = path.with_name(f".{uuid.uuid4()}{UNFINISHED}")
     try:
         with unfinished.open("wb") as file:
             file.write(data)

@@ -11,6 +11,7 @@ import operator
 import os
 import posixpath
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ import fsspec
 from fsspec.config import conf
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.errors import UsageError
 from schemas.storage.chains import MEMBER_PROTOCOLS, is_chained, split_chain, tidy_name
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
@@ -33,6 +35,10 @@ _BUCKET_PROTOCOLS: Final = _S3_PROTOCOLS | _GCS_PROTOCOLS | _AZURE_PROTOCOLS
 _NAMED_BY_PROTOCOL: Final = frozenset({"file", "local"}) | _BUCKET_PROTOCOLS
 
 _PROTOCOL: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+# `deltalake` (1.6.6) decodes `a%20b` once more and takes the folder `a b`, panics where it writes below `[`, takes `\`
+# for `/`, and knows no control characters; in a URL `?` and `#` end the path.
+_NOT_IN_DELTA: Final = re.compile(r"%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f\\\[\]^|]")
+_NOT_IN_DELTA_URLS: Final = re.compile(r"[?#]")
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -80,6 +86,16 @@ def files_below(folder_uri: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     fs.invalidate_cache()
     for path, info in fs.find(root, detail=True).items():
         yield path.removeprefix(f"{root}/"), info
+
+
+def remove_folder(folder_uri: str) -> None:
+    """Removes a folder with all that is in it, if it is there."""
+    fs, root = file_system(folder_uri)
+    if isinstance(fs, LocalFileSystem):
+        shutil.rmtree(root, ignore_errors=True)
+        return
+    for path, _ in files_below(folder_uri):
+        fs.rm_file(join(root, path))
 
 
 def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -198,10 +214,18 @@ def join(uri: str, *parts: str) -> str:
 
 
 def delta_location(uri: str) -> str:
-    """Returns a folder's URI as the `deltalake` package wants it: a local one as a bare path, unquoted."""
-    if protocol_of(uri) not in {"file", "local"}:
-        return canonical_uri(uri)
-    return str(file_system(uri)[1])
+    """Returns a folder's URI as the `deltalake` package wants it: a local one as a bare path, unquoted.
+
+    Raises:
+        UsageError: If the package would take the path for another one, or not at all.
+    """
+    is_on_disk = protocol_of(uri) in {"file", "local"}
+    refused = _NOT_IN_DELTA.search(uri) or (None if is_on_disk else _NOT_IN_DELTA_URLS.search(uri))
+    if refused:
+        raise UsageError(
+            f"A Delta table cannot be at {uri!r}, for the {refused[0]!r} in its path; take another folder."
+        )
+    return str(file_system(uri)[1]) if is_on_disk else canonical_uri(uri)
 
 
 def modified_at(info: Mapping[str, Any]) -> datetime.datetime:

@@ -1,7 +1,7 @@
 """The tables of predictions: what a classifier says of images, and the images that could not be processed.
 
-<output>/predictions/    one row an image and run
-<output>/failures/       one row an image that could not be processed, and run
+<output>/predictions/    one row for each uri, version and classifier: that of the newest run
+<output>/failures/       one row for each uri and version that could not be processed, that of the newest run
 """
 
 from collections.abc import Iterable
@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from schemas.commits import commit_fragments
-from schemas.delta import Scan, create_table, open_table
+from schemas.delta import REPLACED, Replacement, Scan, committed, create_table, find_commit, find_table, open_table
 from schemas.errors import StoreNotWritable, first_line
 from schemas.fragments import Fragment, TableName
 from schemas.storage import canonical_uri, join
@@ -60,13 +59,21 @@ class PredictionTables:
         """Names the folder; see `create`."""
         self.uri = canonical_uri(uri)
 
+    @classmethod
+    def find(cls, uri: str) -> "PredictionTables | None":
+        """Opens the tables in a folder, or returns None if there are none."""
+        tables = cls(uri)
+        return None if find_table(join(tables.uri, TableName.PREDICTIONS)) is None else tables
+
     def create(self) -> None:
         """Makes the tables where they are not there yet.
 
         Raises:
-            StoreNotWritable: If they cannot be made.
+            StoreNotWritable: If they cannot be made, or the folder is a feature store, which has failures of its own.
         """
         try:
+            if find_table(join(self.uri, TableName.FEATURES)) is not None:
+                raise StoreNotWritable(f"{self.uri} is a feature store; predictions need a folder of their own.")
             for name, schema in _SCHEMAS.items():
                 create_table(join(self.uri, name), name, schema, PARTITIONED_BY)
         except (OSError, DeltaError) as error:
@@ -76,14 +83,39 @@ class PredictionTables:
         """Returns the newest snapshot of a table."""
         return open_table(join(self.uri, name))
 
-    def commit(self, name: TableName, run_id: str, fragments: Iterable[Fragment]) -> None:
-        """Makes the rows of fragments visible in one atomic commit, once a run, whatever is tried again.
+    def commit(self, run_id: str, model_id: str, fragments: Iterable[Fragment]) -> None:
+        """Makes the rows of a run visible, failures first, in one atomic commit a table; a run commits once.
+
+        Rows of earlier runs with the same keys leave in the same commit: in `predictions` those of the same uri,
+        version and classifier, in `failures` those of the same uri and version, of images that were predicted now too.
+
+        Args:
+            run_id: The run.
+            model_id: The classifier.
+            fragments: Fragments of both tables, complete on storage.
 
         Raises:
             FileNotFoundError: If a fragment is missing.
             RunFailed: If it could not be committed.
         """
-        commit_fragments(self.uri, name, run_id, fragments)
+        if committed(self.table(TableName.PREDICTIONS), run_id):
+            return
+        written = list(fragments)
+        predicted = [fragment for fragment in written if fragment.table == TableName.PREDICTIONS]
+        failed = [fragment for fragment in written if fragment.table == TableName.FAILURES]
+        Replacement(self.uri, TableName.FAILURES, failed, written).commit(run_id)
+        Replacement(self.uri, TableName.PREDICTIONS, predicted, predicted, model_id).commit(run_id)
+
+    def replaced_by(self, run_id: str) -> int:
+        """Returns how many predictions of earlier runs left in the commit of a run, as far as the log knows it."""
+        table = self.table(TableName.PREDICTIONS)
+        if not committed(table, run_id):
+            return 0
+        try:
+            _, said = find_commit(join(self.uri, TableName.PREDICTIONS), table, run_id)
+        except LookupError:
+            return 0
+        return int(said.get(REPLACED, 0))
 
     def of_run(self, name: TableName, run_id: str, columns: list[str]) -> pa.Table:
         """Returns the rows of one run."""

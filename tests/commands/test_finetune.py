@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipelines import finetune as finetune_command
 from pipelines import predict as predict_command
-from schemas.classifiers import Classifier
+from schemas.classifiers import Classifier, publish_classifier
 from schemas.delta import Scan
 from schemas.errors import ConvbaseError, RunFailed
 from schemas.fragments import TableName
@@ -124,13 +124,20 @@ def _pixels(path: str) -> np.ndarray:
 def test_a_fine_tuning_killed_in_an_epoch_ends_as_if_it_had_not_been(
     tuned: Path, model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is killed at the 40th picture, in the second epoch of two, and goes on where pictures do not fit in memory."""
-    output, arguments = tmp_path / "model", ("--epochs=2", "--patience=0")
+    """It is killed at the 40th picture, in the second epoch of two, and goes on where pictures do not fit in memory.
+
+    A classifier that was there stays until the new one is finished.
+    """
+    output, arguments = tmp_path / "model", ("--epochs=2", "--patience=0", "--overwrite")
+    shutil.copytree(model, output)
     given = (f"--model={model}", f"--input={pictures}", f"--output={output}", *OPTIONS, *arguments)
     process = start_fine_tuning(given, tmp_path / "log", Kill("transforms.finetuning.dataset:_copy", 40))
     process.join()
     assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
-    assert [path.name for path in output.iterdir()] == ["checkpoint"]
+    assert {path.name for path in output.iterdir()} == {"checkpoint", *(path.name for path in model.iterdir())}
+    assert Classifier.open(str(output)).card == Classifier.open(str(model)).card
+    with pytest.raises(ConvbaseError, match=r"There is a classifier in .* already; give --overwrite"):
+        finetune(model, pictures, output, "--epochs=2", "--patience=0")
     with pytest.raises(
         ConvbaseError, match=r"is of another fine-tuning: learning_rate was 0.001 and is 0.002\."
     ) as got:
@@ -168,10 +175,16 @@ def test_an_untrained_head_is_refused_unless_told_otherwise(
     model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     untrained = Path(shutil.copytree(model, tmp_path / "untrained"))
+    classifier = Classifier.open(str(untrained))
+    contents = {name: classifier.files.read(name) for name in classifier.files.by_name}
     end_to_end = keras.saving.load_model(untrained / "end_to_end.keras", compile=False)
     dense = end_to_end.layers[-1].layers[-1]
     dense.set_weights([np.random.default_rng(0).normal(0, 1e-3, dense.kernel.shape), np.zeros(1)])
     end_to_end.save(untrained / "end_to_end.keras")
+    with pytest.raises(RunFailed, match=r"end_to_end\.keras is not the file that was published with its classifier"):
+        finetune(untrained, pictures, tmp_path / "out")
+    contents["end_to_end.keras"] = (untrained / "end_to_end.keras").read_bytes()
+    publish_classifier(str(untrained), classifier.card, contents)
     with pytest.raises(ConvbaseError, match=r"as good as untrained: its log loss .* 0\.6931 is that of knowing") as got:
         finetune(untrained, pictures, tmp_path / "out")
     assert got.value.exit_code == 2

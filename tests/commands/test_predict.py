@@ -1,24 +1,35 @@
 """The command pipelines.predict: every image a row of predictions or of failures, once a run, all of it or nothing."""
 
+import argparse
+import dataclasses
+import datetime
+import json
+import os
 import re
 import shutil
+import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from pipelines import maintain as maintain_command
 from pipelines import predict as predict_command
-from schemas.classifiers import Classifier
+from schemas.classifiers import Classifier, publish_classifier
 from schemas.delta import Scan
-from schemas.errors import ConvbaseError, RunFailed
+from schemas.errors import ConvbaseError, RunFailed, UsageError
 from schemas.fragments import TableName
 from schemas.store import FeatureStore, PredictionTables
 from tests.conftest import SMALL_BASE, Run, clusters, extract, store_of_features, train, write_pictures
 from transforms.extraction import ShardResult
 from transforms.images import decoder
+from transforms.prediction import Prediction
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 SHAPES = ("discs", "squares", "stripes")
 
@@ -163,14 +174,76 @@ def test_too_little_memory_stops_the_run(model: Path, tmp_path: Path, monkeypatc
     assert rows(tmp_path / "out") == []
 
 
-def test_runs_add_up_and_each_commits_once(
-    model: Path, early_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_commits_once_and_a_later_one_replaces_its_rows(
+    model: Path,
+    early_store: FeatureStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(predict_command, "find_runner", lambda _: FnApiRunner(bundle_repeat=2))
     options = (f"--features={early_store.uri}", f"--output={tmp_path}/out")
-    for run_id in ("a", "a", "b"):
+    for run_id in ("a", "a"):
         predict(model, *options, f"--run_id={run_id}")
-    assert [row["run_id"] for row in rows(tmp_path / "out")] == ["a"] * 12 + ["b"] * 12
+        assert [row["run_id"] for row in rows(tmp_path / "out")] == ["a"] * 12
+    assert "replaced" not in capsys.readouterr().out
+    predict(model, *options)
+    (run_id,) = {row["run_id"] for row in rows(tmp_path / "out")}
+    assert (run_id == "a", len(rows(tmp_path / "out"))) == (False, 12)
+    assert "12 predictions of the same images by this classifier are replaced" in capsys.readouterr().out
+
+
+def test_pictures_that_are_predicted_again_are_there_once(model: Path, tmp_path: Path) -> None:
+    pictures = write_pictures(tmp_path / "pictures", 4)
+    (tmp_path / "pictures" / "page.jpg").write_bytes(b"<html>")
+    options = (f"--input={tmp_path}/pictures", f"--output={tmp_path}/out", "--max_failure_ratio=0.5")
+    predict(model, *options, "--run_id=first")
+    write_pictures(tmp_path / "changed", 1, seed=9)[0].replace(pictures[0])
+    predict(model, *options, "--run_id=second")
+    found = rows(tmp_path / "out")
+    assert len({(row["uri"], row["version"], row["model_id"]) for row in found}) == len(found) == 5
+    assert [row["run_id"] for row in found] == ["first", *["second"] * 4]
+    assert [row["run_id"] for row in rows(tmp_path / "out", TableName.FAILURES)] == ["second"]
+
+
+def test_upkeep_of_predictions(
+    model: Path, early_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    images = (f"--input={pictures_of(early_store)}", f"--output={out}")
+    predict(model, *images, "--run_id=first")
+    predict(model, f"--features={early_store.uri}", f"--output={out}", "--run_id=second")
+    write_pictures(tmp_path / "more", 2)
+    predict(model, f"--input={tmp_path}/more", f"--output={out}", "--run_id=third")
+    lost = out / "predictions" / "ds=2026-01-31" / f"lost-{uuid.uuid4()}.parquet"
+    lost.parent.mkdir()
+    lost.write_bytes(b"PAR1")
+    long_ago = datetime.datetime.now(datetime.UTC).timestamp() - 30 * 86400
+    os.utime(lost, (long_ago, long_ago))
+    before = rows(out)
+    for arguments, said in (
+        (("compact", "--dry_run"), "predictions: 2 of 2 files"),
+        (("compact",), "predictions: 2 of 2 files"),
+        (("vacuum", "--retention=0h", "--allow_short_retention"), "Removed 3 files of older versions, 1 uncommitted"),
+        (("history",), " compact "),
+        (("check", "--deep"), "predictions: 1 files, none damaged."),
+    ):
+        assert maintain_command.main([str(out), *arguments]) == 0, arguments
+        assert said in capsys.readouterr().out, arguments
+    assert rows(out) == before
+    (file,) = (out / "predictions").rglob("compacted-*.parquet")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(RunFailed, match="is damaged"):
+        maintain_command.main([str(out), "check"])
+    assert file.name in capsys.readouterr().out
+    assert maintain_command.main([str(out), "check", "--repair"]) == 0
+    predict(model, *images, "--run_id=fourth")
+    assert len(rows(out)) == 12
+    for command in (["takedown", "--uris=gone.txt"], ["restore", "--table_version=1"], ["republish"]):
+        with pytest.raises(UsageError, match=f"is a folder of predictions; {command[0]} is for feature stores"):
+            maintain_command.main([str(out), *command])
+    with pytest.raises(ConvbaseError, match="There is no feature store at"):
+        maintain_command.main([str(tmp_path), "compact"])
 
 
 def test_images_that_get_lost_on_the_way_fail_the_run(
@@ -192,7 +265,7 @@ def test_metrics_are_printed_where_labels_are_known(
     assert "train       accuracy 0." in capsys.readouterr().out
     predict(model, *options, f"--labels={tmp_path}/labels.csv", "--run_id=labelled")
     printed = capsys.readouterr().out
-    said = {row["uri"]: row["label"] for row in rows(tmp_path / "out") if row["run_id"] == "labelled"}
+    said = {row["uri"]: row["label"] for row in rows(tmp_path / "out")}
     right = sum(said[uri] == SHAPES[number % 3] for number, uri in enumerate(uris[:9]))
     assert f"accuracy {right / 9:.4f}" in printed
     assert "(9 images)" in printed
@@ -250,6 +323,7 @@ def test_features_of_another_spec_are_refused(model: Path, tmp_path: Path) -> No
         (("--features=STORE", "--max_failure_ratio=2"), "'2' is not"),
         (("--features=STORE", "--ouptut=x"), "Neither this command nor Beam knows the argument '--ouptut=x'"),
         (("--features=STORE", "--output=/dev/null/x"), "The predictions .*/dev/null/x cannot be written"),
+        (("--features=STORE", "--output=STORE"), "is a feature store; predictions need a folder of their own"),
     ],
 )
 def test_refusals(
@@ -265,14 +339,58 @@ def test_refusals(
     assert not (tmp_path / "out").exists()
 
 
-def test_workers_refuse_networks_that_were_tampered_with(
-    model: Path, early_store: FeatureStore, tmp_path: Path
+@pytest.mark.parametrize("card", ["with checksums", "of before there were any"])
+def test_networks_that_were_tampered_with_are_refused(
+    card: str, model: Path, early_store: FeatureStore, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(model, tmp_path / "model"))
+    if card != "with checksums":
+        make_old(copy)
     weights = copy / "openvino" / "classifier.bin"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
-    with pytest.raises(RunFailed, match="is not the file that was published"):
+    with pytest.raises(RunFailed, match=r"classifier\.bin is not the file that was published with its classifier"):
         predict(copy, f"--features={early_store.uri}", f"--output={tmp_path}/out")
+    assert not (tmp_path / "out").exists()
+
+
+def make_old(model: Path) -> None:
+    """Makes a classifier's folder one of before the card listed its files."""
+    card = json.loads((model / "model_card.json").read_text())
+    networks = [file for file in card["files"] if file["name"].startswith("openvino/")]
+    listed = {file["name"].partition("/")[2]: file["sha256"] for file in networks}
+    (model / "openvino" / "published.json").write_text(json.dumps({"spec": card["spec"], "sha256": listed}))
+    old = {name: value for name, value in card.items() if name not in {"files", "card_sha256"}}
+    (model / "model_card.json").write_text(json.dumps(old, indent=2))
+
+
+def test_a_classifier_of_before_there_were_checksums_is_opened(
+    model: Path, early_store: FeatureStore, tmp_path: Path
+) -> None:
+    old = Path(shutil.copytree(model, tmp_path / "old"))
+    make_old(old)
+    for name, folder in (("old", old), ("new", model)):
+        predict(folder, f"--features={early_store.uri}", f"--output={tmp_path}/{name}-predictions", "--run_id=r")
+    found = [[row["scores"] for row in rows(tmp_path / f"{name}-predictions")] for name in ("old", "new")]
+    assert found[0] == found[1]
+
+
+def test_a_classifier_that_is_replaced_meanwhile_ends_the_run(
+    model: Path, early_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(model, tmp_path / "model"))
+    prepare = predict_command.new_prediction
+
+    def overtaken(given: argparse.Namespace, classifier: Classifier, options: "PipelineOptions") -> Prediction:
+        network = copy / "openvino" / "classifier.bin"
+        contents = {file.name: classifier.files.read(file.name) for file in classifier.card.files}
+        contents["openvino/classifier.bin"] = bytes(network.stat().st_size)
+        publish_classifier(str(copy), dataclasses.replace(classifier.card, model_id="another"), contents)
+        return prepare(given, classifier, options)
+
+    monkeypatch.setattr(predict_command, "new_prediction", overtaken)
+    with pytest.raises(RunFailed, match=r"classifier\.bin .* If the classifier was replaced meanwhile, start again"):
+        predict(copy, f"--features={early_store.uri}", f"--output={tmp_path}/out")
+    assert rows(tmp_path / "out") == []
 
 
 def test_workers_need_no_tensorflow(run: Run, model: Path, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """The command pipelines.train: what it writes and prints, what it refuses, and a table larger than its memory."""
 
 import csv
+import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from pipelines import train as train_command
 from schemas.classifiers import Classifier
-from schemas.errors import ConvbaseError
+from schemas.errors import ConvbaseError, RunFailed
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY, SMALL_BASE, Run, clusters, extract, store_of_features, train, write_pictures
 
@@ -81,6 +83,36 @@ def test_the_folder_of_a_classifier_that_was_trained_in_epochs(pets: FeatureStor
     ]
 
 
+def test_a_classifier_that_is_there_stays_unless_it_is_to_be_replaced(
+    model: Path, pets: FeatureStore, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(ConvbaseError, match=r"There is a classifier in .*/model already; give --overwrite") as caught:
+        train("--features=/nowhere", f"--output={folder}")
+    assert caught.value.exit_code == 2
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    train(f"--features={pets.uri}", f"--output={folder}", "--overwrite", "--l2=1")
+    assert {path for path in folder.rglob("*") if path.is_file()} == set(before)
+    old, new = (Classifier.open(str(path)).card for path in (model, folder))
+    assert (old.model_id == new.model_id, new.recipe["l2"]) == (False, 1.0)
+
+
+def test_a_full_disk_leaves_the_classifier_that_was_there(
+    model: Path, pets: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(uri: str, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    monkeypatch.setattr("schemas.classifiers.classifier.write_file", full)
+    with pytest.raises(
+        RunFailed, match=r"folder .*/model cannot be written: .*No space left on device\. No classifier"
+    ):
+        train(f"--features={pets.uri}", f"--output={folder}", "--overwrite", "--l2=1")
+    assert Classifier.open(str(folder)).card == Classifier.open(str(model)).card
+
+
 def test_the_saved_metrics_are_those_of_the_saved_classifier(model: Path, pets: FeatureStore) -> None:
     classifier = keras.saving.load_model(model / "classifier.keras")
     assert "standardisation" in [layer.name for layer in classifier.layers]
@@ -122,6 +154,7 @@ def test_the_command_says_how_good_it_is_and_where_the_report_is(run: Run, pets:
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
     assert f"  test        accuracy {metrics['test_accuracy']:.4f}" in done.stdout
     assert "  report model/report.html" in done.stdout
+    assert "leaderboard.csv" in Classifier.open(f"{tmp_path}/model").files.by_name
     leaderboard = list(csv.DictReader((tmp_path / "model" / "leaderboard.csv").open()))
     assert [row["rank"] for row in leaderboard] == ["1", "2"]
     assert {row["dropout"] for row in leaderboard} == {"0.0", "0.5"}

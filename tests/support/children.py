@@ -55,7 +55,16 @@ def start_extraction(
 
 def start_fine_tuning(arguments: Sequence[object], log: Path, kill: Kill) -> ForkServerProcess:
     """Starts a fine-tuning in a process of its own, in which it is killed."""
-    process = CONTEXT.Process(target=_run, args=(["finetune", *map(str, arguments)], log, kill, None, dict(os.environ)))
+    return _start_killed("finetune", arguments, log, kill)
+
+
+def start_training(arguments: Sequence[object], log: Path, kill: Kill) -> ForkServerProcess:
+    """Starts a training in a process of its own, in which it is killed."""
+    return _start_killed("train", arguments, log, kill)
+
+
+def _start_killed(command: str, arguments: Sequence[object], log: Path, kill: Kill) -> ForkServerProcess:
+    process = CONTEXT.Process(target=_run, args=([command, *map(str, arguments)], log, kill, None, dict(os.environ)))
     process.start()
     return process
 

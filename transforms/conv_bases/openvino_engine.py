@@ -1,8 +1,10 @@
 """The OpenVINO engine: a published network on the CPU."""
 
 import concurrent.futures
+import functools
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,8 @@ from schemas.spec import BFLOAT16
 from transforms.conv_bases.engine import Features, log_load
 from transforms.conv_bases.publishing import OPENVINO_FILES, fetch_published
 from transforms.runtime import available_cores, import_openvino, temporary_folder
+
+Fetch = Callable[[tuple[str, ...], Path], None]
 
 _OPENVINO_PRECISIONS: Final = {"float32": "f32", BFLOAT16: "bf16"}
 
@@ -26,7 +30,9 @@ class OpenVINOEngine:
         batch_size: int,
         precision: str = "float32",
         threads: int | None = None,
+        *,
         files: tuple[str, str] = OPENVINO_FILES,
+        fetch: Fetch | None = None,
     ) -> None:
         """Loads the network and compiles it for one batch size.
 
@@ -36,6 +42,7 @@ class OpenVINOEngine:
             precision: `"float32"` or `"bfloat16"`.
             threads: Threads that compute; by default every core that the process may use.
             files: The `.xml` and the `.bin`, where the folder holds other networks than a base.
+            fetch: Copies files of these names into a local folder, where the folder has no list of published files.
 
         Raises:
             RunFailed: If the files are not the ones that were published, or the CPU has no bfloat16.
@@ -53,7 +60,7 @@ class OpenVINOEngine:
                 "store with --precision=float32."
             )
         with temporary_folder() as folder:
-            fetch_published(conv_base_uri, files, Path(folder))
+            (fetch or functools.partial(fetch_published, conv_base_uri))(files, Path(folder))
             network = core.read_model(Path(folder, files[0]))
             pixels = network.input(0).get_partial_shape()
             pixels[0] = batch_size

@@ -6,14 +6,23 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from schemas.classifiers import CARD_FILE, L2, LABELS_FILE, NETWORKS_FOLDER, LabelSet, ModelCard, Recipe
-from schemas.errors import ModelNotWritable
-from schemas.storage import canonical_uri, check_writable, join, write_file
-from transforms.conv_bases import publish_files
+from schemas.classifiers import (
+    L2,
+    LABELS_FILE,
+    NETWORKS_FOLDER,
+    LabelSet,
+    ModelCard,
+    Recipe,
+    holds_classifier,
+    publish_classifier,
+)
+from schemas.errors import ModelNotWritable, RunFailed
+from schemas.storage import check_writable
 from transforms.evaluation import Evaluation, card_markdown, evaluate, report_html
 from transforms.export.composing import CLASSIFIER_FILE, CLASSIFIER_NETWORK, END_TO_END_FILE, END_TO_END_NETWORK
 from transforms.export.end_to_end import Composer
@@ -44,16 +53,25 @@ def _named_weights(head: "keras.Model") -> Iterator[tuple[str, np.ndarray]]:
     return ((variable.path, keras.ops.convert_to_numpy(variable)) for variable in head.weights)
 
 
-def check_folder(uri: str) -> None:
+def check_folder(uri: str, *, overwrite: bool) -> None:
     """Checks before the training that the folder of a classifier can be written.
+
+    Args:
+        uri: The folder.
+        overwrite: Whether a classifier that is there is to be replaced.
 
     Raises:
         ModelNotWritable: If it cannot.
     """
     try:
         check_writable(uri)
+        is_taken = holds_classifier(uri)
     except OSError as error:
-        raise _not_writable(uri, error) from error
+        raise ModelNotWritable(f"{_not_written(uri)}: {error}") from error
+    if is_taken and not overwrite:
+        raise ModelNotWritable(
+            f"There is a classifier in {uri} already; give --overwrite to replace it, or another --output."
+        )
 
 
 def write_classifier(
@@ -65,10 +83,11 @@ def write_classifier(
     *,
     learning: Recipe | None = None,
     trials: Sequence[Trial] = (),
+    further: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[ModelCard, Evaluation]:
-    """Judges a classifier and writes all its files. What stood in the folder under these names is replaced.
+    """Judges a classifier and writes all its files, in the place of the classifier that may be there.
 
-    It is judged while it is put on its conv base in a process of its own. The card is written last.
+    It is judged while it is put on its conv base in a process of its own.
 
     Args:
         uri: The folder.
@@ -78,22 +97,21 @@ def write_classifier(
         card_of: Makes the card once it is judged.
         learning: A recipe of which a learning curve is wanted.
         trials: What it was compared with, itself included.
+        further: Further files of text that belong to it.
 
     Raises:
-        ModelNotWritable: If the folder cannot be written.
-        RunFailed: If the conv base is not the one that was published.
+        RunFailed: If the folder cannot be written, or the conv base is not the one that was published.
     """
     composed = composer.start(fitted.head, data.layer, data.images.labels)
     evaluation = evaluate(fitted, data, learning, trials)
     card = card_of(evaluation)
-    texts = folder_texts(card, evaluation, fitted.history)
+    texts = {**folder_texts(card, evaluation, fitted.history), **further}
     composed.result()
-    write_folder(uri, composer.folder, card, texts)
-    return card, evaluation
+    return write_folder(uri, composer.folder, card, texts), evaluation
 
 
 def folder_texts(card: ModelCard, evaluation: Evaluation, history: Mapping[str, Sequence[float]]) -> dict[str, str]:
-    """Returns the files of a classifier that hold text, by their names, the card last.
+    """Returns the files of a classifier that hold text, by their names, but for the card.
 
     Args:
         card: What is known of it.
@@ -106,34 +124,35 @@ def folder_texts(card: ModelCard, evaluation: Evaluation, history: Mapping[str, 
         _HISTORY_FILE: history_csv(history),
         _CARD_TEXT_FILE: card_markdown(card, evaluation),
         REPORT_FILE: report_html(card, evaluation, history),
-        CARD_FILE: card.to_json(),
     }
 
 
 def write_folder(
     uri: str, folder: Path, card: ModelCard, texts: Mapping[str, str], *, further: Sequence[str] = ()
-) -> None:
-    """Writes all files of a classifier.
+) -> ModelCard:
+    """Writes all files of a classifier, in the place of the classifier that may be there.
 
     Args:
         uri: The classifier's folder.
         folder: The local folder of its models, as composing leaves them.
         card: What is known of it.
-        texts: What `folder_texts` returns.
+        texts: What `folder_texts` returns, and further files of text.
         further: Files of the local folder that are copied as well.
 
+    Returns:
+        The card, with the list of the files.
+
     Raises:
-        ModelNotWritable: If the folder cannot be written.
+        RunFailed: If the folder cannot be written.
     """
+    networks = (*CLASSIFIER_NETWORK, *END_TO_END_NETWORK)
+    contents: dict[str, bytes | Path] = {f"{NETWORKS_FOLDER}/{file}": folder / file for file in networks}
+    contents |= {file: folder / file for file in (CLASSIFIER_FILE, END_TO_END_FILE, *further)}
+    contents |= {file: text.encode() for file, text in texts.items()}
     try:
-        networks = (*CLASSIFIER_NETWORK, *END_TO_END_NETWORK)
-        publish_files(folder, networks, join(canonical_uri(uri), NETWORKS_FOLDER), card.spec)
-        for file in (CLASSIFIER_FILE, END_TO_END_FILE, *further):
-            write_file(join(uri, file), (folder / file).read_bytes())
-        for file, text in texts.items():
-            write_file(join(uri, file), text.encode())
+        return publish_classifier(uri, card, contents)
     except OSError as error:
-        raise _not_writable(uri, error) from error
+        raise RunFailed(f"{_not_written(uri)}: {error}. No classifier in it is left half written.") from error
 
 
 def history_csv(history: Mapping[str, Sequence[float]]) -> str:
@@ -146,5 +165,5 @@ def history_csv(history: Mapping[str, Sequence[float]]) -> str:
     return text.getvalue()
 
 
-def _not_writable(uri: str, error: OSError) -> ModelNotWritable:
-    return ModelNotWritable(f"The classifier's folder {uri} cannot be written: {error}")
+def _not_written(uri: str) -> str:
+    return f"The classifier's folder {uri} cannot be written"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.errors import UsageError
-from schemas.storage import file_system, join, write_file
+from schemas.storage import file_system, join, remove_folder, write_file
 
 CHECKPOINT_FOLDER: Final = "checkpoint"
 _FILE: Final = "state.npz"
@@ -116,9 +116,7 @@ class Checkpoint:
 
 def remove_checkpoint(uri: str) -> None:
     """Removes the checkpoint of a classifier's folder, if there is one."""
-    fs, path = file_system(join(uri, CHECKPOINT_FOLDER))
-    if fs.exists(path):
-        fs.rm(path, recursive=True)
+    remove_folder(join(uri, CHECKPOINT_FOLDER))
 
 
 def _numbered(file: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:

@@ -10,6 +10,7 @@ import importlib.abc
 import multiprocessing
 import os
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -38,7 +39,7 @@ class KerasProcess:
     def __init__(self) -> None:
         """Prepares the process."""
         context = multiprocessing.get_context("spawn")
-        self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _choose_keras_backend)
+        self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _prepare)
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +80,16 @@ class _WithoutTensorFlow(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError("TensorFlow is not used here.", name=fullname)
 
 
-def _choose_keras_backend() -> None:
+def _prepare() -> None:
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     os.environ["KERAS_BACKEND"] = "openvino"
     without_telemetry()
     sys.meta_path.insert(0, _WithoutTensorFlow())
+
+
+def _end_with_parent() -> None:
+    """Ends this process once its parent is gone, also by a kill: the pool's queue never comes to its end."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -62,11 +62,12 @@ def _worker(prediction: Prediction, network: tuple[str, str]) -> Worker:
         warnings.filterwarnings("ignore", module=r"PIL\.")
         pools = prediction.start_loading()
         precision = prediction.spec.precision if network == END_TO_END_NETWORK else FLOAT32
-        engine = OpenVINOEngine(prediction.networks_uri, batch_size, precision, threads, network)
+        files = prediction.files
+        engine = OpenVINOEngine(files.uri, batch_size, precision, threads, files=network, fetch=files.fetch_networks)
         count("classifier_loads")
         return Worker(engine, pools)
 
-    return _SHARED_WORKER.acquire(load, f"{prediction.networks_uri} {prediction.model_id} {network[0]} {batch_size}")
+    return _SHARED_WORKER.acquire(load, f"{prediction.files.uri} {prediction.model_id} {network[0]} {batch_size}")
 
 
 def _counted(result: ShardResult) -> ShardResult:

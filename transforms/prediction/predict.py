@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.classifiers import LabelSet, canonical_splits
+from schemas.classifiers import LabelSet, ModelFiles, canonical_splits
 from schemas.errors import RunFailed
 from schemas.fragments import Fragment, FragmentWriter, TableName, Totals
 from schemas.storage import read_columns
@@ -34,14 +34,14 @@ class Prediction(ShardTask):
 
     Attributes:
         model_id: The classifier.
-        networks_uri: The folder of its networks.
+        files: Its files, as they were when the run began.
         layer: The feature column that it takes.
         labels: Its classes.
         label_column: The column of the true labels, where the input or the table has it.
     """
 
     model_id: str
-    networks_uri: str
+    files: ModelFiles
     layer: str
     labels: LabelSet
     label_column: str
@@ -178,6 +178,4 @@ def commit_predictions(
     state, message = judge_run(Totals.of(written), counts, max_failure_ratio, "predicted")
     if state != RunState.COMPLETE:
         raise RunFailed(message or "The run failed.")
-    tables = PredictionTables(prediction.output_uri)
-    for name in (TableName.FAILURES, TableName.PREDICTIONS):
-        tables.commit(name, prediction.run_id, [fragment for fragment in written if fragment.table == name])
+    PredictionTables(prediction.output_uri).commit(prediction.run_id, prediction.model_id, written)

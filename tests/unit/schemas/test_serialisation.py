@@ -1,11 +1,13 @@
 """Serialisable dataclasses: the text of files that exist, to the byte, and what is refused."""
 
+import dataclasses
 import json
+import re
 
 import pytest
 
 from schemas.augmentation import AugmentedRows
-from schemas.classifiers import FineTuning, LabelKind, LabelSet, ModelCard, Recipe
+from schemas.classifiers import FineTuning, LabelKind, LabelSet, ModelCard, ModelFile, Recipe
 from schemas.errors import FailureCode
 from schemas.fragments import Fragment, TableName, Totals
 from schemas.measures import Measures
@@ -51,6 +53,7 @@ CARD = ModelCard(
     metrics={"test_auc": None},
     options={"input": ["a"]},
     versions={"keras": "3.15.0"},
+    files=(ModelFile("labels.json", "labels.json", 3, "cd"),),
 )
 CARD_TEXT = """\
 {
@@ -129,8 +132,21 @@ CARD_TEXT = """\
   "folds": 0,
   "augmented_rows": 0,
   "fine_tuning": null,
-  "fingerprint": "03a23c5b7167116c"
+  "files": [
+    {
+      "name": "labels.json",
+      "path": "labels.json",
+      "size": 3,
+      "sha256": "cd"
+    }
+  ],
+  "fingerprint": "03a23c5b7167116c",
+  "card_sha256": "4bd3903c58e81f7508a1858c4bd4220a94ed9feda6cb014cd32a570d95ea3c24"
 }"""
+# The card as it was written before it listed its files.
+OLD_CARD_TEXT = (
+    re.sub(r'"files": \[.*?\n  \],\n  ', "", CARD_TEXT, flags=re.S).partition(',\n  "card_sha256"')[0] + "\n}"
+)
 TEXTS = [
     (
         SPEC,
@@ -214,6 +230,15 @@ def test_the_text_is_that_of_files_that_exist(value: Serialisable, text: str) ->
 def test_fields_are_json_values_in_their_order(value: Serialisable, text: str) -> None:
     assert json.dumps(value.to_dict()) == text
     assert type(value).from_dict(json.loads(text)) == value
+
+
+def test_a_card_without_a_list_of_files_is_read() -> None:
+    assert ModelCard.from_json(OLD_CARD_TEXT) == dataclasses.replace(CARD, files=())
+
+
+def test_a_card_that_was_altered_is_refused() -> None:
+    with pytest.raises(ValueError, match="its SHA-256 differs"):
+        ModelCard.from_json(CARD_TEXT.replace('"table_version": 4', '"table_version": 5'))
 
 
 def test_a_field_with_a_default_may_be_missing() -> None:

@@ -1,0 +1,154 @@
+"""`Classifier`: a trained classifier in its folder, and the one way to put one there.
+
+The card is written last and in one step, and names the files that belong to it. Files that replace others are written
+twice: into a folder beside them, which the card then names, and, once nothing names the old ones, under their usual
+names. So a kill at any moment leaves the old classifier or the new one, whole, also on storage that cannot rename.
+"""
+
+import dataclasses
+import posixpath
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from schemas.classifiers.labels import LabelSet
+from schemas.classifiers.model_card import ModelCard
+from schemas.classifiers.model_files import OLD_LIST, ModelFile, ModelFiles
+from schemas.errors import DamagedModel, ModelNotFound
+from schemas.storage import UNFINISHED, file_system, join, remove_folder, write_file
+
+CARD_FILE: Final = "model_card.json"
+LABELS_FILE: Final = "labels.json"
+_REPLACEMENT: Final = "replacement-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A trained classifier in its folder, not loaded.
+
+    Attributes:
+        uri: The folder.
+        card: What is known of it.
+        labels: Its classes.
+        files: Its files, as they were when it was opened: those of one that replaces it are refused.
+    """
+
+    uri: str
+    card: ModelCard
+    labels: LabelSet
+    files: ModelFiles
+
+    @classmethod
+    def open(cls, uri: str) -> "Classifier":
+        """Reads the card of a classifier and compares every file with it.
+
+        Raises:
+            ModelNotFound: If there is none.
+            DamagedModel: If a file is missing, or is not the one that was written.
+        """
+        card = _read_card(uri)
+        files = ModelFiles.listed(uri, card.files)
+        try:
+            files.check()
+            return cls(uri, card, LabelSet.from_json(files.read(LABELS_FILE)), files)
+        except DamagedModel:
+            if _read_card(uri) == card:
+                raise
+        return cls.open(uri)  # It was replaced meanwhile.
+
+
+def holds_classifier(uri: str) -> bool:
+    """Whether there is a classifier in a folder, whole or damaged.
+
+    Raises:
+        OSError: If the storage does not say.
+    """
+    fs, path = file_system(join(uri, CARD_FILE))
+    fs.invalidate_cache()
+    return bool(fs.exists(path))
+
+
+def publish_classifier(uri: str, card: ModelCard, contents: Mapping[str, bytes | Path]) -> ModelCard:
+    """Writes a classifier, in the place of the one that may be there; whoever opens it finds one of them, whole.
+
+    Args:
+        uri: The folder. Files in it that are no classifier's stay.
+        card: What is known of it, but for its files.
+        contents: Its files by name, as bytes or as local files.
+
+    Returns:
+        The card as it is written.
+
+    Raises:
+        OSError: If the folder cannot be written. The classifier that was there is there still, or the new one is.
+    """
+    before: set[str] = set()
+    if holds_classifier(uri):
+        before = _named_before(uri)
+        _publish_beside(uri, card, contents)
+    whole = _write_card(uri, card, _write_files(uri, contents))
+    _remove_replaced(uri, before, whole)
+    return whole
+
+
+def _publish_beside(uri: str, card: ModelCard, contents: Mapping[str, bytes | Path]) -> None:
+    beside = f"{_REPLACEMENT}{uuid.uuid4().hex[:8]}/"
+    try:
+        _write_card(uri, card, _write_files(uri, contents, beside))
+    except (OSError, KeyboardInterrupt):
+        if not any(path.startswith(beside) for path in _named_before(uri)):
+            remove_folder(join(uri, beside))
+        raise
+
+
+def _read_card(uri: str) -> ModelCard:
+    card_uri = join(uri, CARD_FILE)
+    fs, path = file_system(card_uri)
+    try:
+        return ModelCard.from_json(fs.cat_file(path))
+    except OSError as error:
+        raise ModelNotFound(
+            f"There is no classifier at {uri} (no {CARD_FILE}); pipelines.train --output={uri} makes one."
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedModel(card_uri, "it is no card of a classifier, or was altered") from error
+
+
+def _write_files(uri: str, contents: Mapping[str, bytes | Path], beside: str = "") -> tuple[ModelFile, ...]:
+    files = []
+    for name, content in contents.items():
+        data = content.read_bytes() if isinstance(content, Path) else content
+        write_file(join(uri, beside + name), data)
+        files.append(ModelFile.of(name, beside + name, data))
+    return tuple(files)
+
+
+def _write_card(uri: str, card: ModelCard, files: tuple[ModelFile, ...]) -> ModelCard:
+    listed = dataclasses.replace(card, files=files)
+    write_file(join(uri, CARD_FILE), listed.to_json().encode())
+    return listed
+
+
+def _named_before(uri: str) -> set[str]:
+    """Returns the paths that the card in a folder names; none where it cannot be read."""
+    try:
+        return {file.path for file in _read_card(uri).files} or {OLD_LIST}
+    except (DamagedModel, ModelNotFound):
+        return set()
+
+
+def _remove_replaced(uri: str, before: set[str], card: ModelCard) -> None:
+    """Removes files that no card names any more, and what trainings have left that were killed."""
+    named = {file.path for file in card.files}
+    fs, root = file_system(uri)
+    for folder in {posixpath.dirname(path) for path in named}:
+        for found in fs.ls(join(root, folder), detail=False):
+            name = posixpath.basename(found.rstrip("/"))
+            if name.endswith(UNFINISHED):
+                fs.rm_file(found)
+            elif name.startswith(_REPLACEMENT):
+                remove_folder(join(uri, name))
+    for path in before - named:
+        if fs.exists(join(root, path)):
+            fs.rm_file(join(root, path))

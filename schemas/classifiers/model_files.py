@@ -1,0 +1,122 @@
+"""The files of a classifier: where each of them is in its folder, and what it has to be, by the classifier's card."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, Self
+
+from schemas.errors import DamagedModel
+from schemas.serialisation import Serialisable
+from schemas.storage import file_system, join
+
+NETWORKS_FOLDER: Final = "openvino"
+# The list of the networks in folders whose card has none.
+OLD_LIST: Final = f"{NETWORKS_FOLDER}/published.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFile(Serialisable):
+    """A file of a classifier.
+
+    Attributes:
+        name: Its name, under which it is asked for.
+        path: Its path under the classifier's folder; the name, unless it is about to replace another file.
+        size: Its bytes; 0 where that is not known.
+        sha256: Their SHA-256 in hex; empty where that is not known.
+    """
+
+    name: str
+    path: str
+    size: int = 0
+    sha256: str = ""
+
+    @classmethod
+    def of(cls, name: str, path: str, content: bytes) -> Self:
+        """Describes a file by what is in it."""
+        return cls(name, path, len(content), hashlib.sha256(content).hexdigest())
+
+    def difference(self, content: bytes) -> str | None:
+        """Returns what is wrong with the bytes of the file, or None."""
+        if not self.sha256:
+            return None
+        if self.size not in {0, len(content)}:
+            return f"it has {len(content):,} bytes, {self.size:,} were written"
+        return None if hashlib.sha256(content).hexdigest() == self.sha256 else "its SHA-256 differs"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFiles:
+    """Files in the folder of a classifier, compared with its card whenever they are read.
+
+    Attributes:
+        uri: The folder.
+        by_name: The files that are known.
+    """
+
+    uri: str
+    by_name: Mapping[str, ModelFile]
+
+    @classmethod
+    def listed(cls, uri: str, files: Iterable[ModelFile]) -> Self:
+        """Returns the files of a list; where that is empty, as in folders of before there was one, the networks alone.
+
+        Raises:
+            DamagedModel: If the list of the networks is none.
+        """
+        return cls(uri, {file.name: file for file in files} or dict(_networks_listed_before(uri)))
+
+    def read(self, name: str) -> bytes:
+        """Reads a file; one that is not listed is not compared with anything.
+
+        Raises:
+            DamagedModel: If it is missing, or is not the file that was written.
+        """
+        file = self.by_name.get(name, ModelFile(name, name))
+        file_uri = join(self.uri, file.path)
+        fs, path = file_system(file_uri)
+        try:
+            content: bytes = fs.cat_file(path)
+        except FileNotFoundError as error:
+            raise DamagedModel(file_uri, "it is missing") from error
+        difference = file.difference(content)
+        if difference:
+            raise DamagedModel(file_uri, difference)
+        return content
+
+    def check(self) -> None:
+        """Reads every file.
+
+        Raises:
+            DamagedModel: If one of them is missing, or is not the file that was written.
+        """
+        for name in self.by_name:
+            self.read(name)
+
+    def fetch_networks(self, names: Iterable[str], folder: Path) -> None:
+        """Copies networks into a local folder.
+
+        Args:
+            names: Their names in the folder of networks.
+            folder: The local folder.
+
+        Raises:
+            DamagedModel: If one of them is missing, or is not the file that was written.
+        """
+        for name in names:
+            Path(folder, name).write_bytes(self.read(f"{NETWORKS_FOLDER}/{name}"))
+
+
+def _networks_listed_before(uri: str) -> Iterable[tuple[str, ModelFile]]:
+    fs, path = file_system(join(uri, OLD_LIST))
+    if not fs.exists(path):
+        return
+    try:
+        listed = json.loads(fs.cat_file(path))
+        sizes = listed.get("sizes", {})
+        for short, sha256 in listed["sha256"].items():
+            name = f"{NETWORKS_FOLDER}/{short}"
+            yield name, ModelFile(name, name, sizes.get(short, 0), sha256)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedModel(join(uri, OLD_LIST), "it is no list of files") from error
