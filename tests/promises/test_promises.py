@@ -96,7 +96,7 @@ def commit_by_listing(patch: Patch) -> None:
 
 def every_exception_is_a_bad_image(patch: Patch) -> None:
     """Whatever goes wrong with an image is said to be its fault."""
-    decode, fetch = decoder.Decoder._decode, loading._Loader._fetch
+    decode, fetch = decoder.Decoder.decode_one, loading._Loader._fetch
 
     def decoded(self: decoder.Decoder, *arguments: Any) -> decoder.Decoded:
         try:
@@ -110,7 +110,7 @@ def every_exception_is_a_bad_image(patch: Patch) -> None:
         except Exception as error:  # noqa: BLE001 (the mistake)
             return BadImage(numbered[0], ImageError(FailureCode.DECODER_ERROR, str(error)))
 
-    patch.setattr(decoder.Decoder, "_decode", decoded)
+    patch.setattr(decoder.Decoder, "decode_one", decoded)
     patch.setattr(loading._Loader, "_fetch", fetched)
 
 
