@@ -23,8 +23,6 @@ HEADER_BYTES: Final = _HEADER.size
 _CHECKSUM: Final = struct.Struct("<I")
 _GZIP: Final = b"\x1f\x8b"
 _STREAMS: Final = GzipStreams()
-# The polynomial of Castagnoli's CRC-32, its bits reversed, and the mask of TFRecord's.
-_CASTAGNOLI: Final = 0x82F63B78
 _MASK: Final = 0xA282EAD8
 
 
@@ -177,31 +175,10 @@ def _example_class() -> Any:
 
 def _masked_checksum(data: bytes) -> int:
     """Returns the masked CRC-32C of some bytes, as TFRecord files have it."""
-    checksum = _crc_32c(data)
+    import google_crc32c
+
+    checksum = int(google_crc32c.value(data))
     return ((checksum >> 15 | checksum << 17) + _MASK) & 0xFFFFFFFF
-
-
-def _crc_32c(data: bytes) -> int:
-    try:
-        import google_crc32c
-    except ImportError:  # Some ten milliseconds for a picture, instead of some microseconds.
-        return _slow_crc_32c(data)
-    return int(google_crc32c.value(data))
-
-
-def _slow_crc_32c(data: bytes) -> int:
-    table, checksum = _crc_table(), 0xFFFFFFFF
-    for byte in data:
-        checksum = table[(checksum ^ byte) & 0xFF] ^ (checksum >> 8)
-    return checksum ^ 0xFFFFFFFF
-
-
-@functools.cache
-def _crc_table() -> list[int]:
-    table = list(range(256))
-    for _ in range(8):
-        table = [value >> 1 ^ (_CASTAGNOLI if value & 1 else 0) for value in table]
-    return table
 
 
 class TFRecords(ArchiveKind):

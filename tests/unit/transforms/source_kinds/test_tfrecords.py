@@ -13,7 +13,6 @@ from schemas.extents import Extent
 from schemas.images import ImageRef
 from tests.conftest import REPOSITORY
 from tests.support.data_sets import example, record, write_records
-from transforms.archives import tfrecords
 from transforms.images import MAX_BYTES, fetch_image
 from transforms.manifests import ManifestOptions
 from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source, take_first_look
@@ -106,12 +105,6 @@ def test_a_file_that_holds_no_record_is_a_sentence(tmp_path: Path) -> None:
     sources = find_sources([str(tmp_path / "b.tfrecord")])
     assert not take_first_look(sources, ListingRules())
     assert sources[0].without_image(ListingRules()).endswith("/b.tfrecord has no record.")
-
-
-def test_checksums_without_their_package_are_the_same() -> None:
-    for data in (b"", b"123456789", bytes(range(256)) * 3):
-        assert tfrecords._slow_crc_32c(data) == tfrecords._crc_32c(data)
-    assert tfrecords._slow_crc_32c(b"123456789") == 0xE3069283, "the check value of CRC-32C"
 
 
 def test_tensorflow_is_not_imported(records: list[bytes], tmp_path: Path) -> None:
