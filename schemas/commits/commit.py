@@ -22,6 +22,8 @@ from schemas.delta import (
     committed,
     find_commit,
     find_table,
+    open_table,
+    paths_of,
     write_actions,
 )
 from schemas.fragments import Fragment, TableName, Totals, add_actions
@@ -94,11 +96,13 @@ def commit_fragments(
     table_uri, run_id = join(folder_uri, name), commit_id.partition("/")[0]
     supersede_all = refresh and name == TableName.FEATURES
     own = [dataclasses.replace(each, supersedes=each.supersedes or supersede_all) for each in fragments]
-    checked = _Checked(own, planned_on or {})
+    unchecked = checked = _Checked(own, planned_on or {})
 
     def write(table: DeltaTable) -> bool:
         nonlocal checked
         if planned_on is not None:
+            if checked is not unchecked and _went_back(checked, folder_uri, name, table):
+                checked = unchecked
             checked = _without_newer(checked, folder_uri, name, table, run_id, supersede_all=supersede_all)
         updated = updates_on(table_uri, table, updates, checked.dropped, run_id) if name == TableName.FEATURES else []
         if not checked.fragments and not updated:
@@ -123,6 +127,16 @@ def commit_fragments(
         return Commit(table.version(), Totals.of(own))
     version, metadata = find_commit(table_uri, table, commit_id)
     return Commit(version, Totals.from_json(metadata[TOTALS]))
+
+
+def _went_back(checked: _Checked, folder_uri: str, name: TableName, table: DeltaTable) -> bool:
+    """Whether files are gone since the last look, as after a restoration: rows may have been taken out for theirs."""
+    newest = {other: table if other == name else find_table(join(folder_uri, other)) for other in checked.versions}
+    return any(
+        now is not None and not paths_of(open_table(join(folder_uri, other), checked.versions[other])) <= paths_of(now)
+        for other, now in newest.items()
+        if other in _CHECKED[name]
+    )
 
 
 def _without_newer(

@@ -14,7 +14,7 @@ import functools
 import io
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -300,11 +300,11 @@ def _unidentified(data: bytes, limits: DecodingLimits) -> ImageError:
 def _identify(data: bytes) -> str | None:
     """Returns the name of the format by the file's first bytes, or None if it is unknown. Opens nothing."""
     Image.init()
-    return next((name for name in Image.ID if _begins_as(data[:_PREFIX_BYTES], name)), None)
+    prefix = data[:_PREFIX_BYTES]
+    return next((name for name, (_, accept) in Image.OPEN.items() if _accepts(accept, prefix)), None)
 
 
-def _begins_as(prefix: bytes, name: str) -> bool:
-    accept = Image.OPEN[name][1]
+def _accepts(accept: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
     try:
         return accept is not None and accept(prefix) is True
     except (SyntaxError, LookupError, TypeError, ValueError, struct.error):
