@@ -15,9 +15,10 @@ from schemas.commits import commit as commit_module
 from schemas.delta import Scan, transactions
 from schemas.errors import FailureCode, RunFailed
 from schemas.fragments import TableName, Totals
-from schemas.maintenance import take_down
+from schemas.maintenance import restore, take_down
 from schemas.store import FeatureStore, InputCounts, Run, RunResult, RunState
 from tests.support.fragments import SPEC, contents, failed_images, failures, fragment
+from tests.support.nights import World, at_write
 from transforms.extraction.run_commit import commit_run
 from transforms.planning import Snapshot
 
@@ -294,3 +295,19 @@ def test_accounts_that_do_not_add_up_commit_nothing(store: FeatureStore) -> None
     outcome = commit_run(Snapshot.newest(store), a_run("r"), [fragment(store, {"a": 1})], InputCounts(listed=2))
     assert outcome.state == RunState.FAILED
     assert contents(store) == {}
+
+
+def test_rows_that_a_restoration_takes_out_before_a_commit_are_in_it(tmp_path: Path) -> None:
+    """Another run had committed them, so they were left out, until somebody restored the table to before."""
+    world = World(tmp_path)
+    world.put("a.png", 10)
+    first = world.plan()
+    world.put("b.png", 20)
+    second = world.plan()
+    for night in (first, second):
+        world.work(night)
+    before = world.store.features().version()
+    world.commit(first)
+    with at_write(TableName.FEATURES, lambda: restore(world.store.uri, before), done=False):
+        world.commit(second)
+    assert sorted(world.rows()) == ["a.png", "b.png"]
