@@ -5,7 +5,7 @@ one row of each version of an image, the newest.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -70,7 +70,7 @@ def commit_fragments(
     name: TableName,
     commit_id: str,
     fragments: Iterable[Fragment],
-    planned_on: Mapping[TableName, int] | None = None,
+    planned_on: Mapping[TableName, int],
     *,
     updates: Sequence[FileUpdate] = (),
     refresh: bool = False,
@@ -83,8 +83,8 @@ def commit_fragments(
         name: The table.
         commit_id: The name of the commit: its run's, and what distinguishes attempts at it after a slash.
         fragments: Fragments of that table, complete on storage.
-        planned_on: The versions of tables against which the fragments were checked; any that is missing means that they
-            were not. None commits every row, whatever is there.
+        planned_on: The versions of tables against which the fragments were checked; of one that is missing, all rows
+            count as committed since.
         updates: Files of `features` that take the place of others in the same commit.
         refresh: Whether features supersede whatever is there of their images, also of the same version.
         about: What else stands beside the commit in the log.
@@ -96,60 +96,65 @@ def commit_fragments(
     table_uri, run_id = join(folder_uri, name), commit_id.partition("/")[0]
     supersede_all = refresh and name == TableName.FEATURES
     own = [dataclasses.replace(each, supersedes=each.supersedes or supersede_all) for each in fragments]
-    unchecked = checked = _Checked(own, planned_on or {})
+    others = [other for other in _CHECKED[name] if not (supersede_all and other == TableName.FEATURES)]
+    unchecked = checked = _Checked(own, planned_on)
+
+    def newest_of(other: TableName, table: DeltaTable) -> DeltaTable | None:
+        return table if other == name else find_table(join(folder_uri, other))
 
     def write(table: DeltaTable) -> bool:
         nonlocal checked
-        if planned_on is not None:
-            if checked is not unchecked and _went_back(checked, folder_uri, name, table):
+        if own:
+            newest = {other: found for other in others if (found := newest_of(other, table)) is not None}
+            if checked is not unchecked and _went_back(checked, folder_uri, newest):
                 checked = unchecked
-            checked = _without_newer(checked, folder_uri, name, table, run_id, supersede_all=supersede_all)
+            checked = _without_newer(checked, folder_uri, name, newest, run_id)
         updated = updates_on(table_uri, table, updates, checked.dropped, run_id) if name == TableName.FEATURES else []
         if not checked.fragments and not updated:
             return False
-        actions: list[TableAction] = [*add_actions(table_uri, checked.fragments)]
-        if name == TableName.FEATURES:
-            superseding = [fragment.path for fragment in checked.fragments if fragment.supersedes]
-            replacements = {update.path: update.fragment for update in updated}
-            actions += superseding_actions(table_uri, table, superseding, replacements)
-        elif planned_on is not None:
-            actions += replaced_failures_actions(table_uri, table, [each.path for each in checked.fragments])
+        added = add_actions(table_uri, checked.fragments)
+        actions = [*added, *_replacing_actions(table_uri, name, table, checked.fragments, updated)]
         totals = Totals.of(checked.fragments) + Totals(labels_updated=sum(update.images for update in updated))
         metadata = {**about, RUN_ID: run_id, TOTALS: totals.to_json()}
-        token = None if planned_on is None else table.version()
-        write_actions(table, actions, commit_properties(commit_id, metadata, token))
+        write_actions(table, actions, commit_properties(commit_id, metadata, table.version()))
         return True
 
     table = commit_once(table_uri, commit_id, write)
     if not committed(table, commit_id):
         return Commit(table.version(), Totals())
-    if planned_on is None:
-        return Commit(table.version(), Totals.of(own))
     version, metadata = find_commit(table_uri, table, commit_id)
     return Commit(version, Totals.from_json(metadata[TOTALS]))
 
 
-def _went_back(checked: _Checked, folder_uri: str, name: TableName, table: DeltaTable) -> bool:
+def _replacing_actions(
+    table_uri: str, name: TableName, table: DeltaTable, fragments: Sequence[Fragment], updated: Sequence[FileUpdate]
+) -> Iterator[TableAction]:
+    """Yields the actions that take out what new rows replace."""
+    if name == TableName.FEATURES:
+        superseding = [fragment.path for fragment in fragments if fragment.supersedes]
+        replacements = {update.path: update.fragment for update in updated}
+        yield from superseding_actions(table_uri, table, superseding, replacements)
+    else:
+        yield from replaced_failures_actions(table_uri, table, [fragment.path for fragment in fragments])
+
+
+def _went_back(checked: _Checked, folder_uri: str, newest: Mapping[TableName, DeltaTable]) -> bool:
     """Whether files are gone since the last look, as after a restoration: rows may have been taken out for theirs."""
-    newest = {other: table if other == name else find_table(join(folder_uri, other)) for other in checked.versions}
     return any(
-        now is not None and not paths_of(open_table(join(folder_uri, other), checked.versions[other])) <= paths_of(now)
-        for other, now in newest.items()
-        if other in _CHECKED[name]
+        not paths_of(open_table(join(folder_uri, other), checked.versions[other])) <= paths_of(table)
+        for other, table in newest.items()
+        if other in checked.versions
     )
 
 
 def _without_newer(
-    checked: _Checked, folder_uri: str, name: TableName, table: DeltaTable, run_id: str, *, supersede_all: bool
+    checked: _Checked, folder_uri: str, name: TableName, newest: Mapping[TableName, DeltaTable], run_id: str
 ) -> _Checked:
     """Takes out the rows that others have committed since the last look."""
     fragments, versions, dropped = checked.fragments, dict(checked.versions), list(checked.dropped)
-    for other in _CHECKED[name]:
-        if not fragments or (supersede_all and other == TableName.FEATURES):
-            continue
-        newest = table if other == name else find_table(join(folder_uri, other))
-        if newest is not None:
-            files = files_since(join(folder_uri, other), newest, versions.get(other))
+    for other, table in newest.items():
+        if fragments:
+            files = files_since(join(folder_uri, other), table, versions.get(other))
             fragments = list(without_committed(join(folder_uri, name), fragments, files, run_id, dropped))
-            versions[other] = newest.version()
+            versions[other] = table.version()
     return _Checked(fragments, versions, dropped)

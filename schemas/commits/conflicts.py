@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from schemas.commits.removal import all_keys
 from schemas.delta import files_of, open_table, paths_of
 from schemas.fragments import Fragment, keep_rows, keys_of, without_keys
 from schemas.storage import join, read_columns, read_keys
@@ -123,7 +124,7 @@ def without_committed(
     """
     found = {fragment.path: _Found() for fragment in fragments}
     largest = max((fragment.rows for fragment in fragments), default=1)
-    read_own = functools.lru_cache(max(1, _KEYS_HELD // largest))(_all_keys)
+    read_own = functools.lru_cache(max(1, _KEYS_HELD // largest))(all_keys)
     for file in files:
         near = [fragment for fragment in fragments if file.may_share_images_with(fragment)]
         for committed in read_keys(file.uri) if near else ():
@@ -138,7 +139,3 @@ def without_committed(
             yield marked
         elif len(keys) < fragment.images:
             yield keep_rows(table_uri, marked, run_id, without_keys(keys))
-
-
-def _all_keys(file_uri: str) -> pa.RecordBatch:
-    return pa.Table.from_batches(read_keys(file_uri)).combine_chunks().to_batches()[0]

@@ -64,13 +64,14 @@ def _files_with_versions(table_uri: str, table: DeltaTable, images: pa.RecordBat
     """Yields the files of a snapshot with rows of versions of images, as `files_holding` does of all versions."""
     keys = keys_of(images)
     for path in _files_that_may_hold(table, images.column("uri")):
-        stored = _all_keys(join(table_uri, path))
+        stored = all_keys(join(table_uri, path))
         gone = stored.filter(pc.is_in(keys_of(stored), value_set=keys)).column("uri")
         if len(gone):
             yield Holding(path, gone, len(gone) == stored.num_rows, without_keys(keys))
 
 
-def _all_keys(*file_uris: str) -> pa.RecordBatch:
+def all_keys(*file_uris: str) -> pa.RecordBatch:
+    """Returns the uri and version of each image in files."""
     rows = pa.Table.from_batches(itertools.chain.from_iterable(map(read_keys, file_uris)))
     return rows.combine_chunks().to_batches()[0]
 
@@ -131,7 +132,7 @@ def replaced_failures_actions(table_uri: str, table: DeltaTable, new_paths: Sequ
         new_paths: Paths under the table's folder of the fragments with the new rows.
     """
     if new_paths:
-        images = _all_keys(*(join(table_uri, path) for path in new_paths))
+        images = all_keys(*(join(table_uri, path) for path in new_paths))
         held = _files_with_versions(table_uri, table, images)
         yield from removal_actions(table_uri, TableName.FAILURES, held, SUPERSEDED)
 

@@ -23,6 +23,7 @@ from schemas.delta.transactions import (
     commit_once,
     commit_properties,
     files_of,
+    paths_of,
     write_actions,
 )
 from schemas.fragments import (
@@ -74,7 +75,7 @@ class Replacement:
         def write(table: DeltaTable) -> bool:
             files = [path for path in self._files_that_may_hold_some(table) if path not in found]
             found.update(self._read(files))
-            there = set(files_of(table)["path"].to_pylist())
+            there = paths_of(table)
             leaving = {path: rest for path, rest in found.items() if rest and path in there}
             actions = [*add_actions(self._table_uri, self.new), *self._leave(leaving)]
             if actions:

@@ -5,7 +5,6 @@ the order of the archive, by several threads: what was unpacked last is kept, an
 decompressor, so that going back costs milliseconds, whatever the size of the archive.
 """
 
-import collections
 import io
 import threading
 import zlib
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
 from schemas.errors import DamagedArchive, FailureCode, ImageError
 from schemas.extents import Extent, RangeReader
 from transforms.archives.archive import ArchiveFile
+from transforms.archives.last_used import LastUsed
 
 if TYPE_CHECKING:
     from zlib import _Decompress
@@ -146,8 +146,7 @@ class GzipStreams:
 
     def __init__(self) -> None:
         """Begins without archives."""
-        self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[tuple[str, str], GzipStream] = collections.OrderedDict()
+        self._streams = LastUsed[tuple[str, str], GzipStream](_STREAMS_KEPT)
 
     def read(self, archive: ArchiveFile, place: str, max_bytes: int) -> bytes:
         """Reads a member, of a compressed archive fastest in the order of the archive.
@@ -174,16 +173,13 @@ class GzipStreams:
         Raises:
             ImageError: If it is there in another version.
         """
-        key = archive.uri, version
-        with self._lock:
-            if key not in self._kept:
-                if archive.version() != version:
-                    raise ImageError(FailureCode.UNREADABLE, "The archive was written anew since it was listed.")
-                self._kept[key] = GzipStream(archive.read_range, archive.size())
-            self._kept.move_to_end(key)
-            while len(self._kept) > _STREAMS_KEPT:
-                self._kept.popitem(last=False)
-            return self._kept[key]
+
+        def begin() -> GzipStream:
+            if archive.version() != version:
+                raise ImageError(FailureCode.UNREADABLE, "The archive was written anew since it was listed.")
+            return GzipStream(archive.read_range, archive.size())
+
+        return self._streams.get((archive.uri, version), begin)
 
 
 class _Cursor(io.RawIOBase):

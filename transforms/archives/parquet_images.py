@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from schemas.errors import FailureCode, ImageError
 from schemas.storage import open_parquet
 from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
+from transforms.archives.last_used import LastUsed
 
 BYTES: Final = "bytes"
 PATH: Final = "path"
@@ -119,7 +120,7 @@ class ParquetImages(ArchiveKind):
     def read(self, archive: ArchiveFile, place: str, max_bytes: int) -> bytes:
         """Reads a cell."""
         cell = Cell.parse(place)
-        content = _GROUPS.of(archive, cell).cell(cell.row)
+        content = _row_group_of(archive, cell).cell(cell.row)
         if content is None:
             raise ImageError(FailureCode.NOT_FOUND, "The row has no image.")
         if len(content) > max_bytes:
@@ -186,31 +187,19 @@ class _RowGroup:
         self._next += len(cells)
 
 
-class _RowGroups:
-    """The row groups that were read last."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[tuple[str, str, str, int], _RowGroup] = collections.OrderedDict()
-
-    def of(self, archive: ArchiveFile, cell: Cell) -> _RowGroup:
-        """Returns the row group of a cell.
-
-        Raises:
-            ImageError: If the file is there in another version.
-        """
-        key = archive.uri, cell.version, cell.column, cell.group
-        with self._lock:
-            if key not in self._kept:
-                if archive.version() != cell.version:
-                    raise ImageError(FailureCode.UNREADABLE, "The file was written anew since it was listed.")
-                self._kept[key] = _RowGroup(archive.uri, cell.group, cell.column)
-            group = self._kept[key]
-            self._kept.move_to_end(key)
-            oldest = self._kept.popitem(last=False)[1] if len(self._kept) > _GROUPS_KEPT else None
-        if oldest is not None:
-            oldest.close()
-        return group
+_GROUPS: Final = LastUsed[tuple[str, str, str, int], _RowGroup](_GROUPS_KEPT, _RowGroup.close)
 
 
-_GROUPS: Final = _RowGroups()
+def _row_group_of(archive: ArchiveFile, cell: Cell) -> _RowGroup:
+    """Returns the row group of a cell.
+
+    Raises:
+        ImageError: If the file is there in another version.
+    """
+
+    def begin() -> _RowGroup:
+        if archive.version() != cell.version:
+            raise ImageError(FailureCode.UNREADABLE, "The file was written anew since it was listed.")
+        return _RowGroup(archive.uri, cell.group, cell.column)
+
+    return _GROUPS.get((archive.uri, cell.version, cell.column, cell.group), begin)

@@ -4,14 +4,13 @@ Directories of the archives that members were last asked of by their URIs alone 
 an archive that was written anew is read anew.
 """
 
-import collections
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from schemas.errors import DamagedArchive, FailureCode, ImageError
 from schemas.storage import MemberUri
 from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
+from transforms.archives.last_used import LastUsed
 from transforms.archives.parquet_images import ParquetImages
 from transforms.archives.tar_archives import TarArchives
 from transforms.archives.tfrecords import TFRecords
@@ -52,7 +51,7 @@ def find_member(uri: MemberUri) -> Member:
         DamagedArchive: If its directory cannot be read so far.
         OSError: What its file system raises if it is not there, or the storage is at fault.
     """
-    directory = _DIRECTORIES.of(uri)
+    directory = _directory_of(uri)
     member = directory.members.get(uri.name)
     if member is None:
         if directory.damage is not None:
@@ -100,25 +99,12 @@ class _Directory:
             self.damage = error
 
 
-class _Directories:
-    """The directories that were asked for last."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[tuple[str, str, str], _Directory] = collections.OrderedDict()
-
-    def of(self, uri: MemberUri) -> _Directory:
-        """Returns the directory of a member's archive, as the archive is now; others wait while it is read."""
-        archive = ArchiveFile.at(uri.archive_uri)
-        version = archive.version()
-        key = uri.protocol, uri.archive_uri, version
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = _Directory(_KINDS[uri.protocol].members(archive, version))
-            self._kept.move_to_end(key)
-            while len(self._kept) > _DIRECTORIES_KEPT:
-                self._kept.popitem(last=False)
-            return self._kept[key]
+_DIRECTORIES: Final = LastUsed[tuple[str, str, str], _Directory](_DIRECTORIES_KEPT)
 
 
-_DIRECTORIES: Final = _Directories()
+def _directory_of(uri: MemberUri) -> _Directory:
+    """Returns the directory of a member's archive, as the archive is now."""
+    archive = ArchiveFile.at(uri.archive_uri)
+    version = archive.version()
+    key = uri.protocol, uri.archive_uri, version
+    return _DIRECTORIES.get(key, lambda: _Directory(_KINDS[uri.protocol].members(archive, version)))

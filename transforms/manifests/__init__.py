@@ -1,6 +1,6 @@
 """Manifests: tables of images as CSV, JSON Lines, Parquet or plain lists, in; rows as Arrow batches out."""
 
-from transforms.manifests.columns import REF_COLUMNS, URI, Column, ManifestOptions, cast_to, is_list
+from transforms.manifests.columns import REF_COLUMNS, URI, Column, ManifestOptions, carried_fields_of, cast_to, is_list
 from transforms.manifests.delimited import trimmed
 from transforms.manifests.format import (
     MANIFEST_EXTENSIONS,
@@ -38,6 +38,7 @@ __all__ = [
     "Section",
     "UriRules",
     "canonical_uris",
+    "carried_fields_of",
     "cast_to",
     "file_name",
     "folder_of",

@@ -13,7 +13,6 @@ from schemas.errors import DamagedArchive, InvalidInput, shown
 from schemas.images import GIVEN, PROBLEM, REFS_PER_BATCH
 from schemas.storage import MemberUri
 from transforms.archives import (
-    ArchiveFile,
     Member,
     Scalar,
     UnreadableField,
@@ -27,7 +26,7 @@ from transforms.archives import (
 from transforms.folders import NOT_UTF_8, FoundFile, IgnoredFiles, escaped
 from transforms.source_kinds.annotations import stated_annotations
 from transforms.source_kinds.chosen_members import ChosenMembers
-from transforms.source_kinds.refs import ref_batches
+from transforms.source_kinds.refs import ref_batches, rest_of_archive
 from transforms.source_kinds.source import ListingRules, Source, SourcePart
 
 Fields = Mapping[str, Scalar | None]
@@ -64,16 +63,14 @@ class ArchiveSource(Source, SourcePart):
     def refs(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
         """Yields its images in the order of the archive; what cannot be read of it is a row that says so."""
         listing = _Listing(self, rules)
-        damage = listing.read()  # What is wrong is found again, and said, by whoever fetches the rest.
+        damage = listing.read()
         ignored.files += listing.ignored
         files = listing.files()
         while found := list(itertools.islice(files, REFS_PER_BATCH)):
             for batch in ref_batches((file for file, _ in found), rules.schema):
                 yield self._annotated(batch, [fields for _, fields in found])
         if damage is not None:
-            version = ArchiveFile.at(self.named.archive_uri).version()
-            rest = FoundFile(str(self.named._replace(name="")), version, None)
-            yield from ref_batches([rest], rules.schema)
+            yield from rest_of_archive(*self._archive, rules.schema)
 
     def _annotated(self, refs: pa.RecordBatch, fields: Sequence[Fields]) -> pa.RecordBatch:
         names = [name for name in self.annotations if name in refs.schema.names]

@@ -98,11 +98,6 @@ class ImageFolder(Source):
         return tuple(table.manifest for table in self.tables)
 
     @property
-    def carried(self) -> tuple[pa.Field, ...]:
-        """The fields of the further columns of its tables, some perhaps of several."""
-        return tuple(field for table in self.tables for field in table.carried)
-
-    @property
     def annotations(self) -> tuple[str, ...]:
         """The split, and what its tables have."""
         names = [name for table in self.tables for name in table.annotations]

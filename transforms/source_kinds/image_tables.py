@@ -141,11 +141,6 @@ class ImageTableSource(Source):
         return (self.manifest,)
 
     @property
-    def carried(self) -> tuple[pa.Field, ...]:
-        """The fields of its further columns."""
-        return tuple(pa.field(column.name, column.type) for column in self.manifest.columns if column.is_carried)
-
-    @property
     def annotations(self) -> tuple[str, ...]:
         """Label, split and its further columns, those of them that it has."""
         return tuple(annotation_names(self.names))

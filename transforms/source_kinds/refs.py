@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from schemas.images import PLACE, PROBLEM, REFS_PER_BATCH, SIZE
+from schemas.storage import MemberUri
+from transforms.archives import ArchiveFile
 from transforms.folders import FoundFile, IgnoredFiles
 from transforms.shuffle import pack, unpack
 from transforms.source_kinds.source import ListingRules, SourcePart
@@ -23,6 +25,12 @@ def ref_batches(files: Iterable[FoundFile], schema: pa.Schema) -> Iterator[pa.Re
             for field in schema
         ]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def rest_of_archive(protocol: str, archive_uri: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yields a ref of what cannot be read of an archive: what is wrong is found again by whoever fetches it."""
+    version = ArchiveFile.at(archive_uri).version()
+    yield from ref_batches([FoundFile(str(MemberUri(protocol, "", archive_uri)), version, None)], schema)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from schemas.images import ref_schema
 from transforms.folders import IgnoredFiles, Selection
-from transforms.manifests import BYTES_PER_SECTION, ROWS_PER_SECTION, Manifest
+from transforms.manifests import BYTES_PER_SECTION, ROWS_PER_SECTION, Manifest, carried_fields_of
 
 # Enough for every worker, few enough to be found by one.
 FOLDERS_LISTED_TOGETHER: Final = 64
@@ -95,8 +95,8 @@ class Source(abc.ABC):
 
     @property
     def carried(self) -> tuple[pa.Field, ...]:
-        """The fields of columns that it carries along."""
-        return ()
+        """The fields of columns that it carries along: those of its tables, some perhaps of several."""
+        return tuple(carried_fields_of(column for manifest in self.manifests for column in manifest.columns))
 
     @property
     def annotations(self) -> tuple[str, ...]:

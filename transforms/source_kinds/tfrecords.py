@@ -13,7 +13,7 @@ from schemas.storage import MemberUri
 from transforms.archives import ArchiveFile, ExampleImage, example_images
 from transforms.folders import FoundFile, IgnoredFiles
 from transforms.source_kinds.annotations import replaced, stated_annotations
-from transforms.source_kinds.refs import ref_batches
+from transforms.source_kinds.refs import ref_batches, rest_of_archive
 from transforms.source_kinds.source import ListingRules, Source, SourcePart
 
 _PROTOCOL: Final = "tfrecord"
@@ -48,10 +48,8 @@ class TFRecordSource(Source, SourcePart):
         images = self._images(damage)
         while together := list(itertools.islice(images, REFS_PER_BATCH)):
             yield from self._labelled(together, rules)
-        if damage:  # What is wrong is found again, and said, by whoever fetches the rest.
-            version = ArchiveFile.at(self.uri).version()
-            rest = FoundFile(str(MemberUri(_PROTOCOL, "", self.uri)), version, None)
-            yield from ref_batches([rest], rules.schema)
+        if damage:
+            yield from rest_of_archive(_PROTOCOL, self.uri, rules.schema)
 
     def _images(self, damage: list[DamagedArchive]) -> Iterator[ExampleImage]:
         try:
