@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         damaged_files,
         fetch_published,
         is_published,
-        publish_files,
         summarise_conv_base,
         unpublish,
     )
@@ -61,7 +60,6 @@ else:
                 "damaged_files",
                 "fetch_published",
                 "is_published",
-                "publish_files",
                 "summarise_conv_base",
                 "unpublish",
             ],
@@ -87,7 +85,6 @@ __all__ = [
     "is_published",
     "load_application",
     "load_engine",
-    "publish_files",
     "republish",
     "sha256_of",
     "speed_against_float32",

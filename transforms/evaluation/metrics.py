@@ -14,6 +14,7 @@ import numpy as np
 
 from schemas.classifiers import THRESHOLD, LabelKind, LabelSet
 from transforms.evaluation.chance import interval_of_error
+from transforms.evaluation.ranking import Ranking, influences_on_auc, ordered_bits
 from transforms.images import bounded_map
 from transforms.runtime import available_cores
 
@@ -22,8 +23,6 @@ T = TypeVar("T")
 CALIBRATION_BINS: Final = 10
 # The most points of a curve that are kept: more than a report can show.
 _CURVE_POINTS: Final = 200
-# Of the 23 bits of a float's fraction.
-_BITS_LEFT_OUT: Final = 14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,11 +163,11 @@ def _class_metrics(
     """Returns the metrics of each class, and the sum of the influences of each image on their AUCs, float64 [n]."""
 
     def areas(index: int) -> tuple[float | None, float | None, np.ndarray | float]:
-        has, score = true[:, index], _ordered_bits(scores[:, index])
+        has, score = true[:, index], ordered_bits(scores[:, index])
         if not 0 < has.sum(dtype=np.int64) < len(has):
             return None, None, 0.0
-        ranking = _Ranking.of(has, score)
-        return ranking.auc, ranking.average_precision, _influences(has, score, ranking.auc)
+        ranking = Ranking.of(has, score)
+        return ranking.auc, ranking.average_precision, influences_on_auc(has, score, ranking.auc)
 
     images, said, hits = (found.sum(axis=0, dtype=np.int64) for found in (true, predicted, true & predicted))
     counted = [*(hits / np.maximum(number, 1) for number in (said, images)), 2 * hits / np.maximum(images + said, 1)]
@@ -189,80 +188,6 @@ def _in_threads(function: Callable[[int], T], classes: Sequence[int]) -> Iterato
     cores = available_cores()
     with concurrent.futures.ThreadPoolExecutor(cores) as pool:
         yield from bounded_map(pool, function, classes, cores)
-
-
-def _ordered_bits(score: np.ndarray) -> np.ndarray:
-    """Returns scores of at least 0, float32 [n], as uint32 [n] of the same order: the bits of a float are."""
-    bits: np.ndarray = (score.astype(np.float32) + np.float32(0)).view(np.uint32)  # -0.0 + 0.0 is 0.0.
-    return bits
-
-
-@dataclasses.dataclass(frozen=True)
-class _Ranking:
-    """How many images of a class, and how many others, have at least a score, the highest score first.
-
-    Attributes:
-        true_positives: int64 [m], m the number of distinct scores.
-        false_positives: int64 [m].
-    """
-
-    true_positives: np.ndarray
-    false_positives: np.ndarray
-
-    @classmethod
-    def of(cls, true: np.ndarray, score: np.ndarray) -> "_Ranking":
-        """Ranks images by what `_ordered_bits` returns of their scores; `true` is int8 [n], both 0 and 1 being there.
-
-        The class goes with the score, as its last bit, so that plain numbers are sorted: that is several times as quick
-        as to find the order of the scores.
-        """
-        sorted_scores = np.sort(score << 1 | true.astype(np.uint32))[::-1]
-        last = np.flatnonzero(np.append(np.diff(sorted_scores >> 1), 1))
-        true_positives = np.cumsum(sorted_scores & 1, dtype=np.int64)[last]
-        return cls(true_positives, last + 1 - true_positives)
-
-    @property
-    def recall(self) -> np.ndarray:
-        rates: np.ndarray = self.true_positives / self.true_positives[-1]
-        return rates
-
-    @property
-    def precision(self) -> np.ndarray:
-        rates: np.ndarray = self.true_positives / (self.true_positives + self.false_positives)
-        return rates
-
-    @property
-    def roc(self) -> tuple[np.ndarray, np.ndarray]:
-        """The rates of false and of true positives, from 0 on."""
-        return np.append(0, self.false_positives / self.false_positives[-1]), np.append(0, self.recall)
-
-    @property
-    def auc(self) -> float:
-        return float(np.trapezoid(*reversed(self.roc)))
-
-    @property
-    def average_precision(self) -> float:
-        """The sum of precisions, each weighted by the recall that its threshold adds."""
-        return float((np.diff(self.recall, prepend=0) * self.precision).sum())
-
-
-def _influences(true: np.ndarray, score: np.ndarray, auc: float) -> np.ndarray:
-    """Returns float64 [n], the influence of each image on the AUC of a class, from what `_Ranking.of` takes.
-
-    It is the share of the other kind that the image is in order with, half of equal scores, less the AUC, over the
-    share of its own kind. Scores count as equal here where they differ by less than 1 in 512: only the spread of
-    influences is asked for.
-    """
-    groups, places = (score >> _BITS_LEFT_OUT).astype(np.int64), np.flatnonzero(true)
-    every = np.bincount(groups)
-    own = np.bincount(groups[places], minlength=len(every))
-    others = every - own
-    others_below = (np.cumsum(others) - others / 2) / others.sum()
-    own_above = 1 - (np.cumsum(own) - own / 2) / len(places)
-    share = len(places) / len(true)
-    found: np.ndarray = ((own_above - auc) / (1 - share))[groups]
-    found[places] = ((others_below - auc) / share)[groups[places]]
-    return found
 
 
 def _log_loss(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> float:
@@ -311,12 +236,12 @@ def precision_recall_curves(labels: LabelSet, targets: np.ndarray, scores: np.nd
     ]
 
 
-def _one_against_rest(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> Iterator[tuple[str, _Ranking]]:
+def _one_against_rest(labels: LabelSet, targets: np.ndarray, scores: np.ndarray) -> Iterator[tuple[str, Ranking]]:
     true = labels.indicators(targets)
     counts = true.sum(axis=0)
     ranked = [1] if labels.kind == LabelKind.BINARY else range(len(labels.classes))
     ranked = [index for index in ranked if 0 < counts[index] < len(true)]
-    rankings = _in_threads(lambda index: _Ranking.of(true[:, index], _ordered_bits(scores[:, index])), ranked)
+    rankings = _in_threads(lambda index: Ranking.of(true[:, index], ordered_bits(scores[:, index])), ranked)
     yield from zip([labels.classes[index] for index in ranked], rankings, strict=True)
 
 

@@ -12,9 +12,8 @@ import contextlib
 import dataclasses
 import functools
 import io
-import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -24,17 +23,16 @@ from PIL.JpegImagePlugin import JpegImageFile
 from schemas.errors import FailureCode, ImageError, nearest_names
 from schemas.spec import FeatureSpec
 from transforms.images.image_files import (
-    is_avif,
+    AVIF,
+    HEIF,
+    check_metadata,
+    check_tags,
+    format_of,
     is_heif,
     is_scalable,
-    metadata_bytes,
-    scans,
-    tag_bytes,
     without_metadata,
 )
 
-AVIF: Final = "AVIF"
-HEIF: Final = "HEIF"  # By the package pillow-heif, where that is installed.
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", AVIF, HEIF)
 MAX_PIXELS: Final = 100_000_000
 MAX_SIDE: Final = 65_535  # What a JPEG can have.
@@ -63,11 +61,6 @@ _UPRIGHT: Final[Mapping[int, Image.Transpose]] = {
 }
 _EXIF_IN_TEXT: Final = "Raw profile type exif"
 _TEXT_HEADER_LINES: Final = 3
-# As Pillow allows for the text of a PNG file; and ten times what encoders write.
-_MOST_METADATA_BYTES: Final = 64 * 2**20
-_MOST_SCANS: Final = 100
-# The longest beginning by which one of Pillow's formats is recognised.
-_PREFIX_BYTES: Final = 16
 _PIXELS_AT_ONCE: Final = 2**20
 _SIXTEEN_BIT_MODES: Final = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 _RESAMPLINGS: Final = {resampling.name.lower(): resampling for resampling in Image.Resampling}
@@ -207,7 +200,7 @@ def _decode_what_is_there(data: bytes, rules: DecodingRules) -> Picture:
 
 
 def _decode(data: bytes, rules: DecodingRules) -> Picture:
-    _check_metadata(data)
+    check_metadata(data)
     with _decoder_errors(), _open(data, rules.limits) as image:
         _check_pixels(image, rules.limits)
         full_size = _scale_in_decoder(image, data, rules) if rules.decode == "scaled" else None
@@ -234,24 +227,6 @@ def _decoder_errors() -> Iterator[None]:
         raise ImageError(FailureCode.TOO_MANY_PIXELS, f"The picture has too many pixels: {error}") from error
     except Exception as error:
         raise _decoder_error(error) from error
-
-
-def _check_metadata(data: bytes) -> None:
-    """Refuses files that are small and take long to open, for what they say is read again and again."""
-    _check_metadata_bytes(metadata_bytes(data))
-    found = scans(data)
-    if found > _MOST_SCANS:
-        raise ImageError(
-            FailureCode.TOO_MUCH_METADATA, f"The JPEG has {found:,} scans, {_MOST_SCANS} are the most that are decoded."
-        )
-
-
-def _check_metadata_bytes(found: int) -> None:
-    if found > _MOST_METADATA_BYTES:
-        raise ImageError(
-            FailureCode.TOO_MUCH_METADATA,
-            f"The metadata have {found:,} bytes, {_MOST_METADATA_BYTES:,} are the most that are read.",
-        )
 
 
 def _open(data: bytes, limits: DecodingLimits) -> Image.Image:
@@ -284,7 +259,7 @@ def _open_heif(data: bytes) -> Image.Image:
 
 
 def _unidentified(data: bytes, limits: DecodingLimits) -> ImageError:
-    other = HEIF if is_heif(data) else AVIF if is_avif(data) else _identify(data)
+    other = format_of(data)
     if other is None:
         return ImageError(FailureCode.NOT_AN_IMAGE, "The file is no image that Pillow knows.")
     if other not in limits.formats:
@@ -295,20 +270,6 @@ def _unidentified(data: bytes, limits: DecodingLimits) -> ImageError:
             FailureCode.DECODER_MISSING, "The file is AVIF, which the installed Pillow was built without."
         )
     return ImageError(FailureCode.DECODER_ERROR, f"The {other} file cannot be opened.")
-
-
-def _identify(data: bytes) -> str | None:
-    """Returns the name of the format by the file's first bytes, or None if it is unknown. Opens nothing."""
-    Image.init()
-    prefix = data[:_PREFIX_BYTES]
-    return next((name for name, (_, accept) in Image.OPEN.items() if _accepts(accept, prefix)), None)
-
-
-def _accepts(accept: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
-    try:
-        return accept is not None and accept(prefix) is True
-    except (SyntaxError, LookupError, TypeError, ValueError, struct.error):
-        return False
 
 
 def _check_pixels(image: Image.Image, limits: DecodingLimits) -> None:
@@ -346,7 +307,7 @@ def _to_upright(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     """Returns the EXIF orientation; of formats other than JPEG only a loaded image may know it."""
-    _check_metadata_bytes(tag_bytes(_exif(image)))
+    check_tags(_exif(image))
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except MemoryError:

@@ -1,4 +1,4 @@
-"""Image files by their bytes alone: formats that Pillow has no name for, what they would cost, and without metadata.
+"""Image files by their bytes alone: their format, what they would cost, and the same without metadata.
 
 Pillow refuses a whole file for what stands beside its pixels: text or a colour profile of more than a megabyte, the
 checksum of such a chunk, a header that is too short. The pixels are the same without.
@@ -6,8 +6,17 @@ checksum of such a chunk, a header that is too short. The pixels are the same wi
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
+
+from PIL import Image
+
+from schemas.errors import FailureCode, ImageError
+
+AVIF: Final = "AVIF"
+HEIF: Final = "HEIF"  # By the package pillow-heif, where that is installed.
+# The longest beginning by which one of Pillow's formats is recognised.
+_PREFIX_BYTES: Final = 16
 
 # ISO 23008-12, and the brands that phones write: pictures as HEVC frames.
 _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
@@ -46,6 +55,9 @@ _BIG_TIFF: Final = frozenset({b"II+\0", b"MM\0+"})
 # Bytes of a value by its type, 1 to 13 and 16 to 18.
 _TIFF_TYPE_BYTES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 _MOST_TAGS: Final = 2**16
+# As Pillow allows for the text of a PNG file; and ten times what encoders write.
+_MOST_METADATA_BYTES: Final = 64 * 2**20
+_MOST_SCANS: Final = 100
 
 
 def is_heif(data: bytes) -> bool:
@@ -62,6 +74,24 @@ def _brands(data: bytes) -> Iterator[bytes]:
     if data[4:8] == b"ftyp":
         box = data[: min(int.from_bytes(data[:4]), _LONGEST_TYPE_BOX)]
         yield from (box[at : at + 4] for at in range(8, len(box), 4))
+
+
+def format_of(data: bytes) -> str | None:
+    """Returns Pillow's name of a file's format, by its first bytes; None if it is unknown. Opens nothing."""
+    if is_heif(data):
+        return HEIF
+    if is_avif(data):
+        return AVIF
+    Image.init()
+    prefix = data[:_PREFIX_BYTES]
+    return next((name for name, (_, accept) in Image.OPEN.items() if _accepts(accept, prefix)), None)
+
+
+def _accepts(accept: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
+    try:
+        return accept is not None and accept(prefix) is True
+    except (SyntaxError, LookupError, TypeError, ValueError, struct.error):
+        return False
 
 
 def without_metadata(data: bytes) -> bytes | None:
@@ -203,3 +233,34 @@ def tag_bytes(data: bytes) -> int:
 def _value_bytes(kind: int, count: int, value: int, file_bytes: int) -> int:
     size = _TIFF_TYPE_BYTES[kind] * count if kind < len(_TIFF_TYPE_BYTES) else 0
     return size if size <= 4 or value + size <= file_bytes else 0
+
+
+def check_metadata(data: bytes) -> None:
+    """Refuses a file that may be small and takes long to open, for what it says is read again and again.
+
+    Raises:
+        ImageError: If it is such a file.
+    """
+    _check_bytes(metadata_bytes(data))
+    found = scans(data)
+    if found > _MOST_SCANS:
+        raise ImageError(
+            FailureCode.TOO_MUCH_METADATA, f"The JPEG has {found:,} scans, {_MOST_SCANS} are the most that are decoded."
+        )
+
+
+def check_tags(block: bytes) -> None:
+    """Refuses a block of tags, such as EXIF, whose values take long to read.
+
+    Raises:
+        ImageError: If it is such a block.
+    """
+    _check_bytes(tag_bytes(block))
+
+
+def _check_bytes(found: int) -> None:
+    if found > _MOST_METADATA_BYTES:
+        raise ImageError(
+            FailureCode.TOO_MUCH_METADATA,
+            f"The metadata have {found:,} bytes, {_MOST_METADATA_BYTES:,} are the most that are read.",
+        )
