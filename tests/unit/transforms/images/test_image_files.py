@@ -237,8 +237,9 @@ def test_avif_without_a_decoder_says_what_to_install(monkeypatch: pytest.MonkeyP
 def heif_package() -> Iterator[Callable[[types.ModuleType | None], None]]:
     """Puts something in the place of the package pillow-heif."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image, "OPEN", dict(Image.OPEN))
+        patch.setattr(Image, "ID", list(Image.ID))
         yield lambda module: patch.setitem(sys.modules, "pillow_heif", module)
-    Image.OPEN.pop("HEIF", None)
 
 
 def test_heif_without_its_package_says_what_to_install(
