@@ -4,6 +4,7 @@ import csv
 import functools
 import io
 from collections.abc import Sequence
+from typing import Final
 
 from pipelines.console.padded_lines import padded_line
 from schemas.delta import Scan
@@ -11,6 +12,8 @@ from schemas.measures import Measures
 from schemas.store import FeatureStore
 from transforms.evaluation import difference
 from transforms.training import Trial
+
+_NARROWEST: Final = 15
 
 
 def trial_line(trial: Trial, swept: Sequence[str], *, with_source: bool) -> str:
@@ -28,22 +31,23 @@ def leaderboard_text(trials: Sequence[Trial]) -> str:
     """Returns the leaderboard for people: only what differs, the best first."""
     rows = [_fields(trial) for trial in trials]
     swept = [name for name in rows[0] if any(row[name] != rows[0][name] for row in rows)]
-    lines = ["Leaderboard, by validation; the first is kept:"]
     heads = ("accuracy", "loss", "p", "epochs", "seconds", *swept)
-    widths = [15] * len(heads)
-    lines.append("  " + padded_line(heads, widths))
-    for trial, row in zip(trials, rows, strict=True):
-        figures = (
+    figures = [
+        (
             f"{trial.validation_accuracy:.4f}",
             f"{trial.validation_loss:.4f}",
             _p(trials[0], trial),
             str(trial.epochs),
-            trial.seconds,
+            f"{trial.seconds:.1f}",
             *(_cell(row[name]) for name in swept),
         )
-        lines.append("  " + padded_line(figures, widths))
-    lines.append("  p: the chance that one as good as the first differs from it by as much or more (McNemar)")
-    return "\n".join(lines)
+        for trial, row in zip(trials, rows, strict=True)
+    ]
+    table = [heads, *figures]
+    widths = [max(_NARROWEST, 2 + max(map(len, column))) for column in zip(*table, strict=True)]
+    lines = [f"  {padded_line(cells, widths)}" for cells in table]
+    said = "  p: the chance that one as good as the first differs from it by as much or more (McNemar)"
+    return "\n".join(["Leaderboard, by validation; the first is kept:", *lines, said])
 
 
 def leaderboard_csv(trials: Sequence[Trial]) -> str:

@@ -142,6 +142,15 @@ def test_the_same_seed_gives_the_same_metrics_and_the_same_model(
     assert Classifier.open(f"{tmp_path}/model").card.model_id == Classifier.open(str(model)).card.model_id
 
 
+def test_the_columns_of_a_leaderboard_stand_apart(
+    pets: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(f"--features={pets.uri}", f"--output={tmp_path}/model", "--sweep=l2=1,0.0000031622776601683796")
+    printed = capsys.readouterr().out.partition("Leaderboard")[2].splitlines()[1:4]
+    assert printed[0].split()[-1] == "l2"
+    assert {line.split()[-1] for line in printed[1:]} == {"1.0", "3.1622776601683796e-06"}
+
+
 def test_the_command_says_how_good_it_is_and_where_the_report_is(run: Run, pets: FeatureStore, tmp_path: Path) -> None:
     done = run("train", f"--features={pets.uri}", "--output=model", "--sweep=dropout=0,0.5", *QUICK)
     assert done.returncode == 0, done.stderr
