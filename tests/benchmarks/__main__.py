@@ -21,6 +21,7 @@ from typing import Final
 from tests.benchmarks.archives import MEMBERS, archives
 from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, RACED, SCALED, SIDES, WARM, WARM_HALF, Case
 from tests.benchmarks.commits import FRAGMENTS, commits
+from tests.benchmarks.epochs import TABLE, epochs
 from tests.benchmarks.feeding import feeding
 from tests.benchmarks.machine import SECONDS_PER_SIZE
 from tests.benchmarks.memory_growth import memory_growth
@@ -37,10 +38,12 @@ from tests.benchmarks.training_reads import ROWS, training_reads
 from tests.benchmarks.workshop import Unmeasurable, Workshop
 
 ONLY: Final = (
-    "race", "megapixels", "nothing_new", "syncs", "feeding", "archives", "training_reads", "probes", "memory",
-    "planning", "commits",
+    "race", "megapixels", "nothing_new", "syncs", "feeding", "processes", "archives", "training_reads", "probes",
+    "epochs", "memory", "planning", "commits",
 )  # fmt: skip
-_WITHOUT_PICTURES: Final = frozenset({"feeding", "archives", "training_reads", "probes", "planning", "commits"})
+_WITHOUT_PICTURES: Final = frozenset(
+    {"feeding", "archives", "training_reads", "probes", "epochs", "planning", "commits"}
+)
 _QUICK: Final = {
     "count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096, "fed": 256, "members": 500,
     "planned": (10_000,), "fragments": 100, "probe_share": 0.02,
@@ -249,6 +252,13 @@ class Benchmarks:
                 "Pictures that one process feeds",
                 lambda: feeding(self._workshop, self._pictures, given.fed, given.rounds),
             )
+        if "processes" in given.only:
+            from tests.benchmarks.processes import processes  # Needs what tests do.
+
+            yield (
+                "Two processes",
+                lambda: processes(self._workshop, self._plain(_LIGHT_BASE, given.count), given.rounds),
+            )
         if "archives" in given.only:
             yield "Archives beside a folder", lambda: archives(self._workshop, given.rounds, given.members)
         if "training_reads" in given.only:
@@ -259,6 +269,8 @@ class Benchmarks:
                 "Linear probes",
                 lambda: probes(self._workshop, tables, given.rounds, with_peer="none" not in given.peers),
             )
+        if "epochs" in given.only:
+            yield "Epochs", lambda: epochs(self._workshop, TABLE.scaled(given.probe_share), given.rounds)
         if "memory" in given.only:
             yield "Memory", lambda: memory_growth(self._workshop, self._plain(given.memory_base, given.count))
         if "planning" in given.only:

@@ -43,7 +43,7 @@ def probes(workshop: Workshop, tables: Sequence[MadeTable], rounds: int, *, with
 
 
 def _probe(workshop: Workshop, table: MadeTable, rounds: int, *, with_peer: bool) -> Iterator[Figure]:
-    store = make_table(workshop.warm_store(_published(workshop, table.features)), table)
+    store = make_table(workshop.warm_store(store_without_rows(workshop, table.features)), table)
     streamed = [_trained(workshop, store, table, _STREAMED_MB)]
     if 4 * table.rows * table.features > _MOST_BYTES_IN_MEMORY:
         yield from _figures(f"{table.name}: --memory_mb={_STREAMED_MB}", streamed)
@@ -108,7 +108,7 @@ def _trained(workshop: Workshop, store: FeatureStore, table: MadeTable, memory_m
     return measured, {**json.loads(Path(model, "metrics.json").read_text()), "l2": card["recipe"]["l2"]}
 
 
-def _published(workshop: Workshop, features: int) -> FeatureStore:
+def store_without_rows(workshop: Workshop, features: int) -> FeatureStore:
     """Returns a store in which a base of so many features is published, made by an extraction of one picture."""
     picture, store = workshop.scratch("picture").with_suffix(".png"), workshop.scratch("published")
     picture.parent.mkdir(parents=True, exist_ok=True)

@@ -53,13 +53,18 @@ def prism_binary() -> Path:
 
 def job_server_jar(name: str) -> Path:
     """Beam's job server for Flink or Spark, or the one that FLINK_JAR or SPARK_JAR names."""
-    (version,) = re.findall(r"<beam>(.*)</beam>", Path(_JOB_SERVERS, "pom.xml").read_text())
-    jar = Path(os.environ.get(f"{name.upper()}_JAR") or _CACHE / f"{name}-{version}" / "job-server.jar")
+    jar = job_server_path(name)
     if not jar.exists():
         pytest.skip(f"needs {jar}, which `make {name}` makes with Maven")
     if shutil.which("java") is None:
         pytest.skip("needs Java")
     return jar
+
+
+def job_server_path(name: str) -> Path:
+    """Where Beam's job server for Flink or Spark is, once it is made."""
+    (version,) = re.findall(r"<beam>(.*)</beam>", Path(_JOB_SERVERS, "pom.xml").read_text())
+    return Path(os.environ.get(f"{name.upper()}_JAR") or _CACHE / f"{name}-{version}" / "job-server.jar")
 
 
 @contextlib.contextmanager

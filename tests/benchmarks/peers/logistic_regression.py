@@ -26,7 +26,7 @@ def main() -> None:
     command.add_argument("--values", required=True, help="values of C, joined by commas")
     command.add_argument("--figures", type=Path, required=True, help="where the figures go")
     given = command.parse_args()
-    parts, targets = _read(given)
+    parts, targets = read_splits(given.table, given.layer, given.label)
     scaler = StandardScaler().fit(parts["train"])
     parts = {name: scaler.transform(features) for name, features in parts.items()}
     started = time.perf_counter()
@@ -43,11 +43,11 @@ def main() -> None:
     given.figures.write_text(json.dumps({**best, "values": fitted}))
 
 
-def _read(given: argparse.Namespace) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def read_splits(folder: str, layer: str, label: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Returns features, float32 [n, D], and targets, int64 [n] or [n, labels], by split."""
-    table = ds.dataset(given.table).to_table(columns=[given.layer, given.label, "split"]).combine_chunks()
-    features = table.column(given.layer).chunk(0).flatten().to_numpy().reshape(len(table), -1)
-    labels = table.column(given.label)
+    table = ds.dataset(folder).to_table(columns=[layer, label, "split"]).combine_chunks()
+    features = table.column(layer).chunk(0).flatten().to_numpy().reshape(len(table), -1)
+    labels = table.column(label)
     if pa.types.is_list(labels.type):
         targets = MultiLabelBinarizer().fit_transform(labels.to_pylist())
     else:
