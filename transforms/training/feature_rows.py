@@ -6,7 +6,6 @@ table of any size is trained on with the memory of one window; a split that is h
 
 import concurrent.futures
 import dataclasses
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -18,6 +17,8 @@ from schemas.delta import Scan
 from schemas.errors import InvalidFeatures
 from schemas.spec import Shape
 from schemas.tables import feature_array, feature_shape
+from transforms.images import bounded_map
+from transforms.runtime import available_cores
 
 _FLOAT_BYTES: Final = 4
 _URIS_SHOWN: Final = 3
@@ -142,7 +143,7 @@ class SplitRows:
         """Yields the split once, in the table's order, in blocks of some row groups.
 
         The blocks are the same whether the split is held or not, so that sums over them are so to the last bit. Held,
-        they are views; else the next one is read meanwhile.
+        they are views; else the next ones are read meanwhile, one a core.
 
         Yields:
             float32 [b, *shape].
@@ -154,14 +155,9 @@ class SplitRows:
             for window in windows:
                 yield self.held[bounds[window[0]] : bounds[window[-1] + 1]]
             return
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            reading: deque[concurrent.futures.Future[np.ndarray]] = deque()
-            for window in windows:
-                reading.append(pool.submit(self._read, window, bounds))
-                if len(reading) > 1:
-                    yield reading.popleft().result()
-            while reading:
-                yield reading.popleft().result()
+        cores = available_cores()
+        with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+            yield from bounded_map(pool, lambda window: self._read(window, bounds), windows, cores + 1)
 
     def _read(self, window: Sequence[int], bounds: np.ndarray) -> np.ndarray:
         """Reads the split's rows of some row groups, of which `bounds` says where in `numbers` they begin and end."""
