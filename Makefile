@@ -92,8 +92,7 @@ IMAGE      ?= convbase:latest
 pin-images:  ## look up the digests of the container's base images (needs docker and the registries)
 	sed -nE 's/^FROM ([^ ]+)@\$$\{([A-Z_]+)\}.*/\2 \1/p' $(DOCKERFILE) | sort -u | while read name image; do \
 		digest=$$(docker buildx imagetools inspect "$$image" --format '{{.Manifest.Digest}}') || exit 1; \
-		echo "$$name=$$digest"; done > $(DIGESTS).new
-	mv $(DIGESTS).new $(DIGESTS)
+		echo "$$name=$$digest"; done > $(DIGESTS).new && mv $(DIGESTS).new $(DIGESTS) || { rm -f $(DIGESTS).new; exit 1; }
 
 image:  ## build the container; further arguments of docker build in ARGS
 	@test -f $(DIGESTS) || { echo "The digests of the base images are not known; run 'make pin-images' where the registries can be reached." >&2; exit 1; }

@@ -123,3 +123,19 @@ def test_the_wheel_runs_as_the_flex_template_launcher_starts_it(tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: python -m pipelines.extract")
+
+
+@pytest.mark.parametrize(("code", "left"), [(0, ["digests.env"]), (1, [])])
+def test_digests_are_pinned_whole_or_not_at_all(code: int, left: list[str], tmp_path: Path) -> None:
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(f"#!/bin/sh\necho sha256:ab\nexit {code}\n")
+    docker.chmod(0o755)
+    folder = tmp_path / "digests"
+    folder.mkdir()
+    done = subprocess.run(
+        ["make", "pin-images", f"DIGESTS={folder}/digests.env"], cwd=REPOSITORY, capture_output=True, text=True,
+        env={**os.environ, "PATH": f"{docker.parent}{os.pathsep}{os.environ['PATH']}"}, check=False,
+    )  # fmt: skip
+    assert (done.returncode != 0) == bool(code)
+    assert [file.name for file in folder.iterdir()] == left

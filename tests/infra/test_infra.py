@@ -18,7 +18,9 @@ from tests.conftest import REPOSITORY
 
 INFRA = REPOSITORY / "infra"
 DAG = INFRA / "airflow" / "nightly_backfill.py"
-CRON_JOB = INFRA / "kubernetes" / "nightly-backfill.yaml"
+KUBERNETES = INFRA / "kubernetes"
+CRON_JOB = KUBERNETES / "base" / "nightly-backfill.yaml"
+UPKEEP_JOB = KUBERNETES / "base" / "weekly-upkeep.yaml"
 UNITS = sorted((INFRA / "systemd").iterdir())
 
 
@@ -39,15 +41,20 @@ def bash_commands() -> list[str]:
     return [ast.literal_eval(call.value) for call in calls if call.arg == "bash_command"]
 
 
-def container() -> dict:
-    job = yaml.safe_load(CRON_JOB.read_text())
-    return job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+def pod(job: Path) -> dict:
+    return yaml.safe_load(job.read_text())["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+def containers() -> list[dict]:
+    pods = [pod(CRON_JOB), pod(UPKEEP_JOB)]
+    return [one for spec in pods for one in (*spec.get("initContainers", ()), *spec["containers"])]
 
 
 def called() -> list[list[str]]:
     """Every `pipelines.…` that a schedule calls, with its arguments."""
-    service = unit("convbase-backfill.service")["Service"]["ExecStart"]
-    texts = [*bash_commands(), *cron_lines(), service, shlex.join([*container()["command"], *container()["args"]])]
+    units = [line for path in UNITS for line in path.read_text().splitlines() if line.startswith("ExecStart=")]
+    pods = [shlex.join([*one["command"], *one["args"]]) for one in containers()]
+    texts = [*bash_commands(), *cron_lines(), *units, *pods]
     commands = [command for text in texts for command in re.split(r"&&|\|\|", text)]
     words = [shlex.split(command) for command in commands if "-m pipelines." in command]
     return [command[command.index("-m") + 1 :] for command in words]
@@ -70,13 +77,52 @@ def test_the_cron_job_runs_one_at_a_time_and_ends() -> None:
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
     spec = job["spec"]["jobTemplate"]["spec"]
-    budget = next(value for value in container()["args"] if value.startswith("--time_budget="))
+    (backfill,) = spec["template"]["spec"]["containers"]
+    budget = next(value for value in backfill["args"] if value.startswith("--time_budget="))
     hours = int(re.fullmatch(r"--time_budget=(\d+)h", budget)[1])
     assert hours * 3600 * (spec["backoffLimit"] + 1) <= spec["activeDeadlineSeconds"]
     (rule,) = [rule for rule in spec["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
     assert rule["onExitCodes"]["values"] == [2]
-    assert rule["onExitCodes"]["containerName"] == container()["name"]
+    assert rule["onExitCodes"]["containerName"] == backfill["name"]
     assert spec["template"]["spec"]["restartPolicy"] == "Never", "podFailurePolicy asks for it"
+
+
+@pytest.mark.parametrize("job", [CRON_JOB, UPKEEP_JOB], ids=lambda path: path.stem)
+def test_a_condition_of_a_cron_job_has_a_status(job: Path) -> None:
+    rules = yaml.safe_load(job.read_text())["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    conditions = [condition for rule in rules for condition in rule.get("onPodConditions", ())]
+    assert conditions
+    assert all(condition["status"] == "True" for condition in conditions), "the API server refuses it without"
+
+
+@pytest.mark.parametrize("job", [CRON_JOB, UPKEEP_JOB], ids=lambda path: path.stem)
+def test_a_pod_has_no_rights_and_writes_only_to_its_scratch(job: Path) -> None:
+    spec = pod(job)
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["automountServiceAccountToken"] is False
+    volumes = {volume["name"] for volume in spec["volumes"]}
+    for one in (*spec.get("initContainers", ()), *spec["containers"]):
+        assert one["securityContext"] == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        }  # fmt: skip
+        assert {mount["name"] for mount in one["volumeMounts"]} <= volumes
+        assert {"memory", "ephemeral-storage"} <= one["resources"]["limits"].keys()
+        assert {"name": "TMPDIR", "value": "/scratch"} in one["env"]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_the_overlay_names_image_accounts_and_bucket() -> None:
+    built = subprocess.run(
+        ["kubectl", "kustomize", KUBERNETES / "overlays" / "gke"], capture_output=True, text=True, check=True
+    )
+    documents = list(yaml.safe_load_all(built.stdout))
+    assert sorted(document["kind"] for document in documents) == [
+        "CronJob", "CronJob", "NetworkPolicy", "ServiceAccount", "ServiceAccount",
+    ]  # fmt: skip
+    assert {document["metadata"]["namespace"] for document in documents} == {"convbase"}
+    assert "image: convbase" not in built.stdout
+    assert "gs://bucket" not in built.stdout
+    assert built.stdout.count("iam.gke.io/gcp-service-account") == 2
 
 
 def test_the_service_alerts_but_not_when_its_time_is_over() -> None:
@@ -98,10 +144,20 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+@pytest.mark.parametrize("name", ["convbase-backfill.service", "convbase-upkeep.service"])
+def test_a_unit_is_little_exposed(name: str) -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=40", INFRA / "systemd" / name],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-200:]
+
+
 def test_cron_takes_one_backfill_at_a_time_and_no_alert_for_3(tmp_path: Path) -> None:
     backfill = cron_lines()[0]
     assert "%" not in backfill, "cron takes it for a line break"
-    command = backfill.split(maxsplit=5)[5].replace("cd /opt/convbase && ", "").replace("/tmp/", f"{tmp_path}/")
+    command = backfill.split(maxsplit=5)[5].replace("cd /opt/convbase && ", "").replace("$HOME", str(tmp_path))
     for code, alerts in ((0, False), (1, True), (2, True), (3, False)):
         alert = tmp_path / f"alert-{code}"
         stood_in = re.sub(r"\.venv/bin/python.*?(?= \|\|)", f"sh -c 'exit {code}'", command)
