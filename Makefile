@@ -9,8 +9,8 @@ BENCH  := .venv-bench
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fake-gcs-server prism flink spark flink-test spark-test bench lint types format docs docs-serve template \
-	pin-images image lock lock-job-servers clean
+.PHONY: help demo test fake-gcs-server versitygw prism flink spark flink-test spark-test bench lint types format docs docs-serve \
+	template pin-images image lock lock-job-servers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,11 @@ fake-gcs-server: $(TOOLS)/fake-gcs-server  ## build the GCS server that some tes
 
 $(TOOLS)/fake-gcs-server:
 	GOBIN=$(TOOLS) go install github.com/fsouza/fake-gcs-server@v1.56.1
+
+versitygw: $(TOOLS)/versitygw  ## build the S3 server that some tests and benchmarks talk to (needs Go)
+
+$(TOOLS)/versitygw:
+	GOBIN=$(TOOLS) go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 # Beam's job servers, of its plain artifacts and their dependencies, all of them locked by hash. The version is the
 # newest at which all of them are to be had; FLINK_JAR or SPARK_JAR may name one that Beam has released as a single jar.

@@ -44,7 +44,7 @@ from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.fragments import TableName
 from schemas.images import ref_schema
 from schemas.spec import FeatureSpec
-from schemas.storage import canonical_uri, join
+from schemas.storage import Storage, canonical_uri, join
 from schemas.store import FeatureStore, InputCounts, PredictionTables, new_run_id
 from transforms.conv_bases import BATCH_SIZES, EngineName
 from transforms.planning import RetryFailures
@@ -126,6 +126,7 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, options: "
         batch_size=given.batch_size or (_FEATURES_PER_BATCH if given.features else BATCH_SIZES[EngineName.OPENVINO]),
         limits=decoding_limits(given),
         max_bytes=given.max_bytes,
+        storage=Storage(given.storage),
         threads=threads_a_process(options),
         decode_processes=0 if given.features else decoders_a_process(options),
         model_id=classifier.card.model_id,

@@ -19,6 +19,7 @@ LAYERS = ("schemas", "transforms", "pipelines")
 # A package imports only what stands before it.
 ORDER = (
     "schemas",
+    "schemas/buckets",
     "schemas/storage",
     "schemas/classifiers",
     "schemas/fragments",

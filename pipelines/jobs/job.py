@@ -26,6 +26,7 @@ from pipelines.runners import (
 from schemas.delta import paths_of
 from schemas.errors import RunFailed, RunInterrupted, first_line
 from schemas.fragments import remove_receipts
+from schemas.storage import Storage
 from schemas.store import FeatureStore, Run, RunState
 from transforms.conv_bases import choose_engine, default_batch_size
 from transforms.extraction import Extraction, Reuse
@@ -111,6 +112,7 @@ def new_job(
             batch_size=given.batch_size or default_batch_size(engine),
             limits=decoding_limits(given),
             max_bytes=given.max_bytes,
+            storage=Storage(given.storage),
             reuse=Reuse(given.reuse) if refresh is None else Reuse.NONE,
             update_labels=given.update_labels,
             threads=given.threads or threads_a_process(options),

@@ -16,7 +16,7 @@ from pipelines.runners import beam_imported_meanwhile
 from schemas.augmentation import AugmentedRows
 from schemas.errors import InvalidInput, RunFailed, StoreNotWritable, UsageError
 from schemas.spec import BFLOAT16, IMAGENET, NO_WEIGHTS, TF32, FeatureSpec
-from schemas.storage import canonical_uri, check_created_once, check_writable, without_credentials
+from schemas.storage import Storage, canonical_uri, check_created_once, check_writable, without_credentials
 from schemas.store import FeatureStore, Run, new_run_id
 from schemas.tables import AUGMENTATION
 from transforms.conv_bases import (
@@ -86,6 +86,7 @@ def listing_rules(given: argparse.Namespace, sources: Sequence[Source] = ()) -> 
         carried=carried_columns(sources, manifest_options(given).carry),
         include_hidden=given.include_hidden,
         exclude=tuple(given.exclude or ()),
+        storage=Storage(given.storage),
     )
 
 

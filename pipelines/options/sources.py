@@ -4,6 +4,7 @@ import argparse
 from typing import Final
 
 from pipelines.options.types import add_flag, image_formats, lower_words, positive, text_encoding, words
+from schemas.storage import Storage
 from transforms.images import DECODE_MEMORY, DECODE_TIMEOUT, FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SIDE, DecodingLimits
 from transforms.manifests import URI, ManifestOptions
 from transforms.sources import EXTENSIONS
@@ -69,6 +70,13 @@ def add_source_options(
         default="stat",
         help="images of a manifest without a column `version`: stat looks each one up, so that changed images are "
         "noticed; none trusts that the image under a URI never changes (default: stat)",
+    )
+    group.add_argument(
+        "--storage",
+        choices=tuple(Storage),
+        default=Storage.OBSTORE,
+        help="what reads inputs and images in buckets where both can: obstore, or fsspec's file system of the cloud "
+        f"(default: {Storage.OBSTORE})",
     )
     _add_manifest_options(parser, names_labels=names_labels)
 

@@ -4,12 +4,14 @@ from schemas.storage.chains import MEMBER_PROTOCOLS, MemberUri, is_chained, memb
 from schemas.storage.durable import UNFINISHED, make_folder, rename_folder, sync_file, write_file
 from schemas.storage.faults import image_errors, with_retries
 from schemas.storage.filesystems import (
+    Storage,
     canonical_uri,
     check_writable,
     delta_location,
     delta_storage_options,
     file_system,
     files_below,
+    input_file_system,
     is_in_a_bucket,
     is_local,
     is_on_the_web,
@@ -18,6 +20,7 @@ from schemas.storage.filesystems import (
     protocol_of,
     remove_folder,
     uri_builder,
+    use_storage,
     without_credentials,
     without_query,
 )
@@ -40,6 +43,7 @@ __all__ = [
     "ROW_GROUP_BYTES",
     "UNFINISHED",
     "MemberUri",
+    "Storage",
     "canonical_uri",
     "check_created_once",
     "check_writable",
@@ -49,6 +53,7 @@ __all__ = [
     "files_below",
     "image_errors",
     "image_file",
+    "input_file_system",
     "is_chained",
     "is_in_a_bucket",
     "is_local",
@@ -72,6 +77,7 @@ __all__ = [
     "sync_file",
     "tidy_name",
     "uri_builder",
+    "use_storage",
     "with_retries",
     "without_credentials",
     "without_query",

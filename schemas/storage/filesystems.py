@@ -1,10 +1,11 @@
-"""Where bytes live: URIs, file systems, and the one place that translates credentials.
+"""Where bytes live: URIs and file systems.
 
 Paths are kept as they are named (never percent-encoded): a `#`, `?`, `%2F`, a space or an NFD accent in a file's name
 comes back exactly.
 """
 
 import datetime
+import enum
 import errno
 import functools
 import operator
@@ -20,12 +21,18 @@ import fsspec
 from fsspec.config import conf
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.buckets import (
+    ATTEMPTS,
+    CONNECT_TIMEOUT_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    BucketFileSystem,
+    bucket_options,
+    is_read_by_obstore,
+)
 from schemas.errors import UsageError
 from schemas.storage.chains import MEMBER_PROTOCOLS, is_chained, split_chain, tidy_name
 
-CONNECT_TIMEOUT_SECONDS: Final = 10
-READ_TIMEOUT_SECONDS: Final = 60
-ATTEMPTS: Final = 5
+STORAGE_VARIABLE: Final = "CONVBASE_STORAGE"
 
 _S3_PROTOCOLS: Final = frozenset({"s3", "s3a"})
 _GCS_PROTOCOLS: Final = frozenset({"gs", "gcs"})
@@ -40,6 +47,13 @@ _PROTOCOL: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _NOT_IN_DELTA: Final = re.compile(r"%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f\\\[\]^|]")
 _NOT_IN_DELTA_URLS: Final = re.compile(r"[?#]")
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+class Storage(enum.StrEnum):
+    """What reads inputs in buckets, where both can."""
+
+    OBSTORE = "obstore"
+    FSSPEC = "fsspec"
 
 
 class UnknownProtocol(ValueError):
@@ -119,6 +133,38 @@ def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     return fs, fs._strip_protocol(uri)
 
 
+def use_storage(storage: Storage) -> None:
+    """Says what reads inputs in buckets, in this process and those that it starts."""
+    os.environ[STORAGE_VARIABLE] = storage
+
+
+def input_file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Returns the file system through which an input or an image is read, and the path in it.
+
+    It is obstore's for keys that it can tell, of buckets for which nothing is configured that only fsspec follows; for
+    everything else it is `file_system`. Both have the same paths, and say the same of a file.
+
+    Args:
+        uri: As in `file_system`.
+    """
+    protocol, bucket, key = protocol_of(uri), *_bucket_and_key(uri)
+    is_chosen = os.environ.get(STORAGE_VARIABLE) != Storage.FSSPEC
+    if is_chosen and not is_chained(uri) and is_read_by_obstore(protocol, bucket, key):
+        fs = _bucket_file_system(protocol)
+        return fs, fs._strip_protocol(uri)
+    return file_system(uri)
+
+
+def _bucket_and_key(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.partition("://")[2].rstrip("/").partition("/")
+    return bucket, key
+
+
+@functools.cache
+def _bucket_file_system(protocol: str) -> fsspec.AbstractFileSystem:
+    return BucketFileSystem(lambda: file_system(f"{protocol}://")[0])
+
+
 def _file_system_class(protocol: str) -> type[fsspec.AbstractFileSystem]:
     try:
         kind: type[fsspec.AbstractFileSystem] = fsspec.get_filesystem_class(protocol)
@@ -177,7 +223,7 @@ def canonical_uri(uri: str) -> str:
     """
     if is_chained(uri):
         return _canonical_chain(uri)
-    fs, path = file_system(uri)
+    fs, path = input_file_system(uri)
     if isinstance(fs, LocalFileSystem):
         return f"file://{os.path.abspath(path)}"  # noqa: PTH100 (Path.absolute keeps `..`)
     return uri if _options_in(uri) else str(fs.unstrip_protocol(path))
@@ -269,11 +315,7 @@ def without_credentials(text: str) -> str:
 
 
 def delta_storage_options(uri: str) -> dict[str, str]:
-    """Translates fsspec's configuration into the options of the `deltalake` package.
-
-    Both read the usual environment variables (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `AZURE_STORAGE_ACCOUNT_NAME`,
-    `GOOGLE_APPLICATION_CREDENTIALS` …) by themselves. What is set for fsspec alone (`FSSPEC_S3_KEY`,
-    `~/.config/fsspec/*.json`) is handed on here.
+    """Returns the options of the `deltalake` package for a store: what is configured for fsspec alone.
 
     Args:
         uri: The store's URI.
@@ -281,43 +323,4 @@ def delta_storage_options(uri: str) -> dict[str, str]:
     Returns:
         Options by name; empty for a local store.
     """
-    protocol = protocol_of(uri)
-    if protocol in _S3_PROTOCOLS:
-        return dict(_s3_options(conf.get("s3", {})))
-    if protocol in _GCS_PROTOCOLS:
-        return dict(_gcs_options({**conf.get("gs", {}), **conf.get("gcs", {})}))
-    if protocol in _AZURE_PROTOCOLS:
-        return dict(_azure_options({**conf.get("az", {}), **conf.get("abfs", {})}))
-    return {}
-
-
-def _s3_options(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    client = given.get("client_kwargs", {})
-    names = {
-        "AWS_ACCESS_KEY_ID": given.get("key"),
-        "AWS_SECRET_ACCESS_KEY": given.get("secret"),
-        "AWS_SESSION_TOKEN": given.get("token"),
-        "AWS_ENDPOINT_URL": given.get("endpoint_url") or client.get("endpoint_url"),
-        "AWS_REGION": client.get("region_name"),
-    }
-    yield from ((name, value) for name, value in names.items() if value)
-    if str(names["AWS_ENDPOINT_URL"]).startswith("http://"):
-        yield "AWS_ALLOW_HTTP", "true"
-
-
-def _gcs_options(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    token = given.get("token")
-    if isinstance(token, str) and token.endswith(".json"):
-        yield "GOOGLE_SERVICE_ACCOUNT", token
-
-
-def _azure_options(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    names = {
-        "AZURE_STORAGE_ACCOUNT_NAME": given.get("account_name"),
-        "AZURE_STORAGE_ACCOUNT_KEY": given.get("account_key"),
-        "AZURE_STORAGE_SAS_TOKEN": given.get("sas_token"),
-        "AZURE_STORAGE_CLIENT_ID": given.get("client_id"),
-        "AZURE_STORAGE_CLIENT_SECRET": given.get("client_secret"),
-        "AZURE_STORAGE_TENANT_ID": given.get("tenant_id"),
-    }
-    yield from ((name, value) for name, value in names.items() if value)
+    return bucket_options(protocol_of(uri))

@@ -9,7 +9,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import FailureCode, ImageError
 from schemas.storage.faults import image_errors
-from schemas.storage.filesystems import file_system, is_in_a_bucket, is_on_the_web
+from schemas.storage.filesystems import input_file_system, is_in_a_bucket, is_on_the_web
 
 
 def image_file(uri: str, problem: str | None = None) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -26,7 +26,7 @@ def image_file(uri: str, problem: str | None = None) -> tuple[fsspec.AbstractFil
         raise ImageError(FailureCode.INVALID_URI, problem)
     with image_errors():
         _check_url(uri)
-        fs, path = file_system(uri)
+        fs, path = input_file_system(uri)
         if isinstance(fs, LocalFileSystem):
             _check_file(path)
     return fs, path

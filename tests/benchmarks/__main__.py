@@ -20,6 +20,7 @@ from typing import Final
 
 from tests.benchmarks.archives import MEMBERS, archives
 from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, RACED, SCALED, SIDES, WARM, WARM_HALF, Case
+from tests.benchmarks.cloud import cloud
 from tests.benchmarks.commits import FRAGMENTS, commits
 from tests.benchmarks.epochs import TABLE, epochs
 from tests.benchmarks.feeding import feeding
@@ -38,8 +39,8 @@ from tests.benchmarks.training_reads import ROWS, training_reads
 from tests.benchmarks.workshop import Unmeasurable, Workshop
 
 ONLY: Final = (
-    "race", "megapixels", "nothing_new", "syncs", "feeding", "processes", "archives", "training_reads", "probes",
-    "epochs", "memory", "planning", "commits",
+    "race", "megapixels", "nothing_new", "syncs", "feeding", "processes", "archives", "cloud", "training_reads",
+    "probes", "epochs", "memory", "planning", "commits",
 )  # fmt: skip
 _WITHOUT_PICTURES: Final = frozenset(
     {"feeding", "archives", "training_reads", "probes", "epochs", "planning", "commits"}
@@ -261,6 +262,11 @@ class Benchmarks:
             )
         if "archives" in given.only:
             yield "Archives beside a folder", lambda: archives(self._workshop, given.rounds, given.members)
+        if "cloud" in given.only:
+            yield (
+                "Pictures in a bucket",
+                lambda: cloud(self._workshop, self._plain(_LIGHT_BASE, given.count), given.rounds),
+            )
         if "training_reads" in given.only:
             yield "Training reads", lambda: training_reads(self._workshop, given.rounds, given.rows)
         if "probes" in given.only:

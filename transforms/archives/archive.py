@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 from schemas.errors import DamagedArchive
 from schemas.extents import RangeReader
 from schemas.images import image_version
-from schemas.storage import file_system
+from schemas.storage import input_file_system
 
 # Sequential reads from a bucket ask for so much at once.
 _BYTES_AHEAD: Final = 2**20
@@ -68,7 +68,7 @@ class ArchiveFile:
     @classmethod
     def at(cls, uri: str) -> "ArchiveFile":
         """Returns the archive at a URI; nothing is opened."""
-        return cls(uri, *file_system(uri))
+        return cls(uri, *input_file_system(uri))
 
     def version(self) -> str:
         """Asks the storage for what changes when the archive changes.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from schemas.fragments import Fragment, TableName
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
-from schemas.storage import join
+from schemas.storage import Storage, join, use_storage
 from transforms.images import DecodingLimits, DecodingRules, LoadingPools, LoadingRules
 from transforms.runtime import available_cores
 
@@ -26,6 +26,7 @@ class ShardTask:
             depend on which images shared its batch.
         limits: Which image files are taken, and what decoding one may cost.
         max_bytes: The most bytes of a file that are read.
+        storage: What reads images in buckets.
         threads: Threads that run the network; every core of the worker where it is None.
         decode_processes: Processes that decode, or 0 for threads; as many as `threads` where it is None.
     """
@@ -37,6 +38,7 @@ class ShardTask:
     batch_size: int
     limits: DecodingLimits
     max_bytes: int
+    storage: Storage = Storage.OBSTORE
     threads: int | None = None
     decode_processes: int | None = None
 
@@ -48,6 +50,7 @@ class ShardTask:
 
     def start_loading(self) -> LoadingPools:
         """Starts what loads the images of a worker process, and does not wait for it."""
+        use_storage(self.storage)
         threads = self.threads or available_cores()
         return LoadingPools.start(threads, threads if self.decode_processes is None else self.decode_processes)
 

@@ -1,13 +1,16 @@
-"""Folders of buckets, archives and servers: whatever fsspec lists, a level at a time."""
+"""Folders of buckets, archives and servers: whatever fsspec lists, a level at a time, or as a stream where it can."""
 
+import contextlib
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import fsspec
 
+from schemas.buckets import BucketFileSystem, BucketUnavailable, is_object
 from schemas.errors import InvalidInput
 from schemas.images import listed_version
-from schemas.storage import file_system, uri_builder
+from schemas.storage import input_file_system, uri_builder
 from transforms.folders.found_file import FoundFile
 from transforms.folders.local import unreadable_folder
 from transforms.folders.selection import IgnoredFiles, Selection
@@ -31,7 +34,7 @@ class FolderLister:
             ignored: Where the others are counted.
         """
         self._fs: fsspec.AbstractFileSystem
-        self._fs, self.root = file_system(uri)
+        self._fs, self.root = input_file_system(uri)
         self._to_uri = uri_builder(uri, self._fs)
         self._selection = selection
         self._ignored = ignored
@@ -53,6 +56,47 @@ class FolderLister:
             else:
                 self._ignored.files += 1
 
+    def is_flat(self, folder: str) -> bool:
+        """Whether a folder is better listed as a stream than level by level: it has few folders, or none."""
+        return isinstance(self._fs, BucketFileSystem) and self._fs.is_flat(folder)
+
+    def below(self, folder: str) -> Iterator[FoundFile]:
+        """Yields the images in a folder and in those in it: by key from a stream, else a folder after the other.
+
+        Raises:
+            InvalidInput: If one may not be read.
+            OSError: If one cannot be listed.
+        """
+        if isinstance(self._fs, BucketFileSystem):
+            yield from self._streamed(self._fs, folder)
+            return
+        pending = [folder]
+        while pending:
+            inner: list[str] = []
+            yield from self.files(pending.pop(), inner)
+            pending += reversed(inner)
+
+    def _streamed(self, fs: BucketFileSystem, folder: str) -> Iterator[FoundFile]:
+        last_ignored = ""
+        with self._readable(folder):
+            for info in itertools.chain.from_iterable(fs.stream(folder)):
+                ignored = self._selection.ignored_at(self._under(info["name"]))
+                if ignored is None:
+                    if is_object(info):
+                        yield _found(self._to_uri(info["name"]), info)
+                elif ignored != last_ignored and info["size"]:
+                    last_ignored = ignored  # The keys of a folder come together.
+                    self._ignored.files += 1
+
+    @contextlib.contextmanager
+    def _readable(self, folder: str) -> Iterator[None]:
+        try:
+            yield
+        except BucketUnavailable:
+            raise
+        except PermissionError as error:
+            raise InvalidInput(unreadable_folder(self._to_uri(folder), self._under(folder))) from error
+
     def _entries(self, folder: str) -> Iterator[tuple[str, Info]]:
         for info in self._list(folder):
             path = info["name"].rstrip("/")
@@ -63,10 +107,8 @@ class FolderLister:
                 yield from self._below_nameless(path)
 
     def _list(self, folder: str) -> list[Info]:
-        try:
+        with self._readable(folder):
             listed: list[Info] = self._fs.ls(folder, detail=True)
-        except PermissionError as error:
-            raise InvalidInput(unreadable_folder(self._to_uri(folder), self._under(folder))) from error
         self._fs.invalidate_cache(folder)  # Cloud file systems keep every listing, a kilobyte a file.
         return listed
 
@@ -92,7 +134,7 @@ def matching_files(uri: str, selection: Selection, ignored: IgnoredFiles) -> Ite
     Raises:
         OSError: If they cannot be listed.
     """
-    fs, path = file_system(uri)
+    fs, path = input_file_system(uri)
     root, _ = split_glob(path)
     to_uri = uri_builder(uri, fs)
     for name, info in sorted(fs.glob(path, detail=True).items()):

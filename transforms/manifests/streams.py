@@ -7,7 +7,7 @@ from typing import IO, Final
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.storage import file_system
+from schemas.storage import input_file_system
 
 UTF_8: Final = "utf-8"
 READ_BYTES: Final = 2**24
@@ -28,7 +28,7 @@ def open_bytes(uri: str, compression: str | None = None) -> pa.NativeFile:
     Raises:
         OSError: If it cannot be opened.
     """
-    fs, path = file_system(uri)
+    fs, path = input_file_system(uri)
     file = pa.OSFile(path) if isinstance(fs, LocalFileSystem) else pa.PythonFile(fs.open(path, "rb"), "r")
     return pa.CompressedInputStream(file, compression) if compression else file
 
@@ -39,7 +39,7 @@ def open_lines(uri: str) -> IO[bytes]:
     Raises:
         OSError: If it cannot be opened.
     """
-    fs, path = file_system(uri)
+    fs, path = input_file_system(uri)
     file: IO[bytes] = fs.open(path, "rb")
     return file
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import shown
-from schemas.storage import file_system
+from schemas.storage import input_file_system
 from transforms.folders import (
     FolderLister,
     FoundFile,
@@ -35,7 +35,7 @@ class FolderSource(Source):
 
     def divide(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
         """Divides it into its folders."""
-        fs, path = file_system(self.uri)
+        fs, path = input_file_system(self.uri)
         if isinstance(fs, LocalFileSystem):
             return _local_parts(path, None, rules, ignored)
         return _remote_parts(self.uri, rules, ignored)
@@ -44,7 +44,7 @@ class FolderSource(Source):
         """Whether there is an image in it."""
         if self.seen:
             return True
-        fs, path = file_system(self.uri)
+        fs, path = input_file_system(self.uri)
         return holds_file(path, rules.selection()) if isinstance(fs, LocalFileSystem) else super().has_image(rules)
 
     def without_image(self, rules: ListingRules) -> str:
@@ -63,7 +63,7 @@ class GlobSource(Source):
 
     def divide(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
         """Divides it into folders, or matches it here where only the storage can."""
-        fs, path = file_system(self.uri)
+        fs, path = input_file_system(self.uri)
         root, pattern = split_glob(path)
         if isinstance(fs, LocalFileSystem):
             return _local_parts(root, pattern, rules, ignored)
@@ -72,7 +72,7 @@ class GlobSource(Source):
 
     def has_image(self, rules: ListingRules) -> bool:
         """Whether it takes a file."""
-        fs, path = file_system(self.uri)
+        fs, path = input_file_system(self.uri)
         if not isinstance(fs, LocalFileSystem):
             return super().has_image(rules)
         root, pattern = split_glob(path)
@@ -118,15 +118,8 @@ class RemoteFolder(SourcePart):
     path: str
 
     def refs(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
-        """Yields the images in it, a folder after the other, by name."""
-        return ref_batches(self._files(FolderLister(self.uri, rules.selection(), ignored)), rules.schema)
-
-    def _files(self, lister: FolderLister) -> Iterator[FoundFile]:
-        pending = [self.path]
-        while pending:
-            inner: list[str] = []
-            yield from lister.files(pending.pop(), inner)
-            pending += reversed(inner)
+        """Yields the images in it and in the folders in it."""
+        return ref_batches(FolderLister(self.uri, rules.selection(), ignored).below(self.path), rules.schema)
 
 
 def _local_parts(root: str, pattern: str | None, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
@@ -146,14 +139,17 @@ def _local_parts(root: str, pattern: str | None, rules: ListingRules, ignored: I
 def _remote_parts(uri: str, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
     """Goes down level by level until there are enough folders; the files above them are refs already."""
     lister = FolderLister(uri, rules.selection(), ignored)
-    folders = [lister.root]
+    folders, flat = [lister.root], list[str]()
 
     def above() -> Iterator[FoundFile]:
-        while folders and len(folders) < rules.folders_listed_together:
+        while folders and len(folders) + len(flat) < rules.folders_listed_together:
             level = folders.copy()
             folders.clear()
             for folder in level:
-                yield from lister.files(folder, folders)
+                if lister.is_flat(folder):
+                    flat.append(folder)
+                else:
+                    yield from lister.files(folder, folders)
 
     yield from map(PackedRefs.of, ref_batches(above(), rules.schema))
-    yield from (RemoteFolder(uri, folder) for folder in folders)
+    yield from (RemoteFolder(uri, folder) for folder in (*flat, *folders))

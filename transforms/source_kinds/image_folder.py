@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from schemas.classifiers import SPELLINGS
 from schemas.images import image_version
-from schemas.storage import file_system, is_on_the_web, join, uri_builder
+from schemas.storage import input_file_system, is_on_the_web, join, uri_builder
 from transforms.folders import IgnoredFiles
 from transforms.manifests import (
     URI,
@@ -56,7 +56,7 @@ def with_tables(folder: FolderSource, options: ManifestOptions) -> Source:
 
 def _find_tables(uri: str, options: ManifestOptions) -> Iterator[ManifestSource]:
     """Yields the table of each folder: the first of its files by these names that has a column `file_name`."""
-    fs, path = file_system(uri)
+    fs, path = input_file_system(uri)
     to_uri = uri_builder(uri, fs)
     folders = [path.rstrip("/"), *(join(path, split) for split in SPELLINGS)]
     candidates = [[f"{folder}/{name}" for name in _TABLES] for folder in folders]
@@ -142,7 +142,7 @@ class ImageFolderPart(SourcePart):
 
 
 def _version_of(uri: str) -> str:
-    fs, path = file_system(uri)
+    fs, path = input_file_system(uri)
     return image_version(fs.info(path))
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from schemas.errors import shown
 from schemas.images import listed_version
-from schemas.storage import file_system
+from schemas.storage import input_file_system
 from transforms.folders import FoundFile, IgnoredFiles
 from transforms.source_kinds.refs import ref_batches
 from transforms.source_kinds.source import ListingRules, Source, SourcePart
@@ -25,7 +25,7 @@ class FileSource(Source, SourcePart):
 
     def refs(self, rules: ListingRules, _: IgnoredFiles) -> Iterator[pa.RecordBatch]:
         """Yields it."""
-        fs, path = file_system(self.uri)
+        fs, path = input_file_system(self.uri)
         info = fs.info(path)
         return ref_batches([FoundFile(self.uri, listed_version(info), info.get("size"))], rules.schema)
 

@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from schemas.images import ref_schema
+from schemas.storage import Storage
 from transforms.folders import IgnoredFiles, Selection
 from transforms.manifests import BYTES_PER_SECTION, ROWS_PER_SECTION, Manifest, carried_fields_of
 
@@ -33,6 +34,7 @@ class ListingRules:
         carried: The fields of all columns that are carried along, over all sources.
         include_hidden: Whether hidden files and folders, and those of file managers, are listed too.
         exclude: Globs of files and folders that are left out: of their names, or of their paths under the input.
+        storage: What reads inputs and images in buckets.
         folders_listed_together: Folders of a bucket are divided level by level until there are so many, which workers
             then share.
         entries_listed_together: Folders of a disk are listed together until they have so many files.
@@ -46,6 +48,7 @@ class ListingRules:
     carried: tuple[pa.Field, ...] = ()
     include_hidden: bool = False
     exclude: tuple[str, ...] = ()
+    storage: Storage = Storage.OBSTORE
     folders_listed_together: int = FOLDERS_LISTED_TOGETHER
     entries_listed_together: int = ENTRIES_LISTED_TOGETHER
     rows_per_section: int = ROWS_PER_SECTION

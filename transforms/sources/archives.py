@@ -10,7 +10,7 @@ import pyarrow as pa
 from fsspec.core import has_magic
 
 from schemas.errors import InputNotFound, shown
-from schemas.storage import MemberUri, file_system, uri_builder
+from schemas.storage import MemberUri, input_file_system, uri_builder
 from transforms.archives import ARCHIVE_EXTENSIONS, archive_protocol, sample_columns
 from transforms.folders import IgnoredFiles
 from transforms.source_kinds import ArchiveSource, FolderSource, GlobSource, ListingRules, Source
@@ -29,7 +29,7 @@ def archives_at(named: MemberUri) -> Sequence[ArchiveSource]:
     Raises:
         InputNotFound: If there are none.
     """
-    fs, path = file_system(named.archive_uri)
+    fs, path = input_file_system(named.archive_uri)
     if fs.isfile(path):
         return [archive_source(named)]
     found = fs.glob(path) if has_magic(path) else []

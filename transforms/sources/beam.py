@@ -8,6 +8,7 @@ import pyarrow as pa
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
+from schemas.storage import use_storage
 from schemas.store import InputCounts
 from transforms.folders import IgnoredFiles
 from transforms.shuffle import coder  # noqa: F401 (registers the coder of record batches)
@@ -66,6 +67,9 @@ class _Divide(beam.DoFn):
     def __init__(self, rules: ListingRules) -> None:
         self._rules = rules
 
+    def setup(self) -> None:
+        use_storage(self._rules.storage)
+
     def process(self, source: Source) -> Iterator[SourcePart | TaggedOutput[Literal["counts"], InputCounts]]:
         ignored = IgnoredFiles()
         yield from divide(source, self._rules, ignored)
@@ -75,6 +79,9 @@ class _Divide(beam.DoFn):
 class _ListPart(beam.DoFn):
     def __init__(self, rules: ListingRules) -> None:
         self._rules = rules
+
+    def setup(self) -> None:
+        use_storage(self._rules.storage)
 
     def process(self, part: SourcePart) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
         ignored = IgnoredFiles()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.storage import file_system, is_on_the_web
+from schemas.storage import input_file_system, is_on_the_web
 from transforms.archives import HEADER_BYTES, is_tfrecord
 from transforms.folders import IgnoredFiles
 from transforms.manifests import (
@@ -45,7 +45,7 @@ def holds_records(uri: str) -> bool:
         return True
     if "." in name:
         return False
-    fs, path = file_system(uri)
+    fs, path = input_file_system(uri)
     return is_tfrecord(fs.cat_file(path, 0, HEADER_BYTES))
 
 

@@ -14,13 +14,14 @@ from schemas.errors import ImageError, InputNotFound, InvalidInput, shown, shown
 from schemas.storage import (
     MemberUri,
     canonical_uri,
-    file_system,
     image_errors,
+    input_file_system,
     is_chained,
     is_in_a_bucket,
     is_on_the_web,
     member_uri,
     uri_builder,
+    use_storage,
 )
 from transforms.archives import archive_protocol, refuse_other_archives
 from transforms.manifests import (
@@ -73,6 +74,7 @@ def find_sources(
     """
     given = options or ManifestOptions()
     listing = rules or ListingRules()
+    use_storage(listing.storage)
     return [source for uri in uris for source in _find_sources(uri, given, listing)]
 
 
@@ -88,7 +90,7 @@ def _find_sources(uri: str, options: ManifestOptions, rules: ListingRules) -> Se
 def _sources_at(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
     if is_chained(uri) and (named := member_uri(canonical_uri(uri))):
         return archives_at(named)
-    fs, path = file_system(uri)
+    fs, path = input_file_system(uri)
     # A server has no folders: asking it for one reads the file.
     on_the_web = is_on_the_web(uri)
     if not (on_the_web and _is_named_as_file(uri)) and fs.isdir(path):

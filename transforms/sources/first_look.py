@@ -13,8 +13,9 @@ from typing import Final
 
 import pyarrow.compute as pc
 
+from schemas.buckets import BucketUnavailable
 from schemas.errors import FailureCode, ImageError, InvalidInput, shown
-from schemas.storage import file_system, image_errors, is_in_a_bucket, is_local, member_uri
+from schemas.storage import image_errors, input_file_system, is_in_a_bucket, is_local, member_uri
 from transforms.source_kinds import FirstImages, ListingRules, ManifestSource, Source
 
 # Hosts and buckets that are asked; where there are more, some of them will answer.
@@ -116,11 +117,12 @@ def why_unreachable(uri: str) -> str | None:
     bucket = ""
     try:
         with image_errors():
-            fs, path = file_system(uri)
+            fs, path = input_file_system(uri)
             bucket = path.partition("/")[0] if is_in_a_bucket(uri) else ""
             fs.info(bucket or path)
     except ImageError as error:
         if error.code == FailureCode.NOT_FOUND and bucket:
             return f"There is no bucket {bucket}."
-        return error.message if error.code in _OF_ALL else None
+        is_of_all = error.code in _OF_ALL or isinstance(error.__cause__, BucketUnavailable)
+        return error.message if is_of_all else None
     return None

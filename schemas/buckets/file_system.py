@@ -1,0 +1,178 @@
+"""`BucketFileSystem`: reading the buckets of S3 through obstore, as a file system of fsspec.
+
+It reads, looks up and lists, and never writes. Its paths, and what it says of an object, are those of s3fs: the rows of
+a table keep their URIs and versions whichever of the two has read them.
+"""
+
+import contextlib
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import obstore
+from fsspec import AbstractFileSystem
+
+from schemas.buckets.errors import BucketError, InexactKey, bucket_errors
+from schemas.buckets.listing import PAGE, Info, folder_info, is_object, level, object_info, pages
+from schemas.buckets.stores import store_of
+
+_BEYOND_THE_END: Final = 416
+# A server that unpacks on the way, or makes up its answer, does not know how long it is.
+_WITHOUT_LENGTH: Final = "Content-Length Header missing"
+
+
+class BucketFileSystem(AbstractFileSystem):
+    """Reads buckets of S3 through obstore."""
+
+    protocol = ("s3", "s3a")
+    root_marker = ""
+    cachable = False
+
+    def __init__(self, whole: Callable[[], AbstractFileSystem], **options: Any) -> None:
+        """Makes a file system.
+
+        Args:
+            whole: Returns fsspec's own file system, which knows keys that obstore does not.
+            **options: fsspec's own.
+        """
+        super().__init__(**options)
+        self._whole = whole
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
+        """Reads an object, or a range of it; beyond its end there is nothing."""
+        bucket, key = _split(self._strip_protocol(path))
+        if start is not None and end is not None and 0 <= end <= start:
+            return b""
+        try:
+            with bucket_errors(path):
+                return _read(bucket, key, start or 0, end)
+        except BucketError as error:
+            if error.status == _BEYOND_THE_END:
+                return b""
+            if _WITHOUT_LENGTH not in str(error):
+                raise
+        return bytes(self._whole().cat_file(path, start=start, end=end))
+
+    def info(self, path: str, **_: Any) -> Info:
+        """Returns what is known of an object, or that it is a folder.
+
+        Raises:
+            FileNotFoundError: If there is neither.
+        """
+        path = self._strip_protocol(path)
+        bucket, key = _split(path)
+        if key:
+            with contextlib.suppress(FileNotFoundError), bucket_errors(path):
+                return object_info(bucket, obstore.head(store_of(bucket), key))
+        with bucket_errors(path):
+            # A listing, and no HEAD: only an answer with a body says why it was refused.
+            is_there = any(obstore.list(store_of(bucket), key or None, chunk_size=1))
+        if key and not is_there:
+            raise FileNotFoundError(path)
+        return folder_info(path)
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
+        """Lists a folder, by name.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        path = self._strip_protocol(path)
+        bucket, key = _split(path)
+        try:
+            entries = level(bucket, key)
+        except InexactKey:
+            return list(self._listed_whole("ls", path, detail=detail))
+        if not entries and key:
+            itself = self.info(path)
+            entries = [itself] if itself["type"] == "file" else []
+        entries.sort(key=_name)
+        return entries if detail else [_name(entry) for entry in entries]
+
+    def find(
+        self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **_: Any
+    ) -> Any:
+        """Finds all objects below a folder, by name."""
+        root = self._strip_protocol(path)
+        try:
+            entries = (entry for page in pages(*_split(root)) for entry in page)
+            found = {_name(entry): entry for entry in entries if is_object(entry)}
+        except InexactKey:
+            return self._listed_whole("find", root, maxdepth=maxdepth, withdirs=withdirs, detail=detail)
+        if not found and self.isfile(root):
+            found = {root: self.info(root)}
+        if withdirs:
+            found |= {folder: folder_info(folder) for folder in _folders_of(found, root)}
+        kept = {name: found[name] for name in sorted(found) if maxdepth is None or _depth(name, root) <= maxdepth}
+        return kept if detail else list(kept)
+
+    def stream(self, path: str) -> Iterator[list[Info]]:
+        """Yields what is below a folder, by key, a page of the store at a time; nothing of it is kept.
+
+        An entry of no bytes may stand for a folder, its key without the slash at its end: `is_object` asks.
+
+        Raises:
+            OSError: If it cannot be listed.
+        """
+        root, last, is_in_order = self._strip_protocol(path), "", True
+        try:
+            for page in pages(*_split(root)):
+                names = [last, *(_name(entry) for entry in page if entry["size"])]
+                is_in_order, last = is_in_order and names == sorted(names), names[-1]
+                yield page
+        except InexactKey as error:
+            if not is_in_order:
+                raise OSError(f"{error}; --storage=fsspec lists it") from error
+            # Pages come in the order of their keys: what is beyond the last of them is still to be listed.
+            found = self._listed_whole("find", root, detail=True)
+            yield [found[name] for name in sorted(found) if name > last]
+
+    def is_flat(self, path: str) -> bool:
+        """Whether a folder seems to hold more objects itself than in the folders in it, and more than one page."""
+        root = self._strip_protocol(path)
+        page = next(self.stream(root), [])
+        return len(page) >= PAGE - 1 and sum(_depth(_name(entry), root) == 1 for entry in page) > len(page) / 2
+
+    def _listed_whole(self, how: str, path: str, **options: Any) -> Any:
+        """Lists by fsspec's own file system, which keeps every listing: a kilobyte a key."""
+        whole = self._whole()
+        whole.invalidate_cache()
+        listed = getattr(whole, how)(path, **options)
+        whole.invalidate_cache()
+        return listed
+
+
+def _split(path: str) -> tuple[str, str]:
+    bucket, _, key = path.partition("/")
+    return bucket, key
+
+
+def _read(bucket: str, key: str, start: int, end: int | None) -> bytes:
+    store = store_of(bucket)
+    if not start and end is None:
+        return obstore.get(store, key).bytes().to_bytes()
+    if start < 0 and end is None:
+        return obstore.get(store, key, options={"range": {"suffix": -start}}).bytes().to_bytes()
+    if end is None:
+        return obstore.get(store, key, options={"range": {"offset": start}}).bytes().to_bytes()
+    if start < 0 or end < 0:
+        start, end, _ = slice(start, end).indices(obstore.head(store, key)["size"])
+    return obstore.get_range(store, key, start=start, end=end).to_bytes() if start < end else b""
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry["name"])
+
+
+def _folders_of(paths: Iterable[str], root: str) -> set[str]:
+    folders: set[str] = set()
+    for path in paths:
+        folder = posixpath.dirname(path)
+        while len(folder) > len(root) and folder not in folders:
+            folders.add(folder)
+            folder = posixpath.dirname(folder)
+    return folders
+
+
+def _depth(path: str, root: str) -> int:
+    return path[len(root) :].count("/")
