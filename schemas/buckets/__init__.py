@@ -2,7 +2,7 @@
 
 from schemas.buckets.credentials import bucket_options
 from schemas.buckets.errors import BucketUnavailable
-from schemas.buckets.file_system import BucketFileSystem
+from schemas.buckets.file_system import BucketFileSystem, GoogleFileSystem
 from schemas.buckets.listing import is_object
 from schemas.buckets.stores import ATTEMPTS, CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, is_read_by_obstore
 
@@ -12,6 +12,7 @@ __all__ = [
     "READ_TIMEOUT_SECONDS",
     "BucketFileSystem",
     "BucketUnavailable",
+    "GoogleFileSystem",
     "bucket_options",
     "is_object",
     "is_read_by_obstore",

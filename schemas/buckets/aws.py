@@ -4,7 +4,6 @@ Where botocore is installed, as the extra `s3` brings it, profiles, single sign-
 configuration of `~/.aws`; else there are environment variables and a machine's own credentials, which obstore knows.
 """
 
-import dataclasses
 import datetime
 import functools
 import os
@@ -16,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from schemas.buckets.access import Access
 from schemas.buckets.credentials import bucket_options, given_option
 from schemas.buckets.errors import NoCredentialsError
 
@@ -38,23 +38,6 @@ _TOLD_FOR: Final = datetime.timedelta(minutes=5)
 _ASKED_AGAIN_AFTER_SECONDS: Final = 10
 
 Credentials = Callable[[], "S3Credential"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Access:
-    """How S3 is asked.
-
-    Attributes:
-        options: Options of `object_store`; those of the environment it reads by itself.
-        endpoint: The server; None for Amazon's own.
-        has_bucket_in_host: Whether the bucket is part of the name of the endpoint's host.
-        credentials: Whom to ask for credentials; None where the options or the environment have them.
-    """
-
-    options: Mapping[str, str]
-    endpoint: str | None
-    has_bucket_in_host: bool
-    credentials: Credentials | None
 
 
 def s3_access() -> Access:

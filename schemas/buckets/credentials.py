@@ -50,7 +50,9 @@ _S3: Final = Options(
        "config_kwargs.s3.addressing_style", "fixed_upload_size",
        "local_expiry_check", "profile", "use_ssl"},
 )  # fmt: skip
-_GCS: Final = Options(("gs", "gcs"), {"token": "GOOGLE_SERVICE_ACCOUNT"}, _OF_FSSPEC)
+_GCS: Final = Options(
+    ("gs", "gcs"), {"token": "GOOGLE_SERVICE_ACCOUNT"}, _OF_FSSPEC | {"access", "consistency", "project"}
+)
 _AZURE: Final = Options(
     ("az", "abfs"),
     {

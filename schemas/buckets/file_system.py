@@ -1,7 +1,7 @@
-"""`BucketFileSystem`: reading the buckets of S3 through obstore, as a file system of fsspec.
+"""File systems of fsspec that read buckets through obstore.
 
-It reads, looks up and lists, and never writes. Its paths, and what it says of an object, are those of s3fs: the rows of
-a table keep their URIs and versions whichever of the two has read them.
+They read, look up and list, and never write. Their paths, and what they say of an object, are those of s3fs and gcsfs:
+the rows of a table keep their URIs and versions whichever of them has read an image.
 """
 
 import contextlib
@@ -14,17 +14,16 @@ from fsspec import AbstractFileSystem
 
 from schemas.buckets.errors import BucketError, InexactKey, bucket_errors
 from schemas.buckets.listing import PAGE, Info, folder_info, is_object, level, object_info, pages
-from schemas.buckets.stores import store_of
+from schemas.buckets.stores import ObjectStore, store_of
 
 _BEYOND_THE_END: Final = 416
 # A server that unpacks on the way, or makes up its answer, does not know how long it is.
 _WITHOUT_LENGTH: Final = "Content-Length Header missing"
 
 
-class BucketFileSystem(AbstractFileSystem):
-    """Reads buckets of S3 through obstore."""
+class ObjectFileSystem(AbstractFileSystem):
+    """Reads objects through obstore, and leaves everything else to whom it is made for."""
 
-    protocol = ("s3", "s3a")
     root_marker = ""
     cachable = False
 
@@ -45,13 +44,44 @@ class BucketFileSystem(AbstractFileSystem):
             return b""
         try:
             with bucket_errors(path):
-                return _read(bucket, key, start or 0, end)
+                return _read(store_of(self.protocol[0], bucket), key, start or 0, end)
         except BucketError as error:
             if error.status == _BEYOND_THE_END:
                 return b""
             if _WITHOUT_LENGTH not in str(error):
                 raise
         return bytes(self._whole().cat_file(path, start=start, end=end))
+
+    def info(self, path: str, **options: Any) -> Info:
+        """Returns what is known of an object or a folder."""
+        found: Info = self._whole().info(path, **options)
+        return found
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
+        """Lists a folder."""
+        return list(self._whole().ls(path, detail=detail, **options))
+
+    def find(
+        self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **_: Any
+    ) -> Any:
+        """Finds all objects below a folder."""
+        return self._whole().find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail)
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Forgets listings."""
+        self._whole().invalidate_cache(path)
+
+
+class GoogleFileSystem(ObjectFileSystem):
+    """Reads objects of Google's; gcsfs lists them and looks them up: it has their generations, which are versions."""
+
+    protocol = ("gs", "gcs")
+
+
+class BucketFileSystem(ObjectFileSystem):
+    """Reads, looks up and lists buckets of S3 through obstore."""
+
+    protocol = ("s3", "s3a")
 
     def info(self, path: str, **_: Any) -> Info:
         """Returns what is known of an object, or that it is a folder.
@@ -63,10 +93,10 @@ class BucketFileSystem(AbstractFileSystem):
         bucket, key = _split(path)
         if key:
             with contextlib.suppress(FileNotFoundError), bucket_errors(path):
-                return object_info(bucket, obstore.head(store_of(bucket), key))
+                return object_info(bucket, obstore.head(store_of("s3", bucket), key))
         with bucket_errors(path):
             # A listing, and no HEAD: only an answer with a body says why it was refused.
-            is_there = any(obstore.list(store_of(bucket), key or None, chunk_size=1))
+            is_there = any(obstore.list(store_of("s3", bucket), key or None, chunk_size=1))
         if key and not is_there:
             raise FileNotFoundError(path)
         return folder_info(path)
@@ -133,6 +163,9 @@ class BucketFileSystem(AbstractFileSystem):
         page = next(self.stream(root), [])
         return len(page) >= PAGE - 1 and sum(_depth(_name(entry), root) == 1 for entry in page) > len(page) / 2
 
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Does nothing: no listing is kept."""
+
     def _listed_whole(self, how: str, path: str, **options: Any) -> Any:
         """Lists by fsspec's own file system, which keeps every listing: a kilobyte a key."""
         whole = self._whole()
@@ -147,8 +180,7 @@ def _split(path: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _read(bucket: str, key: str, start: int, end: int | None) -> bytes:
-    store = store_of(bucket)
+def _read(store: ObjectStore, key: str, start: int, end: int | None) -> bytes:
     if not start and end is None:
         return obstore.get(store, key).bytes().to_bytes()
     if start < 0 and end is None:

@@ -1,4 +1,4 @@
-"""Listing buckets through obstore: what it says of objects, as s3fs says it, and what it cannot tell.
+"""Listing buckets of S3 through obstore: what it says of objects, as s3fs says it, and what it cannot tell.
 
 It takes a key for a path. What is none stops a listing (`InexactKey`), but for slashes at the ends, which are lost on
 the way: `/a.jpg` comes as `a.jpg`, and the object `a/`, by which some tools mark a folder, as `a`.
@@ -30,7 +30,7 @@ def level(bucket: str, key: str) -> list[Info]:
         InexactKey: If there is a key that is no path.
     """
     with bucket_errors(f"{bucket}/{key}"):
-        found = obstore.list_with_delimiter(store_of(bucket), key or None)
+        found = obstore.list_with_delimiter(store_of("s3", bucket), key or None)
     if "" in found["common_prefixes"]:
         raise InexactKey(f"{bucket} has keys that begin with a slash")
     # The object that stands for the folder itself has its key.
@@ -47,13 +47,13 @@ def pages(bucket: str, key: str) -> Iterator[list[Info]]:
     if not key:
         _refuse_slashes(bucket)
     with bucket_errors(f"{bucket}/{key}"):
-        for page in obstore.list(store_of(bucket), key or None, chunk_size=PAGE):
+        for page in obstore.list(store_of("s3", bucket), key or None, chunk_size=PAGE):
             yield [object_info(bucket, meta) for meta in page if meta["path"] != key]
 
 
 def _refuse_slashes(bucket: str) -> None:
     """Raises if keys begin with a slash: there is no object then by the first that is listed, or another one."""
-    store = store_of(bucket)
+    store = store_of("s3", bucket)
     with bucket_errors(bucket):
         page = next(iter(obstore.list(store, offset=_BEFORE_SLASHES, chunk_size=PAGE)), [])
         objects = [meta for meta in page if meta["size"]]
@@ -78,7 +78,7 @@ def is_object(entry: Mapping[str, Any]) -> bool:
     bucket, _, key = entry["name"].partition("/")
     try:
         with bucket_errors(entry["name"]):
-            obstore.head(store_of(bucket), key)
+            obstore.head(store_of("s3", bucket), key)
     except FileNotFoundError:
         return False
     return True

@@ -4,32 +4,42 @@ import datetime
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fsspec.registry import known_implementations, registry
-from obstore.store import S3Store
+from obstore.store import GCSStore, S3Store
 
-from schemas.buckets.aws import ENVIRONMENT, region_of, s3_access
+from schemas.buckets.aws import ENVIRONMENT as OF_AWS
+from schemas.buckets.aws import region_of, s3_access
 from schemas.buckets.credentials import given_option, untranslated
+from schemas.buckets.google import ENVIRONMENT as OF_GOOGLE
+from schemas.buckets.google import follows_token, google_access
 from schemas.buckets.keys import is_exact
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
+
+ObjectStore: TypeAlias = S3Store | GCSStore
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
 READ_TIMEOUT_SECONDS: Final = 60
 ATTEMPTS: Final = 5
 
 # The file systems that fsspec itself has for what is read here; one that a user has registered goes before.
-_OF_FSSPEC: Final[Mapping[str, str]] = {"s3": "s3fs.S3FileSystem", "s3a": "s3fs.S3FileSystem"}
-# What is longer is no bucket but an access point; a directory bucket has signatures and an order of its own.
-_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}(?<!--x-s3)")
+_GOOGLES: Final = frozenset({"gs", "gcs"})
+_OF_FSSPEC: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs.S3FileSystem"),
+    **dict.fromkeys(_GOOGLES, "gcsfs.GCSFileSystem"),
+}
+# What has colons is no bucket but an access point; a directory bucket has signatures and an order of its own.
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}(?<!--x-s3)")
+_ENVIRONMENT: Final = (*OF_AWS, *OF_GOOGLE)
 _EVERY_BUCKET: Final = "https://s3.amazonaws.com"
 # Longer than the largest image that is read takes at a megabit a second.
 _TOTAL: Final = "900s"
-_STORES: Final = 64
+_STORES_KEPT: Final = 64
 
 
 def is_read_by_obstore(protocol: str, bucket: str, key: str) -> bool:
@@ -47,6 +57,7 @@ def is_read_by_obstore(protocol: str, bucket: str, key: str) -> bool:
         and "?versionId=" not in key
         and _is_fsspecs_own(protocol)
         and not untranslated(protocol)
+        and (protocol not in _GOOGLES or follows_token(given_option(protocol, "token")))
     )
 
 
@@ -56,17 +67,17 @@ def _is_fsspecs_own(protocol: str) -> bool:
     return is_own and known_implementations[protocol]["class"] == own
 
 
-def store_of(bucket: str) -> S3Store:
-    """Returns the store of a bucket of S3; the same one as long as the environment says the same.
+def store_of(protocol: str, bucket: str) -> ObjectStore:
+    """Returns the store of a bucket; the same one as long as the environment says the same.
 
     Raises:
         NoCredentialsError: If there are no credentials.
     """
-    return _store(bucket, *map(os.environ.get, ENVIRONMENT))
+    return _STORES[protocol](bucket, *map(os.environ.get, _ENVIRONMENT))
 
 
-@functools.lru_cache(maxsize=_STORES)
-def _store(bucket: str, *_environment: str | None) -> S3Store:
+@functools.lru_cache(maxsize=_STORES_KEPT)
+def _s3_store(bucket: str, *_environment: str | None) -> ObjectStore:
     access = s3_access()
     options, endpoint = dict(access.options), access.endpoint
     if endpoint is None:
@@ -82,6 +93,22 @@ def _store(bucket: str, *_environment: str | None) -> S3Store:
         retry_config=_retries(),
         credential_provider=access.credentials,
     )
+
+
+@functools.lru_cache(maxsize=_STORES_KEPT)
+def _google_store(bucket: str, *_environment: str | None) -> ObjectStore:
+    access = google_access()
+    options = dict(access.options)
+    return GCSStore(
+        bucket,
+        config=options,  # type: ignore[arg-type] (the names as `deltalake` has them)
+        client_options=_client_options(access.endpoint or "https://"),
+        retry_config=_retries(),
+        credential_provider=access.credentials,
+    )
+
+
+_STORES: Final[Mapping[str, Callable[..., ObjectStore]]] = {"s3": _s3_store, "gs": _google_store}
 
 
 def _client_options(endpoint: str) -> "ClientConfig":

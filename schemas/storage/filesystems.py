@@ -26,6 +26,7 @@ from schemas.buckets import (
     CONNECT_TIMEOUT_SECONDS,
     READ_TIMEOUT_SECONDS,
     BucketFileSystem,
+    GoogleFileSystem,
     bucket_options,
     is_read_by_obstore,
 )
@@ -162,7 +163,8 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
 
 @functools.cache
 def _bucket_file_system(protocol: str) -> fsspec.AbstractFileSystem:
-    return BucketFileSystem(lambda: file_system(f"{protocol}://")[0])
+    kind = BucketFileSystem if protocol in _S3_PROTOCOLS else GoogleFileSystem
+    return kind(lambda: file_system(f"{protocol}://")[0])
 
 
 def _file_system_class(protocol: str) -> type[fsspec.AbstractFileSystem]:

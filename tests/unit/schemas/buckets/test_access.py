@@ -111,11 +111,11 @@ def test_a_profile_has_its_own_credentials_region_and_endpoint(
 
 def test_a_changed_environment_is_another_store(listener: Listener) -> None:
     with s3_environment(os.environ["LISTENER"]):
-        first = store_of("bucket")
-        assert store_of("bucket") is first
+        first = store_of("s3", "bucket")
+        assert store_of("s3", "bucket") is first
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ACCESS_KEY_ID", "other")
-            assert store_of("bucket") is not first
+            assert store_of("s3", "bucket") is not first
             assert "Credential=other/" in asked(listener)["HTTP_AUTHORIZATION"]
 
 
