@@ -103,7 +103,7 @@ def _configured(session: Any, profile: Mapping[str, Any]) -> dict[str, str]:
     from botocore.configprovider import ConfiguredEndpointProvider
 
     endpoints = ConfiguredEndpointProvider(session.full_config, profile, client_name="s3")
-    endpoint, region = endpoints.get_configured_endpoint_url(), session.get_config_variable("region")
+    endpoint, region = endpoints.provide(), session.get_config_variable("region")
     options = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": region}
     return {name: value for name, value in options.items() if value}
 

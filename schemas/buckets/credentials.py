@@ -91,7 +91,8 @@ def bucket_options(protocol: str) -> dict[str, str]:
 def untranslated(protocol: str) -> list[str]:
     """Returns the options of fsspec's configuration that only fsspec's own file system can follow."""
     options = _BY_PROTOCOL[protocol]
-    return [name for name, value in _given(protocol) if name not in {*options.names, *options.without_effect} and value]
+    known = {*options.names, *options.without_effect}
+    return [name for name, value in _given(protocol) if name not in known and value is not None]
 
 
 def given_option(protocol: str, name: str) -> Any:

@@ -94,7 +94,8 @@ class BucketFileSystem(ObjectFileSystem):
         if key:
             with contextlib.suppress(FileNotFoundError), bucket_errors(path):
                 return object_info(bucket, obstore.head(store_of("s3", bucket), key))
-        with bucket_errors(path):
+        is_there = True
+        with contextlib.suppress(InexactKey), bucket_errors(path):
             # A listing, and no HEAD: only an answer with a body says why it was refused.
             is_there = any(obstore.list(store_of("s3", bucket), key or None, chunk_size=1))
         if key and not is_there:
