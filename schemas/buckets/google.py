@@ -39,7 +39,8 @@ def _credentials(token: str | None) -> Any:
     from obstore.auth.google import GoogleCredentialProvider
 
     if token and token != _FOUND:
-        return GoogleCredentialProvider(google.auth.load_credentials_from_file(token, scopes=_SCOPES)[0])
+        credentials, _ = google.auth.load_credentials_from_file(token, scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        return GoogleCredentialProvider(credentials)
     try:
         return GoogleCredentialProvider(google.auth.default(scopes=_SCOPES)[0])
     except DefaultCredentialsError:

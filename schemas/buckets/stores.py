@@ -64,7 +64,7 @@ def is_read_by_obstore(protocol: str, bucket: str, key: str) -> bool:
 def _is_fsspecs_own(protocol: str) -> bool:
     loaded, own = registry.get(protocol), _OF_FSSPEC[protocol]
     is_own = loaded is None or loaded.__module__.partition(".")[0] == own.partition(".")[0]
-    return is_own and known_implementations[protocol]["class"] == own
+    return bool(is_own and known_implementations[protocol]["class"] == own)
 
 
 def store_of(protocol: str, bucket: str) -> ObjectStore:
@@ -88,7 +88,7 @@ def _s3_store(bucket: str, *_environment: str | None) -> ObjectStore:
         options |= {"AWS_ENDPOINT_URL": f"{scheme}://{bucket}.{host}", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true"}
     return S3Store(
         bucket,
-        config=options,  # type: ignore[arg-type] (the names as `deltalake` has them)
+        config=options,  # type: ignore[arg-type]  # The names as `deltalake` has them.
         client_options=_client_options(endpoint or _EVERY_BUCKET),
         retry_config=_retries(),
         credential_provider=access.credentials,
@@ -101,7 +101,7 @@ def _google_store(bucket: str, *_environment: str | None) -> ObjectStore:
     options = dict(access.options)
     return GCSStore(
         bucket,
-        config=options,  # type: ignore[arg-type] (the names as `deltalake` has them)
+        config=options,  # type: ignore[arg-type]  # The names as `deltalake` has them.
         client_options=_client_options(access.endpoint or "https://"),
         retry_config=_retries(),
         credential_provider=access.credentials,

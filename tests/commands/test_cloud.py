@@ -16,7 +16,7 @@ from schemas.errors import InvalidInput
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.s3_servers import versitygw
-from tests.support.servers import s3_server
+from tests.support.servers import s3_environment, s3_server
 from tests.support.slow_proxy import slow_proxy
 
 PICTURES = 12
@@ -34,9 +34,8 @@ def far_versitygw(folder: Path) -> Iterator[str]:
     with (
         versitygw(folder) as bucket,
         slow_proxy(os.environ["AWS_ENDPOINT_URL"], 0.02) as endpoint,
-        pytest.MonkeyPatch.context() as patch,
+        s3_environment(endpoint),
     ):
-        patch.setenv("AWS_ENDPOINT_URL", endpoint)
         yield bucket
 
 

@@ -65,14 +65,22 @@ def s3_environment(endpoint: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
+        forget_endpoints()
         yield
+    forget_endpoints()
+
+
+def forget_endpoints() -> None:
+    """Lets s3fs look for its endpoint again: its file systems are kept by their options, which do not have it."""
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @contextmanager
 def s3_server() -> Iterator[Faults]:
     """Runs moto with an empty bucket, and points fsspec, deltalake and children to it by environment variables."""
     import boto3
-    import s3fs
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     faults = Faults(DomainDispatcherApplication(create_backend_app))
@@ -80,11 +88,9 @@ def s3_server() -> Iterator[Faults]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     with s3_environment(f"http://127.0.0.1:{server.port}"):
-        s3fs.S3FileSystem.clear_instance_cache()
         boto3.client("s3").create_bucket(Bucket=faults.bucket)
         try:
             yield faults
         finally:
-            s3fs.S3FileSystem.clear_instance_cache()
             server.shutdown()
             thread.join()

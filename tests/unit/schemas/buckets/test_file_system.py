@@ -165,10 +165,7 @@ def read_from(endpoint: str, storage: Storage) -> Iterator[str]:
     with s3_environment(endpoint), pytest.MonkeyPatch.context() as patch:
         patch.setitem(conf, "s3", {"config_kwargs": limits, "use_listings_cache": False})
         use_storage(storage)
-        theirs = fsspec.get_filesystem_class("s3")
-        theirs.clear_instance_cache()  # It knows the endpoint of another test.
         yield "s3://bucket/a.jpg"
-        theirs.clear_instance_cache()
 
 
 def code_of(endpoint: str, storage: Storage) -> str:
