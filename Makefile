@@ -9,7 +9,7 @@ BENCH  := .venv-bench
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fake-gcs-server versitygw prism flink spark flink-test spark-test bench lint types format docs docs-serve \
+.PHONY: help demo test fuzz fake-gcs-server versitygw prism flink spark flink-test spark-test bench lint types format docs docs-serve \
 	template pin-images image lock lock-job-servers clean
 
 help:  ## list the targets
@@ -22,6 +22,10 @@ demo: $(VENV)/runtime  ## install, extract the features of sample pictures, trai
 # Two at a time: most tests wait for a start-up, and those that compute use every core by themselves.
 test: $(VENV)/dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+
+fuzz: $(VENV)/dev  ## try inputs that nobody would write for SECONDS=600; FUZZ=decoding,uris names some targets (see tests/fuzz)
+	$(BIN)/python -m tests.fuzz $(if $(FUZZ),--targets=$(FUZZ)) $(if $(SECONDS),--seconds=$(SECONDS)) \
+		$(if $(SEED),--seed=$(SEED)) $(if $(INPUTS),--inputs=$(INPUTS)) $(if $(INPUT),--input=$(INPUT))
 
 # What the tests talk to, in the user's cache: built here once for all checkouts, never at run time.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/convbase/bin
