@@ -107,7 +107,7 @@ def _case(chance: Random) -> Case:
     name = chance.choice(list(drawn))
     content = chance.choice(drawn[name])
     if name in _CONTAINERS and chance.random() < 0.8:
-        content = _CONTAINERS[name].mutated(content, drawn[name], chance)
+        content = _CONTAINERS[name].mutated(content, chance.choice(drawn[name]), chance)
     content = mutated(content, chance) if chance.random() < 0.3 else content
     if name.endswith(_PACKED):
         content = gzip.compress(content, 1, mtime=0)

@@ -31,15 +31,15 @@ class Container:
     join: Callable[[Sequence[Part]], bytes]
     inner: Mapping[bytes, "tuple[int, Container]"] = dataclasses.field(default_factory=dict)
 
-    def mutated(self, data: bytes, donors: Sequence[bytes], chance: Random) -> bytes:
+    def mutated(self, data: bytes, donor: bytes, chance: Random) -> bytes:
         """Returns a file after some mutations of its parts.
 
         Args:
             data: A whole file.
-            donors: Others of the same format.
+            donor: Another one of the same format, which gives some of its parts.
             chance: Decides which.
         """
-        given = [part for donor in donors for part in self.split(donor)]
+        given = list(self.split(donor))
         parts: Sequence[Part] = list(self.split(data))
         for _ in range(chance.randint(1, _MOST_MUTATIONS)):
             parts = mutated_parts(parts, given, chance, self._change)
@@ -49,7 +49,7 @@ class Container:
         start, inner = self.inner.get(part.kind, (0, None))
         if inner is not None and chance.random() < 0.7:
             try:
-                return part.content[:start] + inner.mutated(part.content[start:], [part.content[start:]], chance)
+                return part.content[:start] + inner.mutated(part.content[start:], part.content[start:], chance)
             except (struct.error, IndexError):
                 pass  # What was mutated before is no such file any more.
         return mutated(part.content, chance)

@@ -7,10 +7,12 @@ goes on behind it.
 import collections
 import contextlib
 import dataclasses
+import logging
 import multiprocessing
 import os
 import resource
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -160,6 +162,8 @@ def _work(
     os.chdir(task.folder)
     os.fsync = lambda _: None  # No input is about what a power cut leaves.
     warnings.simplefilter("ignore")
+    logging.disable()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # Where libtiff says of each file what it thinks.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     _limit_memory()
     done = Tally()

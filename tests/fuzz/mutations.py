@@ -111,7 +111,7 @@ def mutated_parts(
 
     Args:
         parts: The parts.
-        donors: Parts of other files of the same format.
+        donors: Parts of another file of the same format.
         chance: Decides which.
         change: Mutates the content of a part.
     """

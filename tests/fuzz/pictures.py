@@ -158,7 +158,7 @@ def mutated_picture(chance: Random) -> bytes:
     (kind,) = chance.choices(list(files), [_WEIGHTS.get(kind, 1.0) for kind in files])
     data = chance.choice(files[kind])
     if chance.random() < 0.8:
-        data = CONTAINERS[kind].mutated(data, files[kind], chance)
+        data = CONTAINERS[kind].mutated(data, chance.choice(files[kind]), chance)
     if chance.random() < 0.3:
         data = mutated(data, chance)
     return data

@@ -30,7 +30,7 @@ class ZipArchives(ArchiveKind):
     def members(self, archive: ArchiveFile, _version: str, _wants: Wanted = nothing) -> Iterator[Member]:
         """Yields the members by their directory; the version of one is its checksum and size."""
         for info in _directory(archive):
-            if not info.is_dir() and not info.filename.endswith("\\"):
+            if not info.filename.endswith(("/", "\\")):
                 yield _member(info)
 
     def read(self, archive: ArchiveFile, place: str, max_bytes: int) -> bytes:

@@ -5,7 +5,7 @@ import csv
 import dataclasses
 import io
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 
@@ -27,6 +27,9 @@ from transforms.manifests.text_lists import BYTES_PER_SECTION, section_rows, str
 
 # Columns by the names of folders, `split=train`, and their values.
 Partition: TypeAlias = tuple[tuple[str, str | None], ...]
+
+# What Arrow and Python raise of a file that is not what its name says.
+_UNREADABLE: Final = (UnicodeError, pa.ArrowException, OSError, EOFError, csv.Error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +169,12 @@ class Manifest:
         """Returns a complaint with the line where what it complains of stands, if that can be found."""
         if self.form.format in {ManifestFormat.PARQUET, ManifestFormat.JSON_LINES}:
             return complaint
+        try:
+            return self._line_at_fault() or complaint
+        except _UNREADABLE:  # What cannot be read to that line says no more.
+            return complaint
+
+    def _line_at_fault(self) -> str | None:
         if self.header is not None:
             with self._open() as stream:
                 ragged = first_ragged_row(stream, self.header)
@@ -177,7 +186,7 @@ class Manifest:
                 )
         with self._open() as stream:
             line = line_that_is_no_utf_8(stream)
-        return complaint if line is None else _no_utf_8(self.uri, line)
+        return None if line is None else _no_utf_8(self.uri, line)
 
 
 def open_manifest(uri: str, form: NamedFormat, options: ManifestOptions | None = None) -> Manifest:
@@ -268,7 +277,7 @@ def _explained(uri: str) -> Iterator[None]:
         yield
     except UnicodeError as error:
         raise InvalidInput(_no_utf_8(uri, None)) from error
-    except (pa.ArrowException, OSError, EOFError, csv.Error) as error:
+    except _UNREADABLE as error:
         raise InvalidInput(f"The manifest {shown(uri)} cannot be read: {shown(first_line(error), 160)}") from error
 
 
