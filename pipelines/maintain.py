@@ -252,7 +252,7 @@ def _history(tables: Tables, given: argparse.Namespace) -> Iterator[str]:
     for entry in table_history(join(tables.uri, name), given.limit):
         rows = "" if entry.rows is None else f"{entry.rows:,}"
         change = "" if entry.change is None else f"{entry.change:+,}"
-        committed = f"{entry.committed_at:%Y-%m-%d %H:%M:%S}"
+        committed = f"{entry.committed_at:%Y-%m-%d %H:%M:%S}" if entry.committed_at else ""
         yield padded_line(
             (str(entry.version), "", committed, entry.operation, entry.run_id or "", rows, change), widths
         )

@@ -54,13 +54,19 @@ def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except KeyboardInterrupt as error:
         code = 128 + (error.args[0] if error.args else signal.SIGINT)
         print("Interrupted.", file=sys.stderr)
-    except OSError as error:
+    except (OSError, *_delta_errors()) as error:
         code = _said(_storage_sentence(error), 1)
     except ValueError as error:
         if type(error).__module__ != "pyarrow.lib":  # Which is not imported for its error alone.
             raise
         code = _said(_storage_sentence(error), 1)
     _end_process(code)
+
+
+def _delta_errors() -> tuple[type[Exception], ...]:
+    """Returns what `deltalake` raises; nothing where it is not imported."""
+    loaded = sys.modules.get("deltalake.exceptions")
+    return () if loaded is None else (loaded.DeltaError,)
 
 
 def _interrupt(number: int, _: object) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The entries of a Delta log as files: which are damaged, and taking away those at its end.
+"""The entries of a Delta log as files: their actions, which are damaged, and taking away those at its end.
 
 `deltalake` (1.6.6) takes an empty entry for a commit without actions, and so for the loss of its rows, and raises an
 error that names no file for one that is no JSON.
@@ -7,8 +7,10 @@ error that names no file for one that is no JSON.
 import dataclasses
 import json
 import re
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+from schemas.errors import DamagedFile
 from schemas.storage import file_system, join
 
 LOG: Final = "_delta_log"
@@ -40,21 +42,50 @@ def damaged_entries(table_uri: str) -> list[DamagedEntry]:
     damaged = []
     is_newest = True
     for name in sorted(filter(_ENTRY.fullmatch, names), reverse=True):
-        how = _damage(fs.cat_file(f"{root}/{name}"))
-        if how is not None:
-            damaged.append(DamagedEntry(join(table_uri, LOG, name), int(name[:20]), how, is_newest))
-        is_newest = is_newest and how is not None
+        try:
+            _actions(fs.cat_file(f"{root}/{name}"))
+        except ValueError as error:
+            damaged.append(DamagedEntry(join(table_uri, LOG, name), int(name[:20]), str(error), is_newest))
+        else:
+            is_newest = False
     return damaged
 
 
-def _damage(content: bytes) -> str | None:
+def entry_actions(table_uri: str, version: int) -> Sequence[Mapping[str, Any]] | None:
+    """Returns the actions of the entry of a version, or None if the log has expired there.
+
+    Raises:
+        DamagedFile: If it cannot be read.
+    """
+    entry_uri = join(table_uri, LOG, f"{version:020}.json")
+    fs, path = file_system(entry_uri)
+    try:
+        return _actions(fs.cat_file(path))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DamagedFile(entry_uri, str(error)) from error
+
+
+def _actions(content: bytes) -> list[dict[str, Any]]:
+    """Reads the actions of an entry, an object a line; what they hold is an object, or null.
+
+    Raises:
+        ValueError: If it holds something else; says what is wrong with it.
+    """
     if not content.strip():
-        return "it is empty"
+        raise ValueError("it is empty")
     try:
         actions = [json.loads(line) for line in content.splitlines()]
-    except ValueError:
-        return "it is no JSON"
-    return None if all(isinstance(action, dict) for action in actions) else "it holds no actions"
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it is no JSON") from error
+    if not all(map(_is_action, actions)):
+        raise ValueError("it holds no actions")
+    return actions
+
+
+def _is_action(line: object) -> bool:
+    return isinstance(line, dict) and all(isinstance(held, dict | None) for held in line.values())
 
 
 def remove_entry(entry: DamagedEntry) -> None:

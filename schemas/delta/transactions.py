@@ -6,7 +6,6 @@ and a worker that did the same before all look alike, and the next look at the l
 
 import concurrent.futures
 import functools
-import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from deltalake.exceptions import (
 )
 from deltalake.transaction import AddAction, RemoveAction
 
-from schemas.delta.log_entries import LOG, damaged_entries
+from schemas.delta.log_entries import LOG, damaged_entries, entry_actions
 from schemas.errors import DamagedFile, RunFailed, UnsupportedTable, first_line, shown
 from schemas.storage import delta_location, delta_storage_options, file_system, files_below, is_local, join, sync_file
 
@@ -70,6 +69,8 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
         for entry in damaged_entries(uri):
             raise DamagedFile(entry.uri, entry.how) from error
         raise
+    except ValueError as error:  # As `deltalake` (1.6.6) says of actions that lack what they have to have.
+        raise DamagedFile(join(uri, LOG), first_line(error)) from error
     if is_local(uri):
         _refuse_empty_entry(join(uri, LOG, f"{table.version():020}.json"))
     _check_features(uri, table)
@@ -228,13 +229,14 @@ def commit_info(uri: str, version: int) -> dict[str, Any] | None:
     """Returns what the commit of a version says of itself, or None if the log has expired there.
 
     `DeltaTable.history` finds no log in a folder with a `#` or a space in its name (1.6.6).
+
+    Raises:
+        DamagedFile: If the entry cannot be read.
     """
-    fs, path = file_system(join(uri, LOG, f"{version:020}.json"))
-    try:
-        actions = map(json.loads, fs.cat_file(path).splitlines())
-    except FileNotFoundError:
+    actions = entry_actions(uri, version)
+    if actions is None:
         return None
-    return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    return next((action["commitInfo"] for action in actions if action.get("commitInfo")), {})
 
 
 def commits_between(uri: str, after: int, last: int) -> list[tuple[int, dict[str, Any]]]:
@@ -316,18 +318,10 @@ def _sync_commits(uri: str, first: int, last: int) -> None:
     if not is_local(uri):
         return
     for version in range(first, last + 1):
-        entry = join(uri, LOG, f"{version:020}.json")
-        for path in _added(entry):
-            sync_file(join(uri, path))
-        sync_file(entry)
-
-
-def _added(entry_uri: str) -> list[str]:
-    fs, path = file_system(entry_uri)
-    if not fs.exists(path):  # The log of old versions expires.
-        return []
-    actions = map(json.loads, fs.cat_file(path).splitlines())
-    return [unquote(action["add"]["path"]) for action in actions if "add" in action]
+        for action in entry_actions(uri, version) or ():  # The log of old versions expires.
+            if action.get("add"):
+                sync_file(join(uri, unquote(action["add"]["path"])))
+        sync_file(join(uri, LOG, f"{version:020}.json"))
 
 
 def _pause(attempt: int) -> None:

@@ -129,7 +129,7 @@ def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     kind = _file_system_class(protocol)
     try:
         fs = _web_file_system() if _is_fsspecs_own(kind) else kind(**_options_in(uri), **_file_system_options(protocol))
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise ValueError(f"{uri} does not say all that its file system needs: {error}") from error
     return fs, fs._strip_protocol(uri)
 
@@ -227,7 +227,8 @@ def canonical_uri(uri: str) -> str:
         return _canonical_chain(uri)
     fs, path = input_file_system(uri)
     if isinstance(fs, LocalFileSystem):
-        return f"file://{os.path.abspath(path)}"  # noqa: PTH100 (Path.absolute keeps `..`)
+        # Not `Path.absolute`, which keeps `..`; POSIX leaves open what two slashes at the beginning are.
+        return f"file:///{os.path.abspath(path).lstrip('/')}"  # noqa: PTH100
     return uri if _options_in(uri) else str(fs.unstrip_protocol(path))
 
 

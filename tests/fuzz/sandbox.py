@@ -4,15 +4,19 @@ import contextlib
 import errno
 import socket
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Final, NoReturn
 from unittest import mock
 
+from fsspec.config import conf
+
 from schemas.storage import faults
+
+_ANONYMOUS: Final = {"s3": {"anon": True}, "gs": {"token": "anon"}, "gcs": {"token": "anon"}}
 
 
 @contextlib.contextmanager
 def no_network() -> Iterator[list[object]]:
-    """Refuses connections and look-ups of names at once, and pauses before no further attempt.
+    """Refuses connections and look-ups of names, looks for no credentials, and pauses before no further attempt.
 
     Yields:
         What was asked for.
@@ -27,5 +31,6 @@ def no_network() -> Iterator[list[object]]:
         mock.patch.object(socket, "getaddrinfo", refuse),
         mock.patch.object(socket.socket, "connect", refuse),
         mock.patch.object(faults, "_FIRST_PAUSE_SECONDS", 0.0),
+        mock.patch.dict(conf, _ANONYMOUS),
     ):
         yield asked

@@ -9,6 +9,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
 from schemas.delta import Scan, commits_between, damaged_entries, files_of, table_history
 from schemas.errors import ConvbaseError
@@ -24,7 +25,7 @@ _RUN: Final = "r"
 _COMMITS: Final = 4
 _CHECKPOINT_AFTER: Final = 3
 # What a command says in one sentence (`run_main`).
-_REFUSED: Final = (ConvbaseError, OSError, pa.ArrowInvalid)
+_REFUSED: Final = (ConvbaseError, OSError, DeltaError, pa.ArrowInvalid)
 
 
 class Replaced(NamedTuple):

@@ -16,6 +16,7 @@ from schemas.storage import (
     is_chained,
     is_local,
     member_uri,
+    protocol_of,
     split_chain,
     tidy_name,
     without_credentials,
@@ -27,7 +28,7 @@ from tests.fuzz.sandbox import no_network
 from tests.fuzz.target import Target, refusal
 from tests.support.archives import write_tar, write_zip
 from transforms.folders import IgnoredFiles
-from transforms.sources import ListingRules, find_sources, list_source
+from transforms.sources import ListingRules, find_sources, list_source, take_first_look
 
 _PROTOCOLS: Final = (
     "file", "FILE", "local", "http", "https", "s3", "s3a", "gs", "gcs", "abfs", "az", "memory", "data", "zip", "tar",
@@ -82,16 +83,14 @@ def check_uri(uri: str) -> str:
                 canonical = canonical_uri(uri)
         except ImageError as error:
             return error.code
-    _check_parts(canonical)
-    assert canonical_uri(canonical) == canonical
-    assert is_local(canonical) == is_local(uri)
-    if asked:
-        return "asks a server"
-    if not is_local(canonical):
-        return "remote"
-    with contextlib.suppress(ImageError):
-        image_file(canonical)
-    return _as_input(uri) if _is_within(canonical) else "local"
+        _check_parts(canonical)
+        assert protocol_of(canonical) == "memory" or canonical_uri(canonical) == canonical  # fsspec strips that again.
+        assert is_local(canonical) == is_local(uri)
+        if not is_local(canonical):
+            return "asks a server" if asked else "remote"
+        with contextlib.suppress(ImageError):
+            image_file(canonical)
+        return _as_input(uri) if _is_within(canonical) else "local"
 
 
 def _check_parts(uri: str) -> None:
@@ -110,7 +109,10 @@ def _check_parts(uri: str) -> None:
 
 def _is_within(canonical: str) -> bool:
     """Whether a file is one of this test: no other is looked at."""
-    path = canonical.rpartition("file://")[2]
+    member = member_uri(canonical)
+    if is_chained(canonical) and member is None:
+        return False
+    path = (member.archive_uri if member else canonical).removeprefix("file://")
     return Path(os.path.abspath(path)).is_relative_to(_folder())  # noqa: PTH100 (no link is followed)
 
 
@@ -118,6 +120,7 @@ def _as_input(uri: str) -> str:
     try:
         sources = find_sources([uri])
         rules = ListingRules(stat_manifests=False)
+        take_first_look(sources, rules)
         found = sum(batch.num_rows for source in sources for batch in list_source(source, rules, IgnoredFiles()))
     except UsageError as error:
         return refusal(error)

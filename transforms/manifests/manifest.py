@@ -93,7 +93,7 @@ class Manifest:
         Raises:
             InvalidInput: If it cannot be read.
         """
-        with _explained(self.uri):
+        with explained(self.uri):
             if not self.is_divided:
                 yield Section()
             elif self.form.format == ManifestFormat.PARQUET:
@@ -122,7 +122,7 @@ class Manifest:
             InvalidInput: If it cannot be read.
         """
         try:
-            with _explained(self.uri):
+            with explained(self.uri):
                 for batch in self._batches(section):
                     values = [cast_to(batch.column(column.name), column.type) for column in self._in_file]
                     rows = pa.RecordBatch.from_arrays(values, [column.name for column in self._in_file])
@@ -233,7 +233,7 @@ def look_at_manifest(uri: str, form: NamedFormat, options: ManifestOptions | Non
         InvalidInput: If it cannot be read, or is empty.
     """
     given = options or ManifestOptions()
-    with _explained(uri):
+    with explained(uri):
         encoding = _encoding_of(uri, form, given)
         header = _header_of(uri, form, encoding, given)
         fields = tuple(_fields_of(uri, form, encoding, header))
@@ -271,8 +271,12 @@ def _fields_of(uri: str, form: NamedFormat, encoding: str, header: Header | None
 
 
 @contextlib.contextmanager
-def _explained(uri: str) -> Iterator[None]:
-    """Makes one sentence of what is wrong with a manifest."""
+def explained(uri: str) -> Iterator[None]:
+    """Makes one sentence of what is wrong with a manifest.
+
+    Raises:
+        InvalidInput: In place of what Arrow and Python raise.
+    """
     try:
         yield
     except UnicodeError as error:

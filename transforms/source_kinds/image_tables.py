@@ -30,6 +30,7 @@ from transforms.manifests import (
     Section,
     UriRules,
     cast_to,
+    explained,
     folder_of,
     is_list,
     with_chosen_columns,
@@ -197,7 +198,7 @@ class ImageTablePart(SourcePart):
         source, row = self.source, 0
         version = ArchiveFile.at(source.uri).version()
         names = [column.source for column in source.manifest.columns] + [f"{source.column}.{PATH}"]
-        with open_parquet(source.uri) as (file, threads):
+        with explained(source.uri), open_parquet(source.uri) as (file, threads):
             groups = range(self.section.start, self.section.end or 0)
             sizes = [file.metadata.row_group(group).num_rows for group in groups]
             given = np.concatenate([has_bytes(file, group, source.column) for group in groups])
