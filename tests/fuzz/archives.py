@@ -155,7 +155,24 @@ def _read(ref: ImageRef) -> str:
     return "read"
 
 
-FAILED: Final[Mapping[str, Case]] = {}
+def _nameless_zip() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), _PICTURE)
+        archive.writestr(zipfile.ZipInfo("cats/0.jpg"), _PICTURE)
+    return file.getvalue()
+
+
+def _damaged_table() -> bytes:
+    (content,) = _tables()
+    at = content.index(b"a.jpg")
+    return content[: at - 8] + b"\xff" * 8 + content[at:]
+
+
+FAILED: Final[Mapping[str, Case]] = {
+    "a ZIP member without a name": Case("a.zip", _nameless_zip()),
+    "a table of images whose pages are damaged": Case("train-0.parquet", _damaged_table()),
+}
 KNOWN: Final[Mapping[str, Case]] = {
     **{f"nothing, as {name}": Case(name, b"") for name in ("a.zip", "a.tar", "a.tgz", "a.tfrecord", "a.parquet")},
     "zeros that are packed": Case("a.tgz", gzip.compress(bytes(10**7))),

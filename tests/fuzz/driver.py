@@ -7,12 +7,12 @@ goes on behind it.
 import collections
 import contextlib
 import dataclasses
+import faulthandler
 import logging
 import multiprocessing
 import os
 import resource
 import signal
-import sys
 import tempfile
 import time
 import traceback
@@ -30,6 +30,7 @@ MEMORY: Final = 10**9
 # Without an answer for so long, a process waits for something that does not come.
 SILENCE_SECONDS: Final = 300
 _MOST_FAULTS: Final = 20
+_STANDARD_ERROR: Final = 2
 _FORKED: Final = multiprocessing.get_context("fork")
 
 
@@ -163,7 +164,8 @@ def _work(
     os.fsync = lambda _: None  # No input is about what a power cut leaves.
     warnings.simplefilter("ignore")
     logging.disable()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # Where libtiff says of each file what it thinks.
+    faulthandler.disable()  # The driver says how the process has ended.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), _STANDARD_ERROR)  # Where libtiff says of each file what it thinks.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     _limit_memory()
     done = Tally()

@@ -3,7 +3,7 @@
 import functools
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
@@ -66,14 +66,11 @@ def _log() -> Sequence[tuple[Path, bytes]]:
 def _mutated_lines(content: bytes, chance: Random) -> bytes:
     """Returns JSON, an object a line, with one or two of them mutated."""
     lines = content.splitlines()
-    for _ in range(chance.choice((1, 1, 2))):
-        at = chance.randrange(len(lines))
+    for at in chance.sample(range(len(lines)), min(len(lines), chance.choice((1, 1, 2)))):
         value = json.loads(lines[at])
         for _ in range(chance.choice((1, 1, 3))):
             value = mutated_json(value, chance)
-        lines[at] = json_text(value, chance).replace(b"\n", b"") or b"0"
-        if not lines[at].startswith(b"{"):
-            break
+        lines[at] = json_text(value, chance)
     return b"\n".join(lines)
 
 
@@ -131,5 +128,20 @@ def _read(uri: str) -> str:
     return f"{rows} rows"
 
 
-RECEIPTS: Final = Target(_receipt_text, check_receipt, {})
-LOGS: Final = Target(_entry, check_entry, {})
+# The files of the log in the order of their names: the entry of version 1, that of the newest, and its checkpoint.
+_FIRST, _NEWEST, _CHECKPOINT = 1, 7, 6
+FAILED_RECEIPTS: Final[Mapping[str, bytes]] = {
+    "a path that is a number": b'{"path": 1, "rows": 1, "size": 1, "statistics": "{}", "table": "features"}',
+    "lists within lists": b"[" * 100_000,
+}
+FAILED_ENTRIES: Final[Mapping[str, Replaced]] = {
+    "not UTF-8": Replaced(_FIRST, b'{"commitInfo": {"run_id": "\xa8"}}'),
+    "no JSON": Replaced(_FIRST, b'{"commitInfo": {'),
+    "a commit that is a number": Replaced(_NEWEST, b'{"commitInfo": 5}'),
+    "nothing said of a commit": Replaced(_NEWEST, b'{"commitInfo": {}}'),
+    "an operation that is a number": Replaced(_NEWEST, b'{"commitInfo": {"timestamp": "x", "operation": 0.5}}'),
+    "a checkpoint that is none": Replaced(_CHECKPOINT, b"PAR1"),
+}
+
+RECEIPTS: Final = Target(_receipt_text, check_receipt, FAILED_RECEIPTS)
+LOGS: Final = Target(_entry, check_entry, FAILED_ENTRIES)

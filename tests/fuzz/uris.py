@@ -127,7 +127,7 @@ def _as_input(uri: str) -> str:
     return "listed" if found else "without an image"
 
 
-FAILED: Final[tuple[str, ...]] = ()
+FAILED: Final = ("//.", "//tmp", "dir://a", "missing/*.jpg", "pets.tar/*.jpg", "tfrecord://::pictures", "{a")
 KNOWN: Final = (
     "", "::", "zip://", "zip://::", "zip://a::b::c", "simplecache::file:///etc/passwd", "local:///etc/passwd",
     "reference::file:///a", "memory://a", "file://host/a", "http://[", "http://host:99999/a", "s3://", "s3:///a",

@@ -69,7 +69,7 @@ def _object(line: bytes, number: int, uri: str) -> dict[str, Value]:
         row: Value = json.loads(line)
     except UnicodeDecodeError:
         raise
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"Line {number} of the manifest {shown(uri)} is no JSON: {error}.") from error
     if not isinstance(row, dict):
         raise InvalidInput(f'Line {number} of the manifest {shown(uri)} is no JSON object, as {{"uri": …}} is.')

@@ -183,6 +183,11 @@ def test_without_its_directory_an_archive_is_damaged(damage: Callable[[bytes], b
         members(path)
 
 
+def test_members_without_a_name_are_passed_over(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {"": PLAIN, "a.jpg": PLAIN})
+    assert [member.name for member in members(path)] == ["", "a.jpg"]
+
+
 def test_folders_are_no_members_and_links_say_so(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
