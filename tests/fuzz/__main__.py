@@ -61,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _summary(done: Tally, seconds: float) -> str:
-    slowest, number = done.slowest
+    (slowest, slow), (memory, large) = done.slowest, done.peak_memory
     outcomes = ", ".join(f"{outcome} {count:,}" for outcome, count in done.outcomes.most_common(_OUTCOMES))
     return (
         f"{done.tried:,} inputs in {seconds:.0f} s, {len(done.faults)} faults; slowest {slowest:.2f} s "
-        f"(input {number}), peak memory {done.peak_memory / 1e6:.0f} MB ({outcomes})"
+        f"(input {slow}), peak memory {memory / 1e6:.0f} MB (input {large}); {outcomes}"
     )
 
 

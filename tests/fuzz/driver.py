@@ -57,14 +57,14 @@ class Tally:
         outcomes: How often each outcome came.
         faults: What failed, by the error and where it was raised, or by how the process ended.
         slowest: Seconds of processor time of the slowest, and its number.
-        peak_memory: The most bytes that a process had in memory.
+        peak_memory: The most bytes that a process had in memory, and the input with which it came to them.
     """
 
     tried: int = 0
     outcomes: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     faults: dict[str, Fault] = dataclasses.field(default_factory=dict)
     slowest: tuple[float, int] = (0.0, 0)
-    peak_memory: int = 0
+    peak_memory: tuple[int, int] = (0, 0)
 
     def add(self, other: "Tally") -> None:
         """Adds what became of others."""
@@ -175,13 +175,13 @@ def _work(
         if now >= task.end or len(done.faults) == _MOST_FAULTS:
             break
         if now - told > 1:
-            connection.send((_measured(done), False))
+            connection.send((done, False))
             told = now
         begun.value = number
         signal.setitimer(signal.ITIMER_PROF, DEADLINE_SECONDS)
         _try(task.target, task.seed, number, done)
     signal.setitimer(signal.ITIMER_PROF, 0)
-    connection.send((_measured(done), True))
+    connection.send((done, True))
     connection.close()
     os._exit(0)  # Decoder processes end with their pipes.
 
@@ -194,6 +194,9 @@ def _try(target: Target[object], seed: int, number: int, done: Tally) -> None:
         done.add_fault(_kind(error), Fault(number, "".join(traceback.format_exception(error))))
     done.tried += target.inputs
     done.slowest = max(done.slowest, (time.process_time() - started, number))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if memory > done.peak_memory[0]:
+        done.peak_memory = memory, number
 
 
 def _panics() -> Iterator[type[BaseException]]:
@@ -205,11 +208,6 @@ def _kind(error: BaseException) -> str:
     frames: Sequence[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
     where = f" in {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"
-
-
-def _measured(done: Tally) -> Tally:
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return dataclasses.replace(done, peak_memory=usage)
 
 
 def _limit_memory() -> None:

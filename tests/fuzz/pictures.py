@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from tests.fuzz.containers import BMP, BOXES, GIF, JPEG, PNG, TIFF, WEBP, Container, png, tiff
 from tests.fuzz.mutations import Part, mutated
@@ -29,7 +30,9 @@ def _noise(mode: str) -> Image.Image:
     pixels = np.random.default_rng(0).integers(0, 256, (_SIZE[1], _SIZE[0], 3), np.uint8)
     if mode in {"I;16", "F"}:
         return Image.fromarray(pixels[..., 0].astype(np.uint16 if mode == "I;16" else np.float32))
-    return Image.fromarray(pixels).convert(mode)
+    image = Image.fromarray(pixels).convert(mode)
+    image.info.clear()  # A profile of colours has the date of today.
+    return image
 
 
 def encoded(kind: str, mode: str = "RGB", **options: object) -> bytes:
@@ -137,6 +140,15 @@ def _heifs() -> Iterator[bytes]:
     pillow_heif.register_heif_opener()
     yield encoded("HEIF")
     yield encoded("HEIF", "RGBA", exif=_ORIENTED)
+
+
+def broken_fax() -> bytes:
+    """A TIFF in the coding of faxes with lines that are none."""
+    whole = encoded("TIFF", "1", compression="group4")
+    with Image.open(io.BytesIO(whole)) as image:
+        assert isinstance(image, TiffImageFile)
+        start, size = image.tag_v2[273][0], image.tag_v2[279][0]
+    return whole[:start] + b"\x55" * size + whole[start + size :]
 
 
 _DRAWN: Final[Mapping[str, Callable[[], Iterator[bytes]]]] = {

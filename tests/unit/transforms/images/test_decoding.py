@@ -1,8 +1,12 @@
 """Pictures as Keras makes them; everything else has a stable code."""
 
+import ctypes
 import dataclasses
 import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from PIL import Image, ImageOps
 
 from schemas.errors import FailureCode, ImageError
 from schemas.spec import FeatureSpec
+from tests.conftest import REPOSITORY
 from transforms.conv_bases import OpenVINOEngine
 from transforms.conv_bases.publishing import prepare_conv_base
 from transforms.images import DecodingLimits, DecodingRules, decode_image
@@ -282,3 +287,21 @@ def test_features_of_scaled_pictures_are_close_to_the_exact_ones(
     exact, scaled = (engine.submit(np.stack([pair[way].pixels for pair in pictures])).result()[0] for way in (0, 1))
     cosines = (exact * scaled).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(scaled, axis=1)
     assert 0.9995 < cosines.min() < 1
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc, which can fill memory")
+def test_pixels_that_a_file_does_not_tell_are_the_same_each_time() -> None:
+    program = (
+        "import hashlib\n"
+        "from tests.fuzz.pictures import broken_fax\n"
+        "from transforms.images.decoding import DecodingRules, decode_image\n"
+        "print(hashlib.sha256(decode_image(broken_fax(), DecodingRules(13, 19)).pixels).hexdigest())"
+    )
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=REPOSITORY, env={**os.environ, "MALLOC_PERTURB_": filled},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for filled in ("1", "254")
+    }  # fmt: skip
+    assert len(printed) == 1
