@@ -175,7 +175,7 @@ FAILED: Final[Mapping[str, Case]] = {
 }
 KNOWN: Final[Mapping[str, Case]] = {
     **{f"nothing, as {name}": Case(name, b"") for name in ("a.zip", "a.tar", "a.tgz", "a.tfrecord", "a.parquet")},
-    "zeros that are packed": Case("a.tgz", gzip.compress(bytes(10**7))),
+    "zeros that are packed": Case("a.tgz", gzip.compress(bytes(10**6))),
     "a record of 2^63 bytes": Case("a.tfrecord", (2**63).to_bytes(8, "little") + bytes(4)),
 }
 
