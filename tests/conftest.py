@@ -139,6 +139,14 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     return FeatureStore.open(f"{folder}/store")
 
 
+@pytest.fixture
+def empty_store(small_store: FeatureStore, tmp_path: Path) -> Path:
+    """A store without an image, with the small conv base."""
+    shutil.copytree(f"{small_store.uri.removeprefix('file://')}/conv_bases", tmp_path / "store" / "conv_bases")
+    FeatureStore.create(f"{tmp_path}/store", small_store.spec)
+    return tmp_path / "store"
+
+
 @pytest.fixture(scope="session")
 def dogs_vs_cats(shared: Path, mobilenet_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     """All of dogs_vs_cats through the real MobileNet 0.25."""

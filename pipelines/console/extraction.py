@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -191,7 +192,8 @@ def label_warnings(labels: LabelCounts) -> Iterator[str]:
             f"{'; '.join(map(printable, labels.contradicted))}: one of them was taken."
         )
     for names in list(_alike(labels.classes))[:_NAMES_SHOWN]:
-        yield f"Warning: the labels {_quoted(names)} differ only by blanks or case, and are classes of their own."
+        how = "by blanks or case" if len(set(map(_composed, names))) > 1 else "in how their accents are written"
+        yield f"Warning: the labels {_quoted(names)} differ only {how}, and are classes of their own."
     empty = [name for name in labels.classes if name.lower() in _NO_VALUES]
     if empty:
         yield f"Warning: {_quoted(empty)} is taken as a label; an image without one has an empty cell."
@@ -218,8 +220,13 @@ def _short(name: str) -> str:
     return line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…"
 
 
+def _composed(name: str) -> str:
+    """Returns a name with its accents in one form: disks of macOS have them apart from their letters."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _alike(classes: Mapping[str, int]) -> Iterator[list[str]]:
     by_form: dict[str, list[str]] = {}
     for name in classes:
-        by_form.setdefault("".join(name.split()).casefold(), []).append(name)
+        by_form.setdefault("".join(_composed(name).split()).casefold(), []).append(name)
     yield from (sorted(names) for names in by_form.values() if len(names) > 1)

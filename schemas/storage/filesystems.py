@@ -15,7 +15,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import fsspec
 from fsspec.config import conf
@@ -178,6 +178,18 @@ def _file_system_class(protocol: str) -> type[fsspec.AbstractFileSystem]:
 def _is_fsspecs_own(kind: type[fsspec.AbstractFileSystem]) -> bool:
     """Whether it is what fsspec has for the web, and no file system that was registered in its place."""
     return (kind.__module__, kind.__name__) == ("fsspec.implementations.http", "HTTPFileSystem")
+
+
+def open_stream(uri: str) -> IO[bytes]:
+    """Opens a file to be read from its beginning on; one of the web without asking for parts of it.
+
+    Raises:
+        OSError: If it cannot be opened.
+    """
+    fs, path = input_file_system(uri)
+    is_ours = is_on_the_web(uri) and _is_fsspecs_own(_file_system_class(protocol_of(uri)))
+    file: IO[bytes] = fs.open(path, "rb", **({"block_size": 0} if is_ours else {}))
+    return file
 
 
 def _web_file_system() -> fsspec.AbstractFileSystem:

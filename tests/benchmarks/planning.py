@@ -1,5 +1,7 @@
 """Planning: a Parquet manifest of N images against a store that holds 99 of 100, up to the shards and not further.
 
+Once with versions alone, and once with labels too, which are those of the store.
+
 python -m tests.benchmarks.planning --store=STORE --manifest=FILE --output=counts.json
 
 What a run on one machine does until its first shard begins: Beam's import, listing, the anti-join, the shards, and
@@ -8,6 +10,7 @@ their way through the fusion break. Nothing is computed or committed.
 
 import argparse
 import datetime
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -30,6 +33,7 @@ COUNTS: Final = (100_000, 1_000_000, 10_000_000)
 _SHARD_SIZE: Final = 1024
 _ROWS_PER_FRAGMENT: Final = 8192
 _ROWS_PER_GROUP: Final = 2**20
+_CLASSES: Final = 1000
 _LAYER: Final = "features"
 _DAY: Final = datetime.date(2026, 1, 31)
 
@@ -47,19 +51,19 @@ SPEC: Final = FeatureSpec(
 def planning(workshop: Workshop, counts: Sequence[int] = COUNTS) -> list[Figure]:
     """Measures a process of its own for each number of images, the files in the page cache."""
     figures = []
-    for count in counts:
-        folder = workshop.kept("planning", str(count))
+    for count, labelled in itertools.product(counts, (False, True)):
+        folder = workshop.kept("planning", f"{count}{'-labelled' if labelled else ''}")
         store, manifest = folder / "store", folder / "manifest.parquet"
         if not manifest.exists():
-            make_store(store, range(count - count // 100))
-            make_manifest(manifest, range(count))
+            make_store(store, range(count - count // 100), labelled=labelled)
+            make_manifest(manifest, range(count), labelled=labelled)
         file = workshop.scratch("counts").with_suffix(".json")
         command = [sys.executable, "-m", "tests.benchmarks.planning", f"--store={store}", f"--manifest={manifest}"]
         measured = workshop.run([*command, f"--output={file}"])
         failure = measured.message
         if not measured.exit_code and (found := json.loads(file.read_text())) != [count, count // 100]:
             failure = f"listed and planned are {found}"
-        name = f"{count:,} images, {count // 100:,} of them new"
+        name = f"{count:,} images, {count // 100:,} of them new{', with labels' if labelled else ''}"
         figures += [
             Figure(name, (measured.seconds,), "s", failure),
             Figure(f"{name}: peak memory", (measured.peak_bytes / 1e6,), "MB", failure),
@@ -67,13 +71,14 @@ def planning(workshop: Workshop, counts: Sequence[int] = COUNTS) -> list[Figure]
     return figures
 
 
-def images(numbers: range) -> dict[str, pa.Array]:
-    """Returns URIs of 77 bytes, 16 of them random, and versions of 32 random bytes, as names and ETags are."""
+def images(numbers: range, *, labelled: bool = False) -> dict[str, pa.Array]:
+    """Returns URIs of 77 bytes, 16 of them random, and versions of 32 random bytes, as names and ETags are; labels."""
     names, tags = (np.random.default_rng([numbers.start, column]) for column in range(2))
     folders = [f"s3://photos-of-the-world/incoming/camera-{number % 997:04}/2026/11/24/" for number in numbers]
     return {
         "uri": pc.binary_join_element_wise(pa.array(folders), _hexes(names, len(numbers), 8), ".jpg", ""),
         "version": _hexes(tags, len(numbers), 16),
+        **({"label": pa.array([f"class-{number % _CLASSES:03}" for number in numbers])} if labelled else {}),
     }
 
 
@@ -86,16 +91,16 @@ def _batches(numbers: range) -> list[range]:
     return [numbers[start : start + _ROWS_PER_FRAGMENT] for start in range(0, len(numbers), _ROWS_PER_FRAGMENT)]
 
 
-def make_manifest(path: Path, numbers: range) -> None:
-    """Writes a manifest with URIs and versions."""
-    schema = pa.schema([("uri", pa.string()), ("version", pa.string())])
+def make_manifest(path: Path, numbers: range, *, labelled: bool = False) -> None:
+    """Writes a manifest with URIs and versions, and labels."""
+    schema = pa.schema([(name, pa.string()) for name in images(range(1), labelled=labelled)])
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for batches in (numbers[start : start + _ROWS_PER_GROUP] for start in range(0, len(numbers), _ROWS_PER_GROUP)):
-            tables = [pa.table(images(batch), schema) for batch in _batches(batches)]
+            tables = [pa.table(images(batch, labelled=labelled), schema) for batch in _batches(batches)]
             writer.write_table(pa.concat_tables(tables), row_group_size=_ROWS_PER_GROUP)
 
 
-def make_store(folder: Path, numbers: range) -> FeatureStore:
+def make_store(folder: Path, numbers: range, *, labelled: bool = False) -> FeatureStore:
     """Makes a store with one float an image, in fragments that are committed at once."""
     store = FeatureStore.create(str(folder), SPEC)
     schema = fragment_schema(store)
@@ -103,7 +108,7 @@ def make_store(folder: Path, numbers: range) -> FeatureStore:
     for batch in _batches(numbers):
         path = f"ds={_DAY.isoformat()}/{batch.start:09}.parquet"
         with FragmentWriter(f"{store.uri}/features", TableName.FEATURES, path, schema) as writer:
-            writer.write(rows_of(batch, schema))
+            writer.write(rows_of(batch, schema, labelled=labelled))
         fragments.append(writer.fragment())
     store.commit_fragments(TableName.FEATURES, "r", fragments)
     return store
@@ -115,10 +120,10 @@ def fragment_schema(store: FeatureStore) -> pa.Schema:
     return schema.remove(schema.get_field_index("ds"))
 
 
-def rows_of(numbers: range, schema: pa.Schema) -> pa.RecordBatch:
+def rows_of(numbers: range, schema: pa.Schema, *, labelled: bool = False) -> pa.RecordBatch:
     """Returns rows of `features` for `images`."""
     count = len(numbers)
-    known = images(numbers)
+    known = images(numbers, labelled=labelled)
     same = {"width": 1, "height": 1, "sha256": "", "run_id": "r", "extracted_at": datetime.datetime.now(datetime.UTC)}
     columns = [
         as_lists(np.zeros((count, 1), np.float32), field.type)

@@ -30,14 +30,6 @@ def archives(shared: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def store(small_store: FeatureStore, tmp_path: Path) -> Path:
-    """A store without an image, with the small conv base."""
-    shutil.copytree(f"{small_store.uri.removeprefix('file://')}/conv_bases", tmp_path / "store" / "conv_bases")
-    FeatureStore.create(f"{tmp_path}/store", small_store.spec)
-    return tmp_path / "store"
-
-
 def rows(store: object, *columns: str) -> dict[str, Any]:
     """What the table holds of each image, by its URI: a column, or several."""
     found = FeatureStore.open(str(store)).scan(["uri", *columns]).to_arrow().to_pylist()
@@ -52,17 +44,17 @@ def failures(store: object) -> dict[str, tuple[str, str]]:
 
 
 def test_an_archive_has_one_row_a_picture_by_whatever_name(
-    archives: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    archives: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(archives / "clean.zip", tmp_path)
     with zipfile.ZipFile("clean.zip") as archive:
         named = [f"zip://{name}::clean.zip" for name in archive.namelist()]
     (tmp_path / "m.csv").write_text("\n".join(["uri", *named]))
-    options = (f"--output={store}", "--labels_from=parent")
+    options = (f"--output={empty_store}", "--labels_from=parent")
     first = extract(*(f"--input={form}" for form in FORMS), *options)
     assert (first["listed"], first["extracted"], first["failed"]) == (16, 16, 0)
-    found = rows(store, "label", "split")
+    found = rows(empty_store, "label", "split")
     assert found[f"zip://validation/dogs/3.jpg::file://{tmp_path}/clean.zip"] == ("dogs", "validation")
     assert {values: list(found.values()).count(values) for values in found.values()} == {
         (label, split): 4 for label in ("cats", "dogs") for split in ("train", "validation")
@@ -73,19 +65,19 @@ def test_an_archive_has_one_row_a_picture_by_whatever_name(
 
 
 def test_an_archive_that_was_written_anew_supersedes_what_has_changed(
-    archives: Path, store: Path, tmp_path: Path
+    archives: Path, empty_store: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "photos.zip"
     shutil.copy(archives / "clean.zip", path)
-    extract(f"--input={path}", f"--output={store}")
-    before = rows(store, "sha256")
+    extract(f"--input={path}", f"--output={empty_store}")
+    before = rows(empty_store, "sha256")
     with zipfile.ZipFile(archives / "change.zip") as other, zipfile.ZipFile(archives / "clean.zip") as same:
         members = {name: other.read(name) for name in other.namelist()}
         members["train/cats/0.jpg"] = same.read("train/cats/0.jpg")
     write_zip(path, members)
-    summary = extract(f"--input={path}", f"--output={store}")
+    summary = extract(f"--input={path}", f"--output={empty_store}")
     assert (summary["skipped"], summary["extracted"], summary["failed"]) == (1, 15, 0)
-    after = rows(store, "sha256")
+    after = rows(empty_store, "sha256")
     assert [uri for uri in before if before[uri] == after[uri]] == [f"zip://train/cats/0.jpg::file://{path}"]
 
 
@@ -99,15 +91,17 @@ def test_an_archive_that_was_written_anew_supersedes_what_has_changed(
     ],
 )
 def test_labels_are_those_in_the_archive(
-    name: str, found: dict[str, int], ignored: int, archives: Path, store: Path
+    name: str, found: dict[str, int], ignored: int, archives: Path, empty_store: Path
 ) -> None:
-    summary = extract(f"--input={archives}/{name}", "--labels_from=parent", f"--output={store}")
-    labels = [label for (label,) in rows(store, "label").values()]
+    summary = extract(f"--input={archives}/{name}", "--labels_from=parent", f"--output={empty_store}")
+    labels = [label for (label,) in rows(empty_store, "label").values()]
     assert {label: labels.count(label) for label in labels} == found
     assert (summary["failed"], summary["left_aside"]) == (0, ignored)
 
 
-def test_shards_have_the_members_of_few_archives(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_have_the_members_of_few_archives(
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And read no directory: the listing has said where they are."""
     from transforms.extraction import shard as extraction_shard
 
@@ -130,14 +124,14 @@ def test_shards_have_the_members_of_few_archives(store: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(tarfile.TarFile, "__init__", counted)
     monkeypatch.setattr(extraction_shard, "load_batches", noted)
-    summary = extract(f"--input={tmp_path}/{{0..5}}.tar", f"--output={store}", "--shard_size=8", "--reuse=none")
+    summary = extract(f"--input={tmp_path}/{{0..5}}.tar", f"--output={empty_store}", "--shard_size=8", "--reuse=none")
     assert summary["extracted"] == 48
     assert [len(shard) for shard in shards] == [1] * 6
     # One look at the first shard's columns, one for an image at all, and one to list each of them.
     assert len(opened) == 8
 
 
-def test_a_damaged_member_or_archive_is_a_row_and_the_rest_is_extracted(store: Path, tmp_path: Path) -> None:
+def test_a_damaged_member_or_archive_is_a_row_and_the_rest_is_extracted(empty_store: Path, tmp_path: Path) -> None:
     pictures = [path.read_bytes() for path in write_pictures(tmp_path / "pictures", 6)]
     names = [f"cats/{number}.jpg" for number in range(6)]
     folder = tmp_path / "in"
@@ -147,16 +141,16 @@ def test_a_damaged_member_or_archive_is_a_row_and_the_rest_is_extracted(store: P
     (folder / "b.zip").write_bytes((folder / "a.zip").read_bytes()[:-40])
     cut = write_tar(folder / "c.tar", dict(zip(names, pictures, strict=True))).read_bytes()
     (folder / "c.tar").write_bytes(cut[: cut.index(pictures[4]) + 50])
-    summary = extract(f"--input={folder}", f"--output={store}", "--labels_from=parent", "--max_failure_ratio=0.5")
+    summary = extract(f"--input={folder}", f"--output={empty_store}", "--labels_from=parent", "--max_failure_ratio=0.5")
     assert (summary["extracted"], summary["failed"]) == (9, 4)
-    assert {uri: code for uri, (code, _) in failures(store).items()} == {
+    assert {uri: code for uri, (code, _) in failures(empty_store).items()} == {
         f"zip://cats/2.jpg::file://{folder}/a.zip": "damaged_archive",
         f"zip://::file://{folder}/b.zip": "damaged_archive",
         f"tar://cats/4.jpg::file://{folder}/c.tar": "unreadable",
         f"tar://::file://{folder}/c.tar": "damaged_archive",
     }
     with pytest.raises(InvalidInput, match=r"cannot be read\. The archive is damaged") as caught:
-        extract_command.main([f"--input={folder}/b.zip", f"--output={store}"])
+        extract_command.main([f"--input={folder}/b.zip", f"--output={empty_store}"])
     assert len(str(caught.value)) < 400
 
 

@@ -323,6 +323,15 @@ def test_a_manifest_whose_images_are_all_missing_is_refused(
     assert extract("--input=lists/here.txt", f"--uri_prefix={tmp_path}/", f"--output={store}")["extracted"] == 2
 
 
+def test_accents_that_are_written_otherwise_are_told(tmp_path: Path) -> None:
+    """Disks of macOS have them apart from their letters."""
+    write_pictures(tmp_path / "cafe\u0301", 1)
+    (tmp_path / "m.txt").write_text("caf\u00e9/000.jpg\n")
+    sentence = refused(f"--input={tmp_path}/m.txt")
+    assert "is there: its accents are written otherwise there than in the manifest (Unicode's NFC and NFD)." in sentence
+    assert len(sentence) <= 400
+
+
 def test_numbers_get_wider_and_a_column_without_values_has_no_type_yet(store: Path) -> None:
     write_pictures(store.parent / "photos", 3)
     nights = [pa.nulls(1), pa.array([3]), pa.array([2.5])]
@@ -416,6 +425,24 @@ def test_a_table_without_file_names_says_nothing_of_a_folder(store: Path) -> Non
     assert "--carry names age, which no manifest has; they have file_name, label" in refused(
         f"--input={folder}", "--carry=age"
     )
+
+
+@pytest.mark.parametrize("name", ["Train", "VAL"])
+def test_a_table_in_a_folder_of_a_split_in_any_case_is_read(name: str, store: Path) -> None:
+    folder = store.parent / "photos"
+    write_pictures(folder / name, 1)
+    (folder / name / "metadata.csv").write_text("file_name,label\n000.jpg,cat\n")
+    extract(f"--input={folder}", f"--output={store}")
+    assert labels(store) == {"cat": 1}
+
+
+def test_two_tables_of_a_folder_are_refused(store: Path) -> None:
+    folder = store.parent / "photos"
+    write_pictures(folder / "train", 1)
+    (folder / "train" / "metadata.csv").write_text("file_name,label\n000.jpg,cat\n")
+    (folder / "train" / "metadata.jsonl").write_text('{"file_name": "000.jpg", "label": "dog"}')
+    sentence = refused(f"--input={folder}")
+    assert "/photos/train has several tables of its images, metadata.csv and metadata.jsonl; leave one" in sentence
 
 
 def test_folders_of_a_manifest_are_columns_by_their_names(store: Path) -> None:

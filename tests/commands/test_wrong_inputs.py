@@ -11,6 +11,8 @@ import pytest
 from pipelines import backfill, extract, inspect, maintain, predict, template, train
 from schemas.errors import UsageError
 from tests.conftest import write_pictures
+from tests.support.archives import write_zip
+from tests.support.data_sets import example, write_records
 
 COMMANDS = {
     "extract": extract, "backfill": backfill, "inspect": inspect, "maintain": maintain, "predict": predict,
@@ -72,6 +74,18 @@ WRONG = {
         "disagree on column 'note'",
         "leave it out with --carry",
     ),
+    "two tables in a folder": ("extract --input=several", "several tables of its images", "leave one of them"),
+    "a manifest in an archive": ("extract --input=zip://m.csv::m.zip", "is in an archive", "unpack it"),
+    "an archive of manifests": ("extract --input=m.zip", "There is no image in", "--extensions"),
+    "an archive of another kind": ("extract --input=a.tar.xz", "a kind that is not read", "write it as .zip, .tar"),
+    "half an archive": ("extract --input=half.zip", "The archive is damaged", ""),
+    "several images a row": ("extract --input=lists.parquet", "several images a row", "a row for each image"),
+    "a feature that no record has": (
+        "extract --input=a.tfrecord --label_column=bread",
+        "has a feature 'bread'",
+        "did you mean 'breed'; --label_column=NAME",
+    ),
+    "no records": ("extract --input=no.tfrecord", "there is no record at byte 0", ""),
     "all missing": ("extract --input=gone.csv", "The first 2 images are all missing", "--uri_prefix"),
     "relative to here": ("extract --input=lists/here.csv", "is there", "--uri_prefix="),
     "backslashes": ("extract --input=lists/windows.csv", "names are taken literally", "write / instead of \\"),
@@ -93,6 +107,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Inputs that are wrong, each in its own way."""
     root = tmp_path_factory.mktemp("wrong")
     write_pictures(root / "photos", 2)
+    write_pictures(root / "several", 1)
     for name in ("empty", "hidden/.cache", "lists", "hive/split=mine", "tables/train"):
         (root / name).mkdir(parents=True)
     for name in ("hidden/.cache", "tables/train"):
@@ -119,6 +134,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "lists/windows.csv": "uri\n..\\photos\\000.jpg\n",
         "wide.csv": ",".join(f"{LONG}{number}" for number in range(300)) + "\n",
         "m.xlsx": "",
+        "a.tar.xz": "",
+        "no.tfrecord": "no record, but some text",
+        "several/metadata.csv": "file_name,label\n000.jpg,cat\n",
+        "several/metadata.jsonl": '{"file_name": "000.jpg", "label": "dog"}',
         "m.json": "[]",
         "m.feather": "",
         "hive/_SUCCESS": "",
@@ -130,6 +149,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "latin.txt").write_bytes(f"{good}\ncaf\xe9.jpg\n".encode("latin-1"))
     (root / "tables" / "train" / "metadata.csv").write_bytes("file_name,label\n0.jpg,caf\xe9\n".encode("latin-1"))
     (root / "half.csv.gz").write_bytes(gzip.compress(os.urandom(10_000).hex().encode())[:5000])
+    (root / "half.zip").write_bytes(write_zip(root / "m.zip", {"m.csv": b"uri"}).read_bytes()[:-20])
+    write_records(root / "a.tfrecord", [example({"image/encoded": b"x", "breed": b"pug"})])
+    pq.write_table(pa.table({"images": pa.array([[b"x"]], pa.list_(pa.binary()))}), root / "lists.parquet")
     pq.write_table(pa.table({"uri": [good], "label": [{"a": 1}]}), root / "labels.parquet")
     pq.write_table(pa.table({"uri": [good], "note": [1]}), root / "number.parquet")
     maps = pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))

@@ -4,13 +4,15 @@ import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 Cell = Mapping[str, bytes | str | None]
-Features = Mapping[str, bytes | int]
+Value = bytes | int | float
+Features = Mapping[str, Value | Sequence[Value]]
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -44,15 +46,20 @@ def write_image_table(
 
 
 def example(features: Features) -> bytes:
-    """Returns a `tf.train.Example`, by the wire format of protocol buffers."""
-    entries = (_field(1, _field(1, name.encode()) + _field(2, _feature(value))) for name, value in features.items())
+    """Returns a `tf.train.Example`, by the wire format of protocol buffers; the values of a list have one type."""
+    entries = (
+        _field(1, _field(1, name.encode()) + _field(2, _feature(value if isinstance(value, list) else [value])))
+        for name, value in features.items()
+    )
     return _field(1, b"".join(entries))
 
 
-def _feature(value: bytes | int) -> bytes:
-    if isinstance(value, bytes):
-        return _field(1, _field(1, value))
-    return _field(3, _field(1, _varint(value)))
+def _feature(values: Sequence[Any]) -> bytes:
+    if not values or isinstance(values[0], bytes):
+        return _field(1, b"".join(_field(1, value) for value in values))
+    if isinstance(values[0], float):
+        return _field(2, _field(1, struct.pack(f"<{len(values)}f", *values)))
+    return _field(3, _field(1, b"".join(map(_varint, values))))
 
 
 def _field(number: int, content: bytes) -> bytes:

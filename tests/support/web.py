@@ -1,20 +1,26 @@
 """A web server on loopback that answers as a test says, and remembers what it was asked."""
 
 import dataclasses
+import hashlib
+import html
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 CHUNK = 2**16
 
 
 class Asked(NamedTuple):
-    """A request: its method, and path and query as they were sent."""
+    """A request: its method, path and query as they were sent, and the range of bytes that it asks for."""
 
     method: str
     path: str
+    range: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +40,41 @@ class Answer:
 
 SILENCE = Answer(status=0)
 Site = Callable[[Asked], Answer]
+
+
+def folder_site(root: Path, *, sends_parts: bool = True) -> Site:
+    """Returns a site of the files of a folder and below, with a page of links for each folder; queries do not matter.
+
+    Args:
+        root: The folder.
+        sends_parts: Whether a part of a file is sent where one is asked for, and not the whole file.
+    """
+
+    def site(asked: Asked) -> Answer:
+        path = root / unquote(asked.path.partition("?")[0]).strip("/")
+        if path.is_dir():
+            names = sorted(f"{each.name}/" if each.is_dir() else each.name for each in path.iterdir())
+            links = "".join(f'<a href="{quote(name)}">{html.escape(name)}</a>' for name in names)
+            return Answer(
+                f'<html><a href="?C=N;O=D">Name</a><a href="../">up</a>{links}</html>'.encode(), headers=_PAGE
+            )
+        if not path.is_file():
+            return Answer(status=404)
+        content = path.read_bytes()
+        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()[:16]}"', "Content-Type": "application/octet-stream"}
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.range or "")
+        if not found or not sends_parts:
+            return Answer(content, headers=headers)
+        start, end = int(found[1]), min(int(found[2] or len(content)) + 1, len(content))
+        if start >= len(content):
+            return Answer(status=416, headers={"Content-Range": f"bytes */{len(content)}"})
+        sent = {"Content-Range": f"bytes {start}-{end - 1}/{len(content)}"}
+        return Answer(content[start:end], status=206, headers={**headers, **sent})
+
+    return site
+
+
+_PAGE = {"Content-Type": "text/html"}
 
 
 class WebServer(ThreadingHTTPServer):
@@ -64,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: WebServer
 
     def do_GET(self) -> None:
-        asked = Asked(self.command, self.path)
+        asked = Asked(self.command, self.path, self.headers["Range"])
         self.server.asked.append(asked)
         answer = self.server.site(asked)
         if answer is SILENCE:

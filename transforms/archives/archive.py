@@ -6,6 +6,7 @@ its directory; `read` gives the bytes of one member by the place that `members` 
 
 import abc
 import dataclasses
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast
@@ -13,13 +14,13 @@ from typing import BinaryIO, Final, NamedTuple, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.errors import DamagedArchive
+from schemas.errors import DamagedArchive, FailureCode, ImageError
 from schemas.extents import RangeReader
 from schemas.images import image_version
-from schemas.storage import input_file_system
+from schemas.storage import input_file_system, with_retries
 
-# Sequential reads from a bucket ask for so much at once.
-_BYTES_AHEAD: Final = 2**20
+# A request to a bucket or a server, where a file is read from one end to the other.
+BYTES_PER_REQUEST: Final = 2**20
 
 
 class Member(NamedTuple):
@@ -84,11 +85,15 @@ class ArchiveFile:
         size: int | None = self.fs.info(self.path).get("size")
         return size
 
+    def head(self, count: int) -> bytes:
+        """Reads its first bytes; asks again where the storage is at fault."""
+        return with_retries(lambda: self.read_range(0, count))
+
     def open(self) -> BinaryIO:
         """Opens it for sequential reads, and seeks."""
         if isinstance(self.fs, LocalFileSystem):
             return Path(self.path).open("rb")
-        return cast("BinaryIO", self.fs.open(self.path, "rb", block_size=_BYTES_AHEAD, cache_type="readahead"))
+        return as_file(self.read_range, BYTES_PER_REQUEST, self.size())
 
     @property
     def read_range(self) -> RangeReader:
@@ -107,6 +112,52 @@ class ArchiveFile:
         if len(found) > end - start:
             raise DamagedArchive.of("its server sends the whole file where a part of it is asked for")
         return found
+
+
+def as_file(read_range: RangeReader, buffer_bytes: int, size: int | None = None) -> BinaryIO:
+    """Returns ranges of bytes as a file; each is asked for again where the storage is at fault.
+
+    Args:
+        read_range: Reads a range.
+        buffer_bytes: How many bytes are asked for at least.
+        size: How many there are, if that is known.
+    """
+    return cast("BinaryIO", io.BufferedReader(_Ranges(read_range, size), buffer_bytes))
+
+
+class _Ranges(io.RawIOBase):
+    """A place in a file that is read by ranges."""
+
+    def __init__(self, read_range: RangeReader, size: int | None) -> None:
+        self._read_range = read_range
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            if self._size is None:
+                raise ImageError(FailureCode.UNREADABLE, "Its storage does not say how long it is.")
+            offset += self._size
+        at = offset + (self._at if whence == io.SEEK_CUR else 0)
+        if at < 0:
+            raise ValueError(f"There is no byte {at}.")
+        self._at = at
+        return at
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        start, end = self._at, self._at + len(buffer)
+        if self._size is not None:
+            end = max(start, min(end, self._size))
+        found = with_retries(lambda: self._read_range(start, end))
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
 
 
 class ArchiveKind(abc.ABC):

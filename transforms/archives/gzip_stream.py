@@ -5,14 +5,13 @@ the order of the archive, by several threads: what was unpacked last is kept, an
 decompressor, so that going back costs milliseconds, whatever the size of the archive.
 """
 
-import io
 import threading
 import zlib
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from schemas.errors import DamagedArchive, FailureCode, ImageError
 from schemas.extents import Extent, RangeReader
-from transforms.archives.archive import ArchiveFile
+from transforms.archives.archive import BYTES_PER_REQUEST, ArchiveFile, as_file
 from transforms.archives.last_used import LastUsed
 
 if TYPE_CHECKING:
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
 _GZIP: Final = "gzip"
 
-# A request to a bucket, and what of it is unpacked at once.
-_BYTES_PER_REQUEST: Final = 2**20
+# What of a request is unpacked at once.
 _PACKED_PER_STEP: Final = 2**16
 _UNPACKED_PER_STEP: Final = 2**20
 
@@ -83,7 +81,7 @@ class GzipStream:
 
     def opened(self) -> BinaryIO:
         """Returns it as a file."""
-        return cast("BinaryIO", io.BufferedReader(_Cursor(self), _PACKED_PER_STEP))
+        return as_file(self.read_range, _PACKED_PER_STEP)
 
     def _go_to(self, state: _State) -> None:
         self._decompressor = state.decompressor.copy()
@@ -115,7 +113,7 @@ class GzipStream:
         if self._size is not None and self._packed >= self._size:
             return b""
         if not 0 <= self._packed - self._requested_from < len(self._request):
-            self._request = self._read(self._packed, self._packed + _BYTES_PER_REQUEST)
+            self._request = self._read(self._packed, self._packed + BYTES_PER_REQUEST)
             self._requested_from = self._packed
         start = self._packed - self._requested_from
         packed = self._request[start : start + _PACKED_PER_STEP]
@@ -180,32 +178,6 @@ class GzipStreams:
             return GzipStream(archive.read_range, archive.size())
 
         return self._streams.get((archive.uri, version), begin)
-
-
-class _Cursor(io.RawIOBase):
-    """A place in a stream."""
-
-    def __init__(self, stream: GzipStream) -> None:
-        self._stream = stream
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_END:
-            raise io.UnsupportedOperation("The end of a compressed file is not known.")
-        self._at = offset if whence == io.SEEK_SET else self._at + offset
-        return self._at
-
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
-        found = self._stream.read_range(self._at, self._at + len(buffer))
-        buffer[: len(found)] = found
-        self._at += len(found)
-        return len(found)
 
 
 def _new_decompressor() -> "_Decompress":

@@ -24,6 +24,13 @@ def archive_protocol(uri: str) -> str | None:
     return next((protocol for ending, protocol in _ENDINGS.items() if name.endswith(ending)), None)
 
 
+def archive_protocol_of(head: bytes) -> str | None:
+    """Returns the protocol of the members of what begins as an archive, uncompressed; None if it does not."""
+    if head.startswith((b"PK\3\4", b"PK\5\6")):
+        return "zip"
+    return "tar" if head[257:262] == b"ustar" else None
+
+
 def refuse_other_archives(uri: str) -> None:
     """Refuses a file whose name says that it is an archive of a kind that is not read.
 

@@ -1,5 +1,7 @@
 """Images in rows of Parquet files: cells of a column of bytes and paths, as Hugging Face's `datasets` writes them.
 
+Or of bytes alone, as pandas writes them.
+
 A member is a cell: `image-000000000042` is the one in row 42 of the column `image`, counted from 0. Cells are read a
 few at a time, from the beginning of their row group; of the row groups that were read last, the place is kept, so that
 a row group is read once by whoever asks in its order, and is never held whole.
@@ -7,6 +9,7 @@ a row group is read once by whoever asks in its order, and is never held whole.
 
 import collections
 import json
+import re
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -19,6 +22,7 @@ from schemas.errors import FailureCode, ImageError
 from schemas.storage import open_parquet
 from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
 from transforms.archives.last_used import LastUsed
+from transforms.manifests import is_list
 
 BYTES: Final = "bytes"
 PATH: Final = "path"
@@ -28,6 +32,10 @@ _READ_BYTES: Final = 2**20
 # Threads that fetch ask for cells of two row groups at once, where one ends; and there may be two shards.
 _GROUPS_KEPT: Final = 4
 _SEPARATOR: Final = "\t"
+
+# JPEG, PNG, GIF, BMP, TIFF, WebP, and HEIC or AVIF.
+_PICTURE: Final = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|BM|II\*\0|MM\0\*|RIFF....WEBP|....ftyp", re.DOTALL)
+_HEAD_BYTES: Final = 16
 
 
 class Cell(NamedTuple):
@@ -69,35 +77,74 @@ def features_of(schema: pa.Schema) -> Mapping[str, Any]:
     return features if isinstance(features, dict) else {}
 
 
-def image_column(schema: pa.Schema) -> str | None:
-    """Returns the first column of images, or None if there is none: structs of `bytes` and `path`."""
+def image_column(file: pq.ParquetFile) -> str | None:
+    """Returns the first column of images, or None if there is none.
+
+    It is one of structs of `bytes` and `path`, or of bytes alone, which the metadata declare to be images, or which
+    begin as pictures do.
+    """
+    schema: pa.Schema = file.schema_arrow
     features = features_of(schema)
-    found = [field.name for field in schema if _holds_images(field.type)]
-    declared = [name for name in found if (features.get(name) or {}).get("_type") == "Image"]
-    return next(iter(declared or found), None)
+    structs: list[str] = [field.name for field in schema if _holds_images(field.type)]
+    declared = [name for name in structs if _is_declared(features.get(name))]
+    if structs:
+        return (declared or structs)[0]
+    plain = (field.name for field in schema if _is_binary(field.type))
+    return next((name for name in plain if _is_declared(features.get(name)) or _begins_with_picture(file, name)), None)
+
+
+def image_lists(schema: pa.Schema) -> list[str]:
+    """Returns the columns whose cells hold several images each."""
+    kinds = {field.name: field.type for field in schema if is_list(field.type)}
+    return [name for name, kind in kinds.items() if _holds_images(kind.value_type) or _is_binary(kind.value_type)]
+
+
+def _is_declared(feature: object) -> bool:
+    return isinstance(feature, dict) and feature.get("_type") == "Image"
 
 
 def _holds_images(kind: pa.DataType) -> bool:
     if not pa.types.is_struct(kind) or {field.name for field in kind} != {BYTES, PATH}:
         return False
-    content = kind.field(BYTES).type
-    return bool(pa.types.is_binary(content) or pa.types.is_large_binary(content))
+    return _is_binary(kind.field(BYTES).type)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _begins_with_picture(file: pq.ParquetFile, column: str) -> bool:
+    """Whether the first cell that is filled begins as a picture does."""
+    cells = (cell for group in range(file.num_row_groups) for batch in _cells(file, group, column) for cell in batch)
+    head = next((cell.as_py()[:_HEAD_BYTES] for cell in cells if cell.is_valid), b"")
+    return _PICTURE.match(head) is not None
+
+
+def holds_paths(schema: pa.Schema, column: str) -> bool:
+    """Whether the cells of a column of images have paths beside their bytes."""
+    return bool(pa.types.is_struct(schema.field(column).type))
 
 
 def has_bytes(file: pq.ParquetFile, group: int, column: str) -> np.ndarray:
     """Returns bool [n], whether the cells of a row group hold bytes; by its statistics, where these can tell."""
     metadata = file.metadata.row_group(group)
     leaves = (metadata.column(index) for index in range(metadata.num_columns))
-    leaf = next(leaf for leaf in leaves if leaf.path_in_schema == f"{column}.{BYTES}")
+    leaf = next(leaf for leaf in leaves if leaf.path_in_schema == _leaf(file, column))
     known = leaf.statistics is not None and leaf.statistics.has_null_count
     if known and leaf.statistics.null_count in {0, metadata.num_rows}:
         return np.full(metadata.num_rows, leaf.statistics.null_count == 0)
     return np.concatenate([cells.is_valid().to_numpy(zero_copy_only=False) for cells in _cells(file, group, column)])
 
 
+def _leaf(file: pq.ParquetFile, column: str) -> str:
+    """Returns the path of the bytes of a column of images."""
+    return f"{column}.{BYTES}" if holds_paths(file.schema_arrow, column) else column
+
+
 def _cells(file: pq.ParquetFile, group: int, column: str) -> Iterator[pa.Array]:
-    for batch in file.iter_batches(_CELLS_TOGETHER, [group], [f"{column}.{BYTES}"], use_threads=False):
-        yield batch.column(0).flatten()[0]
+    for batch in file.iter_batches(_CELLS_TOGETHER, [group], [_leaf(file, column)], use_threads=False):
+        cells = batch.column(0)
+        yield cells.flatten()[0] if pa.types.is_struct(cells.type) else cells
 
 
 class ParquetImages(ArchiveKind):
@@ -106,7 +153,7 @@ class ParquetImages(ArchiveKind):
     def members(self, archive: ArchiveFile, version: str, _wants: Wanted = nothing) -> Iterator[Member]:
         """Yields the cells that hold bytes; a cell has the version of its file."""
         with open_parquet(archive.uri, buffer_bytes=_READ_BYTES) as (file, _):
-            column = image_column(file.schema_arrow)
+            column = image_column(file)
             if column is None:
                 return
             first = 0

@@ -6,35 +6,29 @@ img2dataset writes is read, but for the fields that every store has itself (`wid
 """
 
 import json
-import math
-import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Collection
+from typing import Final
 
 import pyarrow as pa
 
-from schemas.errors import DamagedArchive, shown
-from schemas.tables import is_of_every_store
+from schemas.errors import DamagedArchive
 from transforms.archives.archive import Member
+from transforms.archives.fields import (
+    FIRST_BYTES,
+    FIRST_SAMPLES,
+    LABEL,
+    Fields,
+    Scalar,
+    UnreadableField,
+    column_fields,
+    scalar_fields,
+)
 from transforms.archives.reading import archive_members
 from transforms.archives.tar_archives import MOST_WANTED_BYTES
 
-Scalar: TypeAlias = str | int | float | bool
-
-_LABEL: Final = "label"
-_ANNOTATIONS: Final = frozenset({_LABEL, "split"})
 _CLASS: Final = "cls"
 _TEXT: Final = "txt"
 _OBJECT: Final = "json"
-_INT64: Final = range(-(2**63), 2**63)
-
-# The columns of a data set are those of its first samples: so many of them, and not much more than so many bytes.
-_FIRST_SAMPLES: Final = 1000
-_FIRST_BYTES: Final = 64 * 2**20
-
-
-class UnreadableField(ValueError):
-    """What stands beside a picture cannot be read; the message says why."""
 
 
 def sample_key(name: str) -> str:
@@ -58,7 +52,7 @@ def is_class(name: str) -> bool:
     return name.rpartition(".")[2].lower() == _CLASS
 
 
-def sample_fields(member: Member) -> dict[str, Scalar | None]:
+def sample_fields(member: Member) -> Fields:
     """Returns what a member says of its sample's pictures, by column; null where a field is empty.
 
     Raises:
@@ -70,27 +64,14 @@ def sample_fields(member: Member) -> dict[str, Scalar | None]:
     try:
         text = member.content.decode("utf-8-sig")
         if extension != _OBJECT:
-            return {_LABEL if extension == _CLASS else _TEXT: text.strip() or None}
+            return {LABEL if extension == _CLASS else _TEXT: text.strip() or None}
         found = json.loads(text)
         json.dumps(found, ensure_ascii=False).encode()  # Half of a character is none that a table could hold.
     except (ValueError, RecursionError) as error:
         raise UnreadableField(f"Its .{extension} cannot be read: {error}.") from error
     if not isinstance(found, dict):
         raise UnreadableField("Its .json is no object.")
-    return dict(_scalars(found))
-
-
-def _scalars(found: Mapping[str, object]) -> Iterator[tuple[str, Scalar | None]]:
-    for name, value in found.items():
-        column = name.strip()
-        if column.lower() in _ANNOTATIONS:
-            column = column.lower()
-        elif not column or is_of_every_store(column):
-            continue
-        if isinstance(value, float) and math.isnan(value):  # As pandas writes what is missing.
-            yield column, None
-        elif value is None or isinstance(value, Scalar):
-            yield column, value
+    return dict(scalar_fields(found))
 
 
 def sample_columns(protocol: str, archive_uri: str, extensions: Collection[str]) -> tuple[pa.Field, ...]:
@@ -121,46 +102,8 @@ def sample_columns(protocol: str, archive_uri: str, extensions: Collection[str])
                 except UnreadableField:
                     continue  # Its picture will say so.
             size += member.size or 0
-            if len(pictures) > _FIRST_SAMPLES or size > _FIRST_BYTES:
+            if len(pictures) > FIRST_SAMPLES or size > FIRST_BYTES:
                 break
     except DamagedArchive:
         pass  # What comes before is enough, or its listing will say so.
-    return tuple(_fields([said for key, said in beside.items() if key in pictures]))
-
-
-def _fields(samples: Sequence[Mapping[str, Scalar | None]]) -> Iterator[pa.Field]:
-    for name in dict.fromkeys(name for said in samples for name in said):
-        values = [said[name] for said in samples if said.get(name) is not None]
-        yield pa.field(name, pa.string() if name in _ANNOTATIONS else _type_of(values))
-
-
-def _type_of(values: Iterable[Scalar | None]) -> pa.DataType:
-    kinds = {type(value) for value in values}
-    if kinds == {bool}:
-        return pa.bool_()
-    if kinds == {int}:
-        return pa.int64() if all(value in _INT64 for value in values) else pa.string()
-    return pa.float64() if kinds and kinds <= {int, float} else pa.string()
-
-
-def in_type(value: Scalar | None, field: pa.Field) -> Scalar | None:
-    """Returns a value as a column holds it.
-
-    Raises:
-        UnreadableField: If it is of another type than those of the first samples.
-    """
-    if value is None:
-        return None
-    if pa.types.is_string(field.type):
-        return value if isinstance(value, str) else json.dumps(value)
-    if pa.types.is_boolean(field.type) and isinstance(value, bool):
-        return value
-    number = None if isinstance(value, str | bool) else value
-    if number is not None and pa.types.is_floating(field.type) and abs(number) <= sys.float_info.max:
-        return float(number)
-    whole = number is not None and (isinstance(number, int) or number.is_integer())
-    if number is not None and whole and pa.types.is_integer(field.type) and int(number) in _INT64:
-        return int(number)
-    raise UnreadableField(
-        f"Its field {shown(field.name, 40)} is {shown(json.dumps(value), 40)}; in the first samples it is {field.type}."
-    )
+    return tuple(column_fields([said for key, said in beside.items() if key in pictures]))

@@ -62,7 +62,7 @@ class TarArchives(ArchiveKind):
 
 
 def _is_gzip(archive: ArchiveFile) -> bool:
-    magic = archive.read_range(0, _MAGIC_BYTES)
+    magic = archive.head(_MAGIC_BYTES)
     compression = next((name for beginning, name in _COMPRESSIONS.items() if magic.startswith(beginning)), None)
     if compression not in {None, _GZIP}:
         raise DamagedArchive.of(f"it is compressed by {compression}, which is not read; write it as .tar or .tar.gz")

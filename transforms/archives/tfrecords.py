@@ -9,10 +9,14 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from schemas.errors import DamagedArchive
+import pyarrow as pa
+
+from schemas.errors import DamagedArchive, InvalidInput, nearest_names, shown, shown_names
 from schemas.extents import Extent
 from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
+from transforms.archives.fields import FIRST_BYTES, FIRST_SAMPLES, LABEL, SPLIT, Fields, column_fields, scalar_fields
 from transforms.archives.gzip_stream import GzipStreams, packed_place
+from transforms.manifests import text_of
 
 # What `tf.slim`, `tfds` and most others call them.
 _IMAGES: Final = ("image/encoded", "image")
@@ -40,16 +44,28 @@ class Record(NamedTuple):
     checksum: int
 
 
+class RecordFeatures(NamedTuple):
+    """Which features of records have a meaning.
+
+    Attributes:
+        label: The one that holds labels, if it was named; else one of those that usually do.
+        split: The one that holds splits, if it was named; else `split`, where there is one.
+    """
+
+    label: str | None = None
+    split: str | None = None
+
+
 class ExampleImage(NamedTuple):
     """The image of a record.
 
     Attributes:
         member: Where it is.
-        label: Its label, or None.
+        fields: What the record says of it, by column: its label, its split, and further features of one value.
     """
 
     member: Member
-    label: str | None
+    fields: Fields
 
 
 def is_tfrecord(head: bytes) -> bool:
@@ -60,23 +76,65 @@ def is_tfrecord(head: bytes) -> bool:
     return int(checksum) == _masked_checksum(head[:8])
 
 
-def example_images(archive: ArchiveFile, version: str, label: str | None = None) -> Iterator[ExampleImage]:
+def example_images(
+    archive: ArchiveFile, version: str, features: RecordFeatures | None = None
+) -> Iterator[ExampleImage]:
     """Yields the images of a file, in its order.
 
     Args:
         archive: The file.
         version: Its version.
-        label: The feature that holds labels; one of those that usually do, if None.
+        features: Which features have a meaning.
 
     Raises:
         DamagedArchive: Where it cannot be read on, after the images that can be.
         OSError: What its file system raises if the storage is at fault.
     """
-    keys = _LABELS if label is None else (label,)
-    is_packed = archive.read_range(0, len(_GZIP)) == _GZIP
+    is_packed = archive.head(len(_GZIP)) == _GZIP
     with _STREAMS.of(archive, version).opened() if is_packed else archive.open() as file:
         for record in _records(file):
-            yield _image_of(record, keys, version if is_packed else None)
+            yield _image_of(record, features or RecordFeatures(), version if is_packed else None)
+
+
+def record_columns(archive_uri: str, features: RecordFeatures) -> tuple[pa.Field, ...]:
+    """Returns the columns of which the records of a file say something, by the first of them.
+
+    Args:
+        archive_uri: The file.
+        features: Which features have a meaning.
+
+    Returns:
+        Fields, `label` and `split` among them.
+
+    Raises:
+        InvalidInput: If none of the records has a feature that was named.
+        OSError: What its file system raises if it is not there, or the storage is at fault.
+    """
+    archive = ArchiveFile.at(archive_uri)
+    samples: list[Fields] = []
+    size = 0
+    try:
+        for image in example_images(archive, archive.version(), features):
+            samples.append(image.fields)
+            size += image.member.size or 0
+            if len(samples) > FIRST_SAMPLES or size > FIRST_BYTES:
+                break
+    except DamagedArchive:
+        pass  # What comes before is enough, or its listing will say so.
+    columns = tuple(column_fields(samples))
+    for meaning, name in features._asdict().items():
+        if name is not None and samples and meaning not in {field.name for field in columns}:
+            raise InvalidInput(_missing_feature(archive_uri, meaning, name, [field.name for field in columns]))
+    return columns
+
+
+def _missing_feature(uri: str, meaning: str, name: str, names: Sequence[str]) -> str:
+    found = shown_names(names) or "none but its images"
+    nearest = nearest_names(name, names).rstrip("?")
+    return (
+        f"No record at the beginning of {shown(uri)} has a feature {shown(name, 40)!r} (of one value they have: "
+        f"{found}){nearest}; --{meaning}_column=NAME names the one that holds the {meaning}s."
+    )
 
 
 def _records(file: BinaryIO) -> Iterator[Record]:
@@ -93,31 +151,53 @@ def _records(file: BinaryIO) -> Iterator[Record]:
         offset += _HEADER.size + length + _CHECKSUM.size
 
 
-def _image_of(record: Record, labels: Sequence[str], packed_in: str | None) -> ExampleImage:
-    image, label, problem = _content_of(record, labels)
+def _image_of(record: Record, features: RecordFeatures, packed_in: str | None) -> ExampleImage:
+    image, fields, problem = _content_of(record, features)
     place, size = None, len(image or b"")
     if image is not None:
         start = record.offset + _HEADER.size + record.data.find(image)
         place = str(Extent(start, size)) if packed_in is None else packed_place(start, size, packed_in)
     version = f"{record.checksum:08x}-{len(record.data)}"
-    return ExampleImage(Member(f"{record.offset:015}", version, size, place, problem), label)
+    return ExampleImage(Member(f"{record.offset:015}", version, size, place, problem), fields)
 
 
-def _content_of(record: Record, labels: Sequence[str]) -> tuple[bytes | None, str | None, str | None]:
-    """Returns the image of a record, its label, and why there is no image."""
+def _content_of(record: Record, features: RecordFeatures) -> tuple[bytes | None, Fields, str | None]:
+    """Returns the image of a record, what it says of it, and why there is no image."""
     if _masked_checksum(record.data) != record.checksum:
-        return None, None, "The record is damaged: its checksum is wrong."
-    features = _features_of(record.data)
-    if features is None:
-        return None, None, "The record is no tf.train.Example."
-    firsts = {name: values[0] for name, values in features.items() if values}
+        return None, {}, "The record is damaged: its checksum is wrong."
+    found = _features_of(record.data)
+    if found is None:
+        return None, {}, "The record is no tf.train.Example."
+    firsts = {name: values[0] for name, values in found.items() if values}
     image = next((value for value in map(firsts.get, _IMAGES) if isinstance(value, bytes)), None)
-    label = next((_text(value) for value in map(firsts.get, labels) if value not in {None, b""}), None)
-    return image, label, None if image is not None else f"The record has no feature {_IMAGES[0]}."
+    return image, _fields(found, features), None if image is not None else f"The record has no feature {_IMAGES[0]}."
+
+
+def _fields(found: Mapping[str, Sequence[Any]], features: RecordFeatures) -> Fields:
+    """Returns what a record says of its image; features of several values, and bytes that are no text, are left out."""
+    meanings = {LABEL: _LABELS if features.label is None else (features.label,), SPLIT: (features.split or SPLIT,)}
+    filled = {name for name, values in found.items() if values and values[0] != b""}
+    used = {meaning: next((name for name in names if name in filled), None) for meaning, names in meanings.items()}
+    told = {meaning: _text(found[name][0]) for meaning, name in used.items() if name is not None}
+    without = {*used.values(), *meanings, *_IMAGES}
+    # The map that they stand in has no order.
+    others = {name: _scalar(found[name]) for name in sorted(found) if name not in without}
+    return {**told, **dict(scalar_fields(others))}
+
+
+def _scalar(values: Sequence[Any]) -> object:
+    """Returns the value of a feature that has one, or None if it has none; what a column cannot hold as it is."""
+    if len(values) > 1:
+        return values
+    value = values[0] if values else None
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
 
 
 def _text(value: bytes | float) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else text_of(value)
 
 
 def _features_of(data: bytes) -> Mapping[str, Sequence[Any]] | None:

@@ -4,6 +4,7 @@ import errno
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,6 +16,10 @@ from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted
 # Flags of a member: PKWARE's APPNOTE, section 4.4.4.
 _ENCRYPTED: Final = 0x1
 _UTF_8: Final = 0x800
+
+_EXTRA: Final = struct.Struct("<HH")
+_UNICODE_PATH: Final = 0x7075
+_PATH: Final = struct.Struct("<BI")
 
 _UNIX: Final = 3
 _HEADER_BYTES: Final = 30
@@ -65,11 +70,25 @@ def _member(info: zipfile.ZipInfo) -> Member:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Returns a member's name; many packers write UTF-8 without saying so, which would be read as code page 437."""
+    """Returns a member's name; many packers write UTF-8 without saying so, which would be read as code page 437.
+
+    Others write the name in a code page of theirs, and once more as UTF-8 behind it.
+    """
     name = info.filename
     if name.isascii() or info.flag_bits & _UTF_8:
         return name
     try:
-        return name.encode("cp437").decode()
+        written = name.encode("cp437")
+        return (_unicode_path(info.extra, written) or written).decode()
     except UnicodeError:
         return name
+
+
+def _unicode_path(extra: bytes, written: bytes) -> bytes | None:
+    """Returns the name in an extra field, if it belongs to the one that is written: section 4.6.9."""
+    while len(extra) >= _EXTRA.size:
+        kind, size = _EXTRA.unpack_from(extra)
+        field, extra = extra[_EXTRA.size : _EXTRA.size + size], extra[_EXTRA.size + size :]
+        if kind == _UNICODE_PATH and len(field) > _PATH.size and _PATH.unpack_from(field) == (1, zlib.crc32(written)):
+            return field[_PATH.size :]
+    return None

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from schemas.errors import FailureCode, ImageError
 from schemas.extents import EXTENT, Extent
-from schemas.images import PLACE, ImageRef, image_refs
+from schemas.images import PLACE, PROBLEM, ImageRef, image_refs
 from schemas.storage import member_uri
 from transforms.images.augmented_images import AugmentedImages
 from transforms.images.batches import Admission, Admitted, BadImage, Batch, BatchSlots, DecodedImage, ImageFile
@@ -35,6 +35,9 @@ FETCH_THREADS: Final = 16
 # Files a message to a decoder, which share what a message costs; fewer of large files, and of augmented images.
 FILES_PER_CHUNK: Final = 8
 BYTES_PER_CHUNK: Final = 4 * 2**20
+
+# Chunks that are read, or wait, where one thread reads them.
+CHUNKS_STREAMED: Final = 3
 
 # Decoder processes that die over a picture before it is taken for the cause: one may be killed by chance.
 MOST_DEATHS: Final = 4
@@ -97,7 +100,8 @@ def load_batches(
     """Loads the images of a shard, ahead of the consumer of the batches.
 
     At most two chunks a decoder, or two batches if they are more, are held besides the batch that is filled, and
-    `FETCH_THREADS` files that are fetched. A chunk has at most `FILES_PER_CHUNK` pictures, or one image and its copies.
+    `FETCH_THREADS` files that are fetched, or `CHUNKS_STREAMED` chunks. A chunk has at most `FILES_PER_CHUNK` pictures,
+    or one image and its copies.
 
     Args:
         shard: Refs.
@@ -116,8 +120,10 @@ def load_batches(
     slots = BatchSlots(pools.decoders.memory, task.shape)
     admission = Admission(slots, is_wanted, augmented_images)
     loader = _Loader(pools, rules.max_bytes, task, admission, meter)
-    local = pools.decoders.in_processes and _are_local(shard)
-    chunks = loader.local_chunks(shard) if local else loader.fetched_chunks(shard)
+    if pools.decoders.in_processes and _are_local(shard):
+        chunks = loader.local_chunks(shard)
+    else:
+        chunks = loader.streamed_chunks(shard) if _are_streamed(shard) else loader.fetched_chunks(shard)
     ahead = max(2 * pools.decoders.size, -(-2 * rules.batch_size // FILES_PER_CHUNK))
     loaded = bounded_map(pools.decoders.threads, loader.load, chunks, ahead)
     yield from slots.batches((image for chunk in loaded for image in chunk), bad)
@@ -174,6 +180,13 @@ class _Loader:
         for admitted in _cut(wanted, self._files_per_chunk, _bytes_of):
             yield _Chunk(admitted)
 
+    def streamed_chunks(self, shard: pa.RecordBatch) -> Iterator[_Chunk]:
+        """Reads members that one thread reaches soonest, and yields those that are wanted."""
+        together = _cut(enumerate(image_refs(shard)), self._files_per_chunk, lambda numbered: numbered[1].size or 0)
+        with concurrent.futures.ThreadPoolExecutor(1, "stream") as reader:
+            for files in bounded_map(reader, self._fetch_all, together, CHUNKS_STREAMED):
+                yield _Chunk(self._admission.admit(files))
+
     def load(self, chunk: _Chunk) -> list[DecodedImage | BadImage]:
         """Returns the results of the files of a chunk that are wanted."""
         try:
@@ -222,6 +235,9 @@ class _Loader:
             return BadImage(row, error)
         self._meter.read(len(data))
         return ImageFile(row, Content(hashlib.sha256(data).hexdigest(), len(data)), data)
+
+    def _fetch_all(self, numbered: Sequence[tuple[int, ImageRef]]) -> list[ImageFile | BadImage]:
+        return list(map(self._fetch, numbered))
 
     def _decode(self, chunk: _Chunk, decoder: AnyDecoder) -> list[DecodedImage | BadImage]:
         files = chunk.files or []
@@ -278,6 +294,12 @@ def _are_local(shard: pa.RecordBatch) -> bool:
     members = pc.fill_null(pc.match_substring_regex(shard.column(PLACE), EXTENT), False)
     local = pc.match_substring(shard.column("uri"), f"::{_LOCAL}")
     return bool(pc.all(pc.or_(files, pc.and_(members, local))).as_py())
+
+
+def _are_streamed(shard: pa.RecordBatch) -> bool:
+    """Whether all images are members that are reached through those before them: threads would only wait in line."""
+    places = shard.filter(pc.is_null(shard.column(PROBLEM))).column(PLACE)
+    return places.null_count == 0 and not pc.any(pc.match_substring_regex(places, EXTENT)).as_py()
 
 
 def _local_file(ref: ImageRef) -> LocalFile:

@@ -10,6 +10,7 @@ from transforms.manifests.format import (
     named_format,
     refuse_other_tables,
 )
+from transforms.manifests.json_lines import text_of
 from transforms.manifests.manifest import (
     Manifest,
     Partition,
@@ -50,6 +51,7 @@ __all__ = [
     "named_format",
     "open_manifest",
     "refuse_other_tables",
+    "text_of",
     "trimmed",
     "with_chosen_columns",
 ]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -16,6 +17,7 @@ from transforms.manifests.streams import READ_BYTES, UTF_8
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _HEAD_BYTES: Final = 2**20
+_TOLD: Final = re.compile(r"sep=.[\r\n]+", re.IGNORECASE)
 
 csv.field_size_limit(sys.maxsize)
 
@@ -27,11 +29,13 @@ class Header(NamedTuple):
         delimiter: What stands between its cells.
         names: The names of the columns, as they stand there.
         is_alone: Whether nothing follows it.
+        skipped: How many lines stand before it.
     """
 
     delimiter: str
     names: tuple[str, ...]
     is_alone: bool = False
+    skipped: int = 0
 
     @property
     def is_padded(self) -> bool:
@@ -39,22 +43,28 @@ class Header(NamedTuple):
         return any(name != name.strip() for name in self.names)
 
 
-def read_header(stream: pa.NativeFile, uri_column: str) -> Header:
+def read_header(stream: pa.NativeFile, uri_column: str, *, is_checked: bool = True) -> Header:
     """Reads the first line, and finds out its delimiter: the one that sets the column of URIs apart.
 
     Args:
         stream: The text as UTF-8.
         uri_column: The name of the column of URIs.
+        is_checked: Whether it is looked at whether it is UTF-8.
 
     Raises:
         UnicodeDecodeError: If it is not UTF-8.
     """
     head = stream.read(_HEAD_BYTES)
     # The last character may be cut off.
-    text = head.decode("utf-8-sig", "strict" if len(head) < _HEAD_BYTES else "ignore").lstrip("\r\n")
+    is_strict = is_checked and len(head) < _HEAD_BYTES
+    text = head.decode("utf-8-sig", "strict" if is_strict else "ignore").lstrip("\r\n")
+    # A line that tells Excel the delimiter.
+    told = _TOLD.match(text)
+    text = text[told.end() :] if told else text
     headers = [_header(text, delimiter, is_whole=len(head) < _HEAD_BYTES) for delimiter in _DELIMITERS]
     apart = [header for header in headers if uri_column in map(str.strip, header.names)]
-    return apart[0] if apart else max(headers, key=lambda header: len(header.names))
+    found = apart[0] if apart else max(headers, key=lambda header: len(header.names))
+    return found._replace(skipped=1) if told else found
 
 
 def _header(text: str, delimiter: str, *, is_whole: bool) -> Header:
@@ -85,7 +95,7 @@ def delimited_rows(stream: pa.NativeFile, header: Header, columns: Sequence[Colu
         quoted_strings_can_be_null=False,
     )
     parse = pa_csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=True)
-    read = pa_csv.ReadOptions(block_size=READ_BYTES)
+    read = pa_csv.ReadOptions(block_size=READ_BYTES, skip_rows=header.skipped)
     names = [column.name for column in columns]
     with pa_csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert) as reader:
         for batch in reader:
@@ -116,8 +126,8 @@ def first_ragged_row(stream: pa.NativeFile, header: Header) -> RaggedRow | None:
     """Finds the first row that has more or fewer cells than the header, if there is one."""
     text = io.TextIOWrapper(io.BufferedReader(_Raw(stream)), UTF_8, "replace", newline="")
     reader = csv.reader(text, delimiter=header.delimiter)
-    for row in reader:
-        if row and len(row) != len(header.names):
+    for number, row in enumerate(reader):
+        if row and number >= header.skipped and len(row) != len(header.names):
             return RaggedRow(reader.line_num, len(row))
     return None
 

@@ -93,8 +93,8 @@ def _common(first: pa.DataType, second: pa.DataType) -> pa.DataType:
         return first
     if pa.types.is_null(first):
         return second
-    if pa.types.is_list(first) and pa.types.is_list(second):
-        return pa.list_(_common(first.value_type, second.value_type))
+    if pa.types.is_list(first) or pa.types.is_list(second):  # A single value is a list of one.
+        return pa.list_(_common(*(kind.value_type if pa.types.is_list(kind) else kind for kind in (first, second))))
     if _OBJECT in {first, second}:
         return _OBJECT
     return pa.float64() if {first, second} == {pa.int64(), pa.float64()} else pa.string()
@@ -115,9 +115,15 @@ def _reader(kind: pa.DataType) -> Callable[[Value], Value]:
         return lambda value: None if value is None else float(value)  # type: ignore[arg-type]
     if pa.types.is_list(kind):
         read = _reader(kind.value_type)
-        return lambda value: None if value is None else [read(item) for item in value]  # type: ignore[union-attr]
+        return lambda value: None if value is None else list(map(read, value if isinstance(value, list) else [value]))
     return lambda value: value
 
 
 def _text(value: Value) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    return value if value is None or isinstance(value, str) else text_of(value)
+
+
+def text_of(value: object) -> str:
+    """Returns a value of another kind as text: `7` also for 7.0, as whole numbers are where one is missing."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if is_whole else json.dumps(value)  # type: ignore[call-overload]

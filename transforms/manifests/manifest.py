@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import pyarrow as pa
 
 from schemas.errors import InvalidInput, first_line, shown
+from schemas.storage import is_on_the_web
 from transforms.manifests.columns import URI, Column, ManifestOptions, cast_to, choose_columns, named_columns
 from transforms.manifests.delimited import Header, delimited_rows, first_ragged_row, read_header
 from transforms.manifests.format import ManifestFormat, NamedFormat
@@ -76,10 +77,10 @@ class Manifest:
 
     @property
     def is_divided(self) -> bool:
-        """Whether it may have several sections. Others are read from their beginning."""
+        """Whether it may have several sections. Others are read from their beginning, and texts of the web."""
         if self.form.format == ManifestFormat.PARQUET:
             return True
-        return self.form == (ManifestFormat.TEXT, None) and self.encoding == UTF_8
+        return self.form == (ManifestFormat.TEXT, None) and self.encoding == UTF_8 and not is_on_the_web(self.uri)
 
     def sections(
         self, rows_per_section: int = ROWS_PER_SECTION, bytes_per_section: int = BYTES_PER_SECTION
@@ -236,6 +237,8 @@ def look_at_manifest(uri: str, form: NamedFormat, options: ManifestOptions | Non
     with explained(uri):
         encoding = _encoding_of(uri, form, given)
         header = _header_of(uri, form, encoding, given)
+        if header is not None:  # Also of a text that turns out to be a table, as spreadsheets write them.
+            form = form._replace(format=ManifestFormat.CSV)
         fields = tuple(_fields_of(uri, form, encoding, header))
     if not fields:
         raise InvalidInput(f"The manifest {shown(uri)} is empty: it has to have columns, one of them with the URIs.")
@@ -251,10 +254,13 @@ def _encoding_of(uri: str, form: NamedFormat, options: ManifestOptions) -> str:
 
 
 def _header_of(uri: str, form: NamedFormat, encoding: str, options: ManifestOptions) -> Header | None:
-    if form.format != ManifestFormat.CSV:
+    """Returns the header of a table; None of a list of URIs, which has none."""
+    if form.format not in {ManifestFormat.CSV, ManifestFormat.TEXT}:
         return None
     with open_text(uri, form.compression, encoding) as stream:
-        return read_header(stream, options.uri_column)
+        is_named_so = form.format == ManifestFormat.CSV
+        header = read_header(stream, options.uri_column, is_checked=is_named_so)
+    return header if is_named_so or options.uri_column in map(str.strip, header.names) else None
 
 
 def _fields_of(uri: str, form: NamedFormat, encoding: str, header: Header | None) -> Sequence[pa.Field]:

@@ -7,7 +7,7 @@ from typing import IO, Final
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.storage import input_file_system
+from schemas.storage import input_file_system, open_stream
 
 UTF_8: Final = "utf-8"
 READ_BYTES: Final = 2**24
@@ -29,7 +29,7 @@ def open_bytes(uri: str, compression: str | None = None) -> pa.NativeFile:
         OSError: If it cannot be opened.
     """
     fs, path = input_file_system(uri)
-    file = pa.OSFile(path) if isinstance(fs, LocalFileSystem) else pa.PythonFile(fs.open(path, "rb"), "r")
+    file = pa.OSFile(path) if isinstance(fs, LocalFileSystem) else pa.PythonFile(open_stream(uri), "r")
     return pa.CompressedInputStream(file, compression) if compression else file
 
 

@@ -1,6 +1,6 @@
 """What sources say of their images, in one form: labels without blanks, splits in one spelling. Pure of Beam."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from schemas.annotations import LABELS, given_text, has_label_lists
 from schemas.classifiers import SPLITS, canonical_splits
 from schemas.errors import InvalidInput
-from schemas.images import GIVEN
+from schemas.images import GIVEN, PROBLEM
+from transforms.archives import Fields
 from transforms.manifests import is_list, trimmed
 from transforms.source_kinds.source import ListingRules, Source
 
@@ -53,6 +54,28 @@ def stated_annotations(refs: pa.RecordBatch, columns: Iterable[str], where: str)
     given = pa.repeat(pa.scalar(given_text(columns), pa.string()), refs.num_rows)
     lists = {LABELS: bare_labels(refs.column(LABELS))} if has_label_lists(refs.schema) else {}
     return replaced(refs, {"label": bare_labels(refs.column("label")), "split": splits, GIVEN: given, **lists})
+
+
+def refs_with_fields(refs: pa.RecordBatch, said: Sequence[Fields], names: Sequence[str], where: str) -> pa.RecordBatch:
+    """Returns refs with what is said of each image beside it.
+
+    Args:
+        refs: Refs [n]; of those that cannot be read nothing is said.
+        said: What is said of each [n].
+        names: The columns of which something is said.
+        where: The input, for messages.
+
+    Raises:
+        InvalidInput: If a split is unknown.
+    """
+    if not names:
+        return refs
+    columns = {name: [fields.get(name) for fields in said] for name in names}
+    types = {name: refs.schema.field(name).type for name in names}
+    refs = replaced(refs, {name: pa.array(values, types[name]) for name, values in columns.items()})
+    refs = stated_annotations(refs, names, where)
+    is_unreadable = pc.is_valid(refs.column(PROBLEM))
+    return replaced(refs, {GIVEN: pc.if_else(is_unreadable, _NOTHING, refs.column(GIVEN))})
 
 
 def bare_labels(labels: pa.Array) -> pa.Array:

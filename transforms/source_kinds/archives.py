@@ -2,34 +2,31 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.annotations import annotation_names
 from schemas.errors import DamagedArchive, InvalidInput, shown
-from schemas.images import GIVEN, PROBLEM, REFS_PER_BATCH
+from schemas.images import REFS_PER_BATCH
 from schemas.storage import MemberUri
 from transforms.archives import (
+    Fields,
     Member,
-    Scalar,
     UnreadableField,
     archive_members,
-    in_type,
+    in_types,
     is_class,
     sample_fields,
     sample_key,
     stands_beside,
 )
 from transforms.folders import NOT_UTF_8, FoundFile, IgnoredFiles, escaped
-from transforms.source_kinds.annotations import stated_annotations
+from transforms.source_kinds.annotations import refs_with_fields
 from transforms.source_kinds.chosen_members import ChosenMembers
 from transforms.source_kinds.refs import ref_batches, rest_of_archive
 from transforms.source_kinds.source import ListingRules, Source, SourcePart
-
-Fields = Mapping[str, Scalar | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,25 +63,13 @@ class ArchiveSource(Source, SourcePart):
         damage = listing.read()
         ignored.files += listing.ignored
         files = listing.files()
+        names = [name for name in self.annotations if name in rules.schema.names]
+        where = f"archive {self.named.archive_uri}"
         while found := list(itertools.islice(files, REFS_PER_BATCH)):
             for batch in ref_batches((file for file, _ in found), rules.schema):
-                yield self._annotated(batch, [fields for _, fields in found])
+                yield refs_with_fields(batch, [fields for _, fields in found], names, where)
         if damage is not None:
             yield from rest_of_archive(*self._archive, rules.schema)
-
-    def _annotated(self, refs: pa.RecordBatch, fields: Sequence[Fields]) -> pa.RecordBatch:
-        names = [name for name in self.annotations if name in refs.schema.names]
-        if not names:
-            return refs
-        for name in names:
-            index = refs.schema.get_field_index(name)
-            field = refs.schema.field(index)
-            refs = refs.set_column(index, field, pa.array([said.get(name) for said in fields], field.type))
-        refs = stated_annotations(refs, names, f"archive {self.named.archive_uri}")
-        index = refs.schema.get_field_index(GIVEN)
-        # Of an image with something unreadable beside it nothing is said.
-        given = pc.if_else(pc.is_valid(refs.column(PROBLEM)), pa.scalar(None, pa.string()), refs.column(index))
-        return refs.set_column(index, refs.schema.field(index), given)
 
     def has_image(self, rules: ListingRules) -> bool:
         """Whether there is an image in it; stops at the first.
@@ -106,8 +91,8 @@ class ArchiveSource(Source, SourcePart):
         """Says by which extensions images are told."""
         return (
             f"There is no image in {shown(self.uri)}; an archive's images are the members ending in "
-            f"{', '.join(rules.extensions)} (--extensions); hidden ones are left out (--include_hidden), and archives "
-            "in it are not looked into."
+            f"{', '.join(rules.extensions)} (--extensions); hidden ones are left out (--include_hidden), and neither "
+            "archives nor manifests in it are read."
         )
 
 
@@ -133,7 +118,7 @@ class _Listing:
         self._named = source.named
         self._chosen = ChosenMembers(source.named.name, rules)
         names = {field.name for field in source.columns}
-        self._fields = {field.name: field for field in rules.schema if field.name in names}
+        self._columns = [field for field in rules.schema if field.name in names]
         self._images: dict[str, Member] = {}
         self._beside: dict[str, list[_Beside]] = {}
 
@@ -171,8 +156,7 @@ class _Listing:
 
     def _read_beside(self, member: Member) -> "_Beside":
         try:
-            found = sample_fields(member)
-            fields = {name: in_type(found[name], field) for name, field in self._fields.items() if name in found}
+            fields = in_types(sample_fields(member), self._columns)
         except UnreadableField as error:
             return _Beside(member.name, {}, str(error))
         return _Beside(member.name, fields)

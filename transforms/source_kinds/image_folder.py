@@ -11,14 +11,18 @@ the same, and rows whose image is missing are those of a manifest.
 import concurrent.futures
 import dataclasses
 import functools
-import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
+import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from fsspec.implementations.local import LocalFileSystem
 
 from schemas.classifiers import SPELLINGS
+from schemas.errors import InvalidInput, shown
 from schemas.images import image_version
 from schemas.storage import input_file_system, is_on_the_web, join, uri_builder
 from transforms.folders import IgnoredFiles
@@ -27,6 +31,7 @@ from transforms.manifests import (
     Manifest,
     ManifestOptions,
     UriRules,
+    file_name,
     folder_of,
     look_at_manifest,
     named_format,
@@ -43,30 +48,57 @@ _THREADS: Final = 16
 
 
 def with_tables(folder: FolderSource, options: ManifestOptions) -> Source:
-    """Returns a folder with the tables of its images, if there are any; on the web none is looked for.
+    """Returns a folder with the tables of its images, if there are any.
 
-    They are looked for in the folder, and in those in it that are named for a split, in lower case.
+    They are looked for in the folder, and in those in it that are named for a split.
 
     Raises:
-        InvalidInput: If a table cannot be read.
+        InvalidInput: If a table cannot be read, or a folder has several.
     """
-    tables = () if is_on_the_web(folder.uri) else tuple(_find_tables(folder.uri, options))
+    tables = tuple(_find_tables(folder.uri, options))
     return ImageFolder(folder.uri, folder, tables) if tables else folder
 
 
 def _find_tables(uri: str, options: ManifestOptions) -> Iterator[ManifestSource]:
-    """Yields the table of each folder: the first of its files by these names that has a column `file_name`."""
+    """Yields the table of each folder: its file by one of these names that has a column `file_name`."""
     fs, path = input_file_system(uri)
     to_uri = uri_builder(uri, fs)
-    folders = [path.rstrip("/"), *(join(path, split) for split in SPELLINGS)]
-    candidates = [[f"{folder}/{name}" for name in _TABLES] for folder in folders]
-    paths = list(itertools.chain.from_iterable(candidates))
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:  # A bucket answers each question in some 50 ms.
-        are_files = dict(zip(paths, pool.map(fs.isfile, paths), strict=True))
+    folders = [path.rstrip("/"), *_split_folders(fs, uri, path.rstrip("/"))]
+    are_files = _linked_files(fs, folders) if is_on_the_web(uri) else _files(fs, folders)
     own = dataclasses.replace(options, uri_column=_FILE_NAME, uri_prefix="", uri_suffix="")
-    for names in candidates:
-        opened = (_open_table(to_uri(name), own) for name in names if are_files[name])
-        yield from itertools.islice((table for table in opened if table is not None), 1)
+    for folder in folders:
+        there = [to_uri(f"{folder}/{name}") for name in _TABLES if f"{folder}/{name}" in are_files]
+        tables = [table for table in (_open_table(name, own) for name in there) if table is not None]
+        if len(tables) > 1:
+            names = " and ".join(file_name(table.uri) for table in tables)
+            raise InvalidInput(
+                f"The folder {shown(to_uri(folder))} has several tables of its images, {names}; leave one of them."
+            )
+        yield from tables
+
+
+def _split_folders(fs: fsspec.AbstractFileSystem, uri: str, root: str) -> Sequence[str]:
+    """Returns the folders in a folder that may be named for a split; those of a bucket are not listed for that."""
+    if isinstance(fs, LocalFileSystem):
+        names = [each.name for each in Path(root or "/").iterdir()]
+    elif is_on_the_web(uri):
+        linked = [str(info["name"]) for info in fs.ls(root, detail=True) if info["type"] == "directory"]
+        names = [name.rstrip("/").rpartition("/")[2] for name in linked]
+    else:
+        names = [form for split in SPELLINGS for form in (split, split.title(), split.upper())]
+    return [join(root, name) for name in sorted(names) if name.lower() in SPELLINGS]
+
+
+def _files(fs: fsspec.AbstractFileSystem, folders: Sequence[str]) -> Collection[str]:
+    """Returns which files of these names are in folders, however many others are there."""
+    paths = [f"{folder}/{name}" for folder in folders for name in _TABLES]
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:  # A bucket answers each question in some 50 ms.
+        return {path for path, is_file in zip(paths, pool.map(fs.isfile, paths), strict=True) if is_file}
+
+
+def _linked_files(fs: fsspec.AbstractFileSystem, folders: Sequence[str]) -> Collection[str]:
+    """Returns what the pages of folders link to."""
+    return {str(info["name"]) for folder in folders for info in fs.ls(folder, detail=True)}
 
 
 def _open_table(uri: str, options: ManifestOptions) -> ManifestSource | None:
@@ -137,8 +169,15 @@ class ImageFolderPart(SourcePart):
         for batch in self.part.refs(rules, ignored):
             left = batch
             for uris in named:
-                left = left.filter(pc.invert(pc.is_in(left.column(URI), value_set=uris)))
+                left = left.filter(pc.invert(pc.is_in(_named(left.column(URI)), value_set=uris)))
             yield split_annotations(left)
+
+
+def _named(uris: pa.Array) -> pa.Array:
+    """Returns the URIs of images as tables name them: those to which pages link are quoted."""
+    if not (len(uris) and is_on_the_web(uris[0].as_py())):
+        return uris
+    return pa.array(map(unquote, uris.to_pylist()), pa.string())
 
 
 def _version_of(uri: str) -> str:
@@ -154,4 +193,5 @@ def _named_uris(table: ManifestSource, _version: str) -> pa.Array:
         table.manifest, columns=tuple(column for column in table.manifest.columns if column.name == URI)
     )
     rows = (rows.column(URI) for section in manifest.sections() for rows in manifest.rows(section))
-    return pa.chunked_array([table.uri_rules.resolve(uris, 0).uris for uris in rows], pa.string()).combine_chunks()
+    resolved = [_named(table.uri_rules.resolve(uris, 0).uris) for uris in rows]
+    return pa.chunked_array(resolved, pa.string()).combine_chunks()

@@ -16,10 +16,20 @@ import pyarrow.compute as pc
 
 from schemas.annotations import annotation_names
 from schemas.classifiers import SPELLINGS
-from schemas.errors import shown
+from schemas.errors import InvalidInput, shown
 from schemas.images import PLACE, PROBLEM, REFS_PER_BATCH
 from schemas.storage import MemberUri, open_parquet, without_query
-from transforms.archives import PATH, ArchiveFile, Cell, cell_name, features_of, has_bytes, image_column
+from transforms.archives import (
+    PATH,
+    ArchiveFile,
+    Cell,
+    cell_name,
+    features_of,
+    has_bytes,
+    holds_paths,
+    image_column,
+    image_lists,
+)
 from transforms.folders import IgnoredFiles
 from transforms.manifests import (
     REF_COLUMNS,
@@ -65,14 +75,15 @@ def image_table(manifest: Manifest, options: ManifestOptions) -> "ImageTableSour
         options: Which of its columns are wanted, and as what.
 
     Raises:
-        InvalidInput: If it lacks a column that is wanted, has one twice, or one that cannot be carried along.
+        InvalidInput: If it lacks a column that is wanted, has one twice, one that cannot be carried along, or one of
+            several images a row.
     """
     if options.uri_column in manifest.names:
         return None
     with open_parquet(manifest.uri) as (file, _):
-        schema = file.schema_arrow
-    column = image_column(schema)
+        schema, column = file.schema_arrow, image_column(file)
     if column is None:
+        _refuse_lists(manifest.uri, schema)
         return None
     classes = _classes(features_of(schema))
     fields = [pa.field(URI, pa.string()), *_told_fields(schema, column, classes, options.carry or ())]
@@ -89,11 +100,21 @@ def image_table(manifest: Manifest, options: ManifestOptions) -> "ImageTableSour
     )
 
 
+def _refuse_lists(uri: str, schema: pa.Schema) -> None:
+    found = image_lists(schema)
+    if found:
+        raise InvalidInput(
+            f"The file {shown(uri)} has several images a row, in its column '{shown(found[0], 40)}'; write it with a "
+            "row for each image."
+        )
+
+
 def _classes(features: Mapping[str, Any]) -> Classes:
     """Returns the names of classes by the columns that hold their numbers, or lists of these."""
     found = {}
     for name, feature in features.items():
-        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
+        of_list = feature[0] if isinstance(feature, list) and feature else feature
+        inner = of_list.get("feature", of_list) if isinstance(of_list, dict) else {}
         if isinstance(inner, dict) and inner.get("_type") == _CLASS and inner.get("names"):
             found[name] = [str(each) for each in inner["names"]]
     return found
@@ -197,8 +218,10 @@ class ImageTablePart(SourcePart):
         """Yields the images: cells with bytes, and files by the paths of those without."""
         source, row = self.source, 0
         version = ArchiveFile.at(source.uri).version()
-        names = [column.source for column in source.manifest.columns] + [f"{source.column}.{PATH}"]
+        names = [column.source for column in source.manifest.columns]
         with explained(source.uri), open_parquet(source.uri) as (file, threads):
+            if holds_paths(file.schema_arrow, source.column):
+                names.append(f"{source.column}.{PATH}")
             groups = range(self.section.start, self.section.end or 0)
             sizes = [file.metadata.row_group(group).num_rows for group in groups]
             given = np.concatenate([has_bytes(file, group, source.column) for group in groups])
@@ -242,7 +265,8 @@ def _to_refs(rows: pa.RecordBatch, given: pa.Array, cells: _Cells, rules: Listin
     """Brings rows into the schema of refs; what a file lacks is null."""
     source, count = cells.source, rows.num_rows
     nothing = pa.scalar(None, pa.string())
-    paths = rows.column(source.column).flatten()[0].cast(pa.string())
+    has_paths = source.column in rows.schema.names
+    paths = rows.column(source.column).flatten()[0].cast(pa.string()) if has_paths else pa.nulls(count, pa.string())
     is_file = pc.and_not(pc.fill_null(pc.not_equal(paths, ""), False), given)
     is_nothing = pc.and_not(pc.invert(given), is_file)
     files = UriRules(source.uri, folder_of(source.uri)).resolve(pc.if_else(is_file, paths, source.uri), 0).uris

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import os
+import unicodedata
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -118,7 +119,9 @@ class ManifestSource(Source):
         rules = self.uri_rules
         relative = "paths are relative to the manifest unless --uri_prefix=$PWD/ is given"
         literal = "names are taken literally, write / instead of \\"
-        ways = {written: relative, **({written.replace("\\", "/"): literal} if "\\" in written else {})}
+        accents = "its accents are written otherwise there than in the manifest (Unicode's NFC and NFD)"
+        others = {unicodedata.normalize(form, written): accents for form in ("NFC", "NFD")}
+        ways = {**others, written.replace("\\", "/"): literal, written: relative}
         for path, folder in itertools.product(ways, (_path(rules.folder), os.getcwd())):  # noqa: PTH109 (as text)
             yield os.path.join(folder, f"{rules.prefix}{path}{rules.suffix}"), ways[path]  # noqa: PTH118 (as text)
 

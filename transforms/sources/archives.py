@@ -4,16 +4,17 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 import pyarrow as pa
 from fsspec.core import has_magic
 
-from schemas.errors import InputNotFound, shown
+from schemas.errors import InputNotFound, InvalidInput, shown
 from schemas.storage import MemberUri, input_file_system, uri_builder
-from transforms.archives import ARCHIVE_EXTENSIONS, archive_protocol, sample_columns
+from transforms.archives import ARCHIVE_EXTENSIONS, archive_protocol, record_columns, sample_columns
 from transforms.folders import IgnoredFiles
-from transforms.source_kinds import ArchiveSource, FolderSource, GlobSource, ListingRules, Source
+from transforms.manifests import named_format
+from transforms.source_kinds import ArchiveSource, FolderSource, GlobSource, ListingRules, Source, TFRecordSource
 
 _NUMBER: Final = re.compile(r"\d+")
 
@@ -28,7 +29,10 @@ def archives_at(named: MemberUri) -> Sequence[ArchiveSource]:
 
     Raises:
         InputNotFound: If there are none.
+        InvalidInput: If it is a manifest in an archive.
     """
+    if named_format(named.name) is not None and not has_magic(named.name):
+        raise InvalidInput(f"The manifest {shown(str(named))} is in an archive, where none is read; unpack it.")
     fs, path = input_file_system(named.archive_uri)
     if fs.isfile(path):
         return [archive_source(named)]
@@ -53,22 +57,34 @@ def begins_with_archive(files: GlobSource, rules: ListingRules) -> bool:
 
 
 def with_columns(sources: Sequence[Source], rules: ListingRules) -> Iterator[Source]:
-    """Yields the sources of an input, tar archives with the columns of what stands beside their pictures.
+    """Yields the sources of an input, tar archives and files of records with the columns of what these say of pictures.
 
     Shards of a data set have the columns of its first one: they are told to be one by their names without the numbers.
 
     Raises:
+        InvalidInput: If the first one lacks a column that was named.
         OSError: What a file system raises if an archive cannot be read.
     """
     columns: dict[str, tuple[pa.Field, ...]] = {}
     for source in sources:
-        if not isinstance(source, ArchiveSource) or source.named.protocol != "tar":
+        if not _has_columns(source):
             yield source
             continue
-        data_set = _NUMBER.sub("", source.named.archive_uri)
+        data_set = _NUMBER.sub("", source.uri)
         if data_set not in columns:
-            columns[data_set] = sample_columns(*source.named[::2], rules.extensions)
+            columns[data_set] = _columns_of(source, rules)
         yield dataclasses.replace(source, columns=columns[data_set])
+
+
+def _has_columns(source: Source) -> TypeGuard[ArchiveSource | TFRecordSource]:
+    is_tar = isinstance(source, ArchiveSource) and source.named.protocol == "tar"
+    return is_tar or isinstance(source, TFRecordSource)
+
+
+def _columns_of(source: ArchiveSource | TFRecordSource, rules: ListingRules) -> tuple[pa.Field, ...]:
+    if isinstance(source, TFRecordSource):
+        return record_columns(source.uri, source.features)
+    return sample_columns(*source.named[::2], rules.extensions)
 
 
 def _uris(files: FolderSource | GlobSource, rules: ListingRules) -> Iterator[str]:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.storage import input_file_system, is_on_the_web
-from transforms.archives import HEADER_BYTES, is_tfrecord
+from schemas.storage import input_file_system
+from transforms.archives import HEADER_BYTES, RecordFeatures, is_tfrecord
 from transforms.folders import IgnoredFiles
 from transforms.manifests import (
     ManifestFormat,
@@ -40,25 +40,27 @@ _THREADS: Final = 16
 
 def holds_records(uri: str) -> bool:
     """Whether a file is one of records, by its name, or by its beginning where its name has no extension."""
-    name = file_name(uri)
-    if _RECORDS.search(name):
+    if is_named_as_records(uri):
         return True
-    if "." in name:
+    if "." in file_name(uri):
         return False
     fs, path = input_file_system(uri)
-    return is_tfrecord(fs.cat_file(path, 0, HEADER_BYTES))
+    return is_tfrecord(fs.cat_file(path, end=HEADER_BYTES))
+
+
+def is_named_as_records(uri: str) -> bool:
+    """Whether a file is named as one of records."""
+    return _RECORDS.search(file_name(uri)) is not None
 
 
 def record_source(uri: str, options: ManifestOptions) -> TFRecordSource:
     """Returns a file of records as a source."""
-    return TFRecordSource(uri, options.label_column, split_of_file(uri))
+    return TFRecordSource(uri, RecordFeatures(options.label_column, options.split_column), split_of_file(uri))
 
 
 def data_sets_in(folder: FolderSource, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
-    """Returns the data sets of a folder, by name; on the web none is looked for."""
-    if is_on_the_web(folder.uri):
-        return []
-    uris = _uris(GlobSource(f"{glob.escape(folder.uri)}/**"), rules)
+    """Returns the data sets of a folder, by name."""
+    uris = _uris(GlobSource(f"{glob.escape(folder.uri.rstrip('/'))}/**"), rules)
     tables = [uri for uri in uris if named_format(uri) == PARQUET]
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(functools.partial(_table_at, options=options), tables))
@@ -82,7 +84,7 @@ def _table_at(uri: str, options: ManifestOptions) -> ImageTableSource | None:
 
 
 def _records(uris: Sequence[str], options: ManifestOptions) -> list[Source]:
-    named = [uri for uri in uris if _RECORDS.search(file_name(uri))]
+    named = [uri for uri in uris if is_named_as_records(uri)]
     parts = [uri for uri in uris if _PARTS.search(uri) and uri not in set(named)]
     named += parts if parts and holds_records(parts[0]) else []
     return [record_source(uri, options) for uri in sorted(named)]

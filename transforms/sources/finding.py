@@ -22,14 +22,16 @@ from schemas.storage import (
     member_uri,
     uri_builder,
     use_storage,
+    without_query,
 )
-from transforms.archives import archive_protocol, refuse_other_archives
+from transforms.archives import archive_protocol, archive_protocol_of, is_tfrecord, refuse_other_archives
 from transforms.manifests import (
     ManifestFormat,
     ManifestOptions,
     NamedFormat,
     Partition,
     UriRules,
+    file_name,
     folder_of,
     look_at_manifest,
     named_format,
@@ -49,10 +51,17 @@ from transforms.source_kinds import (
 )
 from transforms.sources.archives import archive_source, archives_at, archives_in, begins_with_archive, with_columns
 from transforms.sources.braces import expanded
-from transforms.sources.data_sets import PARQUET, data_sets_in, holds_records, record_source, records_in
+from transforms.sources.data_sets import (
+    PARQUET,
+    data_sets_in,
+    is_named_as_records,
+    record_source,
+    records_in,
+)
 from transforms.sources.first_look import why_unreachable
 
 _HEAD_BYTES: Final = 2**12
+_PARQUET_BEGINS: Final = b"PAR1"
 _DONE: Final = "_SUCCESS"
 _HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
@@ -98,7 +107,7 @@ def _sources_at(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequ
         return parts or _folder_sources(canonical_uri(uri), options, rules)
     if fs.isfile(path):
         return [_file_source(uri, fs, path, options)]
-    if not has_magic(path):
+    if not has_magic(without_query(path)):
         # Where even the bucket is missing, it is no date without images, but a mistake.
         reason = why_unreachable(uri) if is_in_a_bucket(uri) else None
         if reason is not None:
@@ -108,7 +117,11 @@ def _sources_at(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequ
 
 
 def _is_named_as_file(uri: str) -> bool:
-    return named_format(uri) is not None or archive_protocol(uri) is not None
+    """Whether a URL has the name of a file that is an input, whatever it is."""
+    if without_query(uri).endswith("/"):
+        return False
+    is_known = named_format(uri) is not None or archive_protocol(uri) is not None or is_named_as_records(uri)
+    return is_known or file_name(uri).rpartition(".")[2].lower() in EXTENSIONS
 
 
 def _folder_sources(uri: str, options: ManifestOptions, rules: ListingRules) -> Sequence[Source]:
@@ -145,22 +158,6 @@ def _below(
             yield info["name"], form, partition
 
 
-def _guessed_format(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> NamedFormat | None:
-    """Takes a file without an extension that is text for a list of URIs; one of another kind is an image.
-
-    Raises:
-        InvalidInput: If its name says that it is an archive or a table in a format that is not read.
-    """
-    refuse_other_archives(uri)
-    refuse_other_tables(uri)
-    stem, dot, extension = path.rpartition("/")[2].rpartition(".")
-    if (stem and dot) or extension.lower() in EXTENSIONS:
-        return None
-    head = fs.cat_file(path, start=0, end=_HEAD_BYTES)
-    is_text = b"\0" not in head and head.strip() and _is_utf_8(head)
-    return NamedFormat(ManifestFormat.TEXT) if is_text else None
-
-
 def _is_utf_8(head: bytes) -> bool:
     try:
         head.decode()
@@ -185,14 +182,32 @@ def _glob_sources(
 
 
 def _file_source(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions) -> Source:
-    protocol = archive_protocol(uri)
+    """Takes a file for what its name says that it is; one whose name says nothing, for what it begins as."""
+    protocol, form, is_records = archive_protocol(uri), named_format(uri), is_named_as_records(uri)
+    if not (protocol or form or is_records):
+        refuse_other_archives(uri)
+        refuse_other_tables(uri)
+        if _has_no_extension(file_name(uri)):
+            head = fs.cat_file(path, end=_HEAD_BYTES)
+            protocol, form, is_records = archive_protocol_of(head), _format_of(head), is_tfrecord(head)
     if protocol is not None:
         return archive_source(MemberUri(protocol, "", canonical_uri(uri)))
-    form = named_format(uri)
-    if form is None and holds_records(uri):
+    if is_records:
         return record_source(canonical_uri(uri), options)
-    form = form or _guessed_format(uri, fs, path)
     return FileSource(canonical_uri(uri)) if form is None else _manifest_source(canonical_uri(uri), form, options)
+
+
+def _has_no_extension(name: str) -> bool:
+    stem, dot, extension = name.rpartition(".")
+    return not (stem and dot) and extension.lower() not in EXTENSIONS
+
+
+def _format_of(head: bytes) -> NamedFormat | None:
+    """Returns the format of a manifest by how it begins; text is a list of URIs."""
+    if head.startswith(_PARQUET_BEGINS):
+        return PARQUET
+    is_text = b"\0" not in head and head.strip() and _is_utf_8(head)
+    return NamedFormat(ManifestFormat.TEXT) if is_text else None
 
 
 def _manifest_source(

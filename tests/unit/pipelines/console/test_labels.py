@@ -58,6 +58,13 @@ def test_many_classes_stay_a_line() -> None:
             "the labels 'Big Cat', 'bigcat' differ only by blanks or case, and are classes of their own.",
         ),
         (
+            LabelCounts(classes={"caf\u00e9": 2, "cafe\u0301": 2}),
+            (
+                "the labels 'cafe\u0301', 'caf\u00e9' differ only in how their accents are written, and are classes of "
+                "their own."
+            ),
+        ),
+        (
             LabelCounts(classes={"cat": 2, "NaN": 2}),
             "'NaN' is taken as a label; an image without one has an empty cell.",
         ),

@@ -1,9 +1,11 @@
 """Files on the web: URLs as they are named, what a server says as it is, reads that end."""
 
+import dataclasses
 import gzip
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -11,8 +13,8 @@ from fsspec.implementations.http import HTTPFileSystem
 
 from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef, image_version
-from schemas.storage import canonical_uri, faults, file_system, filesystems, with_retries
-from tests.support.web import SILENCE, Answer, Asked, web_server
+from schemas.storage import canonical_uri, faults, file_system, filesystems, open_stream, with_retries
+from tests.support.web import SILENCE, Answer, Asked, folder_site, web_server
 from transforms.images import fetch_image
 
 LIMIT = 100_000
@@ -205,6 +207,64 @@ def test_a_size_that_is_a_lie_does_not_lift_the_limit() -> None:
             fetch_image(ImageRef(f"{server.url}/a.jpg", "", 10), 1000)
         assert caught.value.code == FailureCode.TOO_MANY_BYTES
         assert len(fetch_image(ImageRef(f"{server.url}/a.jpg", "", 10), 5000)) == 5000
+
+
+def test_a_part_is_what_the_server_holds_there(tmp_path: Path) -> None:
+    """As it holds it, packed or not; nothing beyond the end; from the beginning on without asking for parts."""
+    content = gzip.compress(random.Random(0).randbytes(5000))
+    (tmp_path / "a.gz").write_bytes(content)
+    site = folder_site(tmp_path)
+
+    def packed(asked: Asked) -> Answer:
+        answer = site(asked)
+        return dataclasses.replace(answer, headers={**answer.headers, "Content-Encoding": "gzip"})
+
+    for answers in (site, packed):
+        with web_server(answers) as server:
+            fs, path = file_system(f"{server.url}/a.gz")
+            for start, end in ((0, 6), (100, 200), (4000, None), (4990, 10**6), (10**6, 2 * 10**6), (7, 7)):
+                assert fs.cat_file(path, start=start, end=end) == content[start:end]
+    with web_server(site) as server:
+        fs, path = file_system(f"{server.url}/a.gz")
+        assert fs.cat_file(path, end=6) == content[:6]
+        with fs.open(path) as file:
+            file.seek(-100, 2)
+            assert (file.read(50), file.tell()) == (content[-100:-50], len(content) - 50)
+            file.seek(0)
+            assert file.read() == content
+        asked = [asked.range for asked in server.asked if asked.method == "GET"]
+        assert (asked[0], None in asked[1:]) == (None, False)
+
+
+@pytest.mark.parametrize("answer", [{"status": 200}, {"status": 206, "headers": {"Content-Range": "bytes 0-9/10"}}])
+def test_what_is_sent_in_place_of_a_part_is_an_error(answer: dict[str, Any]) -> None:
+    with web_server(lambda asked: Answer(bytes(10), **answer)) as server:
+        fs, path = file_system(f"{server.url}/a.zip")
+        with pytest.raises(ImageError) as caught, faults.image_errors():
+            fs.cat_file(path, start=5, end=10)
+        assert caught.value.message == (
+            "The file could not be read: its server sends whole files and no parts of them; copy it to this machine or "
+            "to a bucket"
+        )
+
+
+def test_a_file_whose_length_is_not_said_is_read_from_its_beginning() -> None:
+    with web_server(lambda asked: Answer([bytes(1000), b"end"])) as server:
+        url = f"{server.url}/a.csv"
+        with open_stream(url) as file:
+            assert (file.read(10), file.read(2**20)) == (bytes(10), bytes(990) + b"end")
+        fs, path = file_system(url)
+        with pytest.raises(OSError, match="does not say how long it is; copy it to this machine"):
+            fs.open(path)
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    site = folder_site(tmp_path)
+    with web_server(lambda asked: Answer(status=404) if "/a" in asked.path else site(asked)) as server:
+        fs, path = file_system(f"{server.url}/**")
+        with pytest.raises(FileNotFoundError):
+            fs.glob(path)
 
 
 @pytest.mark.parametrize("encoding", [{"Content-Encoding": "gzip"}, {}])

@@ -184,7 +184,7 @@ def test_a_stream_gives_any_range_in_any_order(ranges: list[tuple[int, int]]) ->
     packed = gzip.compress(CONTENT[:100_000]) + gzip.compress(CONTENT[100_000:]) + b"\0" * 100
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
-            "_BYTES_PER_REQUEST": 5000, "_PACKED_PER_STEP": 700, "_UNPACKED_PER_STEP": 900, "_BYTES_KEPT": 3000,
+            "BYTES_PER_REQUEST": 5000, "_PACKED_PER_STEP": 700, "_UNPACKED_PER_STEP": 900, "_BYTES_KEPT": 3000,
             "_BYTES_PER_STATE": 4000, "_STATES": 8,
         }.items():  # fmt: skip
             patch.setattr(gzip_stream, name, value)

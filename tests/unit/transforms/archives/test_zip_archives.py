@@ -85,6 +85,21 @@ def test_utf_8_that_does_not_say_so_is_utf_8(tmp_path: Path) -> None:
     assert [member.name for member in members(path)] == ["\u00e4.jpg", "\u00e9\u00e9.jpg"]
 
 
+def test_a_name_that_stands_there_once_more_as_utf_8_is_that_one(tmp_path: Path) -> None:
+    """As packers on Windows write it behind a name in its code page; not if it belongs to another name."""
+    path = tmp_path / "a.zip"
+    local, name = "\u65e5/0.jpg".encode("cp932"), "\u65e5/0.jpg"
+    for crc, found in ((zlib.crc32(local), name), (0, local.decode("cp437").replace("\\", "/"))):
+        info = zipfile.ZipInfo("x" * len(local))
+        field = struct.pack("<BI", 1, crc) + name.encode()
+        info.extra = struct.pack("<HHB", 0x9999, 1, 0) + struct.pack("<HH", 0x7075, len(field)) + field
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(info, PLAIN)
+        path.write_bytes(path.read_bytes().replace(b"x" * len(local), local))
+        (member,) = members(path)
+        assert (member.name, read(path, member)) == (found, PLAIN)
+
+
 def changed(offset_in_directory: int, code: str, value: int) -> Callable[[bytes], bytes]:
     """Writes a number into the only entry of a directory."""
 

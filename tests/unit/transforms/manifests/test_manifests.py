@@ -57,6 +57,38 @@ def test_delimiter_and_encoding_are_found_out(delimiter: str, encoding: str, tmp
     assert found["label"].to_pylist() == ["chat é", *LABELS[1:]]
 
 
+def test_a_line_that_tells_the_delimiter_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("sep=;\r\nuri;label\r\na.jpg;cat, or dog\r\n")
+    assert table(tmp_path / "m.csv").to_pydict() == {"uri": ["a.jpg"], "label": ["cat, or dog"]}
+    (tmp_path / "m.csv").write_text("sep=;\nuri;label\na.jpg;cat\nb.jpg\n")
+    with pytest.raises(InvalidInput, match=r"^Line 4 of the manifest .* has 1 cells and its header has 2"):
+        table(tmp_path / "m.csv")
+
+
+def test_labels_that_are_numbers_or_lists_are_the_same_however_they_are_mixed(tmp_path: Path) -> None:
+    """Whole numbers become others where one is missing, and single labels stand beside lists."""
+    lines = ('{"uri": "a", "label": 1}', '{"uri": "b", "label": 1.0}', '{"uri": "c", "label": true}')
+    (tmp_path / "m.jsonl").write_text("\n".join(lines))
+    assert table(tmp_path / "m.jsonl")["label"].to_pylist() == ["1", "1", "true"]
+    rows = ({"uri": "a", "label": ["cat", 2]}, {"uri": "b", "label": "dog"}, {"uri": "c"}, {"uri": "d", "label": 7})
+    (tmp_path / "m.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert table(tmp_path / "m.jsonl")["labels"].to_pylist() == [["cat", "2"], ["dog"], None, ["7"]]
+
+
+def test_a_text_with_a_header_is_a_table(tmp_path: Path) -> None:
+    """As a spreadsheet writes its "Unicode text"; a list whose first line has no such cell stays a list."""
+    text = "uri\tlabel\tprice\r\na.jpg\tcat\t0,5\r\nb.jpg\t\t1,25\r\n"
+    (tmp_path / "sheet.txt").write_bytes(b"\xff\xfe" + text.encode("utf-16-le"))
+    found = table(tmp_path / "sheet.txt")
+    assert found.to_pydict() == {"uri": ["a.jpg", "b.jpg"], "label": ["cat", None], "price": ["0,5", "1,25"]}
+    (tmp_path / "ids.txt").write_text("id;label\n7;cat\n")
+    assert table(tmp_path / "ids.txt", uri_column="id").to_pydict() == {"uri": ["7"], "label": ["cat"]}
+    (tmp_path / "one.txt").write_text("uri\na.jpg\n")
+    assert table(tmp_path / "one.txt").to_pydict() == {"uri": ["a.jpg"]}
+    (tmp_path / "list.txt").write_text("a,b.jpg\nuri\n")
+    assert table(tmp_path / "list.txt").to_pydict() == {"uri": ["a,b.jpg", "uri"]}
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_may_end_as_they_like(end: str, tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(delimited(";").replace("\n", end), newline="")

@@ -70,11 +70,62 @@ def test_lists_of_classes_are_several_labels(tmp_path: Path) -> None:
     assert [row["labels"] for row in found(path)] == [["cat", "cow"], [], None]
 
 
+def test_a_file_without_an_extension_is_told_by_how_it_begins(tmp_path: Path) -> None:
+    path = write_image_table(tmp_path / "a.parquet", cells(1)).rename(tmp_path / "download")
+    assert [row["uri"] for row in found(path)] == [f"parquet://image-{0:012}::file://{path}"]
+
+
 def test_without_metadata_the_shape_tells_images(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"id": [7], "photo": pa.array(cells(1), IMAGE), "label": ["cat"]}), path)
     ((row,),) = (found(path),)
     assert (row["uri"], row["label"], row["id"]) == (f"parquet://photo-{0:012}::file://{path}", "cat", 7)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_column_of_bytes_alone_holds_images(kind: pa.DataType, declared: bool, tmp_path: Path) -> None:
+    """As pandas writes it: told by the metadata, or by its first picture, behind other columns of bytes."""
+    pictures = [path.read_bytes() for path in write_pictures(tmp_path / "p", 3)]
+    contents = [None, *([b"no picture"] if declared else []), *pictures]
+    table = pa.table(
+        {"id": pa.array([b"\x00\x01"] * len(contents), pa.binary()), "jpg": pa.array(contents, kind)}
+        | {"label": ["cat"] * len(contents), "age": list(range(len(contents)))}
+    )
+    if declared:
+        features = {"jpg": {"_type": "Image", "decode": False}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    rows = found(tmp_path / "a.parquet")
+    assert [(row["label"], row["age"]) for row in rows] == [("cat", age) for age in range(len(contents))]
+    assert "id" not in rows[0]
+    for row, content in list(zip(rows, contents, strict=True))[1:]:
+        assert row["uri"] == f"parquet://jpg-{row['age']:012}::file://{tmp_path}/a.parquet"
+        assert fetch_image(ref_of(row), MAX_BYTES) == content
+        assert fetch_image(ImageRef(row["uri"], "", None), MAX_BYTES) == content
+    assert rows[0]["_problem"] == "The row has neither bytes nor a path."
+
+
+def test_bytes_that_are_no_pictures_are_no_images(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"hash": [b"\x00\x01"], "nothing": pa.nulls(1, pa.binary())}), tmp_path / "a.parquet")
+    with pytest.raises(InvalidInput, match="has no column 'uri'"):
+        found(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("kind", [pa.list_(IMAGE), pa.list_(pa.binary())])
+def test_several_images_a_row_are_refused(kind: pa.DataType, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"images": pa.array([None], kind)}), tmp_path / "a.parquet")
+    with pytest.raises(InvalidInput, match=r"several images a row, in its column 'images'; write it with a row"):
+        found(tmp_path / "a.parquet")
+
+
+def test_classes_of_lists_are_named_in_each_form_of_the_metadata(tmp_path: Path) -> None:
+    one = {"names": list(CLASSES), "_type": "ClassLabel"}
+    for form in ({"feature": one, "_type": "List"}, {"feature": one, "length": -1, "_type": "Sequence"}, [one]):
+        table = pa.table({"image": pa.array(cells(2), IMAGE), "label": pa.array([[0, 2], [1]], pa.list_(pa.int64()))})
+        metadata = {"info": {"features": {"image": {"_type": "Image"}, "label": form}}}
+        pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(metadata)}), tmp_path / "a.parquet")
+        assert [row["labels"] for row in found(tmp_path / "a.parquet")] == [["cat", "cow"], ["dog"]]
 
 
 def test_rows_without_bytes_are_files_by_their_paths(tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ from tests.conftest import REPOSITORY
 from tests.support.data_sets import example, record, write_records
 from transforms.images import MAX_BYTES, fetch_image
 from transforms.manifests import ManifestOptions
-from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source, take_first_look
+from transforms.sources import (
+    IgnoredFiles,
+    ListingRules,
+    carried_columns,
+    find_sources,
+    list_source,
+    take_first_look,
+)
 
 
 def picture(number: int) -> bytes:
@@ -24,7 +31,8 @@ def picture(number: int) -> bytes:
 
 def found(path: object, **options: Any) -> list[dict[str, Any]]:
     sources = find_sources([str(path)], ManifestOptions(**options))
-    batches = (batch for each in sources for batch in list_source(each, ListingRules(), IgnoredFiles()))
+    rules = ListingRules(carried=carried_columns(sources, options.get("carry")))
+    batches = (batch for each in sources for batch in list_source(each, rules, IgnoredFiles()))
     return [row for batch in batches for row in batch.to_pylist()]
 
 
@@ -57,6 +65,61 @@ def test_records_are_images_with_labels(name: str, records: list[bytes], tmp_pat
         assert fetch_image(ImageRef(row["uri"], "", None), MAX_BYTES) == picture(number)
     assert (Extent.parse(rows[0]["_place"]) is None) == name.endswith(".gz")
     assert [row["label"] for row in found(path, label_column="kind")] == [None, None, None, "dog"]
+
+
+def test_further_features_of_one_value_are_columns(tmp_path: Path) -> None:
+    """Those that hold lists, other pictures, or what every store has itself are none."""
+    same = {"image/object/bbox/xmin": [0.1, 0.2], "image/mask": b"\x89PNG\xff", "width": 3, "uri": b"x"}
+    values = [
+        {"image/filename": b"0.jpg", "image/class/text": b"cat", "image/class/label": 7, "score": 0.5},
+        {"image/filename": b"caf\xc3\xa9.jpg", "image/class/text": b"dog", "image/class/label": 8, "score": []},
+        {"image/class/text": b"dog", "split": b"val"},
+    ]
+    records = [example({"image/encoded": picture(row), **same, **said}) for row, said in enumerate(values)]
+    path = write_records(tmp_path / "train.tfrecord", records)
+    names = ("label", "split", "image/filename", "image/class/label", "score")
+    rows = found(path)
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        ("cat", "train", "0.jpg", 7, 0.5),
+        ("dog", "train", "café.jpg", 8, None),
+        ("dog", "validation", None, None, None),
+    ]
+    assert set(rows[0]) - set(found(path, carry=())[0]) == {"image/filename", "image/class/label", "score"}
+    (row, *_) = found(path, label_column="image/filename", carry=("image/class/text",))
+    assert (row["label"], row["image/class/text"], "score" in row) == ("0.jpg", "cat", False)
+    with pytest.raises(InvalidInput, match=r"--carry names camera, which no manifest has; they have image/class/label"):
+        found(path, carry=("camera",))
+
+
+def test_a_value_of_another_type_than_the_first_ones_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transforms.archives.tfrecords.FIRST_SAMPLES", 0)
+    values = (7, b"seven", 7.5, 7.0)
+    records = [example({"image/encoded": picture(row), "age": value}) for row, value in enumerate(values)]
+    rows = found(write_records(tmp_path / "a.tfrecord", records))
+    assert [row["age"] for row in rows] == [7, None, None, 7]
+    assert [row["_problem"] for row in rows] == [
+        None, 'Its field age is "seven"; in the first samples it is int64.',
+        "Its field age is 7.5; in the first samples it is int64.", None,
+    ]  # fmt: skip
+    assert [row["_given"] for row in rows] == ['["age"]', None, None, '["age"]']
+
+
+def test_records_without_labels_take_none_away(tmp_path: Path) -> None:
+    path = write_records(tmp_path / "a.tfrecord", [example({"image/encoded": picture(0)})])
+    assert [(row["label"], row["_given"]) for row in found(path)] == [(None, None)]
+
+
+@pytest.mark.parametrize("meaning", ["label", "split"])
+def test_a_feature_that_no_record_has_is_refused(meaning: str, tmp_path: Path) -> None:
+    path = write_records(tmp_path / "a.tfrecord", [example({"image/encoded": picture(0), "breed": b"x", "id": 3})])
+    with pytest.raises(InvalidInput) as caught:
+        found(path, **{f"{meaning}_column": "bread"})
+    assert str(caught.value) == (
+        f"No record at the beginning of file://{path} has a feature 'bread' (of one value they have: breed, id); "
+        f"did you mean 'breed'; --{meaning}_column=NAME names the one that holds the {meaning}s."
+    )
 
 
 def test_the_version_of_an_image_is_that_of_its_record(records: list[bytes], tmp_path: Path) -> None:

@@ -78,6 +78,14 @@ def test_an_archive_has_one_form_by_whatever_name(photos: Path) -> None:
     assert versions == {row["uri"]: row["version"] for row in rows(f"{photos.parent}/m.csv")}
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_without_an_extension_is_told_by_how_it_begins(kind: str, tmp_path: Path) -> None:
+    (write_zip if kind == "zip" else write_tar)(tmp_path / "download", MEMBERS)
+    assert [row["uri"] for row in rows(tmp_path / "download")] == [
+        f"{kind}://{name}::file://{tmp_path}/download" for name in NAMES
+    ]
+
+
 def test_a_part_of_an_archive_is_an_input(photos: Path) -> None:
     assert names("zip://train::a.zip") == list(NAMES[:2])
     assert names("zip://*/cats/*::a.zip") == [NAMES[0], NAMES[2]]
@@ -232,7 +240,7 @@ def test_other_shards_need_not_have_what_the_first_one_has(tmp_path: Path) -> No
 def test_what_cannot_be_read_beside_a_picture_is_a_row_in_failures(
     field: str, value: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transforms.archives.samples._FIRST_SAMPLES", 1)
+    monkeypatch.setattr("transforms.archives.samples.FIRST_SAMPLES", 1)
     write_tar(
         tmp_path / "a.tar",
         {**sample("0", json={"score": 1}, txt=b"a"), **sample("00", txt=b"b"), **sample("1", **{field: value})},
