@@ -80,7 +80,7 @@ def image_table(manifest: Manifest, options: ManifestOptions) -> "ImageTableSour
     """
     if options.uri_column in manifest.names:
         return None
-    with open_parquet(manifest.uri) as (file, _):
+    with explained(manifest.uri), open_parquet(manifest.uri) as (file, _):
         schema, column = file.schema_arrow, image_column(file)
     if column is None:
         _refuse_lists(manifest.uri, schema)
