@@ -15,9 +15,10 @@ PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-demo: $(VENV)/runtime  ## install, extract the features of sample pictures, train a classifier on them
+demo: $(VENV)/runtime  ## install, extract the features of sample pictures, train a classifier on them, explore them
 	$(BIN)/python -m pipelines.extract --runner=DirectRunner
 	$(BIN)/python -m pipelines.train --features=feature-store --output=model --overwrite
+	$(BIN)/python -m pipelines.explore feature-store --output=explore
 
 # Two at a time: most tests wait for a start-up, and those that compute use every core by themselves.
 test: $(VENV)/dev  ## run the tests
@@ -127,7 +128,7 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --
 	--extra s3 --extra gcs --extra azure
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) $(BENCH) feature-store sample-pictures model
+	rm -rf $(VENV) $(BENCH) feature-store sample-pictures model explore
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

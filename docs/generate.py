@@ -15,7 +15,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from pipelines import backfill, extract, finetune, inspect, maintain, predict, template, train
+from pipelines import backfill, explore, extract, finetune, inspect, maintain, predict, search, template, train
 from schemas.augmentation import AugmentedRows
 from schemas.errors import ConvbaseError, FailureCode
 from schemas.spec import FeatureSpec
@@ -29,6 +29,8 @@ COMMANDS: Final[Mapping[str, ModuleType]] = {
     "finetune": finetune,
     "predict": predict,
     "inspect": inspect,
+    "explore": explore,
+    "search": search,
     "maintain": maintain,
     "template": template,
 }

@@ -18,6 +18,7 @@ from pipelines.console import (
     images_text,
     leaderboard_csv,
     leaderboard_text,
+    leak_lines,
     model_card,
     training_text,
     trial_line,
@@ -27,6 +28,7 @@ from pipelines.options import (
     Parser,
     add_classifier_output,
     add_data_options,
+    add_duplicate_options,
     add_flag,
     add_label_options,
     add_recipe_options,
@@ -35,6 +37,7 @@ from pipelines.options import (
     run_main,
 )
 from schemas.classifiers import Recipe, SweptField, combinations
+from transforms.exploration import count_leaks
 from transforms.export import check_folder, composer_for, write_classifier
 from transforms.runtime import import_tensorflow
 from transforms.training import (
@@ -52,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     add_data_options(command)
     add_label_options(command)
     add_split_options(command)
+    add_duplicate_options(command)
     add_recipe_options(command)
     add_classifier_output(command)
     add_flag(
@@ -103,6 +107,8 @@ def main(arguments: Sequence[str]) -> int:
 def _read(given: argparse.Namespace, recipes: Sequence[Recipe], source: TrainingSource) -> TrainingData:
     data = read_training_data(source, recipes, given.memory_mb)
     print(data_text(data), flush=True)
+    for line in leak_lines(count_leaks(data), source.store.uri):
+        print(line, flush=True)
     return data
 
 

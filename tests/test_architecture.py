@@ -45,6 +45,8 @@ ORDER = (
     "transforms/export",
     "transforms/finetuning",
     "transforms/prediction",
+    "transforms/exploration",
+    "transforms/gallery",
     "pipelines/options",
     "pipelines/runners",
     "pipelines/jobs",

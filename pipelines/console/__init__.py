@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.console.backfill import DatePlan, DateResult, DateState, check_results, planned_lines
     from pipelines.console.coverage import coverage_report
+    from pipelines.console.exploration import exploration_lines, hit_lines
     from pipelines.console.extraction import (
         check_summary_file,
         extraction_text,
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
         write_json,
         write_summary,
     )
-    from pipelines.console.failures import failure_lines, first_failures
     from pipelines.console.finetuning import (
         LEFT_OUT_FILE,
         epoch_text,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pipelines.console.padded_lines import padded_line
     from pipelines.console.prediction import prediction_text
     from pipelines.console.runs import HEADS
-    from pipelines.console.store import run_table, store_lines
-    from pipelines.console.training import data_text, images_text, model_card, training_text
+    from pipelines.console.store import failure_lines, first_failures, run_table, store_lines
+    from pipelines.console.training import data_text, images_text, leak_lines, model_card, training_text
 else:
     from schemas.lazy_imports import lazy_attributes
 
@@ -40,6 +40,7 @@ else:
         {
             "pipelines.console.backfill": ["DateResult", "DatePlan", "DateState", "check_results", "planned_lines"],
             "pipelines.console.coverage": ["coverage_report"],
+            "pipelines.console.exploration": ["exploration_lines", "hit_lines"],
             "pipelines.console.extraction": [
                 "check_summary_file",
                 "extraction_text",
@@ -47,7 +48,6 @@ else:
                 "write_json",
                 "write_summary",
             ],
-            "pipelines.console.failures": ["failure_lines", "first_failures"],
             "pipelines.console.finetuning": [
                 "LEFT_OUT_FILE",
                 "epoch_text",
@@ -62,8 +62,8 @@ else:
             "pipelines.console.padded_lines": ["padded_line"],
             "pipelines.console.prediction": ["prediction_text"],
             "pipelines.console.runs": ["HEADS"],
-            "pipelines.console.store": ["run_table", "store_lines"],
-            "pipelines.console.training": ["data_text", "images_text", "model_card", "training_text"],
+            "pipelines.console.store": ["failure_lines", "first_failures", "run_table", "store_lines"],
+            "pipelines.console.training": ["data_text", "images_text", "leak_lines", "model_card", "training_text"],
         },
     )
 
@@ -78,14 +78,17 @@ __all__ = [
     "coverage_report",
     "data_text",
     "epoch_text",
+    "exploration_lines",
     "extraction_text",
     "failure_lines",
     "fine_tuned_card",
     "finetuning_text",
     "first_failures",
+    "hit_lines",
     "images_text",
     "leaderboard_csv",
     "leaderboard_text",
+    "leak_lines",
     "left_out_csv",
     "model_card",
     "padded_line",

@@ -1,5 +1,6 @@
 """What is in a store, as text: its spec, its last runs, its failures."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Final
@@ -9,9 +10,11 @@ import pyarrow.compute as pc
 from pipelines.console.padded_lines import padded_line
 from pipelines.console.runs import COLUMNS, HEADS, run_line
 from schemas.delta import Scan, files_of
-from schemas.store import FeatureStore
+from schemas.errors import printable
+from schemas.store import FeatureStore, read_failures
 
 _RUNS_SHOWN: Final = 10
+_FAILURES_SHOWN: Final = 5
 
 
 def store_lines(store: FeatureStore) -> Iterator[str]:
@@ -69,3 +72,20 @@ def _failure_lines(store: FeatureStore) -> Iterator[str]:
     for row in grouped.sort_by([("count_all", "descending")]).to_pylist():
         kind = "permanent" if row["permanent"] else "tried again"
         yield padded_line((row["count_all"], "", row["stage"], row["code"], kind), (10, 2, -8, -22, 0))
+
+
+def failure_lines(store: FeatureStore, run_id: str | None = None) -> Iterator[str]:
+    """Yields a line for each time that an image failed: when (UTC), code, URI and message, separated by tabs."""
+    for batch in read_failures(store, run_id):
+        for row in batch.to_pylist():
+            said = (row["code"], printable(row["uri"]), printable(row["message"]))
+            yield f"{row['failed_at']:%Y-%m-%d %H:%M:%S}\t" + "\t".join(said)
+
+
+def first_failures(store: FeatureStore, run_id: str) -> list[str]:
+    """Returns the first failures of a run, for the message that it failed, and how the others are listed."""
+    lines = list(itertools.islice(failure_lines(store, run_id), _FAILURES_SHOWN + 1))
+    shown = ["  " + "  ".join(line.split("\t")[1:]) for line in lines[:_FAILURES_SHOWN]]
+    if len(lines) > _FAILURES_SHOWN:
+        shown.append(f"  … all of them: python -m pipelines.inspect {store.uri} --failures --run={run_id}")
+    return shown

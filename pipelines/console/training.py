@@ -11,6 +11,7 @@ import numpy as np
 from schemas.classifiers import L2, SPLITS, ModelCard
 from schemas.storage import join, without_credentials
 from transforms.evaluation import Evaluation, SplitMetrics, interval_text, score_text
+from transforms.exploration import Leaks
 from transforms.export import REPORT_FILE, model_id
 from transforms.runtime import package_versions, peak_memory
 from transforms.training import Fitted, LabelledImages, LabelMatches, TrainingData
@@ -66,6 +67,8 @@ def images_text(tables: Sequence[LabelledImages]) -> str:
     lines = [f"{len(images.labels.classes)} classes ({images.labels.kind}), split by {images.split_by}: {counts}."]
     if images.unlabelled or images.unsplit:
         lines.append(f"Left out: {images.unlabelled:,} images without a label, {images.unsplit:,} without a split.")
+    if images.dropped:
+        lines.append(f"Left out: {images.dropped:,} near-duplicates of other images.")
     lines += match_lines(images.matches)
     if any(table.lacking_elsewhere for table in tables):
         counts = ", ".join(f"{table.lacking_elsewhere:,}" for table in tables)
@@ -86,6 +89,22 @@ def data_text(data: TrainingData) -> str:
     """Returns what is printed of features once they are read."""
     how = "streamed" if data.rows.streamed else "in memory"
     return f"{_size(data.feature_bytes)} of features, {how} ({_size(data.memory_bytes)} allowed)."
+
+
+def leak_lines(leaks: Leaks, store_uri: str) -> list[str]:
+    """Returns what is printed of images that are in several splits, if there are any."""
+    if not (leaks.near or leaks.identical):
+        return []
+    have, identical = f"{leaks.identical:,} images of the validation and test splits have", ""
+    if leaks.near is not None:
+        have = f"{leaks.near:,} images of the validation and test splits have near-duplicates, or"
+        identical = f" ({leaks.identical:,} of these)"
+    return [
+        (
+            f"Leaks: {have} identical content{identical}, in the training split; what is measured on them is too good. "
+            f"Look at them: python -m pipelines.explore {without_credentials(store_uri)}"
+        )
+    ]
 
 
 def training_text(output: str, card: ModelCard, fitted: Fitted, evaluation: Evaluation, seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.jobs.dated_runs import DatedRuns
     from pipelines.jobs.dates import asked_dates, check_templates, dates_between, inputs_of, sources_of
+    from pipelines.jobs.exploration import explored
     from pipelines.jobs.finetuning import FineTuningJob, digest_of, fetch_network, judge_start, read_labelled_pictures
     from pipelines.jobs.job import Job, new_job, run_job
     from pipelines.jobs.preparation import (
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         updated_columns,
     )
     from pipelines.jobs.samples import CLASSES, draw_samples
+    from pipelines.jobs.search import check_hits_file, find_hits, write_hits
     from pipelines.jobs.training import TrainingSource, read_training_data, training_sources
 else:
     from schemas.lazy_imports import lazy_attributes
@@ -32,6 +34,7 @@ else:
         {
             "pipelines.jobs.dated_runs": ["DatedRuns"],
             "pipelines.jobs.dates": ["asked_dates", "check_templates", "dates_between", "inputs_of", "sources_of"],
+            "pipelines.jobs.exploration": ["explored"],
             "pipelines.jobs.finetuning": [
                 "FineTuningJob",
                 "digest_of",
@@ -53,6 +56,7 @@ else:
                 "updated_columns",
             ],
             "pipelines.jobs.samples": ["CLASSES", "draw_samples"],
+            "pipelines.jobs.search": ["check_hits_file", "find_hits", "write_hits"],
             "pipelines.jobs.training": ["TrainingSource", "read_training_data", "training_sources"],
         },
     )
@@ -65,12 +69,15 @@ __all__ = [
     "TrainingSource",
     "asked_columns",
     "asked_dates",
+    "check_hits_file",
     "check_templates",
     "committed_before",
     "dates_between",
     "digest_of",
     "draw_samples",
+    "explored",
     "fetch_network",
+    "find_hits",
     "find_images",
     "find_store",
     "inputs_of",
@@ -87,4 +94,5 @@ __all__ = [
     "stored_rules",
     "training_sources",
     "updated_columns",
+    "write_hits",
 ]

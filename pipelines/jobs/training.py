@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pipelines.jobs.preparation import pinned_version
 from pipelines.options import ALL_LAYERS
 from schemas.annotations import LABELS, has_label_lists
-from schemas.classifiers import Recipe, SplitFractions
+from schemas.classifiers import Duplicates, Recipe, SplitFractions
 from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.store import FeatureStore
 from schemas.tables import AUGMENTATION
@@ -54,6 +54,8 @@ def training_sources(given: argparse.Namespace, recipes: Sequence[Recipe]) -> li
     """
     if len(given.features) > 1 and given.table_version is not None:
         raise UsageError("--table_version is the version of one store; --features names several.")
+    if len(given.features) > 1 and given.split_groups:
+        raise UsageError("--split_groups takes groups of one store; --features names several.")
     stores = [_open_store(given, uri) for uri in given.features]
     layers = [_chosen_layers(store, given) for store in stores]
     versions = [pinned_version(store, given.table_version) for store in stores]
@@ -132,4 +134,12 @@ def _labelled(given: argparse.Namespace, store: FeatureStore, version: int) -> L
     columns = ["uri", "sha256", "split", *([] if file else [given.label_column])]
     columns += [AUGMENTATION] if store.spec.augmentation else []
     scan = store.scan(columns, table_version=version)
-    return read_labelled_images(scan, given.label_column, SplitBy(given.split), fractions, file)
+    return read_labelled_images(
+        scan,
+        given.label_column,
+        SplitBy(given.split),
+        fractions,
+        file,
+        dropped=Duplicates.read(given.drop_duplicates) if given.drop_duplicates else None,
+        grouped=Duplicates.read(given.split_groups) if given.split_groups else None,
+    )

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.options.augmentation import asked_augmentation
     from pipelines.options.dates import add_backfill_options, add_date_options
+    from pipelines.options.exploration import (
+        add_drift_options,
+        add_exploration_options,
+        add_search_options,
+        add_table_options,
+    )
     from pipelines.options.finetuning import add_copy_options, add_finetuning_options, fine_tuning_of
     from pipelines.options.parser import Parser, run_main
     from pipelines.options.run import add_extraction_options, add_failure_ratio, add_look_options, add_run_name_options
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
         ALL_LAYERS,
         add_classifier_output,
         add_data_options,
+        add_duplicate_options,
         add_label_options,
         add_recipe_options,
         add_split_options,
@@ -42,6 +49,12 @@ else:
         {
             "pipelines.options.augmentation": ["asked_augmentation"],
             "pipelines.options.dates": ["add_backfill_options", "add_date_options"],
+            "pipelines.options.exploration": [
+                "add_drift_options",
+                "add_exploration_options",
+                "add_search_options",
+                "add_table_options",
+            ],
             "pipelines.options.finetuning": ["add_copy_options", "add_finetuning_options", "fine_tuning_of"],
             "pipelines.options.parser": ["Parser", "run_main"],
             "pipelines.options.run": [
@@ -61,6 +74,7 @@ else:
                 "ALL_LAYERS",
                 "add_classifier_output",
                 "add_data_options",
+                "add_duplicate_options",
                 "add_label_options",
                 "add_recipe_options",
                 "add_split_options",
@@ -91,6 +105,9 @@ __all__ = [
     "add_data_options",
     "add_date_options",
     "add_decoding_options",
+    "add_drift_options",
+    "add_duplicate_options",
+    "add_exploration_options",
     "add_extraction_options",
     "add_failure_ratio",
     "add_finetuning_options",
@@ -99,9 +116,11 @@ __all__ = [
     "add_look_options",
     "add_recipe_options",
     "add_run_name_options",
+    "add_search_options",
     "add_source_options",
     "add_spec_options",
     "add_split_options",
+    "add_table_options",
     "asked_augmentation",
     "decoding_limits",
     "fine_tuning_of",

@@ -115,6 +115,21 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def add_duplicate_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say what becomes of near-duplicates."""
+    group = parser.add_argument_group("near-duplicates, by the duplicates.parquet of pipelines.explore")
+    group.add_argument(
+        "--drop_duplicates",
+        metavar="FILE",
+        help="leave out near-duplicates, but for the one of each group that is kept",
+    )
+    group.add_argument(
+        "--split_groups",
+        metavar="FILE",
+        help="keep the images of a group in one part where images are split by hash, and in one fold",
+    )
+
+
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the recipe. None of them has a default here: what is not given, the recipe decides."""
     group = parser.add_argument_group("recipe")

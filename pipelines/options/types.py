@@ -82,6 +82,13 @@ def _ratio(text: str) -> float:
     return value
 
 
+def _distance(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 2:
+        raise ValueError(text)
+    return value
+
+
 def _encoding(text: str) -> str:
     try:
         return codecs.lookup(text).name
@@ -111,6 +118,7 @@ positive: Final = OptionType("0*[1-9][0-9]*", "a whole number above 0", int)
 not_negative: Final = OptionType("[0-9]+", "a whole number, 0 or more", int)
 number: Final = OptionType(r"[0-9]*\.?[0-9]+", "a number, 0 or more", float)
 ratio: Final = OptionType(r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?", "between 0 and 1", _ratio)
+distance: Final = OptionType(r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?", "between 0 and 2", _distance)
 text_encoding: Final = OptionType(_ENCODINGS, "an encoding such as utf-8, utf-16, latin-1 or cp1252", _encoding)
 run_name: Final = OptionType("[A-Za-z0-9._-]+", "made of letters, digits, dots, dashes and underscores", str)
 date: Final = OptionType("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a date as 2026-01-31", datetime.date.fromisoformat)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pipelines.runners.beam_import import beam_imported_meanwhile
     from pipelines.runners.dataflow import is_template
     from pipelines.runners.errors import NOTHING_VISIBLE, explained_failures
-    from pipelines.runners.progress import shown_progress
+    from pipelines.runners.progress import shown_progress, shown_steps
     from pipelines.runners.selection import (
         beam_options,
         decoders_a_process,
@@ -29,7 +29,7 @@ else:
             "pipelines.runners.beam_import": ["beam_imported_meanwhile"],
             "pipelines.runners.dataflow": ["is_template"],
             "pipelines.runners.errors": ["NOTHING_VISIBLE", "explained_failures"],
-            "pipelines.runners.progress": ["shown_progress"],
+            "pipelines.runners.progress": ["shown_progress", "shown_steps"],
             "pipelines.runners.selection": [
                 "beam_options",
                 "decoders_a_process",
@@ -55,6 +55,7 @@ __all__ = [
     "recorded_options",
     "runner_name",
     "shown_progress",
+    "shown_steps",
     "spill_folder",
     "threads_a_process",
 ]

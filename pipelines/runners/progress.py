@@ -31,6 +31,31 @@ def shown_progress(doing: str = "extracting") -> Iterator[None]:
             thread.join()
 
 
+@contextmanager
+def shown_steps() -> Iterator[Callable[[str, float], None]]:
+    """Gives what is told a step and the share of it that is done, 0 to 1: a bar on a terminal, or lines."""
+    if sys.stderr.isatty():
+        form = "{desc:<18} {percentage:3.0f} % {bar} {elapsed}"
+        with tqdm(total=1.0, bar_format=form, leave=False, dynamic_ncols=True) as bar:
+            yield functools.partial(_show_step, bar)
+        return
+    shown = time.monotonic()
+
+    def say(step: str, share: float) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > _SECONDS_BETWEEN_LINES:
+            shown = time.monotonic()
+            print(f"{step}: {share:.0%}", file=sys.stderr, flush=True)
+
+    yield say
+
+
+def _show_step(bar: "tqdm[None]", step: str, share: float) -> None:
+    bar.set_description_str(step, refresh=False)
+    bar.n = share
+    bar.refresh()
+
+
 def _show_bar(doing: str, progress: Callable[[], Progress], done: threading.Event) -> None:
     with tqdm(total=0, unit=" images", desc=doing, smoothing=0.1, dynamic_ncols=True) as bar:
         while not done.wait(_SECONDS_BETWEEN_REFRESHES):

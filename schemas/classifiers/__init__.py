@@ -1,6 +1,7 @@
-"""What describes a classifier: its labels, how images are split, the recipe that it is trained by, its model card."""
+"""A classifier: its labels, how images are split, near-duplicates, the recipe that it is trained by, its model card."""
 
 from schemas.classifiers.classifier import CARD_FILE, LABELS_FILE, Classifier, holds_classifier, publish_classifier
+from schemas.classifiers.duplicates import DUPLICATES, Duplicates
 from schemas.classifiers.finetuning import DECAYS, FineTuning
 from schemas.classifiers.labels import THRESHOLD, UNLABELLED, LabelKind, LabelSet
 from schemas.classifiers.model_card import ModelCard
@@ -36,6 +37,7 @@ __all__ = [
     "CARD_FILE",
     "CLASS_WEIGHTS",
     "DECAYS",
+    "DUPLICATES",
     "L2",
     "LABELS_FILE",
     "LBFGS",
@@ -48,6 +50,7 @@ __all__ = [
     "THRESHOLD",
     "UNLABELLED",
     "Classifier",
+    "Duplicates",
     "FineTuning",
     "LabelKind",
     "LabelSet",

@@ -1,11 +1,11 @@
-"""Delta tables: opening and creating them, transactions, replacing rows, the rows of a snapshot, the history."""
+"""Delta tables: opening, creating, transactions, replacing rows, a snapshot's rows, conditions on them, history."""
 
 from schemas.delta.conflict_token import commit_with_token
 from schemas.delta.history import table_history
 from schemas.delta.log_entries import DamagedEntry, damaged_entries, remove_entry
 from schemas.delta.replacement import REPLACED, Replacement
 from schemas.delta.row_keys import RowKeys
-from schemas.delta.scan import Scan, Where
+from schemas.delta.scan import Scan, Where, as_expression
 from schemas.delta.transactions import (
     COMMIT_ID,
     LOST_CONFLICTS,
@@ -26,6 +26,7 @@ from schemas.delta.transactions import (
     paths_of,
     write_actions,
 )
+from schemas.delta.where import parse_where
 
 __all__ = [
     "COMMIT_ID",
@@ -39,6 +40,7 @@ __all__ = [
     "Scan",
     "TableAction",
     "Where",
+    "as_expression",
     "commit_info",
     "commit_once",
     "commit_properties",
@@ -52,6 +54,7 @@ __all__ = [
     "find_commit",
     "find_table",
     "open_table",
+    "parse_where",
     "paths_of",
     "remove_entry",
     "table_history",

@@ -1,5 +1,6 @@
 """`Scan`: rows of one snapshot of a table, in whatever form they are wanted."""
 
+import copy
 import functools
 import operator
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,16 +57,20 @@ class Scan:
             if name not in names:
                 raise UsageError(f"The table has no column '{name}'{nearest_names(name, names)}")
         self._columns = list(columns) if columns is not None else names
-        if where is None or isinstance(where, pc.Expression):
-            self._filter = where
-        else:
-            self._filter = pq.filters_to_expression([list(where)])
+        self._filter = None if where is None else as_expression(where)
         self.schema: pa.Schema = pa.schema([self._dataset.schema.field(name) for name in self._columns])
 
     def to_batches(self, rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
         """Yields record batches of at most `rows_per_batch` rows; memory stays bounded whatever the table's size."""
         scanner = self._dataset.scanner(columns=self._columns, filter=self._filter, batch_size=rows_per_batch)
         yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+
+    def only(self, columns: Sequence[str]) -> "Scan":
+        """Returns a scan of the same rows with some of its columns."""
+        fewer = copy.copy(self)
+        fewer._columns = list(columns)
+        fewer.schema = pa.schema([self._dataset.schema.field(name) for name in columns])
+        return fewer
 
     def to_row_groups(self) -> list[ds.ParquetFileFragment]:
         """Returns the row groups of the whole snapshot, none of them read yet, in the order of the other endings."""
@@ -114,6 +119,11 @@ class Scan:
         if len(names) != 1:
             raise UsageError(f"to_numpy() reads one column and the scan has {len(names)} feature columns; name one.")
         return str(names[0])
+
+
+def as_expression(where: Where) -> pc.Expression:
+    """Returns what a scan is given as its condition as a PyArrow expression."""
+    return where if isinstance(where, pc.Expression) else pq.filters_to_expression([list(where)])
 
 
 def _dataset(table: DeltaTable) -> ds.Dataset:

@@ -9,13 +9,17 @@ A store holds the features of one spec, which is written into the `features` tab
 its spec is one atomic commit, so that two commands that create a store at the same moment cannot disagree.
 """
 
+import functools
 import json
+import operator
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import Field
@@ -26,16 +30,27 @@ from schemas.delta import (
     RUN_ID,
     Scan,
     Where,
+    as_expression,
     commit_once,
     commit_properties,
     create_table,
     find_table,
     open_table,
 )
-from schemas.errors import InvalidInput, RunFailed, SpecMismatch, StoreNotFound, StoreNotWritable, first_line
+from schemas.errors import (
+    InvalidInput,
+    RunFailed,
+    SpecMismatch,
+    StoreNotFound,
+    StoreNotWritable,
+    UsageError,
+    first_line,
+    nearest_names,
+)
 from schemas.fragments import Fragment, TableName
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, join
+from schemas.store.nearest_images import nearest_images
 from schemas.store.recovery import lost_runs
 from schemas.store.runs import Run, RunResult, run_row
 from schemas.store.taken_out import TakenOut, has_committed
@@ -153,10 +168,57 @@ class FeatureStore:
         """Prepares a scan of `features`; see `Scan` for its endings and arguments."""
         return Scan(self.features(table_version), columns, where)
 
-    def scan_images(self, columns: Sequence[str] | None = None, *, table_version: int | None = None) -> Scan:
+    def scan_images(
+        self, columns: Sequence[str] | None = None, where: Where | None = None, *, table_version: int | None = None
+    ) -> Scan:
         """Prepares a scan of `features` without the rows of augmented copies, so that each image has one row."""
-        images = [(AUGMENTATION, "=", 0)] if self.spec.augmentation else None
-        return self.scan(columns, images, table_version=table_version)
+        conditions = [] if where is None else [as_expression(where)]
+        conditions += [pc.field(AUGMENTATION) == 0] if self.spec.augmentation else []
+        both = functools.reduce(operator.and_, conditions) if conditions else None
+        return self.scan(columns, both, table_version=table_version)
+
+    def neighbours(
+        self,
+        features: np.ndarray,
+        k: int = 10,
+        *,
+        layer: str | None = None,
+        where: Where | None = None,
+        table_version: int | None = None,
+    ) -> pa.Table:
+        """Finds the images whose features are nearest to given ones by cosine distance; exact, in bounded memory.
+
+        Args:
+            features: float32 [n, D], or [n, H, W, C], which are averaged over H and W as those of the store are.
+            k: Neighbours of each of them.
+            layer: The feature column; by default the only one.
+            where: Which images are looked at; see `Scan`.
+            table_version: The version of the table, by default the newest.
+
+        Returns:
+            A row for each neighbour, the nearest first: `query` (int64, the place in `features`), `distance` (float32,
+            0 to 2), and every column of the table but features.
+
+        Raises:
+            UsageError: If the store has several layers and none is named, or no such layer.
+            InvalidFeatures: If features of the store, or those given, are NaN or infinite, or have another length.
+        """
+        name = self.layer(layer)
+        scan = self.scan_images(where=where, table_version=table_version)
+        return nearest_images(scan, name, self.spec.shape_by_layer[name], features, k)
+
+    def layer(self, name: str | None = None) -> str:
+        """Returns the name of a feature column: the one that is named, or the only one.
+
+        Raises:
+            UsageError: If there are several and none is named, or there is none of that name.
+        """
+        layers = self.spec.layers
+        if name is None and len(layers) > 1:
+            raise UsageError(f"The store has features of several layers; name one with --layer: {', '.join(layers)}.")
+        if name is not None and name not in layers:
+            raise UsageError(f"The store has no features of a layer '{name}'{nearest_names(name, layers) or '.'}")
+        return name or layers[0]
 
     def carry(self, carried: Iterable[pa.Field]) -> tuple[pa.Field, ...]:
         """Adds columns that a manifest carries along to `features`, where it lacks them.

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from transforms.training.fit import Fitted, class_weights, predict_split
     from transforms.training.heads import build_linear_head, compile_classifier
     from transforms.training.label_file import LABEL, LabelFile, LabelMatches, read_label_file
+    from transforms.training.out_of_fold import out_of_fold_scores
     from transforms.training.probe import fit_probe
     from transforms.training.probe_rows import stratified_rows
     from transforms.training.sweep import Trial, fit_all, fit_recipe
@@ -26,6 +27,7 @@ else:
             "transforms.training.fit": ["Fitted", "class_weights", "predict_split"],
             "transforms.training.heads": ["build_linear_head", "compile_classifier"],
             "transforms.training.label_file": ["LABEL", "LabelFile", "LabelMatches", "read_label_file"],
+            "transforms.training.out_of_fold": ["out_of_fold_scores"],
             "transforms.training.probe": ["fit_probe"],
             "transforms.training.probe_rows": ["stratified_rows"],
             "transforms.training.sweep": ["Trial", "fit_all", "fit_recipe"],
@@ -49,6 +51,7 @@ __all__ = [
     "fit_all",
     "fit_probe",
     "fit_recipe",
+    "out_of_fold_scores",
     "predict_split",
     "read_label_file",
     "read_labelled_images",

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from schemas.classifiers import LabelKind, Recipe
+from schemas.classifiers import LabelKind, LabelSet, Recipe
 from schemas.errors import InvalidLabels, InvalidRecipe
 from transforms.linear import (
     TOLERANCE,
@@ -26,6 +26,7 @@ from transforms.linear import (
     Judged,
     LinearHead,
     Minimum,
+    Moments,
     curvature_of,
     judge_linear,
     minimise,
@@ -81,12 +82,12 @@ class Trained:
     judged: Judged
 
 
-_Pair: TypeAlias = tuple[Examples, Examples]
+Pair: TypeAlias = tuple[Examples, Examples]
 _Fit: TypeAlias = Callable[[float, Sequence[Minimum]], Trained]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Task:
+class ProbeTask:
     """What is fitted.
 
     Attributes:
@@ -102,7 +103,7 @@ class _Task:
     train: Examples
     validation: Examples | None
     sample: Examples
-    pairs: Sequence[_Pair]
+    pairs: Sequence[Pair]
     curvature: Curvature
 
     @property
@@ -131,7 +132,7 @@ def fit_probe(recipe: Recipe, data: TrainingData) -> Fitted:
     started = time.perf_counter()
     task = _task(recipe, data)
     with single_threaded_blas():
-        found = _path(task, recipe.l2)
+        found = fit_path(task, recipe.l2)
         best = min(found, key=_loss)
         found += (on_all := _on_all_rows(task, best, recipe.l2))
     kept = min(on_all, key=_loss) if on_all else best
@@ -156,7 +157,7 @@ def fit_probe(recipe: Recipe, data: TrainingData) -> Fitted:
     )
 
 
-def _task(recipe: Recipe, data: TrainingData) -> _Task:
+def _task(recipe: Recipe, data: TrainingData) -> ProbeTask:
     by_class = class_weights(recipe.class_weight, data.images)
     rows = data.rows
     train = examples_of(rows.train, data.images, recipe.map_reduction, by_class)
@@ -173,12 +174,24 @@ def _task(recipe: Recipe, data: TrainingData) -> _Task:
             "No class has two images in the training split, and there is no validation split: label more images."
         )
     curvature = curvature_of(sample, start.moments, start.kind, frequencies_of(train, data.images.labels))
-    return _Task(start, train, validation, sample, pairs, curvature)
+    return ProbeTask(start, train, validation, sample, pairs, curvature)
 
 
 def _start(recipe: Recipe, data: TrainingData, train: Examples) -> LinearHead:
-    labels, shape = data.images.labels, data.rows.train.rows.shape
+    shape = data.rows.train.rows.shape
     dimensions = shape[-1] if len(shape) == 3 and recipe.map_reduction != "flatten" else math.prod(shape)
+    moments = data.moments[recipe.map_reduction] if recipe.standardise else None
+    return start_head(train, data.images.labels, dimensions, moments, recipe.map_reduction)
+
+
+def start_head(
+    train: Examples, labels: LabelSet, dimensions: int, moments: Moments | None, map_reduction: str
+) -> LinearHead:
+    """Returns the head with which a fit begins: it knows how frequent classes are, and nothing of features.
+
+    Raises:
+        InvalidRecipe: If there is too little memory for its weights.
+    """
     needed, free = dimensions * labels.outputs * _BYTES_PER_WEIGHT, available_memory()
     if needed > free:
         raise InvalidRecipe(
@@ -190,17 +203,20 @@ def _start(recipe: Recipe, data: TrainingData, train: Examples) -> LinearHead:
     return LinearHead(
         kernel=np.zeros((dimensions, labels.outputs), np.float32),
         bias=np.log(frequencies / odds).astype(np.float32),
-        moments=data.moments[recipe.map_reduction] if recipe.standardise else None,
-        map_reduction=recipe.map_reduction,
+        moments=moments,
+        map_reduction=map_reduction,
         kind=labels.kind,
     )
 
 
-def _path(task: _Task, l2: float | None) -> list[Trained]:
-    """Fits heads of falling L2, and then of half powers around the best; of one L2 alone where it is named."""
+def fit_path(task: ProbeTask, l2: float | None) -> list[Trained]:
+    """Fits heads of falling L2, and then of half powers around the best; of one L2 alone where it is named.
+
+    To be called where BLAS has one thread.
+    """
     # What is only compared, and fitted again to all rows, need not be exact.
     tolerance = task.tolerance if task.share < 1 or task.validation is not None else _PATH_TOLERANCE
-    fit = functools.partial(_fit_pairs, task.pairs, task.curvature, tolerance)
+    fit = functools.partial(fit_pairs, task.pairs, task.curvature, tolerance)
     start = [Minimum(task.start, math.inf, passes=0)] * len(task.pairs)
     if l2 is not None:
         return [fit(l2, start)]
@@ -231,8 +247,8 @@ def _while_better(fit: _Fit, first: Trained, exponent: int, step: int, gain: flo
     return found[1:]
 
 
-def _fit_pairs(
-    pairs: Sequence[_Pair], curvature: Curvature, tolerance: float, l2: float, starts: Sequence[Minimum]
+def fit_pairs(
+    pairs: Sequence[Pair], curvature: Curvature, tolerance: float, l2: float, starts: Sequence[Minimum]
 ) -> Trained:
     """Fits and judges a head for each pair, from one start each."""
     fitted = [minimise(start, rows, l2, curvature, tolerance) for start, (rows, _) in zip(starts, pairs, strict=True)]
@@ -249,7 +265,7 @@ def _fit_pairs(
     )
 
 
-def _on_all_rows(task: _Task, best: Trained, l2: float | None) -> list[Trained]:
+def _on_all_rows(task: ProbeTask, best: Trained, l2: float | None) -> list[Trained]:
     """Fits to the whole training part what was chosen on less of it; nothing where it was chosen on all."""
     if task.validation is None:
         value = best.l2 * math.sqrt(task.share) if l2 is None else l2
@@ -257,7 +273,7 @@ def _on_all_rows(task: _Task, best: Trained, l2: float | None) -> list[Trained]:
         return [Trained(value, [whole], len(task.train), whole.passes, whole.loss, best.judged)]
     if task.share == 1:
         return []
-    fit = functools.partial(_fit_pairs, [(task.train, task.validation)], task.curvature, task.tolerance)
+    fit = functools.partial(fit_pairs, [(task.train, task.validation)], task.curvature, task.tolerance)
     if l2 is not None:
         return [fit(l2, best.minima)]
     found = [fit(best.l2 * math.sqrt(task.share), best.minima)]

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from schemas.classifiers import (
     SPLITS,
     UNLABELLED,
+    Duplicates,
     LabelKind,
     LabelSet,
     Split,
@@ -53,6 +54,7 @@ class LabelledImages:
         unsplit: Images with a label and without a split.
         matches: How the label file and the table fit together, if there is a file.
         lacking_elsewhere: Images that are left out as another store, with which this one is compared, lacks them.
+        dropped: Images that are left out as near-duplicates of others.
     """
 
     labels: LabelSet
@@ -65,6 +67,7 @@ class LabelledImages:
     unsplit: int
     matches: LabelMatches | None = None
     lacking_elsewhere: int = 0
+    dropped: int = 0
 
     def counts(self) -> dict[str, int]:
         """Returns the images by split."""
@@ -123,7 +126,14 @@ class LabelledImages:
 
 
 def read_labelled_images(
-    scan: Scan | pa.Table, column: str | None, split_by: SplitBy, fractions: SplitFractions, file: LabelFile | None
+    scan: Scan | pa.Table,
+    column: str | None,
+    split_by: SplitBy,
+    fractions: SplitFractions,
+    file: LabelFile | None,
+    *,
+    dropped: Duplicates | None = None,
+    grouped: Duplicates | None = None,
 ) -> LabelledImages:
     """Reads the labels and splits of all images of a snapshot, a batch at a time.
 
@@ -134,12 +144,14 @@ def read_labelled_images(
         split_by: What decides the split of an image; `AUTO` takes the column where any labelled image has a split.
         fractions: The shares of a split by hash.
         file: Labels by image.
+        dropped: Near-duplicates of which one of each group stays.
+        grouped: Near-duplicates that a split by hash, and folds, keep together.
 
     Raises:
         InvalidLabels: If no image has a label or is in the file, there is one class only, or `split` holds an unknown
             word.
     """
-    columns = _read_columns(scan, column, fractions, file)
+    columns = _read_columns(scan, column, fractions, file, dropped=dropped, grouped=grouped)
     several = pa.types.is_list(columns.labels.type)
     names = columns.labels.combine_chunks()
     labels = LabelSet.of(pc.list_flatten(names) if several else names, several=several)
@@ -152,6 +164,8 @@ def read_labelled_images(
     are_images = columns.are_images
     unsplit = int(np.count_nonzero(are_images & labelled & (splits == Split.LEFT_OUT)))
     splits[~labelled | (~are_images & (splits != Split.TRAIN))] = Split.LEFT_OUT
+    left_out = columns.are_dropped & (splits != Split.LEFT_OUT)
+    splits[left_out] = Split.LEFT_OUT
     return LabelledImages(
         labels=labels,
         targets=targets,
@@ -162,6 +176,7 @@ def read_labelled_images(
         unlabelled=int(np.count_nonzero(are_images & ~labelled)),
         unsplit=unsplit,
         matches=columns.matches,
+        dropped=int(np.count_nonzero(are_images & left_out)),
     )
 
 
@@ -173,13 +188,20 @@ class _Columns:
     are_images: np.ndarray
     matches: LabelMatches | None
     places: np.ndarray
+    are_dropped: np.ndarray
 
 
 def _read_columns(
-    scan: Scan | pa.Table, column: str | None, fractions: SplitFractions, file: LabelFile | None
+    scan: Scan | pa.Table,
+    column: str | None,
+    fractions: SplitFractions,
+    file: LabelFile | None,
+    *,
+    dropped: Duplicates | None,
+    grouped: Duplicates | None,
 ) -> _Columns:
     labels, by_column, by_hash = [], [np.empty(0, np.uint8)], [np.empty(0, np.uint8)]
-    are_images, places = [np.empty(0, bool)], [np.empty(0, np.uint64)]
+    are_images, places, are_dropped = [np.empty(0, bool)], [np.empty(0, np.uint64)], [np.empty(0, bool)]
     augmented = has_augmentations(scan.schema)
     kind = file.labels.type if file else scan.schema.field(column).type
     counter = MatchCounter(file) if file else None
@@ -187,7 +209,9 @@ def _read_columns(
         values = file.labels_of(batch.column("uri")) if file else batch.column(column)
         labels.append(values if pa.types.is_list(kind) else bare_labels(values).dictionary_encode())
         by_column.append(splits_by_column(batch.column("split")))
-        places.append(hash_places(batch.column("sha256")))
+        own = hash_places(batch.column("sha256"))
+        places.append(own if grouped is None else grouped.places_of(batch.column("uri"), own))
+        are_dropped.append(np.zeros(len(own), bool) if dropped is None else dropped.are_dropped(batch.column("uri")))
         by_hash.append(splits_by_place(places[-1], fractions))
         are_images.append(batch.column(AUGMENTATION).to_numpy() == 0 if augmented else np.ones(batch.num_rows, bool))
         if counter is not None:
@@ -201,6 +225,7 @@ def _read_columns(
         are_images=np.concatenate(are_images),
         matches=counter.matches() if counter else None,
         places=np.concatenate(places),
+        are_dropped=np.concatenate(are_dropped),
     )
 
 

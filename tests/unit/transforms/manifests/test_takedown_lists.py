@@ -27,6 +27,14 @@ def test_uris_are_canonical_and_unique(kind: str, tmp_path: Path) -> None:
     assert listed_uris(str(path)).to_pylist() == expected
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_of_near_duplicates_those_that_are_kept_are_not_listed(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"duplicates.{kind}"
+    table = pa.table({"uri": ["/a.jpg", "/b.jpg", "/c.jpg"], "group": [0, 0, 0], "keep": [True, False, False]})
+    (pa_csv.write_csv if kind == "csv" else pq.write_table)(table, path)
+    assert listed_uris(str(path)).to_pylist() == ["file:///b.jpg", "file:///c.jpg"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [

@@ -1,0 +1,79 @@
+"""What `pipelines.explore` and `pipelines.search` print."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.console.padded_lines import padded_line
+from schemas.errors import printable
+from schemas.storage import join
+from transforms.exploration import Drift, Exploration
+
+_SHOWN: Final = 5
+
+
+def exploration_lines(
+    found: Exploration,
+    drift: Drift | None,
+    output: str,
+    *,
+    files: Sequence[str],
+    thumbnails: int,
+    size: int,
+    seconds: float,
+) -> Iterator[str]:
+    """Yields what was found, and which file to open.
+
+    Args:
+        found: What was found.
+        drift: How two sets of images differ, if they were compared.
+        output: The folder, as it was named.
+        files: The files that were written, the page first.
+        thumbnails: The pictures on the page.
+        size: The bytes of all files.
+        seconds: Wall time of the whole command.
+    """
+    images, leaks = found.images, found.leaks
+    of = f" of {images.matching:,}" if images.matching > len(images) else ""
+    yield f"{len(images):,}{of} images, layer {images.layer}{', its maps averaged' if images.pooled else ''}."
+    copies = sum(len(group.rows) - 1 for group in found.groups)
+    identical = sum(int(np.count_nonzero(group.identical)) - 1 for group in found.groups)
+    yield (
+        f"  near-duplicates      {copies:,} in {_counted(len(found.groups))} (distance at most {found.distance:.2g}), "
+        f"{identical:,} of identical bytes"
+    )
+    yield f"  across splits        {_counted(len(leaks))} (split by {found.split_by})"
+    for group in leaks[:_SHOWN]:
+        uris = images.table["uri"].take(pa.array(group.rows[:2])).to_pylist()
+        yield f"    {', '.join(group.splits)}: " + "  ".join(printable(uri.rpartition("/")[2]) for uri in uris)
+    issues = found.judgement.issues
+    if issues is None:
+        yield f"  labels               {found.judgement.why_not}"
+    else:
+        yield f"  likely wrong labels  {len(issues.rows):,}"
+    if drift is not None:
+        low, high = drift.interval
+        said = "more than chance" if drift.is_found else "may be chance"
+        yield f"  drift                AUC {drift.auc:.3f} ({low:.3f} to {high:.3f}), {said}"
+    yield f"  {thumbnails:,} thumbnails, {size / 1e6:,.1f} MB, {seconds:.1f} s; with it {', '.join(files[1:])}"
+    yield f"Open {join(output, files[0])}"
+
+
+def _counted(groups: int) -> str:
+    return "1 group" if groups == 1 else f"{groups:,} groups"
+
+
+def hit_lines(hits: pa.Table) -> Iterator[str]:
+    """Yields hits as a table, the nearest first."""
+    names = [name for name in ("label", "split") if hits[name].null_count < len(hits)]
+    widths = (-11, *(-max(len(name), *(len(text) for text in _texts(hits, name))) - 2 for name in names), 0)
+    yield padded_line(("distance", *names, "uri"), widths)
+    columns = [_texts(hits, name) for name in names]
+    for at, (distance, uri) in enumerate(zip(hits["distance"].to_pylist(), hits["uri"].to_pylist(), strict=True)):
+        yield padded_line((f"{distance:.5f}", *(column[at] for column in columns), printable(uri)), widths)
+
+
+def _texts(hits: pa.Table, name: str) -> list[str]:
+    return [printable(text or "") for text in hits[name].to_pylist()]

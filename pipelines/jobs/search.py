@@ -1,0 +1,114 @@
+"""What `pipelines.search` does: finds the features that are asked for, and the images that are nearest to them."""
+
+import argparse
+import io
+import sys
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.jobs.exploration import asked_images
+from pipelines.jobs.preparation import pinned_version
+from pipelines.options import decoding_limits
+from schemas.errors import ImageError, InvalidInput, UsageError, shown
+from schemas.images import ImageRef
+from schemas.storage import canonical_uri, write_file
+from schemas.store import FeatureStore
+from transforms.conv_bases import BATCH_SIZES, EngineName, load_engine
+from transforms.gallery import hits_html
+from transforms.images import DecodingRules, decode_image, fetch_image
+
+_STDIN: Final = "-"
+_KINDS: Final = (".html", ".parquet", ".csv")
+
+
+def find_hits(given: argparse.Namespace) -> pa.Table:
+    """Finds the images that are nearest to the one that is asked for, that one itself left out.
+
+    Returns:
+        A row for each, the nearest first: `distance`, and the columns of the table but features.
+
+    Raises:
+        ConvbaseError: If there is no such picture, or nothing that it could be compared with.
+    """
+    store = FeatureStore.open(given.store)
+    layer, version = store.layer(given.layer), pinned_version(store, given.table_version)
+    where = asked_images(given, store, version)
+    if given.uri is None:
+        features = _features_of_picture(given, store, layer)
+        return store.neighbours(features, given.k, layer=layer, where=where, table_version=version).drop(["query"])
+    uri = canonical_uri(given.uri)
+    features = _features_of_row(store, layer, version, uri)
+    hits = store.neighbours(features, given.k + 1, layer=layer, where=where, table_version=version).drop(["query"])
+    return hits.filter(pc.not_equal(hits["uri"], uri)).slice(0, given.k)
+
+
+def _features_of_row(store: FeatureStore, layer: str, version: int, uri: str) -> np.ndarray:
+    scan = store.scan_images([layer], [("uri", "=", uri)], table_version=version)
+    features = scan.to_numpy()
+    if not len(features):
+        raise UsageError(f"The table has no image {shown(uri)}; --image takes a picture that is not in it.")
+    return features[:1]
+
+
+def _features_of_picture(given: argparse.Namespace, store: FeatureStore, layer: str) -> np.ndarray:
+    """Runs a picture through the conv base of a store: float32 [1, *shape]."""
+    rules = DecodingRules.of_spec(store.spec, decoding_limits(given))
+    try:
+        picture = decode_image(_picture_bytes(given), rules)
+    except ImageError as error:
+        raise InvalidInput(f"{shown(given.image)} is no picture that could be searched for: {error.message}") from error
+    batch = np.zeros((BATCH_SIZES[EngineName.OPENVINO], *picture.pixels.shape), np.uint8)
+    batch[0] = picture.pixels
+    engine = load_engine(EngineName.OPENVINO, store.conv_base_uri, len(batch), store.spec.precision)
+    features = engine.submit(batch).result()[store.spec.layers.index(layer)]
+    return features[:1].reshape(1, *store.spec.shape_by_layer[layer])
+
+
+def _picture_bytes(given: argparse.Namespace) -> bytes:
+    if given.image == _STDIN:
+        data: bytes = sys.stdin.buffer.read(given.max_bytes + 1)
+        if len(data) > given.max_bytes:
+            raise InvalidInput(f"What stands on standard input has more bytes than --max_bytes={given.max_bytes}.")
+        return data
+    uri = canonical_uri(given.image)
+    if Path(uri.removeprefix("file://")).is_dir():
+        raise InvalidInput(f"{shown(given.image)} is a folder: --image takes one picture.")
+    return fetch_image(ImageRef(uri, "", None), given.max_bytes)
+
+
+def check_hits_file(output: str | None) -> None:
+    """Refuses a file of hits of a kind that is not written.
+
+    Raises:
+        UsageError: If it is one.
+    """
+    if output is not None and not output.endswith(_KINDS):
+        raise UsageError(
+            f"--output={shown(output)} is none of {', '.join(_KINDS)}, the files that hits are written to."
+        )
+
+
+def write_hits(output: str, asked: str, hits: pa.Table) -> None:
+    """Writes hits as a page or a table, by the extension of the file; lists are left out of a .csv.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    uri = canonical_uri(output)
+    if output.endswith(".html"):
+        write_file(uri, hits_html(asked, hits, f"{hits.num_rows:,} images by cosine distance.").encode())
+        return
+    file = io.BytesIO()
+    if output.endswith(".parquet"):
+        pq.write_table(hits, file)
+    else:
+        import pyarrow.csv
+
+        flat = [field.name for field in hits.schema if not pa.types.is_nested(field.type)]
+        pyarrow.csv.write_csv(hits.select(flat), file)
+    write_file(uri, file.getvalue())

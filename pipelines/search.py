@@ -1,0 +1,46 @@
+"""python -m pipelines.search: the images of a store that are nearest to a picture.
+
+    python -m pipelines.search feature-store --image=photo.jpg
+    python -m pipelines.search feature-store --uri=photos/cats/1.jpg --k=50 --where="split = 'train'" --output=hits.html
+    curl -s https://example.org/photo.jpg | python -m pipelines.search feature-store --image=-
+
+A picture goes through the store's own conv base; distances are cosine distances, 0 to 2, and exact.
+Exit codes: 0 done; 1 the run failed; 2 the command cannot start as it was given.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from pipelines.console import hit_lines
+from pipelines.jobs import check_hits_file, find_hits, write_hits
+from pipelines.options import Parser, add_decoding_options, add_search_options, add_table_options, run_main
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's parser."""
+    command = Parser("pipelines.search", __doc__.partition("\n")[2].strip())
+    add_table_options(command)
+    add_search_options(command)
+    add_decoding_options(command)
+    return command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or fails.
+    """
+    given = parser().parse_args(list(arguments))
+    check_hits_file(given.output)
+    hits = find_hits(given)
+    for line in hit_lines(hits):
+        print(line)
+    if given.output:
+        write_hits(given.output, given.uri or given.image, hits)
+        print(f"Written to {given.output}.")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

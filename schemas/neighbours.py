@@ -1,0 +1,130 @@
+"""Nearest neighbours by cosine distance: exact, by blocks of matrix products, in memory that is bounded."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from schemas.errors import InvalidFeatures
+
+_QUERIES_AT_ONCE: Final = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbours:
+    """The nearest rows of some vectors.
+
+    Attributes:
+        rows: int64 [n, k], the numbers of rows, the nearest first; -1 where there are fewer than k.
+        distances: float32 [n, k], cosine distances, 0 to 2; infinite where there is no row.
+    """
+
+    rows: np.ndarray
+    distances: np.ndarray
+
+
+class RunningNeighbours:
+    """The nearest rows that were found so far. Of rows that are equally near, that with the lower number is first."""
+
+    def __init__(self, queries: int, k: int) -> None:
+        """Begins without rows.
+
+        Args:
+            queries: Vectors whose neighbours are looked for.
+            k: Neighbours of each.
+        """
+        self._rows = np.full((queries, k), -1, np.int64)
+        self._similarities = np.full((queries, k), -np.inf, np.float32)
+
+    @property
+    def least(self) -> np.ndarray:
+        """float32 [queries], the cosine that a row has to exceed to be among the neighbours."""
+        least: np.ndarray = self._similarities[:, -1]
+        return least
+
+    def add(self, queries: np.ndarray, rows: np.ndarray, similarities: np.ndarray) -> None:
+        """Takes pairs in: int64 [c], queries; int64 [c], rows that are new to them; float32 [c], their cosines."""
+        touched, k = np.unique(queries), self._rows.shape[1]
+        of_query = np.concatenate([np.repeat(touched, k), queries])
+        all_rows = np.concatenate([self._rows[touched].ravel(), rows])
+        all_similarities = np.concatenate([self._similarities[touched].ravel(), similarities])
+        order = np.lexsort((all_rows, -all_similarities, of_query))
+        sorted_queries = of_query[order]
+        kept = order[np.arange(len(order)) - np.searchsorted(sorted_queries, sorted_queries) < k]
+        self._rows[touched] = all_rows[kept].reshape(-1, k)
+        self._similarities[touched] = all_similarities[kept].reshape(-1, k)
+
+    def found(self) -> Neighbours:
+        """Returns the neighbours among all rows so far."""
+        return Neighbours(
+            self._rows, np.where(self._rows < 0, np.float32(np.inf), cosine_distances(self._similarities))
+        )
+
+
+def cosine_distances(similarities: np.ndarray) -> np.ndarray:
+    """Returns 1 - cosine, float32, and 0 where rounding makes the cosine larger than 1."""
+    return np.maximum(np.float32(1) - similarities, np.float32(0))
+
+
+def unit_vectors(features: np.ndarray) -> np.ndarray:
+    """Returns features as vectors of length 1; one of zeros stays as it is, and is at distance 1 from all others.
+
+    Args:
+        features: float32 [n, D], or [n, H, W, C], which are averaged over H and W.
+
+    Returns:
+        float32 [n, D].
+
+    Raises:
+        InvalidFeatures: If some are NaN or infinite.
+    """
+    vectors = features.mean(axis=(1, 2)) if features.ndim == 4 else features.reshape(len(features), -1)
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    bad = np.count_nonzero(~np.isfinite(squares))
+    if bad:
+        raise InvalidFeatures(f"{bad:,} of {len(vectors):,} features are NaN or infinite, and are near to nothing.")
+    lengths = np.sqrt(squares)
+    return vectors / np.where(lengths > 0, lengths, 1).astype(np.float32)[:, None]
+
+
+def candidates(similarities: np.ndarray, least: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the pairs of a block that may be among the k nearest.
+
+    Args:
+        similarities: float32 [n, b]; minus infinity for pairs that do not count.
+        least: float32 [n], what a cosine has to exceed.
+        k: Neighbours of each.
+
+    Returns:
+        int64 [c], their places in n, and int64 [c], those in b.
+    """
+    width = similarities.shape[1]
+    if width > k and np.isneginf(least).any():
+        columns = np.argpartition(similarities, width - k, axis=1)[:, width - k :]
+        rows = np.repeat(np.arange(len(similarities)), k)
+        counts = similarities[rows, columns.ravel()] > least[rows]
+        return rows[counts], columns.ravel()[counts]
+    rows, columns = np.nonzero(similarities > least[:, None])
+    return rows, columns
+
+
+def nearest_rows(queries: np.ndarray, blocks: Iterable[np.ndarray], k: int) -> Neighbours:
+    """Finds the rows that are nearest to each query.
+
+    Args:
+        queries: float32 [n, D] of length 1.
+        blocks: The vectors of all rows in order and in blocks, float32 [b, D] of length 1.
+        k: Neighbours of each query.
+    """
+    running = RunningNeighbours(len(queries), k)
+    first = 0
+    for block in blocks:
+        for start in range(0, len(queries), _QUERIES_AT_ONCE):
+            similarities = queries[start : start + _QUERIES_AT_ONCE] @ block.T
+            least = running.least[start : start + _QUERIES_AT_ONCE]
+            of_query, rows = candidates(similarities, least, k)
+            if len(rows):
+                running.add(start + of_query, first + rows, similarities[of_query, rows])
+        first += len(block)
+    return running.found()

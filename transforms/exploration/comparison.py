@@ -1,0 +1,123 @@
+"""Comparing all images with each other: exact, by a matrix product for each pair of blocks, one on each core."""
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+
+from schemas.neighbours import Neighbours, RunningNeighbours, candidates, nearest_rows
+from transforms.images import bounded_map
+from transforms.runtime import available_cores, single_threaded_blas
+
+# Rows a block: a product of two blocks takes 36 MB, and costs a core some tenths of a second.
+_BLOCK: Final = 3072
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Tile:
+    """What the product of two blocks of rows tells.
+
+    Attributes:
+        near: For each of both blocks the pairs that may be among its nearest: rows, others, cosines.
+        close: int64 [c] and int64 [c], pairs of rows that are closer than asked.
+    """
+
+    near: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    close: tuple[np.ndarray, np.ndarray]
+
+
+def compare_all(
+    vectors: np.ndarray,
+    k: int,
+    distance: float,
+    contents: np.ndarray,
+    on_done: Callable[[float], None] = lambda _: None,
+) -> tuple[Neighbours, np.ndarray]:
+    """Finds the nearest neighbours of each row, and the groups of rows that are close to each other.
+
+    Args:
+        vectors: float32 [n, D] of length 1.
+        k: Neighbours of each row, not itself; less than n.
+        distance: Rows that are at most so far from each other, by cosine distance, are in one group; so are those
+            that others connect.
+        contents: [n], rows with the same value are in one group as well.
+        on_done: Told the share of the work that is done, 0 to 1.
+
+    Returns:
+        The neighbours, and int64 [n], for each row the first row of its group, itself where it is alone.
+    """
+    running = [RunningNeighbours(len(block), k) for block in _blocks(vectors)]
+    groups = _Groups(contents)
+    pairs = [(row, column) for row in range(len(running)) for column in range(row, len(running))]
+    compute = _tile_of(vectors, running, k, np.float32(1 - distance))
+    cores = available_cores()
+    with single_threaded_blas(), concurrent.futures.ThreadPoolExecutor(cores) as pool:
+        for done, tile in enumerate(bounded_map(pool, compute, pairs, cores + 1), 1):
+            for block, (rows, others, cosines) in zip(pairs[done - 1], tile.near, strict=False):
+                if len(rows):
+                    running[block].add(rows, others, cosines)
+            groups.join(*tile.close)
+            on_done(done / len(pairs))
+    found = [each.found() for each in running]
+    rows, distances = (np.concatenate([getattr(each, name) for each in found]) for name in ("rows", "distances"))
+    return Neighbours(rows, distances), groups.first
+
+
+def nearest_distances(vectors: np.ndarray, most: int) -> np.ndarray:
+    """Returns float32 [m], the distance to the nearest other row of `most` rows at equal steps, or of all."""
+    rows = np.arange(0, len(vectors), max(len(vectors) // most, 1))
+    found = nearest_rows(vectors[rows], _blocks(vectors), 2)
+    is_itself = found.rows == rows[:, None]
+    return np.where(is_itself[:, 0], found.distances[:, 1], found.distances[:, 0])
+
+
+def _blocks(vectors: np.ndarray) -> Iterator[np.ndarray]:
+    return (vectors[start : start + _BLOCK] for start in range(0, len(vectors), _BLOCK))
+
+
+def _tile_of(
+    vectors: np.ndarray, running: list[RunningNeighbours], k: int, closest: np.float32
+) -> Callable[[tuple[int, int]], _Tile]:
+    def compute(pair: tuple[int, int]) -> _Tile:
+        first, second = (block * _BLOCK for block in pair)
+        cosines = vectors[first : first + _BLOCK] @ vectors[second : second + _BLOCK].T
+        if first == second:
+            np.fill_diagonal(cosines, -np.inf)
+        # Others may have found nearer rows meanwhile: that lets too many pairs through, never too few.
+        rows, columns = candidates(cosines, running[pair[0]].least, k)
+        near = [(rows, second + columns, cosines[rows, columns])]
+        if first != second:
+            columns, rows = candidates(cosines.T, running[pair[1]].least, k)
+            near.append((columns, first + rows, cosines[rows, columns]))
+        close_rows, close_columns = np.nonzero(cosines >= closest)
+        return _Tile(near, (first + close_rows, second + close_columns))
+
+    return compute
+
+
+class _Groups:
+    """Groups of rows that pairs connect."""
+
+    def __init__(self, contents: np.ndarray) -> None:
+        _, firsts, of_row = np.unique(contents, return_index=True, return_inverse=True)
+        self.first = firsts[of_row]
+
+    def join(self, rows: np.ndarray, others: np.ndarray) -> None:
+        """Joins the groups of pairs of rows."""
+        import scipy.sparse as sp
+
+        left, right = self.first[rows], self.first[others]
+        differ = left != right
+        if not differ.any():
+            return
+        nodes, places = np.unique(np.concatenate([left[differ], right[differ]]), return_inverse=True)
+        ends = places.reshape(2, -1)
+        graph = sp.coo_array((np.ones(ends.shape[1], np.int8), (ends[0], ends[1])), shape=(len(nodes), len(nodes)))
+        count, component = sp.csgraph.connected_components(graph, directed=False)
+        least = np.full(count, len(self.first))
+        np.minimum.at(least, component, nodes)
+        renamed = np.arange(len(self.first))
+        renamed[nodes] = least[component]
+        self.first = renamed[self.first]

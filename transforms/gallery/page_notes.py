@@ -1,0 +1,101 @@
+"""What the page of an exploration says in words of each kind of finding."""
+
+from typing import Final
+
+import numpy as np
+
+from schemas.classifiers import SPLITS
+from transforms.exploration import Drift, Exploration, Projection
+from transforms.training import SplitBy
+
+# What is listed of each kind of finding; all of it is in the Parquet files.
+GROUPS_SHOWN: Final = 500
+ISSUES_SHOWN: Final = 1000
+
+
+def summary(found: Exploration) -> str:
+    """Returns what was found in one line."""
+    images = found.images
+    count = (
+        f"{len(images):,} images"
+        if len(images) == images.matching
+        else f"{len(images):,} of {images.matching:,} images"
+    )
+    leaks, issues = len(found.leaks), found.judgement.issues
+    parts = [f"{count}, layer {images.layer}, version {images.version} of the table"]
+    groups = "1 group" if len(found.groups) == 1 else f"{len(found.groups):,} groups"
+    parts.append(f"{groups} of near-duplicates" + (f", {leaks:,} across splits" if leaks else ""))
+    if issues is not None:
+        parts.append("1 likely wrong label" if len(issues.rows) == 1 else f"{len(issues.rows):,} likely wrong labels")
+    return "; ".join(parts) + "."
+
+
+def map_note(found: Exploration, rows: np.ndarray, places: np.ndarray) -> str:
+    """Returns how the map was drawn; `places` are those of all images' thumbnails, -1 where there is none."""
+    how = "t-SNE" if found.projection == Projection.TSNE else "the two principal components"
+    said = [
+        f"Near points are similar pictures; drawn by {how} from {found.images.vectors.shape[1]:,} numbers an image."
+    ]
+    if found.images.pooled:
+        said.append("The layer has whole feature maps, which were averaged over their height and width.")
+    if len(rows) < len(found.images):
+        said.append(f"{len(rows):,} of {len(found.images):,} images are drawn: where they are dense, fewer of them.")
+    pictures = int(np.count_nonzero(places[rows] >= 0))
+    if pictures < len(rows):
+        said.append(f"{pictures:,} of the images have a thumbnail.")
+    return " ".join(said)
+
+
+def leaks_note(found: Exploration) -> str:
+    """Returns how many groups are in several splits, and what decides these."""
+    by = (
+        "by the table's column split"
+        if found.split_by == SplitBy.COLUMN
+        else "by the hashes of images, as train splits"
+    )
+    if not found.leaks:
+        return f"No group of near-duplicates is in several splits ({by})."
+    images = sum(len(group.rows) for group in found.leaks)
+    names = ", ".join(split.word for split in SPLITS)
+    return (
+        f"{len(found.leaks):,} groups of {images:,} near-duplicates are in several of {names} ({by}): "
+        "what is measured on such images is too good. " + _limits(len(found.leaks), GROUPS_SHOWN)
+    )
+
+
+def duplicates_note(found: Exploration) -> str:
+    """Returns how near near-duplicates are, and how many there are."""
+    groups = [group for group in found.groups if not group.leaks]
+    copies = sum(len(group.rows) - 1 for group in found.groups)
+    identical = sum(int(group.identical.sum()) - 1 for group in found.groups)
+    return (
+        f"Images at most {found.distance:.3g} apart are near-duplicates (dashed). {copies:,} images are copies of "
+        f"others, {identical:,} of them with identical bytes; of each group the largest picture, then the oldest, is "
+        "marked to be kept. Groups across splits are under Leaks. " + _limits(len(groups), GROUPS_SHOWN)
+    )
+
+
+def issues_note(found: Exploration) -> str:
+    """Returns how likely wrong labels were told, or why not."""
+    judgement = found.judgement
+    if judgement.issues is None:
+        return judgement.why_not
+    return (
+        "Labels that linear probes, each asked only of images that it was not fitted to, contradict with confidence "
+        "(confident learning). The clearest are first; not every one of them is wrong. "
+        + _limits(len(judgement.issues.rows), ISSUES_SHOWN)
+    )
+
+
+def drift_note(drift: Drift) -> str:
+    """Returns how well later images are told from earlier ones."""
+    low, high = drift.interval
+    verdict = "That is more than chance." if drift.is_found else "That may be chance."
+    return (
+        f"A linear classifier takes one of {drift.later:,} later images for later than one of {drift.before:,} before "
+        f"with probability {drift.auc:.3f} ({low:.3f} to {high:.3f}); 0.5 is a toss. {verdict}"
+    )
+
+
+def _limits(there_are: int, shown: int) -> str:
+    return f"The first {shown:,} of {there_are:,} are shown, all are in the Parquet file." if there_are > shown else ""
