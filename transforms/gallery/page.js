@@ -386,7 +386,7 @@ class PointMap {
   }
 
   pointSize() {
-    const base = Math.max(Math.min(220 / Math.sqrt(this.images.count + 1), 9), 2.4);
+    const base = Math.max(Math.min(330 / Math.sqrt(this.images.count + 1), 9), 2.4);
     return Math.min(base * Math.pow(this.zoom, 0.35), 16);
   }
 
@@ -766,7 +766,9 @@ class Page {
 
   card(image, lines, size = 112, className = "") {
     const made = button("", () => this.open(image), `card ${className}`.trim());
-    made.append(element("span", "frame", this.images.thumb(image, size)));
+    const frame = element("span", "frame", this.images.thumb(image, size));
+    frame.style.minHeight = `${size}px`;
+    made.append(frame);
     for (const line of [this.images.name(image), ...lines]) made.append(element("span", "line", line));
     made.title = this.images.uri(image);
     return made;

@@ -57,8 +57,9 @@ def leaks_note(found: Exploration) -> str:
         return f"No group of near-duplicates is in several splits ({by})."
     images = sum(len(group.rows) for group in found.leaks)
     names = ", ".join(split.word for split in SPLITS)
+    groups = "1 group" if len(found.leaks) == 1 else f"{len(found.leaks):,} groups"
     return (
-        f"{len(found.leaks):,} groups of {images:,} near-duplicates are in several of {names} ({by}): "
+        f"{groups} with {images:,} near-duplicates in all, each in several of {names} ({by}): "
         "what is measured on such images is too good. " + _limits(len(found.leaks), GROUPS_SHOWN)
     )
 
