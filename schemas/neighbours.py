@@ -1,6 +1,7 @@
 """Nearest neighbours by cosine distance: exact, by blocks of matrix products, in memory that is bounded."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -79,7 +80,11 @@ def unit_vectors(features: np.ndarray) -> np.ndarray:
     Raises:
         InvalidFeatures: If some are NaN or infinite.
     """
-    vectors = features.mean(axis=(1, 2)) if features.ndim == 4 else features.reshape(len(features), -1)
+    vectors = (
+        features.mean(axis=(1, 2))
+        if features.ndim == 4
+        else features.reshape(len(features), math.prod(features.shape[1:]))
+    )
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     bad = np.count_nonzero(~np.isfinite(squares))
     if bad:

@@ -41,6 +41,7 @@ def test_vectors_have_length_one_maps_are_averaged_and_zeros_stay() -> None:
     np.testing.assert_allclose(unit_vectors(maps), unit_vectors(maps.mean(axis=(1, 2))))
     np.testing.assert_allclose(np.linalg.norm(unit_vectors(maps * np.float32(1e25)), axis=1), 1, atol=1e-6)
     assert unit_vectors(np.zeros((1, 5), np.float32)).tolist() == [[0] * 5]
+    assert unit_vectors(np.zeros((0, 5), np.float32)).shape == (0, 5)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
