@@ -303,7 +303,8 @@ def _packed(data: Mapping[str, Any]) -> str:
 def _histogram(nearest: np.ndarray, threshold: float) -> _Histogram:
     """Returns how many images are how far from their nearest neighbours, on a logarithmic axis."""
     least = float(max(nearest.min(), 1e-6))
-    low, high = math.log10(min(least, threshold) * 0.9), math.log10(max(float(nearest.max()), threshold) * 1.1 + 1e-6)
+    low = math.log10(min(least, threshold or least) * 0.9)
+    high = math.log10(max(float(nearest.max()), threshold, least) * 1.1)
     edges = np.linspace(low, high, _BARS + 1)
     counts, _ = np.histogram(np.log10(np.maximum(nearest, least)), edges)
 
