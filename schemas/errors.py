@@ -57,6 +57,10 @@ class StoreNotWritable(UsageError):
     """The store's folder cannot be written."""
 
 
+class StoreUnreachable(UsageError):
+    """The storage of a store cannot be reached: there is no such bucket, or nobody who may ask for it."""
+
+
 class UnsupportedTable(UsageError):
     """A table asks of its readers or writers what this package does not do, or names files beyond its folder."""
 

@@ -35,7 +35,7 @@ _OF_FSSPEC: Final[Mapping[str, str]] = {
 }
 # What has colons is no bucket but an access point; a directory bucket has signatures and an order of its own.
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}(?<!--x-s3)")
-_ENVIRONMENT: Final = (*OF_AWS, *OF_GOOGLE)
+ENVIRONMENT: Final = (*OF_AWS, *OF_GOOGLE)
 _EVERY_BUCKET: Final = "https://s3.amazonaws.com"
 # Longer than the largest image that is read takes at a megabit a second.
 _TOTAL: Final = "900s"
@@ -73,7 +73,7 @@ def store_of(protocol: str, bucket: str) -> ObjectStore:
     Raises:
         NoCredentialsError: If there are no credentials.
     """
-    return _STORES[protocol](bucket, *map(os.environ.get, _ENVIRONMENT))
+    return _STORES[protocol](bucket, *map(os.environ.get, ENVIRONMENT))
 
 
 @functools.lru_cache(maxsize=_STORES_KEPT)

@@ -27,7 +27,16 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.delta.log_entries import LOG, damaged_entries, entry_actions
 from schemas.errors import DamagedFile, RunFailed, UnsupportedTable, first_line, shown
-from schemas.storage import delta_location, delta_storage_options, file_system, files_below, is_local, join, sync_file
+from schemas.storage import (
+    check_reachable,
+    delta_location,
+    delta_storage_options,
+    file_system,
+    files_below,
+    is_local,
+    join,
+    sync_file,
+)
 
 TableAction = AddAction | RemoveAction
 
@@ -60,7 +69,9 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
         TableNotFoundError: If there is no table.
         DamagedFile: If an entry of its log cannot be read, or the newest one is empty.
         UnsupportedTable: If it has features that are not known here.
+        StoreUnreachable: If its storage cannot be reached.
     """
+    check_reachable(uri)
     try:
         table = DeltaTable(delta_location(uri), version=version, storage_options=delta_storage_options(uri))
     except TableNotFoundError:

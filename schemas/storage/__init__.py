@@ -6,6 +6,7 @@ from schemas.storage.faults import image_errors, with_retries
 from schemas.storage.filesystems import (
     Storage,
     canonical_uri,
+    check_reachable,
     check_writable,
     delta_location,
     delta_storage_options,
@@ -47,6 +48,7 @@ __all__ = [
     "Storage",
     "canonical_uri",
     "check_created_once",
+    "check_reachable",
     "check_writable",
     "delta_location",
     "delta_storage_options",

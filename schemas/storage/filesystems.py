@@ -29,8 +29,9 @@ from schemas.buckets import (
     GoogleFileSystem,
     bucket_options,
     is_read_by_obstore,
+    why_out_of_reach,
 )
-from schemas.errors import UsageError
+from schemas.errors import StoreUnreachable, UsageError
 from schemas.storage.chains import MEMBER_PROTOCOLS, is_chained, split_chain, tidy_name
 
 STORAGE_VARIABLE: Final = "CONVBASE_STORAGE"
@@ -322,6 +323,18 @@ def check_writable(uri: str) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
     if not os.access(existing, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
+
+
+def check_reachable(uri: str) -> None:
+    """Refuses a store in a bucket of which nothing can be had, before `deltalake` asks for it for minutes.
+
+    Raises:
+        StoreUnreachable: If there is no such bucket, nobody who may ask for it, or no server.
+    """
+    bucket, _ = _bucket_and_key(uri)
+    reason = why_out_of_reach(protocol_of(uri), bucket)
+    if reason is not None:
+        raise StoreUnreachable(f"The storage of {uri} cannot be reached: {reason}.")
 
 
 def without_credentials(text: str) -> str:

@@ -14,8 +14,9 @@ from werkzeug.serving import make_server
 from schemas.buckets import BucketFileSystem
 from schemas.buckets.aws import region_of
 from schemas.buckets.stores import store_of
-from schemas.errors import InvalidInput
+from schemas.errors import InvalidInput, StoreUnreachable
 from schemas.storage import input_file_system
+from schemas.store import FeatureStore
 from tests.support.servers import SilentHandler, s3_environment
 from tests.support.web import Answer, web_server
 from transforms.sources import find_sources
@@ -143,6 +144,35 @@ def test_what_keeps_all_of_a_bucket_from_being_read_is_one_sentence(status: int,
             with pytest.raises(InvalidInput, match=sentence) as caught:
                 find_sources([f"s3://bucket/{place}"])
             assert "\n" not in str(caught.value)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "sentence"),
+    [
+        (400, "ExpiredToken", "The credentials have expired; renew them"),
+        (403, "RequestTimeTooSkewed", "clock is wrong by more than 15 minutes"),
+        (301, "PermanentRedirect", "The bucket is in another region; name it by AWS_REGION"),
+        (404, "NoSuchBucket", "There is no such bucket"),
+    ],
+)
+def test_a_store_that_cannot_be_reached_is_one_sentence(status: int, code: str, sentence: str) -> None:
+    said = f"<Error><Code>{code}</Code><Message>says the server</Message></Error>".encode()
+    started = time.monotonic()
+    with (
+        web_server(lambda _: Answer(said, status)) as server,
+        s3_environment(server.url),
+        pytest.raises(StoreUnreachable, match=sentence),
+    ):
+        FeatureStore.open("s3://bucket/store")
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.usefixtures("listener")
+def test_a_store_without_credentials_is_one_sentence_within_seconds() -> None:
+    started = time.monotonic()
+    with pytest.raises(StoreUnreachable, match="Unable to locate credentials"):
+        FeatureStore.find("s3://bucket/store")
     assert time.monotonic() - started < 10
 
 

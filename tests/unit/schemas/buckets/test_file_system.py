@@ -1,6 +1,7 @@
 """Buckets read through obstore: keys, versions and errors are those of fsspec's own file system of S3."""
 
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -271,3 +272,16 @@ def test_a_flat_folder_is_never_held(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(fs, BucketFileSystem)
         assert [len(page) for page in fs.stream(path)] == [1000, 1000, 345]
         assert len(listed("s3://bucket/flat", Storage.OBSTORE)[0]) == len(FLAT)
+
+
+def test_a_bucket_is_read_where_s3fs_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with web_server(listed_keys(NESTED)) as server, read_from(server.url, Storage.OBSTORE):
+        for protocol in ("s3", "s3a"):
+            monkeypatch.delitem(_registry, protocol, raising=False)
+        monkeypatch.setitem(sys.modules, "s3fs", None)
+        with pytest.raises(ImportError):
+            fsspec.get_filesystem_class("s3")
+        found, _ = listed("s3://bucket/deep", Storage.OBSTORE)
+        assert len(found) == len(NESTED)
+        assert fetch_image(ref(found[0][0]), 1000) == b"x"
+        monkeypatch.undo()
