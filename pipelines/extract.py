@@ -12,7 +12,14 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.console import check_summary_file, extraction_text, first_failures, planned_text, write_summary
+from pipelines.console import (
+    check_summary_file,
+    committed_before_text,
+    extraction_text,
+    first_failures,
+    planned_text,
+    write_summary,
+)
 from pipelines.jobs import (
     asked_columns,
     committed_before,
@@ -86,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _say_committed_before(given: argparse.Namespace, store: FeatureStore, row: Mapping[str, Any]) -> None:
     """Prints, and writes into the summary, what a run of the same name has committed."""
-    print(f"A run {row['run_id']} has committed already, and a run commits once: this command adds nothing to it.")
+    print(committed_before_text(row["run_id"]))
     print(extraction_text(row, store))
     if given.summary:
         write_summary(given.summary, row)

@@ -9,10 +9,9 @@ Exit codes: 0 done; 1 the run failed; 2 the command cannot start as it was given
 
 import argparse
 import dataclasses
-import tempfile
+import functools
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipelines.console import (
     LEFT_OUT_FILE,
@@ -24,7 +23,15 @@ from pipelines.console import (
     pictures_text,
     start_text,
 )
-from pipelines.jobs import FineTuningJob, digest_of, fetch_network, find_images, judge_start, read_labelled_pictures
+from pipelines.jobs import (
+    FineTuningJob,
+    digest_of,
+    fetch_network,
+    find_images,
+    judge_start,
+    read_labelled_pictures,
+    true_end_of_training,
+)
 from pipelines.options import (
     Parser,
     add_classifier_output,
@@ -48,9 +55,9 @@ from transforms.evaluation import Evaluation, judge
 from transforms.export import (
     BASE_WEIGHTS_FILE,
     CLASSIFIER_FILE,
-    check_folder,
     compose_fine_tuned,
     folder_texts,
+    reserved_folder,
     write_folder,
 )
 from transforms.finetuning import (
@@ -58,12 +65,13 @@ from transforms.finetuning import (
     FineTuned,
     fine_tune,
     gpu_takes_bfloat16,
+    holds_checkpoint,
     list_images,
     remove_checkpoint,
     score_split,
     unfreeze,
 )
-from transforms.runtime import PROGRESS, import_tensorflow
+from transforms.runtime import PROGRESS, import_tensorflow, temporary_folder
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,7 +108,19 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("Name the images with --input.")
     if canonical_uri(given.output) == canonical_uri(given.model):
         raise UsageError("--output is the folder of --model; name another, for the classifier there is the start.")
-    check_folder(given.output, overwrite=given.overwrite)
+    state = functools.partial(checkpoint_text, given.output)
+    with reserved_folder(given.output, overwrite=given.overwrite), true_end_of_training(given.output, state):
+        train_further(given, started)
+    return 0
+
+
+def train_further(given: argparse.Namespace, started: float) -> None:
+    """Trains, and writes the new classifier into its folder, which is kept for it.
+
+    Args:
+        given: The command's options.
+        started: When the command began, by `time.perf_counter`.
+    """
     classifier = Classifier.open(given.model)
     fine_tuning_of(given, "none", mixed_precision=False)  # Complains before anything slow.
     refs = list_images(*find_images(given))
@@ -121,7 +141,11 @@ def main(arguments: Sequence[str]) -> int:
     evaluation = judge(data.images.labels, lambda split: score_split(network, data, split))
     card = write(job, tuned, evaluation)
     print(finetuning_text(given.output, card, evaluation, time.perf_counter() - started))
-    return 0
+
+
+def checkpoint_text(uri: str) -> str:
+    """Returns the sentence of what an interrupted fine-tuning goes on from; empty if that is nothing."""
+    return " Started again as it was, it goes on after its last whole epoch." if holds_checkpoint(uri) else ""
 
 
 def fine_tune_shown(job: FineTuningJob, state: Checkpoint | None) -> FineTuned:
@@ -155,8 +179,7 @@ def write(job: FineTuningJob, tuned: FineTuned, evaluation: Evaluation) -> Model
     """
     output, network, parent = job.given.output, job.network, job.classifier.card
     pictures = job.data.pictures
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         network.base.save(folder / KERAS_FILE)
         network.head.save(folder / CLASSIFIER_FILE)
         compose_fine_tuned(parent.spec, folder)

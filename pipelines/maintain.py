@@ -23,7 +23,7 @@ from pipelines.console import padded_line
 from pipelines.jobs import pinned_version
 from pipelines.options import Parser, positive, retention, run_main, version
 from schemas.delta import damaged_entries, find_table, remove_entry, table_history
-from schemas.errors import RunFailed, UsageError, first_line
+from schemas.errors import RunFailed, RunInterrupted, UsageError, first_line
 from schemas.fragments import TableName
 from schemas.maintenance import (
     LEAST_RETENTION,
@@ -79,6 +79,12 @@ def main(arguments: Sequence[str]) -> int:
             print(line)
     except (OSError, DeltaError) as error:
         raise RunFailed(f"{given.command} of {tables.uri} could not be completed: {first_line(error)}") from error
+    except KeyboardInterrupt as error:
+        raise RunInterrupted.by(
+            error,
+            f"{given.command} of {tables.uri} is interrupted; the tables are whole, and the command given again "
+            "does what is left.",
+        ) from error
     return 0
 
 

@@ -4,18 +4,27 @@
     python -m pipelines.predict --model=model --features=store --output=predictions
 
 With --features no image is read. Given labels, the metrics are printed.
-Exit codes: 0 done; 1 the run failed, nothing of it is visible; 2 the command cannot start as it was given.
+Exit codes: 0 done; 1 the run failed, and the sentence says if anything of it is visible; 2 the command cannot start as
+it was given.
 """
 
 import argparse
 import datetime
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from pipelines.console import prediction_text
-from pipelines.jobs import find_images, pinned_version
+from pipelines.console import committed_before_text, prediction_text
+from pipelines.jobs import (
+    check_label_column,
+    find_images,
+    known_label_column,
+    pinned_version,
+    true_end,
+    visible_predictions,
+)
 from pipelines.options import (
     Parser,
     add_decoding_options,
@@ -37,10 +46,9 @@ from pipelines.runners import (
     spill_folder,
     threads_a_process,
 )
-from schemas.annotations import LABELS
-from schemas.classifiers import Classifier, LabelKind
+from schemas.classifiers import Classifier
 from schemas.delta import files_of
-from schemas.errors import SpecMismatch, UsageError, nearest_names
+from schemas.errors import SpecMismatch, UsageError
 from schemas.fragments import TableName
 from schemas.images import ref_schema
 from schemas.spec import FeatureSpec
@@ -50,7 +58,7 @@ from transforms.conv_bases import BATCH_SIZES, EngineName
 from transforms.planning import RetryFailures
 from transforms.prediction import Prediction
 from transforms.runtime import PROGRESS
-from transforms.training import LABEL, read_label_file
+from transforms.training import read_label_file
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -109,10 +117,19 @@ def main(arguments: Sequence[str]) -> int:
     file = read_label_file(given.labels, given.label_column) if given.labels else None
     prediction = new_prediction(given, classifier, beam_options(beam_arguments))
     tables = PredictionTables(given.output)
-    predict = predict_features if given.features else predict_images
-    predict(given, prediction, tables, beam_arguments)
+    if tables.have_committed(prediction.run_id):
+        print(committed_before_text(prediction.run_id))
+    else:
+        predict = predict_features if given.features else predict_images
+        with true_end(prediction.run_id, visible(tables, prediction)):
+            predict(given, prediction, tables, beam_arguments)
     print(prediction_text(tables, prediction, file))
     return 0
+
+
+def visible(tables: PredictionTables, prediction: Prediction) -> Callable[[], str]:
+    """Returns what says what of a run is visible."""
+    return functools.partial(visible_predictions, tables, prediction.run_id)
 
 
 def new_prediction(given: argparse.Namespace, classifier: Classifier, options: "PipelineOptions") -> Prediction:
@@ -133,14 +150,8 @@ def new_prediction(given: argparse.Namespace, classifier: Classifier, options: "
         files=classifier.files,
         layer=classifier.card.layer,
         labels=classifier.labels,
-        label_column=_label_column(given, classifier),
+        label_column=known_label_column(given, classifier.labels),
     )
-
-
-def _label_column(given: argparse.Namespace, classifier: Classifier) -> str:
-    """Returns the column of the true labels: the one that was named, or the lists where there are several each."""
-    has_lists = classifier.labels.kind == LabelKind.MULTI_LABEL and given.label_column == LABEL
-    return LABELS if has_lists else str(given.label_column)
 
 
 def predict_images(
@@ -154,7 +165,7 @@ def predict_images(
         RunFailed: If the run cannot be completed.
     """
     sources, rules = find_images(given)
-    refuse_missing_labels(given, ref_schema(rules.carried).names)
+    check_label_column(given, ref_schema(rules.carried).names)
     options = beam_options(beam_arguments)
     import apache_beam as beam
 
@@ -166,7 +177,7 @@ def predict_images(
     tables.create()
     with (
         shown_progress("predicting"),
-        explained_failures(),
+        explained_failures(visible(tables, prediction)),
         spill_folder(options) as spill,
         beam.Pipeline(runner=find_runner(options), options=options) as root,
     ):
@@ -198,7 +209,7 @@ def predict_features(
     store = FeatureStore.open(given.features)
     refuse_other_features(store, prediction.spec)
     table = store.features(pinned_version(store, given.table_version))
-    refuse_missing_labels(given, pa.schema(table.schema()).names)
+    check_label_column(given, pa.schema(table.schema()).names)
     file_uris = [join(store.uri, TableName.FEATURES, path) for path in files_of(table)["path"].to_pylist()]
     expected = InputCounts(listed=store.scan_images(table_version=table.version()).count())
     options = beam_options(beam_arguments)
@@ -209,7 +220,11 @@ def predict_features(
     tables.create()
     PROGRESS.add(planned=expected.listed)
     runner = find_runner(options)
-    with shown_progress("predicting"), explained_failures(), beam.Pipeline(runner=runner, options=options) as root:
+    with (
+        shown_progress("predicting"),
+        explained_failures(visible(tables, prediction)),
+        beam.Pipeline(runner=runner, options=options) as root,
+    ):
         counts = root | "Counts" >> beam.Create([expected])
         (
             root
@@ -218,17 +233,6 @@ def predict_features(
             | PredictFeatures(prediction)  # results: fragments, already Parquet
             | CommitPredictions(prediction, given.max_failure_ratio, counts)
         )
-
-
-def refuse_missing_labels(given: argparse.Namespace, columns: Sequence[str]) -> None:
-    """Looks for the column of labels that was named; without --label_column there need be none.
-
-    Raises:
-        UsageError: If it is missing.
-    """
-    if given.labels is None and given.label_column not in {LABEL, *columns}:
-        near = nearest_names(given.label_column, columns) or f"; there are {', '.join(columns)}."
-        raise UsageError(f"There is no column '{given.label_column}' with labels{near}")
 
 
 def refuse_other_features(store: FeatureStore, spec: FeatureSpec) -> None:

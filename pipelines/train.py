@@ -23,7 +23,7 @@ from pipelines.console import (
     training_text,
     trial_line,
 )
-from pipelines.jobs import TrainingSource, read_training_data, training_sources
+from pipelines.jobs import TrainingSource, read_training_data, training_sources, true_end_of_training
 from pipelines.options import (
     Parser,
     add_classifier_output,
@@ -38,7 +38,7 @@ from pipelines.options import (
 )
 from schemas.classifiers import Recipe, SweptField, combinations
 from transforms.exploration import count_leaks
-from transforms.export import check_folder, composer_for, write_classifier
+from transforms.export import composer_for, reserved_folder, write_classifier
 from transforms.runtime import import_tensorflow
 from transforms.training import (
     TrainingData,
@@ -77,7 +77,20 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(list(arguments))
     swept = [SweptField.parse(text) for text in given.sweep]
     recipes = combinations(recipe_of(given), swept)
-    check_folder(given.output, overwrite=given.overwrite)
+    with reserved_folder(given.output, overwrite=given.overwrite), true_end_of_training(given.output):
+        train(given, recipes, swept, started)
+    return 0
+
+
+def train(given: argparse.Namespace, recipes: Sequence[Recipe], swept: Sequence[SweptField], started: float) -> None:
+    """Trains, and writes the best classifier into its folder, which is kept for it.
+
+    Args:
+        given: The command's options.
+        recipes: What is tried.
+        swept: The fields in which these differ.
+        started: When the command began, by `time.perf_counter`.
+    """
     sources = training_sources(given, recipes)
     print(images_text([source.images for source in sources]), flush=True)
     with composer_for(sources[0].store) as composer:
@@ -101,7 +114,6 @@ def main(arguments: Sequence[str]) -> int:
     if compared:
         print(leaderboard_text(trials))
     print(training_text(given.output, card, fitted, evaluation, time.perf_counter() - started))
-    return 0
 
 
 def _read(given: argparse.Namespace, recipes: Sequence[Recipe], source: TrainingSource) -> TrainingData:

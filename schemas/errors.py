@@ -14,6 +14,7 @@ Everything else (`MemoryError`, a full disk, a bug) is not caught: the runner re
 import difflib
 import enum
 import re
+import signal
 from collections.abc import Iterable
 from typing import Final
 
@@ -143,6 +144,11 @@ class RunInterrupted(ConvbaseError):
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + number
+
+    @classmethod
+    def by(cls, interruption: KeyboardInterrupt, message: str) -> "RunInterrupted":
+        """Returns the error of what a signal raised; see `pipelines.options.run_main`."""
+        return cls(message, *(interruption.args or (signal.SIGINT,)))
 
 
 class FailureCode(enum.StrEnum):

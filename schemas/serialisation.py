@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import hashlib
 import json
 import types
 import typing
@@ -38,7 +39,7 @@ class Serialisable:
         """Reads what `to_dict` returned.
 
         Raises:
-            ValueError: If a field is missing, or one is unknown.
+            ValueError: If a field is missing, one is unknown, or one has a value of another kind.
         """
         known = {field.name: _has_default(field) for field in dataclasses.fields(cls)}
         wrong = [name for name, optional in known.items() if name not in values and not optional]
@@ -46,7 +47,10 @@ class Serialisable:
         if wrong:
             raise ValueError(f"This is no {cls.__name__}: fields are missing or unknown: {', '.join(wrong)}.")
         kinds = typing.get_type_hints(cls)
-        return cls(**{name: _typed(kinds[name], value) for name, value in values.items()})
+        try:
+            return cls(**{name: _typed(kinds[name], value) for name, value in values.items()})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"This is no {cls.__name__}: {error}.") from error
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -59,6 +63,27 @@ class Serialisable:
         if not isinstance(values, dict):
             raise ValueError(f"This is no {cls.__name__}: the JSON is no object.")
         return cls.from_dict(values)
+
+
+def with_checksum(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Returns JSON values with a SHA-256 of them under a further name."""
+    return {**values, name: _checksum(values)}
+
+
+def without_checksum(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Returns the values that `with_checksum` was given; without a checksum, as from before there was one, as they are.
+
+    Raises:
+        ValueError: If the checksum is that of other values.
+    """
+    rest = {key: value for key, value in values.items() if key != name}
+    if values.get(name) not in {None, _checksum(rest)}:
+        raise ValueError("Its SHA-256 differs.")
+    return rest
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _json_value(value: Any) -> Any:
@@ -78,6 +103,8 @@ def _typed(kind: Any, value: Any) -> Any:
     if isinstance(kind, types.UnionType):  # `X | None`
         kind = next(option for option in kind.__args__ if option is not types.NoneType)
     if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"{value!r} is no list")
         inner = typing.get_args(kind)
         inner = inner[:1] * len(value) if inner[-1] is ... else inner
         return tuple(_typed(each, item) for each, item in zip(inner, value, strict=True))

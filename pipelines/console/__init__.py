@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pipelines.console.exploration import exploration_lines, hit_lines
     from pipelines.console.extraction import (
         check_summary_file,
+        committed_before_text,
         extraction_text,
         planned_text,
         write_json,
@@ -43,6 +44,7 @@ else:
             "pipelines.console.exploration": ["exploration_lines", "hit_lines"],
             "pipelines.console.extraction": [
                 "check_summary_file",
+                "committed_before_text",
                 "extraction_text",
                 "planned_text",
                 "write_json",
@@ -75,6 +77,7 @@ __all__ = [
     "DateState",
     "check_results",
     "check_summary_file",
+    "committed_before_text",
     "coverage_report",
     "data_text",
     "epoch_text",

@@ -45,6 +45,11 @@ _FIGURES: Final = (
 )
 
 
+def committed_before_text(run_id: str) -> str:
+    """Returns what is said of a run whose name has committed before: nothing is computed then."""
+    return f"A run {run_id} has committed already, and a run commits once: this command adds nothing to it."
+
+
 def write_summary(uri: str, row: Mapping[str, Any]) -> None:
     """Writes the closing figures of a run as JSON.
 

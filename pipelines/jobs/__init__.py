@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pipelines.jobs.exploration import explored
     from pipelines.jobs.finetuning import FineTuningJob, digest_of, fetch_network, judge_start, read_labelled_pictures
     from pipelines.jobs.job import Job, new_job, run_job
+    from pipelines.jobs.label_columns import check_label_column, known_label_column
     from pipelines.jobs.preparation import (
         asked_columns,
         committed_before,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pipelines.jobs.samples import CLASSES, draw_samples
     from pipelines.jobs.search import check_hits_file, find_hits, write_hits
     from pipelines.jobs.training import TrainingSource, read_training_data, training_sources
+    from pipelines.jobs.visibility import true_end, true_end_of_training, visible_predictions
 else:
     from schemas.lazy_imports import lazy_attributes
 
@@ -43,6 +45,7 @@ else:
                 "read_labelled_pictures",
             ],
             "pipelines.jobs.job": ["Job", "new_job", "run_job"],
+            "pipelines.jobs.label_columns": ["check_label_column", "known_label_column"],
             "pipelines.jobs.preparation": [
                 "asked_columns",
                 "committed_before",
@@ -58,6 +61,7 @@ else:
             "pipelines.jobs.samples": ["CLASSES", "draw_samples"],
             "pipelines.jobs.search": ["check_hits_file", "find_hits", "write_hits"],
             "pipelines.jobs.training": ["TrainingSource", "read_training_data", "training_sources"],
+            "pipelines.jobs.visibility": ["true_end", "true_end_of_training", "visible_predictions"],
         },
     )
 
@@ -70,6 +74,7 @@ __all__ = [
     "asked_columns",
     "asked_dates",
     "check_hits_file",
+    "check_label_column",
     "check_templates",
     "committed_before",
     "dates_between",
@@ -82,6 +87,7 @@ __all__ = [
     "find_store",
     "inputs_of",
     "judge_start",
+    "known_label_column",
     "listing_rules",
     "new_job",
     "open_or_create_store",
@@ -93,6 +99,9 @@ __all__ = [
     "sources_of",
     "stored_rules",
     "training_sources",
+    "true_end",
+    "true_end_of_training",
     "updated_columns",
+    "visible_predictions",
     "write_hits",
 ]

@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from pipelines.jobs.label_columns import check_label_column, found_label_column
 from pipelines.options import decoding_limits
 from pipelines.runners import shown_progress
-from schemas.annotations import LABELS, has_label_lists
 from schemas.classifiers import Classifier, FineTuning, Split, SplitFractions
-from schemas.errors import InvalidLabels, UsageError, nearest_names
+from schemas.errors import InvalidLabels, UsageError
 from transforms.conv_bases import sha256_of
 from transforms.evaluation import Evaluation, judge
 from transforms.export import END_TO_END_FILE
@@ -80,7 +80,8 @@ def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, re
         InvalidLabels: If the labels are none of the classifier's, or a split lacks images.
         UsageError: If there is no such column of labels.
     """
-    given.label_column = _label_column(given, refs)
+    check_label_column(given, refs.schema.names)
+    given.label_column = found_label_column(given, refs.schema, lambda: refs.column(LABEL).null_count < refs.num_rows)
     with shown_progress("reading"):
         pictures = read_pictures(
             refs,
@@ -90,18 +91,6 @@ def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, re
             given.max_failure_ratio,
         )
     return LabelledPictures(pictures, _labelled(given, classifier, pictures))
-
-
-def _label_column(given: argparse.Namespace, refs: pa.RecordBatch) -> str:
-    """Returns the column of the labels: the one that was named, else that of lists where no image has a single one."""
-    asked, names = str(given.label_column), refs.schema.names
-    if given.labels is not None:
-        return asked
-    if asked not in names:
-        near = nearest_names(asked, names) or f"; there are {', '.join(names)}."
-        raise UsageError(f"The images have no column '{asked}' with labels{near}")
-    has_lists = asked == LABEL and has_label_lists(refs.schema)
-    return LABELS if has_lists and refs.column(LABEL).null_count == refs.num_rows else asked
 
 
 def loading_rules(given: argparse.Namespace, classifier: Classifier) -> LoadingRules:

@@ -2,14 +2,14 @@
 
 import argparse
 import dataclasses
-import sys
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipelines.jobs.preparation import new_run, updated_columns
-from pipelines.jobs.visibility import interrupted_text, is_complete, visible_part
+from pipelines.jobs.visibility import adoptable, true_end, visible_part
 from pipelines.options import decoding_limits
 from pipelines.runners import (
     beam_options,
@@ -24,14 +24,13 @@ from pipelines.runners import (
     threads_a_process,
 )
 from schemas.delta import paths_of
-from schemas.errors import RunFailed, RunInterrupted, first_line
+from schemas.errors import RunFailed
 from schemas.fragments import remove_receipts
 from schemas.storage import Storage
 from schemas.store import FeatureStore, Run, RunState
 from transforms.conv_bases import choose_engine, default_batch_size
 from transforms.extraction import Extraction, Reuse
 from transforms.planning import RetryFailures, Snapshot
-from transforms.runtime import interrupted_by
 from transforms.sources import ListingRules, Source
 
 if TYPE_CHECKING:
@@ -130,17 +129,11 @@ def run_job(job: Job) -> Mapping[str, Any] | None:
         RunFailed: If it cannot be completed.
         RunInterrupted: If a signal ends it.
     """
-    try:
-        with shown_progress(), explained_failures(lambda: visible_part(job.store, job.run)):
+    visible = functools.partial(visible_part, job.store, job.run)
+    with true_end(job.run.run_id, visible, functools.partial(adoptable, job.store, job.run)):
+        with shown_progress(), explained_failures(visible):
             extract(job)
         return _recorded_row(job)
-    except (KeyboardInterrupt, RunFailed) as error:  # Raised where a worker was, it comes as a failure of that step.
-        number = interrupted_by()
-        if number is not None:
-            raise RunInterrupted(interrupted_text(job.store, job.run), number) from error
-        if not is_complete(job.store, job.run):
-            raise
-        print(f"warning: after the commit of the run: {first_line(error)}", file=sys.stderr)
     return _recorded_row(job)
 
 

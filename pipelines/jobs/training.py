@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.jobs.label_columns import found_label_column
 from pipelines.jobs.preparation import pinned_version
 from pipelines.options import ALL_LAYERS
-from schemas.annotations import LABELS, has_label_lists
 from schemas.classifiers import Duplicates, Recipe, SplitFractions
 from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.store import FeatureStore
@@ -121,11 +121,8 @@ def _chosen_layers(store: FeatureStore, given: argparse.Namespace) -> Sequence[s
 
 
 def _label_column(given: argparse.Namespace, store: FeatureStore, version: int) -> str:
-    """Returns the column of the labels: the one that was named, else that of lists where no image has a single one."""
-    asked = str(given.label_column)
-    if given.labels or asked != LABEL or not has_label_lists(pa.schema(store.features(version).schema())):
-        return asked
-    return LABEL if store.scan([LABEL], pc.field(LABEL).is_valid(), table_version=version).count() else LABELS
+    single = store.scan([LABEL], pc.field(LABEL).is_valid(), table_version=version)
+    return found_label_column(given, pa.schema(store.features(version).schema()), lambda: single.count() > 0)
 
 
 def _labelled(given: argparse.Namespace, store: FeatureStore, version: int) -> LabelledImages:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from schemas.errors import ConvbaseError, UsageError, first_line, printable
+from schemas.storage import interrupt
 
 # What an operator, a scheduler or a container's end sends.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_INTERRUPTION: Final = "transforms.runtime.interruption"
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,9 +72,7 @@ def _delta_errors() -> tuple[type[Exception], ...]:
 def _interrupt(number: int, _: object) -> NoReturn:
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_DFL)
-    running = sys.modules.get(_INTERRUPTION)  # Where it is not imported yet, no shard has begun.
-    if running is not None:
-        running.interrupt(number)
+    interrupt(number)
     raise KeyboardInterrupt(number)
 
 

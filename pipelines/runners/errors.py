@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from pipelines.runners.dataflow import dataflow_errors
-from schemas.errors import InvalidInput, RunFailed
+from schemas.errors import DamagedFile, DamagedModel, InvalidInput, RunFailed
 
 NOTHING_VISIBLE: Final = "nothing of it is visible"
 
@@ -17,7 +17,10 @@ _LAST_LINE: Final = re.compile(rf"^(?P<kind>[\w.]+)(?:: (?P<message>.*?))?{_STEP
 # What Dataflow's client writes for a job that has left no traceback, such as one that was cancelled.
 _NO_TRACEBACK: Final = ", Error:\nNone"
 # What a worker says in a sentence of its own. Of an input it is what the command would have said, had it read so far.
-_IN_A_SENTENCE: Final = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in (RunFailed, InvalidInput)}
+_IN_A_SENTENCE: Final = {
+    f"{kind.__module__}.{kind.__qualname__}": InvalidInput if kind is InvalidInput else RunFailed
+    for kind in (RunFailed, DamagedFile, DamagedModel, InvalidInput)
+}
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from schemas.classifiers.recipes import (
     combinations,
     parse_field,
 )
+from schemas.classifiers.reservation import LOCK_FILE, locked_folder
 from schemas.classifiers.splits import (
     SPELLINGS,
     SPLITS,
@@ -41,6 +42,7 @@ __all__ = [
     "L2",
     "LABELS_FILE",
     "LBFGS",
+    "LOCK_FILE",
     "MAP_REDUCTIONS",
     "NETWORKS_FOLDER",
     "OPTIMIZERS",
@@ -65,6 +67,7 @@ __all__ = [
     "combinations",
     "hash_places",
     "holds_classifier",
+    "locked_folder",
     "parse_field",
     "publish_classifier",
     "splits_by_column",

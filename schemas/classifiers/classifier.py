@@ -8,13 +8,14 @@ names. So a kill at any moment leaves the old classifier or the new one, whole, 
 import dataclasses
 import posixpath
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from schemas.classifiers.labels import LabelSet
 from schemas.classifiers.model_card import ModelCard
 from schemas.classifiers.model_files import OLD_LIST, ModelFile, ModelFiles
+from schemas.classifiers.reservation import claimed_folder
 from schemas.errors import DamagedModel, ModelNotFound
 from schemas.storage import UNFINISHED, file_system, join, remove_folder, write_file
 
@@ -31,7 +32,8 @@ class Classifier:
         uri: The folder.
         card: What is known of it.
         labels: Its classes.
-        files: Its files, as they were when it was opened: those of one that replaces it are refused.
+        files: Its files, as they were when it was opened: those of one that replaces it are refused. Each is compared
+            with the card when it is read.
     """
 
     uri: str
@@ -41,16 +43,16 @@ class Classifier:
 
     @classmethod
     def open(cls, uri: str) -> "Classifier":
-        """Reads the card of a classifier and compares every file with it.
+        """Reads the card of a classifier and its labels, and looks whether its files are there in their sizes.
 
         Raises:
             ModelNotFound: If there is none.
-            DamagedModel: If a file is missing, or is not the one that was written.
+            DamagedModel: If a file is missing or cut off, or card or labels are not those that were written.
         """
         card = _read_card(uri)
         files = ModelFiles.listed(uri, card.files)
         try:
-            files.check()
+            files.check_sizes()
             return cls(uri, card, LabelSet.from_json(files.read(LABELS_FILE)), files)
         except DamagedModel:
             if _read_card(uri) == card:
@@ -72,6 +74,8 @@ def holds_classifier(uri: str) -> bool:
 def publish_classifier(uri: str, card: ModelCard, contents: Mapping[str, bytes | Path]) -> ModelCard:
     """Writes a classifier, in the place of the one that may be there; whoever opens it finds one of them, whole.
 
+    On a disk the folder has to be locked: see `locked_folder`.
+
     Args:
         uri: The folder. Files in it that are no classifier's stay.
         card: What is known of it, but for its files.
@@ -82,20 +86,23 @@ def publish_classifier(uri: str, card: ModelCard, contents: Mapping[str, bytes |
 
     Raises:
         OSError: If the folder cannot be written. The classifier that was there is there still, or the new one is.
+        RunFailed: If another training has taken the folder over, of which this one has been silent for minutes.
     """
-    before: set[str] = set()
-    if holds_classifier(uri):
-        before = _named_before(uri)
-        _publish_beside(uri, card, contents)
-    whole = _write_card(uri, card, _write_files(uri, contents))
-    _remove_replaced(uri, before, whole)
+    with claimed_folder(uri) as renew:
+        before: set[str] = set()
+        if holds_classifier(uri):
+            before = _named_before(uri)
+            _publish_beside(uri, card, contents, renew)
+        whole = _publish(uri, card, contents, renew)
+        renew()
+        _remove_replaced(uri, before, whole)
     return whole
 
 
-def _publish_beside(uri: str, card: ModelCard, contents: Mapping[str, bytes | Path]) -> None:
+def _publish_beside(uri: str, card: ModelCard, contents: Mapping[str, bytes | Path], renew: Callable[[], None]) -> None:
     beside = f"{_REPLACEMENT}{uuid.uuid4().hex[:8]}/"
     try:
-        _write_card(uri, card, _write_files(uri, contents, beside))
+        _publish(uri, card, contents, renew, beside)
     except (OSError, KeyboardInterrupt):
         if not any(path.startswith(beside) for path in _named_before(uri)):
             remove_folder(join(uri, beside))
@@ -115,19 +122,23 @@ def _read_card(uri: str) -> ModelCard:
         raise DamagedModel(card_uri, "it is no card of a classifier, or was altered") from error
 
 
-def _write_files(uri: str, contents: Mapping[str, bytes | Path], beside: str = "") -> tuple[ModelFile, ...]:
+def _publish(
+    uri: str, card: ModelCard, contents: Mapping[str, bytes | Path], renew: Callable[[], None], beside: str = ""
+) -> ModelCard:
+    """Writes the files, into a folder beside them if one is named, and then the card, which names them."""
     files = []
     for name, content in contents.items():
         data = content.read_bytes() if isinstance(content, Path) else content
+        renew()
         write_file(join(uri, beside + name), data)
         files.append(ModelFile.of(name, beside + name, data))
-    return tuple(files)
+    renew()
+    return _write_card(uri, dataclasses.replace(card, files=tuple(files)))
 
 
-def _write_card(uri: str, card: ModelCard, files: tuple[ModelFile, ...]) -> ModelCard:
-    listed = dataclasses.replace(card, files=files)
-    write_file(join(uri, CARD_FILE), listed.to_json().encode())
-    return listed
+def _write_card(uri: str, card: ModelCard) -> ModelCard:
+    write_file(join(uri, CARD_FILE), card.to_json().encode())
+    return card
 
 
 def _named_before(uri: str) -> set[str]:

@@ -1,13 +1,11 @@
 """`ModelCard`: what is known of a trained classifier, its files among it, with a checksum of its own."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from schemas.classifiers.model_files import ModelFile
-from schemas.serialisation import Serialisable
+from schemas.serialisation import Serialisable, with_checksum, without_checksum
 from schemas.spec import FeatureSpec, Shape
 
 _CHECKSUM: Final = "card_sha256"
@@ -88,8 +86,7 @@ class ModelCard(Serialisable, indent=2):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON values, the fingerprint for those who read the card themselves, and a checksum."""
-        values = {**super().to_dict(), "fingerprint": self.fingerprint}
-        return {**values, _CHECKSUM: _checksum(values)}
+        return with_checksum({**super().to_dict(), "fingerprint": self.fingerprint}, _CHECKSUM)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -98,12 +95,6 @@ class ModelCard(Serialisable, indent=2):
         Raises:
             ValueError: If a field is missing, one is unknown, or the checksum differs.
         """
-        fields = {name: value for name, value in values.items() if name != _CHECKSUM}
-        if values.get(_CHECKSUM) not in {None, _checksum(fields)}:
-            raise ValueError("This is no ModelCard: its SHA-256 differs.")
+        fields = without_checksum(values, _CHECKSUM)
         fields.pop("fingerprint", None)
         return super().from_dict(fields)
-
-
-def _checksum(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

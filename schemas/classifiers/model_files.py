@@ -1,9 +1,11 @@
 """The files of a classifier: where each of them is in its folder, and what it has to be, by the classifier's card."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
@@ -41,9 +43,12 @@ class ModelFile(Serialisable):
         """Returns what is wrong with the bytes of the file, or None."""
         if not self.sha256:
             return None
-        if self.size not in {0, len(content)}:
-            return f"it has {len(content):,} bytes, {self.size:,} were written"
-        return None if hashlib.sha256(content).hexdigest() == self.sha256 else "its SHA-256 differs"
+        altered = hashlib.sha256(content).hexdigest() != self.sha256
+        return self.difference_of_size(len(content)) or ("its SHA-256 differs" if altered else None)
+
+    def difference_of_size(self, size: int) -> str | None:
+        """Returns what is wrong with the size of the file, or None."""
+        return None if self.size in {0, size} else f"it has {size:,} bytes, {self.size:,} were written"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,14 +90,26 @@ class ModelFiles:
             raise DamagedModel(file_uri, difference)
         return content
 
-    def check(self) -> None:
-        """Reads every file.
+    def check_sizes(self) -> None:
+        """Lists the files, and reads none.
 
         Raises:
-            DamagedModel: If one of them is missing, or is not the file that was written.
+            DamagedModel: If one of them is missing, or has another size than the one that was written.
         """
-        for name in self.by_name:
-            self.read(name)
+        size_by_path = dict(self._listed_sizes())
+        for file in self.by_name.values():
+            size = size_by_path.get(file.path)
+            how = "it is missing" if size is None else file.difference_of_size(size)
+            if how:
+                raise DamagedModel(join(self.uri, file.path), how)
+
+    def _listed_sizes(self) -> Iterator[tuple[str, int]]:
+        fs, root = file_system(self.uri)
+        fs.invalidate_cache()
+        for folder in {posixpath.dirname(file.path) for file in self.by_name.values()}:
+            with contextlib.suppress(FileNotFoundError):
+                for info in fs.ls(join(root, folder), detail=True):
+                    yield join(folder, posixpath.basename(info["name"])).lstrip("/"), info["size"]
 
     def fetch_networks(self, names: Iterable[str], folder: Path) -> None:
         """Copies networks into a local folder.

@@ -29,6 +29,7 @@ from schemas.delta.log_entries import LOG, damaged_entries, entry_actions
 from schemas.errors import DamagedFile, RunFailed, UnsupportedTable, first_line, shown
 from schemas.storage import (
     check_reachable,
+    committing,
     delta_location,
     delta_storage_options,
     file_system,
@@ -268,9 +269,10 @@ def write_actions(table: DeltaTable, actions: Sequence[TableAction], properties:
         CommitFailedError: If it lost a conflict, or another commit changed the same files in between.
     """
     partitioned_by = table.metadata().partition_columns
-    table.create_write_transaction(
-        list(actions), "append", table.schema(), partitioned_by, commit_properties=properties
-    )
+    with committing():
+        table.create_write_transaction(
+            list(actions), "append", table.schema(), partitioned_by, commit_properties=properties
+        )
 
 
 def commit_once(uri: str, commit_id: str, write: Callable[[DeltaTable], bool]) -> DeltaTable:

@@ -2,12 +2,13 @@
 
     <store>/receipts/<run_id>/<name of the fragment>.json
 
-A receipt is the fragment's description, its SHA-256 included. It is written once the fragment is on the disk; one that
-is cut off counts for nothing.
+A receipt is the fragment's description, its SHA-256 included, and a SHA-256 of itself. It is written once the fragment
+is on the disk; one that is cut off or altered, or that a newer version has written otherwise, counts for nothing.
 """
 
 import concurrent.futures
 import functools
+import json
 import logging
 import posixpath
 from collections.abc import Iterable, Iterator
@@ -16,10 +17,12 @@ from typing import Final
 import fsspec
 
 from schemas.fragments.fragment import Fragment
+from schemas.serialisation import with_checksum, without_checksum
 from schemas.storage import file_system, join, write_file
 
 RECEIPTS: Final = "receipts"
 
+_CHECKSUM: Final = "receipt_sha256"
 _READERS: Final = 16
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -31,7 +34,8 @@ def leave_receipt(store_uri: str, run_id: str, fragment: Fragment) -> None:
         OSError: If the store cannot be written.
     """
     name = posixpath.basename(fragment.path).removesuffix(".parquet")
-    write_file(join(store_uri, RECEIPTS, run_id, f"{name}.json"), fragment.to_json().encode())
+    content = json.dumps(with_checksum(fragment.to_dict(), _CHECKSUM), sort_keys=True)
+    write_file(join(store_uri, RECEIPTS, run_id, f"{name}.json"), content.encode())
 
 
 def read_receipts(store_uri: str, run_id: str | None = None) -> Iterator[Fragment]:
@@ -67,9 +71,16 @@ def _receipts(store_uri: str, run_id: str = "") -> Iterator[tuple[str, Fragment]
         texts = pool.map(functools.partial(_read, fs), paths)
         for path, text in zip(paths, texts, strict=True):
             try:
-                yield path, Fragment.from_json(text)
+                yield path, _described(text)
             except ValueError:
-                _LOGGER.info("The receipt %s is cut off or gone.", path)
+                _LOGGER.info("The receipt %s is cut off, altered or gone.", path)
+
+
+def _described(text: bytes) -> Fragment:
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("The JSON is no object.")
+    return Fragment.from_dict(without_checksum(values, _CHECKSUM))
 
 
 def _read(fs: fsspec.AbstractFileSystem, path: str) -> bytes:

@@ -29,7 +29,7 @@ from schemas.delta import (
     open_table,
 )
 from schemas.fragments import TAKEDOWN, TableName
-from schemas.storage import join
+from schemas.storage import committing, join
 from schemas.tables import TAKEDOWNS, TIMESTAMP
 
 TAKEN_FROM: Final = (TableName.FEATURES, TableName.FAILURES)
@@ -116,7 +116,8 @@ def _record(store_uri: str, uris: pa.Array, reason: str | None) -> None:
 
     def write(table: DeltaTable) -> bool:
         properties = commit_properties(commit_id, {UPKEEP: "takedown"})
-        write_deltalake(table, rows, mode="append", commit_properties=properties)
+        with committing():
+            write_deltalake(table, rows, mode="append", commit_properties=properties)
         return True
 
     commit_once(table_uri, commit_id, write)

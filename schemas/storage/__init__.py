@@ -27,6 +27,7 @@ from schemas.storage.filesystems import (
     without_query,
 )
 from schemas.storage.image_files import image_file
+from schemas.storage.interruption import commits_have_ended, committing, interrupt, interrupted_by, undisturbed
 from schemas.storage.parquet import (
     ROW_GROUP_BYTES,
     open_parquet,
@@ -50,6 +51,8 @@ __all__ = [
     "check_created_once",
     "check_reachable",
     "check_writable",
+    "commits_have_ended",
+    "committing",
     "delta_location",
     "delta_storage_options",
     "file_system",
@@ -57,6 +60,8 @@ __all__ = [
     "image_errors",
     "image_file",
     "input_file_system",
+    "interrupt",
+    "interrupted_by",
     "is_chained",
     "is_in_a_bucket",
     "is_local",
@@ -80,6 +85,7 @@ __all__ = [
     "split_chain",
     "sync_file",
     "tidy_name",
+    "undisturbed",
     "uri_builder",
     "use_storage",
     "with_retries",

@@ -49,7 +49,7 @@ from schemas.errors import (
 )
 from schemas.fragments import Fragment, TableName
 from schemas.spec import FeatureSpec
-from schemas.storage import canonical_uri, join
+from schemas.storage import canonical_uri, committing, join
 from schemas.store.nearest_images import nearest_images
 from schemas.store.recovery import lost_runs
 from schemas.store.runs import Run, RunResult, run_row
@@ -339,7 +339,8 @@ def _append(
     ended = {name: 1 for name, row in rows.items() if name != commit_id and row["table_version"].null_count == 0}
     properties = commit_properties(commit_id, {RUN_ID: run_id}, runs.version(), {**ended, **marks})
     together = pa.concat_tables(rows.values())
-    write_deltalake(runs, together, mode="append", schema_mode="merge", commit_properties=properties)
+    with committing():
+        write_deltalake(runs, together, mode="append", schema_mode="merge", commit_properties=properties)
 
 
 def _gets_wider(field: pa.Field, present: pa.Schema) -> bool:

@@ -83,6 +83,11 @@ class PredictionTables:
         """Returns the newest snapshot of a table."""
         return open_table(join(self.uri, name))
 
+    def have_committed(self, run_id: str, name: TableName = TableName.PREDICTIONS) -> bool:
+        """Whether rows of a run are visible in a table; in `predictions` they are the last that it makes visible."""
+        table = find_table(join(self.uri, name))
+        return table is not None and committed(table, run_id)
+
     def commit(self, run_id: str, model_id: str, fragments: Iterable[Fragment]) -> None:
         """Makes the rows of a run visible, failures first, in one atomic commit a table; a run commits once.
 
@@ -98,7 +103,7 @@ class PredictionTables:
             FileNotFoundError: If a fragment is missing.
             RunFailed: If it could not be committed.
         """
-        if committed(self.table(TableName.PREDICTIONS), run_id):
+        if self.have_committed(run_id):
             return
         written = list(fragments)
         predicted = [fragment for fragment in written if fragment.table == TableName.PREDICTIONS]
@@ -109,8 +114,6 @@ class PredictionTables:
     def replaced_by(self, run_id: str) -> int:
         """Returns how many predictions of earlier runs left in the commit of a run, as far as the log knows it."""
         table = self.table(TableName.PREDICTIONS)
-        if not committed(table, run_id):
-            return 0
         try:
             _, said = find_commit(join(self.uri, TableName.PREDICTIONS), table, run_id)
         except LookupError:

@@ -14,9 +14,9 @@ from PIL import Image
 
 from pipelines import finetune as finetune_command
 from pipelines import predict as predict_command
-from schemas.classifiers import Classifier, publish_classifier
+from schemas.classifiers import LOCK_FILE, Classifier, publish_classifier
 from schemas.delta import Scan
-from schemas.errors import ConvbaseError, RunFailed
+from schemas.errors import ConvbaseError, RunFailed, RunInterrupted
 from schemas.fragments import TableName
 from schemas.store import FeatureStore, PredictionTables
 from tests.conftest import SMALL_BASE, extract, train
@@ -134,7 +134,8 @@ def test_a_fine_tuning_killed_in_an_epoch_ends_as_if_it_had_not_been(
     process = start_fine_tuning(given, tmp_path / "log", Kill("transforms.finetuning.dataset:_copy", 40))
     process.join()
     assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
-    assert {path.name for path in output.iterdir()} == {"checkpoint", *(path.name for path in model.iterdir())}
+    there = {"checkpoint", LOCK_FILE, *(path.name for path in model.iterdir())}
+    assert {path.name for path in output.iterdir()} == there
     assert Classifier.open(str(output)).card == Classifier.open(str(model)).card
     with pytest.raises(ConvbaseError, match=r"There is a classifier in .* already; give --overwrite"):
         finetune(model, pictures, output, "--epochs=2", "--patience=0")
@@ -150,7 +151,7 @@ def test_a_fine_tuning_killed_in_an_epoch_ends_as_if_it_had_not_been(
     assert "Left out: 2 images that are none." in printed
     assert "read and decoded again in each epoch" in printed
     assert "Going on after epoch 1" in printed
-    assert not (output / "checkpoint").exists()
+    assert {path.name for path in output.iterdir()} == {path.name for path in tuned.iterdir()}
     assert metrics(output) == metrics(tuned)
     assert (output / "history.csv").read_text() == (tuned / "history.csv").read_text()
     cards = [Classifier.open(str(folder)).card for folder in (output, tuned)]
@@ -194,7 +195,7 @@ def test_an_untrained_head_is_refused_unless_told_otherwise(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(finetune_command, "fine_tune_shown", begun)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RunInterrupted, match=r"^The training is interrupted; nothing of it is visible\.$"):
         finetune(untrained, pictures, tmp_path / "out", "--untrained_head")
 
 

@@ -3,6 +3,7 @@
 import functools
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_a_training_that_is_killed_leaves_the_old_or_the_new_model(
     kill: Kill, model: str, made: Path, right: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(made / "old", tmp_path / "model"))
-    process = start_training([*training(made, folder, "new"), "--overwrite"], tmp_path / "log", kill)
+    process = start_training([*training(made, folder, "new"), "--overwrite"], tmp_path / "log", kill=kill)
     process.join(120)
     assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
     assert check_predictions(folder, made, right, tmp_path / "predictions") == model
@@ -110,19 +111,48 @@ def test_a_training_that_is_killed_leaves_the_old_or_the_new_model(
     assert {path.name for path in folder.iterdir()} == {path.name for path in (made / "new").iterdir()}
 
 
-@pytest.mark.parametrize("damage", ["emptied", "cut in half", "one bit flipped", "missing"])
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 4
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut in half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "one bit flipped": flip,
+    "missing": Path.unlink,
+}
+READ_BY_PREDICTIONS = {"model_card.json", "labels.json", *CLASSIFIER_NETWORK}
+
+
+def files_of_new(made: Path) -> list[Path]:
+    return sorted(path.relative_to(made / "new") for path in (made / "new").rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_each_file_that_is_damaged_is_named(damage: str, made: Path, tmp_path: Path) -> None:
-    for path in sorted(path for path in (made / "new").rglob("*") if path.is_file()):
-        folder = Path(shutil.copytree(made / "new", tmp_path / path.name))
-        file = folder / path.relative_to(made / "new")
-        content = bytearray(file.read_bytes())
-        content[len(content) // 3] ^= 4
-        if damage == "missing":
-            file.unlink()
-        else:
-            changed = {"emptied": b"", "cut in half": content[: len(content) // 2], "one bit flipped": content}
-            file.write_bytes(changed[damage])
+    seen_when_read = damage == "one bit flipped"
+    for file in files_of_new(made):
+        if seen_when_read and file.name not in READ_BY_PREDICTIONS:
+            continue
+        folder, output = tmp_path / file.name, tmp_path / f"{file.name}-predictions"
+        shutil.copytree(made / "new", folder)
+        DAMAGES[damage](folder / file)
         with pytest.raises(ConvbaseError, match=file.name) as caught:
-            predict_command.main([f"--model={folder}", f"--features={made}/store", f"--output={tmp_path}/predictions"])
+            predict_command.main([f"--model={folder}", f"--features={made}/store", f"--output={output}"])
         assert "\n" not in str(caught.value)
-    assert not (tmp_path / "predictions").exists()
+        if output.exists():
+            assert seen_when_read
+            assert Scan(PredictionTables(str(output)).table(TableName.PREDICTIONS)).count() == 0
+
+
+def test_files_that_a_prediction_does_not_need_are_not_read(
+    made: Path, right: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(made / "new", tmp_path / "model"))
+    unread = [file for file in files_of_new(made) if file.name not in READ_BY_PREDICTIONS]
+    assert "end_to_end.bin" in {file.name for file in unread}
+    for file in unread:
+        flip(folder / file)
+    assert check_predictions(folder, made, right, tmp_path / "predictions") == "new"

@@ -1,13 +1,10 @@
 """What a run says of what is visible is what the tables say, whatever ends it and wherever: faults and signals."""
 
-import dataclasses
-import errno
 import functools
-import os
 import re
 import signal
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,58 +14,18 @@ from pipelines import backfill as backfill_command
 from pipelines import extract as extract_command
 from pipelines.jobs import Job
 from pipelines.jobs import job as job_module
-from pipelines.options import parser as parser_module
-from schemas.delta import Scan, transactions
+from schemas.delta import Scan
 from schemas.errors import ConvbaseError, RunInterrupted
+from schemas.storage import interruption
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
-from tests.support.children import wrap
+from tests.support.moments import FAULTS, Moment, set_fault, signalled
 from tests.support.nights import Night, World, worker_of
 from transforms.extraction import Worker
 from transforms.extraction.run_commit import check_committed, commit_run
-from transforms.runtime import interruption
 
 IMAGES = 6
 OPTIONS = ("--shard_size=3", "--max_failure_ratio=0.5", "--threads=1", "--decode_processes=0", "--runner=DirectRunner")
-
-Fault = Callable[[], None]
-
-
-def out_of_memory() -> None:
-    raise MemoryError("no memory is left")
-
-
-def storage_fails() -> None:
-    raise OSError(errno.EIO, "the disk is at fault")
-
-
-def signalled(number: signal.Signals) -> Fault:
-    return lambda: os.kill(os.getpid(), number)
-
-
-# Each with the exit code that it ends a run with, and whether it comes again.
-FAULTS: dict[str, tuple[Fault, int, bool]] = {
-    "no memory": (out_of_memory, 1, False),
-    "storage at fault": (storage_fails, 1, True),
-    "SIGINT": (signalled(signal.SIGINT), 130, False),
-    "SIGTERM": (signalled(signal.SIGTERM), 143, False),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Moment:
-    """When a fault comes.
-
-    Attributes:
-        function: Before or after this function, as `module:name`.
-        call: At which call of it, from 1.
-        done: Whether the call is done first.
-    """
-
-    function: str
-    call: int = 1
-    done: bool = False
-
 
 _FRAGMENT = "transforms.extraction.shard:write_computed"
 _RECEIPT = "transforms.extraction.shard:leave_receipt"
@@ -123,41 +80,6 @@ def without_beam(world: World) -> Callable[[Job], None]:
         check_committed(commit_run(night.snapshot, night.run, night.fragments, night.plan.counts))
 
     return extracted
-
-
-@pytest.fixture
-def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Signals are handled as in a command that runs by itself."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, parser_module._interrupt)
-    monkeypatch.setattr(interruption, "_signals", [])
-    monkeypatch.setattr(transactions, "_FIRST_PAUSE_SECONDS", 0.001)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def set_fault(patch: pytest.MonkeyPatch, moment: Moment, fault: Fault, *, again: bool) -> None:
-    """Lets a fault come at a moment, and where it comes again at every later call of the function."""
-
-    def faulty(function: Callable[..., object]) -> Callable[..., object]:
-        calls = 0
-
-        def called(*arguments: object, **named: object) -> object:
-            nonlocal calls
-            calls += 1
-            comes = calls == moment.call or (again and calls > moment.call)
-            if comes and not moment.done:
-                fault()
-            result = function(*arguments, **named)
-            if comes and moment.done:
-                fault()
-            return result
-
-        return called
-
-    wrap(moment.function, faulty, patch.setattr)
 
 
 def rows_of(table: DeltaTable, run_id: str) -> list[dict[str, object]]:

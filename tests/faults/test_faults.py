@@ -23,9 +23,8 @@ from schemas.storage import check_created_once
 from schemas.storage import faults as storage_faults
 from schemas.store import FeatureStore, InputCounts, RunResult, RunState
 from tests.conftest import SMALL_BASE, extract, write_pictures
-from tests.support.fragments import SPEC, contents, fragment
+from tests.support.fragments import SPEC, a_run, contents, fragment
 from tests.support.servers import LOST, REFUSED, Environ, Faults, s3_server
-from tests.unit.schemas.store.test_concurrency import a_run
 
 IMAGES = 24
 

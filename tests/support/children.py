@@ -12,6 +12,8 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Barrier
@@ -19,6 +21,10 @@ from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pipelines.extract", "transforms.extraction.beam", "openvino"])
+
+
+# What a command waits before.
+_MEETING = {"extract": "transforms.extraction.beam:commit_run", "train": "pipelines.train:reserved_folder"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,26 +53,103 @@ def start_extraction(
         kill: Where it is killed.
         meet: Where it waits for others before it commits.
     """
-    environment = dict(os.environ)
-    process = CONTEXT.Process(target=_run, args=(["extract", *map(str, arguments)], log, kill, meet, environment))
-    process.start()
-    return process
+    return _start("extract", arguments, log, kill, meet)
 
 
 def start_fine_tuning(arguments: Sequence[object], log: Path, kill: Kill) -> ForkServerProcess:
     """Starts a fine-tuning in a process of its own, in which it is killed."""
-    return _start_killed("finetune", arguments, log, kill)
+    return _start("finetune", arguments, log, kill, None)
 
 
-def start_training(arguments: Sequence[object], log: Path, kill: Kill) -> ForkServerProcess:
-    """Starts a training in a process of its own, in which it is killed."""
-    return _start_killed("train", arguments, log, kill)
+def start_training(
+    arguments: Sequence[object], log: Path, *, kill: Kill | None = None, meet: Barrier | None = None
+) -> ForkServerProcess:
+    """Starts a training in a process of its own; it may be killed, or wait for others before it takes its folder."""
+    return _start("train", arguments, log, kill, meet)
 
 
-def _start_killed(command: str, arguments: Sequence[object], log: Path, kill: Kill) -> ForkServerProcess:
-    process = CONTEXT.Process(target=_run, args=([command, *map(str, arguments)], log, kill, None, dict(os.environ)))
+def _start(
+    command: str, arguments: Sequence[object], log: Path, kill: Kill | None, meet: Barrier | None
+) -> ForkServerProcess:
+    process = CONTEXT.Process(target=_run, args=([command, *map(str, arguments)], log, kill, meet, dict(os.environ)))
     process.start()
     return process
+
+
+@dataclasses.dataclass(frozen=True)
+class Pause:
+    """Where a process stays for some seconds, so that signals meet it there.
+
+    Attributes:
+        function: A function or method, as `module:name`.
+        call: The call of it, from 1.
+        done: Whether the call is done first.
+        seconds: How long it stays.
+        sleeps_through: Whether it stays as long when a signal has come.
+    """
+
+    function: str
+    call: int = 1
+    done: bool = False
+    seconds: float = 1.0
+    sleeps_through: bool = False
+
+
+def start_program(command: str, arguments: Sequence[object], folder: Path, pause: Pause) -> ForkServerProcess:
+    """Starts a command in a process of its own as a shell does, at the head of a group of processes.
+
+    Args:
+        command: Its name.
+        arguments: Its arguments.
+        folder: Where it writes `stdout` and `stderr`, has its temporary files in `temporary`, and makes `reached` where
+            it stays.
+        pause: Where it stays.
+    """
+    (folder / "temporary").mkdir(parents=True)
+    given = (command, list(map(str, arguments)), folder, pause, dict(os.environ))
+    process = CONTEXT.Process(target=_run_program, args=given)
+    process.start()
+    return process
+
+
+def _run_program(command: str, arguments: list[str], folder: Path, pause: Pause, environment: dict[str, str]) -> None:
+    from pipelines.options import run_main
+
+    os.setsid()
+    os.environ.update(environment, TMPDIR=str(folder / "temporary"))
+    tempfile.tempdir = None
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), descriptor)
+    sys.argv = [command, *arguments]
+    main = importlib.import_module(f"pipelines.{command}").main
+    wrap(pause.function, functools.partial(_paused, pause, folder / "reached"))
+    run_main(main)
+
+
+def _paused(pause: Pause, reached: Path, function: Callable[..., object]) -> Callable[..., object]:
+    calls = 0
+
+    def stay() -> None:
+        reached.touch()
+        try:
+            time.sleep(pause.seconds)
+        except KeyboardInterrupt:
+            if pause.sleeps_through:
+                time.sleep(pause.seconds)
+            raise
+
+    def counted(*arguments: object, **named: object) -> object:
+        nonlocal calls
+        calls += 1
+        here = calls == pause.call
+        if here and not pause.done:
+            stay()
+        result = function(*arguments, **named)
+        if here and pause.done:
+            stay()
+        return result
+
+    return counted
 
 
 def _run(command: list[str], log: Path, kill: Kill | None, meet: Barrier | None, environment: dict[str, str]) -> None:
@@ -78,7 +161,7 @@ def _run(command: list[str], log: Path, kill: Kill | None, meet: Barrier | None,
     if kill is not None:
         wrap(kill.function, functools.partial(_killed, kill))
     if meet is not None:
-        wrap("transforms.extraction.beam:commit_run", functools.partial(_met, meet))
+        wrap(_MEETING[command[0]], functools.partial(_met, meet))
     with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
             code = main(command[1:])

@@ -1,4 +1,4 @@
-"""Commands that write to a store, and what has to hold after a fault anywhere in them; see `test_every_write.py`.
+"""Commands that write, and what has to hold after a fault anywhere in them; see `test_every_write.py`.
 
 Each is a scenario: `prepare` makes a folder, `act` is what the fault happens to, and `recover` is the command again,
 the next run, and the comparison with what is right.
@@ -6,14 +6,27 @@ the next run, and the comparison with what is right.
 
 import contextlib
 import io
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
+from unittest import mock
 
+from deltalake.exceptions import TableNotFoundError
+
+from pipelines import finetune as finetune_command
 from pipelines import maintain
-from schemas.delta import paths_of, transactions
+from pipelines import predict as predict_command
+from pipelines import train as train_command
+from schemas.classifiers import NETWORKS_FOLDER, Classifier, holds_classifier
+from schemas.delta import Scan, paths_of, transactions
+from schemas.fragments import TableName
 from schemas.maintenance import all_damage
-from schemas.store import FeatureStore, RunState
+from schemas.store import FeatureStore, PredictionTables, RunState
+from tests.conftest import SMALL_BASE, write_pictures
+from tests.conftest import extract as extract_pictures
 from tests.support.nights import BAD, SPEC, MeanColours, World, loading_pools
 from transforms.conv_bases.publishing import (
     CONV_BASE_FILES,
@@ -99,7 +112,72 @@ def published(folder: Path) -> None:
         (folder / "built" / name).write_bytes(content)
 
 
+IMAGES = 4
+LABELS = ("discs", "stripes")
+NEW, OLD = "--l2=0.001", "--l2=10"
+
+
+def labelled(folder: Path) -> None:
+    """Pictures of two classes, their features, and a classifier in `new`, whose networks are in `composed`, too."""
+    for number, name in enumerate(LABELS):
+        write_pictures(folder / "pictures" / "train" / name, IMAGES, seed=number)
+        write_pictures(folder / "pictures" / "validation" / name, IMAGES, seed=10 + number)
+    labels = ("--labels_from=parent", "--layers=conv_pw_1_relu")
+    extract_pictures(f"--input={folder}/pictures", f"--output={folder}/store", *labels, *SMALL_BASE)
+    train(folder, folder / "new", NEW)
+    (folder / "composed").mkdir()
+    for path in [*(folder / "new").glob("*.keras"), *(folder / "new" / NETWORKS_FOLDER).iterdir()]:
+        shutil.copy(path, folder / "composed")
+
+
+def with_classifier(folder: Path) -> None:
+    """The same, and an older classifier in `model`, as if it were in use."""
+    labelled(folder)
+    train(folder, folder / "old", OLD)
+    shutil.copytree(folder / "old", folder / "model")
+
+
+def with_bad_pictures(folder: Path) -> None:
+    """The same, and a picture that is none among those that are to be predicted."""
+    labelled(folder)
+    (folder / "pictures" / "page.jpg").write_bytes(b"<html>")
+
+
 # What a fault happens to.
+
+
+def train(folder: Path, output: Path, *options: str) -> None:
+    given = (f"--features={folder}/store", f"--output={output}", "--split=column", "--test_fraction=0", *options)
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert train_command.main(given) == 0
+
+
+def train_again(folder: Path) -> None:
+    """Trains what is in `new` into `model`; its networks are composed already, in a process that writes elsewhere."""
+
+    @contextlib.contextmanager
+    def composed(_: FeatureStore) -> Iterator[SimpleNamespace]:
+        done: Future[None] = Future()
+        done.set_result(None)
+        composer = SimpleNamespace(folder=folder / "composed", start=lambda *_: done)
+        composer.of = lambda _: contextlib.nullcontext(composer)
+        yield composer
+
+    with mock.patch.object(train_command, "composer_for", composed):
+        train(folder, folder / "model", NEW, "--overwrite")
+
+
+def predict(folder: Path) -> None:
+    output = (f"--output={folder}/predictions", "--run_id=night", "--max_failure_ratio=0.5")
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert predict_command.main([f"--model={folder}/new", f"--input={folder}/pictures", *output]) == 0
+
+
+def fine_tune(folder: Path) -> None:
+    options = ("--unfreeze_from=conv_pw_1", "--epochs=1", "--patience=0", "--batch_size=8", "--untrained_head")
+    where = (f"--model={folder}/new", f"--input={folder}/pictures", "--labels_from=parent", "--overwrite")
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert finetune_command.main([*where, f"--output={folder}/model", *options]) == 0
 
 
 def extract(folder: Path) -> None:
@@ -188,6 +266,62 @@ def network_is_new(folder: Path) -> None:
     assert (folder / "fetched" / "base.xml").read_bytes() == NEW_NETWORK["base.xml"]
 
 
+def model_in(folder: Path) -> str | None:
+    """Returns which classifier is in `model`, all of whose files are its own; None if there is none."""
+    if not holds_classifier(f"{folder}/model"):
+        return None
+    found = Classifier.open(f"{folder}/model")
+    assert all(found.files.read(name) for name in found.files.by_name)
+    return found.card.model_id
+
+
+def model_is_whole(folder: Path) -> None:
+    """Whoever opens the classifier gets all of the old one or all of the new one, or none where there was none."""
+    found = model_in(folder)
+    assert found is not None or not (folder / "old").exists()
+
+
+def model_is_new(folder: Path) -> None:
+    assert model_in(folder) == Classifier.open(f"{folder}/new").card.model_id
+    only_its_files(folder)
+
+
+def only_its_files(folder: Path) -> None:
+    found = Classifier.open(f"{folder}/model")
+    files = {str(path.relative_to(folder / "model")) for path in (folder / "model").rglob("*") if path.is_file()}
+    assert files == {"model_card.json", *found.files.by_name}
+
+
+def predictions_in(folder: Path) -> tuple[int, int]:
+    """Returns how many predictions and failures are visible; each image is there once."""
+    tables = PredictionTables.find(f"{folder}/predictions")
+    if tables is None:
+        return 0, 0
+    rows = tables.of_run(TableName.PREDICTIONS, "night", ["uri"])["uri"].to_pylist()
+    assert len(set(rows)) == len(rows) == Scan(tables.table(TableName.PREDICTIONS)).count()
+    return len(rows), tables.of_run(TableName.FAILURES, "night", ["uri"]).num_rows
+
+
+ALL_PREDICTED = (4 * IMAGES, 1)
+
+
+def predictions_are_whole(folder: Path) -> None:
+    """All predictions of the run are visible or none, and its failures before them."""
+    with contextlib.suppress(TableNotFoundError):  # Killed between the two tables.
+        assert predictions_in(folder) in ((0, 0), (0, 1), ALL_PREDICTED)
+
+
+def all_is_predicted(folder: Path) -> None:
+    assert predictions_in(folder) == ALL_PREDICTED
+    assert all(not checked.damages for _, checked in all_damage(f"{folder}/predictions", deep=True))
+
+
+def model_is_tuned(folder: Path) -> None:
+    assert Classifier.open(f"{folder}/model").card.fine_tuning is not None
+    model_is_whole(folder)
+    only_its_files(folder)
+
+
 class Scenario(NamedTuple):
     """A command that writes.
 
@@ -196,12 +330,14 @@ class Scenario(NamedTuple):
         act: The command.
         always: What holds right after the fault, whatever it was.
         right: What holds once the command was given again, and has succeeded.
+        is_slow: Whether it takes seconds, so that few events are tried unless all are.
     """
 
     prepare: Callable[[Path], None]
     act: Callable[[Path], None]
     always: Callable[[Path], None]
     right: Callable[[Path], None]
+    is_slow: bool = False
 
 
 BOTH = good(FIRST, SECOND)
@@ -221,6 +357,10 @@ SCENARIOS: Mapping[str, Scenario] = {
         two_nights, maintained("takedown", "--uris={uris}"), rows_are(BOTH, TAKEN), next_run_makes(frozenset({"c.png"}))
     ),
     "check --repair": Scenario(damaged, maintained("check", "--deep", "--repair"), unread, next_run_makes()),
+    "train": Scenario(labelled, train_again, model_is_whole, model_is_new),
+    "train --overwrite": Scenario(with_classifier, train_again, model_is_whole, model_is_new),
+    "predict": Scenario(with_bad_pictures, predict, predictions_are_whole, all_is_predicted),
+    "finetune": Scenario(with_classifier, fine_tune, model_is_whole, model_is_tuned, is_slow=True),
 }
 
 

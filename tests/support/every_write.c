@@ -79,16 +79,22 @@ static int makes(int flags, const char *path) {
     return (flags & O_CREAT) && stat(path, &found) != 0;
 }
 
+/* What stands behind the flags in a call of `open`, where they say that it does. */
+#define PERMISSIONS(flags) ({ \
+    mode_t found = 0; \
+    if (flags & (O_CREAT | __O_TMPFILE)) { \
+        va_list rest; \
+        va_start(rest, flags); \
+        found = va_arg(rest, mode_t); \
+        va_end(rest); \
+    } \
+    found; \
+})
+
 #define OPEN(name) \
     int name(const char *path, int flags, ...) { \
         REAL(int, name, const char *, int, ...); \
-        mode_t permissions = 0; \
-        if (flags & (O_CREAT | __O_TMPFILE)) { \
-            va_list rest; \
-            va_start(rest, flags); \
-            permissions = va_arg(rest, mode_t); \
-            va_end(rest); \
-        } \
+        mode_t permissions = PERMISSIONS(flags); \
         if (below_path(path) && (makes(flags, path) || (flags & O_TRUNC)) && event(1)) return -1; \
         return real(path, flags, permissions); \
     }
@@ -98,13 +104,7 @@ OPEN(open64)
 #define OPENAT(name) \
     int name(int directory, const char *path, int flags, ...) { \
         REAL(int, name, int, const char *, int, ...); \
-        mode_t permissions = 0; \
-        if (flags & (O_CREAT | __O_TMPFILE)) { \
-            va_list rest; \
-            va_start(rest, flags); \
-            permissions = va_arg(rest, mode_t); \
-            va_end(rest); \
-        } \
+        mode_t permissions = PERMISSIONS(flags); \
         if (below_at(directory, path) && (makes(flags, path) || (flags & O_TRUNC)) && event(1)) return -1; \
         return real(directory, path, flags, permissions); \
     }

@@ -9,7 +9,7 @@ from schemas.delta import Scan
 from schemas.errors import FailureCode
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.spec import FeatureSpec
-from schemas.store import FeatureStore
+from schemas.store import FeatureStore, Run
 
 SPEC = FeatureSpec(
     conv_base="VGG16",
@@ -21,6 +21,13 @@ SPEC = FeatureSpec(
     feature_shapes=((3,), (2, 2, 1)),
 )
 DS = "2026-01-31"
+
+
+def a_run(run_id: str, **fields: object) -> Run:
+    """A run that begins now."""
+    now = datetime.datetime.now(datetime.UTC)
+    values = {"ds": now.date(), "started_at": now, "max_failure_ratio": 1.0, "runner": "", "engine": "", **fields}
+    return Run(run_id=run_id, options={}, versions={}, **values)
 
 
 def fragment(

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from transforms.export.end_to_end import Composer, compose_fine_tuned, composer_for
     from transforms.export.model_folder import (
         REPORT_FILE,
-        check_folder,
         folder_texts,
         model_id,
+        reserved_folder,
         write_classifier,
         write_folder,
     )
@@ -40,9 +40,9 @@ else:
             "transforms.export.end_to_end": ["Composer", "compose_fine_tuned", "composer_for"],
             "transforms.export.model_folder": [
                 "REPORT_FILE",
-                "check_folder",
                 "folder_texts",
                 "model_id",
+                "reserved_folder",
                 "write_classifier",
                 "write_folder",
             ],
@@ -57,12 +57,12 @@ __all__ = [
     "END_TO_END_NETWORK",
     "REPORT_FILE",
     "Composer",
-    "check_folder",
     "compose_fine_tuned",
     "composer_for",
     "find_application",
     "folder_texts",
     "model_id",
+    "reserved_folder",
     "write_classifier",
     "write_folder",
 ]

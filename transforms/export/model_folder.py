@@ -1,5 +1,6 @@
 """Writing a classifier: every file of its folder, from what was trained."""
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -19,6 +20,7 @@ from schemas.classifiers import (
     ModelCard,
     Recipe,
     holds_classifier,
+    locked_folder,
     publish_classifier,
 )
 from schemas.errors import ModelNotWritable, RunFailed
@@ -53,25 +55,29 @@ def _named_weights(head: "keras.Model") -> Iterator[tuple[str, np.ndarray]]:
     return ((variable.path, keras.ops.convert_to_numpy(variable)) for variable in head.weights)
 
 
-def check_folder(uri: str, *, overwrite: bool) -> None:
-    """Checks before the training that the folder of a classifier can be written.
+@contextlib.contextmanager
+def reserved_folder(uri: str, *, overwrite: bool) -> Iterator[None]:
+    """Keeps the folder of a classifier for one training, until that ends.
 
     Args:
         uri: The folder.
         overwrite: Whether a classifier that is there is to be replaced.
 
     Raises:
-        ModelNotWritable: If it cannot.
+        ModelNotWritable: If it cannot be written, or another training writes to it.
     """
-    try:
-        check_writable(uri)
-        is_taken = holds_classifier(uri)
-    except OSError as error:
-        raise ModelNotWritable(f"{_not_written(uri)}: {error}") from error
-    if is_taken and not overwrite:
-        raise ModelNotWritable(
-            f"There is a classifier in {uri} already; give --overwrite to replace it, or another --output."
-        )
+    with contextlib.ExitStack() as reserved:
+        try:
+            check_writable(uri)
+            reserved.enter_context(locked_folder(uri))
+            is_taken = holds_classifier(uri)
+        except OSError as error:
+            raise ModelNotWritable(f"{_not_written(uri)}: {error}") from error
+        if is_taken and not overwrite:
+            raise ModelNotWritable(
+                f"There is a classifier in {uri} already; give --overwrite to replace it, or another --output."
+            )
+        yield
 
 
 def write_classifier(

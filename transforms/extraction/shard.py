@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from schemas.errors import FailureCode, ImageError
 from schemas.fragments import Fragment, TableName, leave_receipt
+from schemas.storage import interrupted_by
 from schemas.store import FeatureStore, KnownContents, read_known_contents
 from transforms.conv_bases import Engine, Features
 from transforms.extraction.deduplication import IdenticalImages
@@ -24,7 +25,7 @@ from transforms.extraction.worker import Worker
 from transforms.extraction.writing import write_computed, write_failures, write_identical
 from transforms.images import AugmentedImages, BadImage, Batch, LoadedPicture, load_batches
 from transforms.planning import before_deadline
-from transforms.runtime import Meter, interrupted_by
+from transforms.runtime import Meter
 
 
 def compute_shard(shard: pa.RecordBatch, find_worker: Callable[[Meter], Worker], extraction: Extraction) -> ShardResult:

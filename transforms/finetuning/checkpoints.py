@@ -99,9 +99,9 @@ class Checkpoint:
         Raises:
             UsageError: If it is of a fine-tuning that was asked for otherwise.
         """
-        fs, path = file_system(join(uri, CHECKPOINT_FOLDER, _FILE))
-        if not fs.exists(path):
+        if not holds_checkpoint(uri):
             return None
+        fs, path = file_system(join(uri, CHECKPOINT_FOLDER, _FILE))
         try:
             with np.load(io.BytesIO(fs.cat_file(path)), allow_pickle=False) as file:
                 state = json.loads(str(file["told"]))
@@ -112,6 +112,12 @@ class Checkpoint:
             return None
         _refuse_other(uri, found.asked, json.loads(json.dumps(asked)))
         return found
+
+
+def holds_checkpoint(uri: str) -> bool:
+    """Whether there is a checkpoint in a classifier's folder, whole or damaged."""
+    fs, path = file_system(join(uri, CHECKPOINT_FOLDER, _FILE))
+    return bool(fs.exists(path))
 
 
 def remove_checkpoint(uri: str) -> None:

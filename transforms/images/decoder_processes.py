@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, Protocol, TypeVar
 
 from schemas.errors import RunFailed
+from schemas.storage import undisturbed
 from transforms.images.decoder import Content, Decoded, Decoder, DecodingTask, LocalFile, Undecoded
 from transforms.images.decoder_server import READY, Journal, ask_for_fork
 from transforms.images.pixel_memory import PixelMemory
@@ -105,7 +106,7 @@ class _Server:
         self._control, theirs = socket.socketpair()
         fds = (theirs.fileno(), self._memory.fd)
         program = _PROGRAM.format(path=sys.path, control=fds[0], memory=fds[1])
-        with theirs:
+        with theirs, undisturbed():
             self._process = subprocess.Popen(  # noqa: S603 (our own program)
                 [sys.executable, "-c", program],
                 stdin=subprocess.DEVNULL,

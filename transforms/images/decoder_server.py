@@ -115,7 +115,6 @@ def main(control_fd: int, memory_fd: int) -> None:
         control_fd: The socket.
         memory_fd: The file in memory in which pictures are decoded.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # No process waits for those that end.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # Ends a process whose picture takes too long.
     # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.

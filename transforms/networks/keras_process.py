@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, Self, TypeVar
 
 from schemas.errors import RunFailed
+from schemas.storage import undisturbed
 from transforms.runtime import without_telemetry
 
 P = ParamSpec("P")
@@ -37,9 +38,18 @@ class KerasProcess:
     """A process where Keras runs on its OpenVINO backend; it starts at the first call and does one at a time."""
 
     def __init__(self) -> None:
-        """Prepares the process."""
+        """Prepares the process.
+
+        Raises:
+            RunFailed: If this machine has no semaphores for it, as where `/dev/shm` is full or missing.
+        """
         context = multiprocessing.get_context("spawn")
-        self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _prepare)
+        try:
+            self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _prepare)
+        except OSError as error:
+            raise RunFailed(
+                f"A process for Keras needs semaphores, which lie in /dev/shm, and there are none: {error}."
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -54,7 +64,7 @@ class KerasProcess:
             RunFailed: If the process is killed.
         """
         try:
-            with _without_main():
+            with _without_main(), undisturbed():
                 running = self._pool.submit(function, *args, **kwargs)
             return running.result()
         except BrokenProcessPool as error:

@@ -3,7 +3,6 @@
 from transforms.runtime.blas import single_threaded_blas
 from transforms.runtime.cores import available_cores
 from transforms.runtime.counters import PROGRESS, Progress, progress_of_processes
-from transforms.runtime.interruption import interrupted_by
 from transforms.runtime.memory import available_memory, peak_memory
 from transforms.runtime.meter import Meter
 from transforms.runtime.openvino import import_openvino, without_telemetry
@@ -19,7 +18,6 @@ __all__ = [
     "available_memory",
     "import_openvino",
     "import_tensorflow",
-    "interrupted_by",
     "package_versions",
     "peak_memory",
     "progress_of_processes",

@@ -237,7 +237,7 @@ def test_a_card_without_a_list_of_files_is_read() -> None:
 
 
 def test_a_card_that_was_altered_is_refused() -> None:
-    with pytest.raises(ValueError, match="its SHA-256 differs"):
+    with pytest.raises(ValueError, match="Its SHA-256 differs"):
         ModelCard.from_json(CARD_TEXT.replace('"table_version": 4', '"table_version": 5'))
 
 

@@ -5,11 +5,13 @@ import dataclasses
 import errno
 import functools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from schemas.classifiers import CARD_FILE, Classifier, holds_classifier, publish_classifier
 from schemas.classifiers import classifier as classifier_module
@@ -133,10 +135,39 @@ def test_a_damaged_file_is_named_in_one_sentence(damage: str, tmp_path: Path) ->
         else:
             (folder / name).write_bytes(changed)
         with pytest.raises(ConvbaseError, match=Path(name).name) as caught:
-            Classifier.open(str(folder))
+            whole(str(folder))
         assert "\n" not in str(caught.value)
         assert "train" in str(caught.value)
         assert isinstance(caught.value, ModelNotFound if (name, damage) == (CARD_FILE, "missing") else DamagedModel)
+
+
+def test_a_card_is_read_without_the_networks_and_says_all_the_same_what_is_missing(tmp_path: Path) -> None:
+    publish(str(tmp_path), "new")
+    with read_files() as names:
+        Classifier.open(str(tmp_path))
+    assert names == [CARD_FILE, "labels.json"]
+    for change, said in (
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "it has 599 bytes, 600 were written"),
+        (Path.unlink, "it is missing"),
+    ):
+        change(tmp_path / "openvino" / "classifier.bin")
+        with pytest.raises(DamagedModel, match=said):
+            Classifier.open(str(tmp_path))
+
+
+@contextlib.contextmanager
+def read_files() -> Iterator[list[str]]:
+    """The names of the files that are read meanwhile."""
+    names: list[str] = []
+    cat_file = LocalFileSystem.cat_file
+
+    def read(self: LocalFileSystem, path: str, *arguments: object, **named: object) -> bytes:
+        names.append(Path(path).name)
+        return cast("bytes", cat_file(self, path, *arguments, **named))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalFileSystem, "cat_file", read)
+        yield names
 
 
 def test_any_bit_of_a_card_that_is_flipped_is_noticed(tmp_path: Path) -> None:
@@ -154,7 +185,7 @@ def test_a_file_of_another_classifier_is_refused(tmp_path: Path) -> None:
         publish(f"{tmp_path}/{name}", name)
     shutil.copy(tmp_path / "old" / "classifier.keras", tmp_path / "new" / "classifier.keras")
     with pytest.raises(DamagedModel, match=r"new/classifier\.keras is not the file .* its SHA-256 differs"):
-        Classifier.open(f"{tmp_path}/new")
+        whole(f"{tmp_path}/new")
 
 
 def test_what_was_opened_refuses_the_files_of_one_that_took_its_place(tmp_path: Path) -> None:

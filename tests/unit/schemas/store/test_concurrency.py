@@ -12,31 +12,15 @@ import pytest
 from deltalake.exceptions import CommitFailedError
 
 from schemas.commits import commit as commit_module
-from schemas.delta import Scan, transactions
+from schemas.delta import Scan
 from schemas.errors import FailureCode, RunFailed
 from schemas.fragments import TableName, Totals
 from schemas.maintenance import restore, take_down
-from schemas.store import FeatureStore, InputCounts, Run, RunResult, RunState
-from tests.support.fragments import SPEC, contents, failed_images, failures, fragment
+from schemas.store import FeatureStore, InputCounts, RunResult, RunState
+from tests.support.fragments import SPEC, a_run, contents, failed_images, failures, fragment
 from tests.support.nights import World, at_write
 from transforms.extraction.run_commit import commit_run
 from transforms.planning import Snapshot
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore.create(str(tmp_path / "a store #1"), SPEC)
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transactions, "_FIRST_PAUSE_SECONDS", 0.001)
-
-
-def a_run(run_id: str, **fields: object) -> Run:
-    now = datetime.datetime.now(datetime.UTC)
-    values = {"ds": now.date(), "started_at": now, "max_failure_ratio": 1.0, "runner": "", "engine": "", **fields}
-    return Run(run_id=run_id, options={}, versions={}, **values)
 
 
 def runs(store: FeatureStore) -> list[dict[str, object]]:

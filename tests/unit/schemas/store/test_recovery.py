@@ -2,32 +2,20 @@
 
 import datetime
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from schemas.delta import Scan, commit_info, transactions
+from schemas.delta import Scan, commit_info
 from schemas.errors import FailureCode
 from schemas.fragments import Fragment, TableName
 from schemas.store import FeatureStore, InputCounts, Run, RunState
 from schemas.store import recovery as recovery_module
-from tests.support.fragments import SPEC, failures, fragment
+from tests.support.fragments import SPEC, a_run, failures, fragment
 from tests.support.nights import Killed, at_write
-from tests.unit.schemas.store.test_concurrency import a_run
 from transforms.extraction.run_commit import commit_run
 from transforms.planning import Snapshot
 
 STARTED = datetime.datetime(2026, 1, 31, 3, 4, 5, 678_901, datetime.UTC)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore.create(str(tmp_path / "a store #1"), SPEC)
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transactions, "_FIRST_PAUSE_SECONDS", 0.001)
 
 
 def rows(store: FeatureStore) -> list[dict[str, object]]:

@@ -19,11 +19,6 @@ from schemas.tables import features_schema
 from tests.support.fragments import SPEC, contents, fragment
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore.create(str(tmp_path / "a store #1"), SPEC)
-
-
 def commit(store: FeatureStore, run_id: str, *fragments: Fragment) -> int:
     return store.commit_fragments(TableName.FEATURES, run_id, fragments).version
 

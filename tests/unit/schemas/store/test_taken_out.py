@@ -10,8 +10,7 @@ from schemas.delta import paths_of
 from schemas.fragments import TableName
 from schemas.maintenance import compact, drop_files, mark_taken_out, restore, take_down
 from schemas.store import FeatureStore, InputCounts, TakenOut
-from tests.support.fragments import SPEC, failures, fragment
-from tests.unit.schemas.store.test_concurrency import a_run
+from tests.support.fragments import SPEC, a_run, failures, fragment
 from transforms.extraction.run_commit import commit_run
 from transforms.planning import Snapshot
 

@@ -1,6 +1,7 @@
 """Which images of a run that was killed are taken over, and from which of its fragments."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pytest
 
 from schemas.fragments import Fragment, leave_receipt, read_receipts, remove_receipts
 from schemas.images import REF_SCHEMA
+from schemas.serialisation import with_checksum
 from schemas.store import FeatureStore
 from tests.support.fragments import SPEC, contents, fragment
 from transforms.planning import Snapshot, adopt
@@ -45,6 +47,25 @@ def test_what_is_no_receipt_is_none(text: str, store: FeatureStore, tmp_path: Pa
     (tmp_path / "a store #1" / "receipts" / "dead").mkdir(parents=True)
     (tmp_path / "a store #1" / "receipts" / "dead" / "x.json").write_text(text)
     assert list(read_receipts(store.uri)) == []
+
+
+def test_a_receipt_with_any_bit_flipped_is_none_or_says_the_same(store: FeatureStore) -> None:
+    written = receipt(store, "a", "b")
+    (path,) = Path(store.uri.removeprefix("file://"), "receipts").rglob("*.json")
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert list(read_receipts(store.uri)) in ([], [written]), content[place - 9 : place + 9]
+
+
+@pytest.mark.parametrize("newer", [{"further": 1}, {"failures_by_code": 7}, {"given": {"label": True}}])
+def test_a_receipt_of_a_newer_version_is_none(newer: dict[str, object], store: FeatureStore) -> None:
+    """Its images are computed again, and its run goes on with it."""
+    written = receipt(store, "a", "b")
+    (path,) = Path(store.uri.removeprefix("file://"), "receipts").rglob("*.json")
+    path.write_text(json.dumps(with_checksum({**written.to_dict(), **newer}, "receipt_sha256")))
+    assert list(read_receipts(store.uri)) == []
+    assert finished(store) == []
 
 
 def test_finished_images_leave_the_work(store: FeatureStore) -> None:
