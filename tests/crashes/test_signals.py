@@ -100,7 +100,7 @@ class Case(NamedTuple):
 TRAIN = "train --features=MADE/store --output=HERE/out --split=column --test_fraction=0"
 FINETUNE = (
     "finetune --model=MADE/model --input=MADE/pictures --labels_from=parent --output=HERE/out --epochs=2 --patience=0 "
-    "--unfreeze_from=conv_pw_1 --untrained_head"
+    "--unfreeze_from=conv_pw_1 --untrained_head --test_fraction=0"
 )
 PREDICT = "predict --model=MADE/model --input=MADE/pictures --output=HERE/out --run_id=night --max_failure_ratio=0.5"
 BACKFILL = "backfill --input=HERE/{ds} --output=HERE/store --start=2024-03-01 --end=2024-03-02 " + " ".join(SMALL_BASE)
@@ -133,7 +133,7 @@ CASES = {
     "backfill": Case(
         BACKFILL,
         Pause("transforms.extraction.shard:write_computed", done=True),
-        r"Run 2024-03-01-\S+ is interrupted; nothing of it is visible\.( The next run adopts 2 images that are "
+        r"Run backfill-2024-03-01-\S+ is interrupted; nothing of it is visible\.( The next run adopts 2 images that are "
         r"finished\.)?",
     ),
 }

@@ -174,7 +174,14 @@ def predict(folder: Path) -> None:
 
 
 def fine_tune(folder: Path) -> None:
-    options = ("--unfreeze_from=conv_pw_1", "--epochs=1", "--patience=0", "--batch_size=8", "--untrained_head")
+    options = (
+        "--unfreeze_from=conv_pw_1",
+        "--epochs=1",
+        "--patience=0",
+        "--batch_size=8",
+        "--untrained_head",
+        "--test_fraction=0",
+    )
     where = (f"--model={folder}/new", f"--input={folder}/pictures", "--labels_from=parent", "--overwrite")
     with contextlib.redirect_stdout(io.StringIO()):
         assert finetune_command.main([*where, f"--output={folder}/model", *options]) == 0
