@@ -133,8 +133,8 @@ CASES = {
     "backfill": Case(
         BACKFILL,
         Pause("transforms.extraction.shard:write_computed", done=True),
-        r"Run backfill-2024-03-01-\S+ is interrupted; nothing of it is visible\.( The next run adopts 2 images that are "
-        r"finished\.)?",
+        r"Run backfill-2024-03-01-\S+ is interrupted; nothing of it is visible\."
+        r"( The next run adopts 2 images that are finished\.)?",
     ),
 }
 
