@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipelines import predict as predict_command
-from schemas.classifiers import Classifier, publish_classifier
+from schemas.classifiers import Classifier, locked_folder, publish_classifier
 from schemas.delta import Scan
 from schemas.errors import ConvbaseError
 from schemas.fragments import TableName
@@ -69,10 +69,11 @@ def check_predictions(folder: Path, made: Path, right: dict[str, np.ndarray], ou
 
 
 def publish_again(source: str, target: str) -> None:
-    """Publishes a classifier once more, in another folder."""
+    """Publishes a classifier once more, in another folder, as a training does."""
     classifier = Classifier.open(source)
     contents = {name: classifier.files.read(name) for name in classifier.files.by_name}
-    publish_classifier(target, classifier.card, contents)
+    with locked_folder(target):
+        publish_classifier(target, classifier.card, contents)
 
 
 def test_killed_at_any_write_the_folder_holds_the_old_or_the_new_model(
