@@ -36,6 +36,7 @@ def check_label_column(given: argparse.Namespace, columns: Collection[str]) -> N
     Raises:
         UsageError: If it is missing.
     """
-    if not given.labels and given.label_column not in columns:
-        near = nearest_names(given.label_column, columns) or f"; there are {', '.join(columns)}."
+    own = [name for name in columns if not name.startswith("_")]  # Not those of refs that no input has.
+    if not given.labels and given.label_column not in own:
+        near = nearest_names(given.label_column, own) or f"; there are {', '.join(own)}."
         raise UsageError(f"There is no column '{given.label_column}' with labels{near}")

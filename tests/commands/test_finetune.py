@@ -209,7 +209,7 @@ def test_an_untrained_head_is_refused_unless_told_otherwise(
             ("--no-augment", "--augment_zoom=0.1"),
             "--augment_zoom says what augmented copies are like; leave --no-augment",
         ),
-        (("--label_column=lable",), "have no column 'lable' with labels; did you mean 'label'?"),
+        (("--label_column=lable",), "There is no column 'lable' with labels; did you mean 'label'\\?$"),
         (("--model=/nowhere",), "There is no classifier at /nowhere"),
         (("--input=/nowhere",), "There is no input at /nowhere"),
         (("--output=MODEL",), "--output is the folder of --model"),

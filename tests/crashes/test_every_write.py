@@ -1,7 +1,7 @@
 """A kill and a full disk at every write of every command: the command again puts everything right.
 
-Of each command six events are tried, evenly spread, and of one that takes seconds two;
-`EVERY_WRITE=1 pytest tests/crashes/test_every_write.py` tries them all.
+Of each command six events are tried, evenly spread; `EVERY_WRITE=1 pytest tests/crashes/test_every_write.py` tries
+them all. A fine-tuning writes its folder as a training does.
 """
 
 import os
@@ -15,7 +15,7 @@ from tests.support.commands_under_faults import SCENARIOS
 from tests.support.every_write import Ended, Fault, Server, server
 
 TASKS = "tests.support.commands_under_faults"
-TRIED, TRIED_OF_SLOW = 6, 2
+TRIED = 6
 # What a command turns into one sentence, or is one.
 SENTENCES = ("RunFailed", "StoreNotWritable", "ModelNotWritable", "DamagedFile", "OSError")
 
@@ -58,11 +58,11 @@ class Trial:
         assert ended.error is None, ended.error
 
 
-def tried(events: int, most: int) -> list[int]:
+def tried(events: int) -> list[int]:
     """The events that are tried, the first and the last among them."""
     if os.environ.get("EVERY_WRITE"):
         return list(range(1, events + 1))
-    return sorted({1 + number * (events - 1) // (most - 1) for number in range(most)})
+    return sorted({1 + number * (events - 1) // (TRIED - 1) for number in range(TRIED)})
 
 
 @pytest.mark.timeout(36_000 if os.environ.get("EVERY_WRITE") else 600)
@@ -70,7 +70,7 @@ def tried(events: int, most: int) -> list[int]:
 def test_a_fault_at_a_write_costs_nothing(name: str, forked: Server, tmp_path: Path) -> None:
     trial = Trial(forked, name, tmp_path)
     assert trial.events > 3
-    events = tried(trial.events, TRIED_OF_SLOW if SCENARIOS[name].is_slow else TRIED)
+    events = tried(trial.events)
     for fault in (Fault.KILLED, Fault.FULL):
         failed = sum(ended_by(trial, fault, event, name) for event in events)
         print(f"{name}, {fault.name.lower()}: {trial.events} events, {failed} of {len(events)} tried ended it")

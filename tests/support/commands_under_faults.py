@@ -16,7 +16,6 @@ from unittest import mock
 
 from deltalake.exceptions import TableNotFoundError
 
-from pipelines import finetune as finetune_command
 from pipelines import maintain
 from pipelines import predict as predict_command
 from pipelines import train as train_command
@@ -173,20 +172,6 @@ def predict(folder: Path) -> None:
         assert predict_command.main([f"--model={folder}/new", f"--input={folder}/pictures", *output]) == 0
 
 
-def fine_tune(folder: Path) -> None:
-    options = (
-        "--unfreeze_from=conv_pw_1",
-        "--epochs=1",
-        "--patience=0",
-        "--batch_size=8",
-        "--untrained_head",
-        "--test_fraction=0",
-    )
-    where = (f"--model={folder}/new", f"--input={folder}/pictures", "--labels_from=parent", "--overwrite")
-    with contextlib.redirect_stdout(io.StringIO()):
-        assert finetune_command.main([*where, f"--output={folder}/model", *options]) == 0
-
-
 def extract(folder: Path) -> None:
     world_in(folder).extract()
 
@@ -323,12 +308,6 @@ def all_is_predicted(folder: Path) -> None:
     assert all(not checked.damages for _, checked in all_damage(f"{folder}/predictions", deep=True))
 
 
-def model_is_tuned(folder: Path) -> None:
-    assert Classifier.open(f"{folder}/model").card.fine_tuning is not None
-    model_is_whole(folder)
-    only_its_files(folder)
-
-
 class Scenario(NamedTuple):
     """A command that writes.
 
@@ -337,14 +316,12 @@ class Scenario(NamedTuple):
         act: The command.
         always: What holds right after the fault, whatever it was.
         right: What holds once the command was given again, and has succeeded.
-        is_slow: Whether it takes seconds, so that few events are tried unless all are.
     """
 
     prepare: Callable[[Path], None]
     act: Callable[[Path], None]
     always: Callable[[Path], None]
     right: Callable[[Path], None]
-    is_slow: bool = False
 
 
 BOTH = good(FIRST, SECOND)
@@ -367,7 +344,6 @@ SCENARIOS: Mapping[str, Scenario] = {
     "train": Scenario(labelled, train_again, model_is_whole, model_is_new),
     "train --overwrite": Scenario(with_classifier, train_again, model_is_whole, model_is_new),
     "predict": Scenario(with_bad_pictures, predict, predictions_are_whole, all_is_predicted),
-    "finetune": Scenario(with_classifier, fine_tune, model_is_whole, model_is_tuned, is_slow=True),
 }
 
 
