@@ -13,7 +13,7 @@ import numpy as np
 
 from schemas.errors import FailureCode, ImageError
 from schemas.spec import DECODINGS, INTERPOLATIONS, TRUNCATIONS
-from tests.fuzz.pictures import broken_fax, mutated_picture
+from tests.fuzz.pictures import broken_fax, large_webp, mutated_picture
 from tests.fuzz.target import Target
 from tests.unit.transforms.images.test_hostile_pictures import BOMBS
 from tests.unit.transforms.images.test_loading import shard_of
@@ -139,7 +139,7 @@ _EXACT: Final = DecodingRules(8, 8, limits=_LIMITS)
 _SCALED: Final = DecodingRules(8, 8, decode="scaled", truncated="keep", limits=_LIMITS)
 
 # Files that were built to cost much, and each that has failed here.
-FAILED: Final[Mapping[str, bytes]] = {"broken lines of a fax": broken_fax()}
+FAILED: Final[Mapping[str, bytes]] = {"broken lines of a fax": broken_fax(), "a large canvas of WebP": large_webp()}
 KNOWN: Final = {**{name: data for name, (data, _) in BOMBS.items()}, **FAILED}
 
 DECODING: Final = Target(

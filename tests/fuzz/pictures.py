@@ -151,6 +151,13 @@ def broken_fax() -> bytes:
     return whole[:start] + b"\x55" * size + whole[start + size :]
 
 
+def large_webp(side: int = 10_000) -> bytes:
+    """A small WebP that says that its canvas has a hundred million pixels."""
+    header, image, *others = WEBP.split(encoded("WEBP", exif=_ORIENTED))
+    sides = (side - 1).to_bytes(3, "little") * 2
+    return WEBP.join([Part(header.kind, header.content[:4] + sides), image, *others])
+
+
 _DRAWN: Final[Mapping[str, Callable[[], Iterator[bytes]]]] = {
     "JPEG": _jpegs, "PNG": _pngs, "WEBP": _webps, "GIF": _gifs, "BMP": _bmps, "TIFF": _tiffs, "AVIF": _avifs,
     "HEIF": _heifs,

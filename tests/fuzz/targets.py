@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.fuzz.archives import ARCHIVES
+from tests.fuzz.cards import CLASSIFIERS, SPECS
 from tests.fuzz.decoding import DECODER_PROCESSES, DECODING
 from tests.fuzz.manifests import MANIFESTS
+from tests.fuzz.tables import LOGS, RECEIPTS
 from tests.fuzz.target import Target
 from tests.fuzz.uris import URIS
 
@@ -15,4 +17,8 @@ TARGETS: Final[Mapping[str, Target[Any]]] = {
     "manifests": MANIFESTS,
     "uris": URIS,
     "archives": ARCHIVES,
+    "receipts": RECEIPTS,
+    "logs": LOGS,
+    "classifiers": CLASSIFIERS,
+    "specs": SPECS,
 }

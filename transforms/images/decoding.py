@@ -31,6 +31,7 @@ from transforms.images.image_files import (
     format_of,
     is_heif,
     is_scalable,
+    webp_size,
     without_metadata,
 )
 
@@ -207,7 +208,7 @@ def _decode_what_is_there(data: bytes, rules: DecodingRules) -> Picture:
 def _decode(data: bytes, rules: DecodingRules) -> Picture:
     check_metadata(data)
     with _decoder_errors(), _open(data, rules.limits) as image:
-        _check_pixels(image, rules.limits)
+        _check_size(*image.size, rules.limits)
         if any(tile[0] == _LIBTIFF for tile in getattr(image, "tile", ())):
             _fill_memory()
         full_size = _scale_in_decoder(image, data, rules) if rules.decode == "scaled" else None
@@ -237,7 +238,9 @@ def _decoder_errors() -> Iterator[None]:
 
 
 def _open(data: bytes, limits: DecodingLimits) -> Image.Image:
-    # For formats that take memory when they are opened. Pillow refuses twice its limit, and warns before.
+    # For formats that take memory when they are opened. Pillow refuses twice its limit, and warns before; but for WebP,
+    # of which it has two canvases by then.
+    _check_size(*(webp_size(data) or (0, 0)), limits)
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     try:
         return Image.open(io.BytesIO(data), formats=_of_pillow(limits.formats))
@@ -279,16 +282,14 @@ def _unidentified(data: bytes, limits: DecodingLimits) -> ImageError:
     return ImageError(FailureCode.DECODER_ERROR, f"The {other} file cannot be opened.")
 
 
-def _check_pixels(image: Image.Image, limits: DecodingLimits) -> None:
-    if max(image.size) > limits.max_side:
+def _check_size(width: int, height: int, limits: DecodingLimits) -> None:
+    if max(width, height) > limits.max_side:
         most = f"{limits.max_side:,} of a side (--max_side)"
-    elif image.width * image.height > limits.max_pixels:
+    elif width * height > limits.max_pixels:
         most = f"{limits.max_pixels:,} (--max_pixels)"
     else:
         return
-    raise ImageError(
-        FailureCode.TOO_MANY_PIXELS, f"The picture has {image.width} × {image.height} pixels, the limit is {most}."
-    )
+    raise ImageError(FailureCode.TOO_MANY_PIXELS, f"The picture has {width} × {height} pixels, the limit is {most}.")
 
 
 @functools.cache

@@ -235,6 +235,19 @@ def _value_bytes(kind: int, count: int, value: int, file_bytes: int) -> int:
     return size if size <= 4 or value + size <= file_bytes else 0
 
 
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Returns width and height of a WebP file, by its first chunk (RFC 9649, sections 2.5 to 2.7); None for others."""
+    if not data.startswith(b"RIFF") or data[8:12] != b"WEBP":
+        return None
+    first = data[12:16]
+    if first == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if first == b"VP8L":
+        sides = int.from_bytes(data[21:25], "little")
+        return 1 + sides % 2**14, 1 + (sides >> 14) % 2**14
+    return int.from_bytes(data[26:28], "little") % 2**14, int.from_bytes(data[28:30], "little") % 2**14
+
+
 def check_metadata(data: bytes) -> None:
     """Refuses a file that may be small and takes long to open, for what it says is read again and again.
 

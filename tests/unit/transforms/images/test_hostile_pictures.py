@@ -13,6 +13,7 @@ from PIL import Image
 
 from schemas.errors import FailureCode, ImageError
 from tests.conftest import write_pictures
+from tests.fuzz.pictures import large_webp
 from tests.unit.transforms.images.test_loading import shard_of
 from transforms.images import (
     BadImage,
@@ -26,7 +27,7 @@ from transforms.images import (
 from transforms.images import decoding as decoding_module
 from transforms.images.decoder import Decoded, DecodingTask, Undecoded
 from transforms.images.decoder_processes import AnyDecoder, DecoderDied
-from transforms.images.image_files import is_scalable, scans, tag_bytes
+from transforms.images.image_files import is_scalable, scans, tag_bytes, webp_size
 from transforms.images.loading import MOST_DEATHS
 from transforms.runtime import Meter
 
@@ -220,7 +221,21 @@ def among_good_ones(tmp_path: Path, data: bytes) -> list[Path]:
     return files
 
 
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0II*\0"}, {"save_all": True}])
+def test_the_size_of_a_webp_stands_in_its_first_chunk(options: dict[str, object]) -> None:
+    data = encoded(NOISE, "WEBP", **options)
+    assert webp_size(data) == NOISE.size
+    assert webp_size(JPEG) is None
+    for cut in range(len(data[:40])):
+        webp_size(data[:cut])
+
+
 OTHERS = [row for row in range(20) if row != 5]
+
+
+def test_the_canvas_of_a_webp_is_not_allocated_before_its_size_is_known(tmp_path: Path) -> None:
+    files = among_good_ones(tmp_path, large_webp(20_000))
+    assert load(files, DecodingLimits(memory=20_000_000)) == (OTHERS, {5: FailureCode.TOO_MANY_PIXELS})
 
 
 def test_a_picture_that_takes_too_much_memory_costs_no_other(tmp_path: Path) -> None:
