@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 
 from tests.fuzz.target import Target
 
-# Processor time of an input, and bytes that a process may take besides those that it begins with.
+# Processor time of an input, and bytes that it may take besides those that its process has.
 DEADLINE_SECONDS: Final = 10
 MEMORY: Final = 10**9
 # Without an answer for so long, a process waits for something that does not come.
@@ -167,7 +167,6 @@ def _work(
     faulthandler.disable()  # The driver says how the process has ended.
     os.dup2(os.open(os.devnull, os.O_WRONLY), _STANDARD_ERROR)  # Where libtiff says of each file what it thinks.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    _limit_memory()
     done = Tally()
     told = time.monotonic()
     for number in task.numbers:
@@ -178,6 +177,7 @@ def _work(
             connection.send((done, False))
             told = now
         begun.value = number
+        _limit_memory()
         signal.setitimer(signal.ITIMER_PROF, DEADLINE_SECONDS)
         _try(task.target, task.seed, number, done)
     signal.setitimer(signal.ITIMER_PROF, 0)

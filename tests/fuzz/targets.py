@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.fuzz.archives import ARCHIVES
-from tests.fuzz.cards import CLASSIFIERS, SPECS
 from tests.fuzz.decoding import DECODER_PROCESSES, DECODING
+from tests.fuzz.logs import LOGS
 from tests.fuzz.manifests import MANIFESTS
-from tests.fuzz.tables import LOGS, RECEIPTS
 from tests.fuzz.target import Target
 from tests.fuzz.uris import URIS
 
@@ -17,8 +16,5 @@ TARGETS: Final[Mapping[str, Target[Any]]] = {
     "manifests": MANIFESTS,
     "uris": URIS,
     "archives": ARCHIVES,
-    "receipts": RECEIPTS,
     "logs": LOGS,
-    "classifiers": CLASSIFIERS,
-    "specs": SPECS,
 }

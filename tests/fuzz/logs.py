@@ -1,4 +1,4 @@
-"""What holds of whatever lies in a store: receipts, and entries of a table's log."""
+"""What holds of a table, whatever lies in the folder of its log."""
 
 import functools
 import json
@@ -11,17 +11,14 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from schemas.delta import Scan, commits_between, damaged_entries, files_of, table_history
+from schemas.delta import Scan, commits_between, damaged_entries, files_of, open_table, table_history
 from schemas.errors import ConvbaseError
-from schemas.fragments import Fragment, TableName, leave_receipt, read_receipts, remove_receipts
+from schemas.fragments import TableName
 from schemas.store import FeatureStore
 from tests.fuzz.mutations import json_text, mutated, mutated_json
 from tests.fuzz.target import Target, refusal
 from tests.support.fragments import SPEC, fragment
-from transforms.planning.adoption import finished_images
-from transforms.planning.snapshot import Snapshot
 
-_RUN: Final = "r"
 _COMMITS: Final = 4
 _CHECKPOINT_AFTER: Final = 3
 # What a command says in one sentence (`run_main`).
@@ -37,24 +34,17 @@ class Replaced(NamedTuple):
 
 @functools.cache
 def _store() -> FeatureStore:
-    """A store with four commits to `features`, a checkpoint, and a fragment that is finished and not committed."""
+    """A store with four commits to `features`, and checkpoints."""
     store = FeatureStore.create(tempfile.mkdtemp(prefix="store"), SPEC)
     store.features().alter.set_table_properties({"delta.checkpointInterval": str(_CHECKPOINT_AFTER)})
     for number in range(_COMMITS):
         written = fragment(store, {f"file:///{number}.jpg": 1.0})
         store.commit_fragments(TableName.FEATURES, f"run-{number}", [written])
-    leave_receipt(store.uri, _RUN, fragment(store, {"file:///new.jpg": 1.0}))
     return store
 
 
 def _folder(*names: str) -> Path:
     return Path(_store().uri.removeprefix("file://"), *names)
-
-
-@functools.cache
-def _receipt() -> tuple[Path, bytes]:
-    (path,) = _folder("receipts", _RUN).iterdir()
-    return path, path.read_bytes()
 
 
 @functools.cache
@@ -72,26 +62,6 @@ def _mutated_lines(content: bytes, chance: Random) -> bytes:
             value = mutated_json(value, chance)
         lines[at] = json_text(value, chance)
     return b"\n".join(lines)
-
-
-def _receipt_text(chance: Random) -> bytes:
-    _, content = _receipt()
-    return mutated(content, chance) if chance.random() < 0.2 else _mutated_lines(content, chance)
-
-
-def check_receipt(content: bytes) -> str:
-    """A receipt that is none counts for nothing; one that is names a file below its table, or a command refuses it."""
-    path, _ = _receipt()
-    path.write_bytes(content)
-    store = _store()
-    try:
-        found = list(read_receipts(store.uri))
-        images = sum(batch.num_rows for batch in finished_images(Snapshot.newest(store)))
-        remove_receipts(store.uri, "another", [])
-    except _REFUSED as error:
-        return refusal(error)
-    assert all(Fragment.from_json(one.to_json()) == one for one in found)
-    return f"{len(found)} receipts, {images} images"
 
 
 def _entry(chance: Random) -> Replaced:
@@ -118,8 +88,7 @@ def check_entry(case: Replaced) -> str:
 
 def _read(uri: str) -> str:
     damaged_entries(uri)
-    store = FeatureStore.open(_store().uri)
-    table = store.features()
+    table = open_table(uri)
     for name in files_of(table)["path"].to_pylist():
         assert ".." not in name.split("/")
     list(table_history(uri, 10))
@@ -130,11 +99,7 @@ def _read(uri: str) -> str:
 
 # The files of the log in the order of their names: the entry of version 1, that of the newest, and its checkpoint.
 _FIRST, _NEWEST, _CHECKPOINT = 1, 7, 6
-FAILED_RECEIPTS: Final[Mapping[str, bytes]] = {
-    "a path that is a number": b'{"path": 1, "rows": 1, "size": 1, "statistics": "{}", "table": "features"}',
-    "lists within lists": b"[" * 100_000,
-}
-FAILED_ENTRIES: Final[Mapping[str, Replaced]] = {
+FAILED: Final[Mapping[str, Replaced]] = {
     "not UTF-8": Replaced(_FIRST, b'{"commitInfo": {"run_id": "\xa8"}}'),
     "no JSON": Replaced(_FIRST, b'{"commitInfo": {'),
     "a commit that is a number": Replaced(_NEWEST, b'{"commitInfo": 5}'),
@@ -143,5 +108,4 @@ FAILED_ENTRIES: Final[Mapping[str, Replaced]] = {
     "a checkpoint that is none": Replaced(_CHECKPOINT, b"PAR1"),
 }
 
-RECEIPTS: Final = Target(_receipt_text, check_receipt, FAILED_RECEIPTS)
-LOGS: Final = Target(_entry, check_entry, FAILED_ENTRIES)
+LOGS: Final = Target(_entry, check_entry, FAILED)
