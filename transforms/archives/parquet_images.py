@@ -126,10 +126,16 @@ def holds_paths(schema: pa.Schema, column: str) -> bool:
 
 
 def has_bytes(file: pq.ParquetFile, group: int, column: str) -> np.ndarray:
-    """Returns bool [n], whether the cells of a row group hold bytes; by its statistics, where these can tell."""
+    """Returns bool [n], whether the cells of a row group hold bytes; by its statistics, where these can tell.
+
+    Raises:
+        pyarrow.ArrowInvalid: If the row group lacks them.
+    """
     metadata = file.metadata.row_group(group)
     leaves = (metadata.column(index) for index in range(metadata.num_columns))
-    leaf = next(leaf for leaf in leaves if leaf.path_in_schema == _leaf(file, column))
+    leaf = next((leaf for leaf in leaves if leaf.path_in_schema == _leaf(file, column)), None)
+    if leaf is None:
+        raise pa.ArrowInvalid(f"row group {group} lacks the column {column} of the schema")
     known = leaf.statistics is not None and leaf.statistics.has_null_count
     if known and leaf.statistics.null_count in {0, metadata.num_rows}:
         return np.full(metadata.num_rows, leaf.statistics.null_count == 0)
