@@ -138,6 +138,8 @@ _MEANINGS: Final = {
     FailureCode.UNKNOWN_PROTOCOL: "No file system has the protocol of the URI.",
     FailureCode.PACKAGE_MISSING: "The package of the URI's file system is not installed.",
     FailureCode.NOT_FOUND: "There is no such file; on the web, the status is 404 or 410.",
+    FailureCode.NOT_ALLOWED: "A manifest names a place, or a link in a folder leads to one, that nobody has allowed: "
+    "`--allowed_sources`, `--follow_links`.",
     FailureCode.NO_CREDENTIALS: "There are no credentials for the storage.",
     FailureCode.PERMISSION_DENIED: "The file may not be read; on the web, the status is 401, 403 or 407.",
     FailureCode.UNKNOWN_HOST: "The host has no address.",

@@ -18,14 +18,19 @@ import signal
 from collections.abc import Iterable
 from typing import Final
 
+from schemas.uris import without_secrets
+
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 _CAUSE: Final = "\u21b3"
 
 
 class ConvbaseError(Exception):
-    """An error that the user reads as one sentence."""
+    """An error that the user reads as one sentence, in which URLs have no secrets."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_secrets(message))
 
 
 class UsageError(ConvbaseError):
@@ -185,6 +190,7 @@ class FailureCode(enum.StrEnum):
     UNKNOWN_PROTOCOL = "unknown_protocol", "fetch", False
     PACKAGE_MISSING = "package_missing", "fetch", False
     NOT_FOUND = "not_found", "fetch", True
+    NOT_ALLOWED = "not_allowed", "fetch", False
     NO_CREDENTIALS = "no_credentials", "fetch", False
     PERMISSION_DENIED = "permission_denied", "fetch", False
     UNKNOWN_HOST = "unknown_host", "fetch", False
@@ -221,9 +227,9 @@ class ImageError(Exception):
     """
 
     def __init__(self, code: FailureCode, message: str) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = without_secrets(message)
+        super().__init__(self.message)
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[FailureCode, str]]:
         return type(self), (self.code, self.message)
@@ -240,7 +246,7 @@ class DamagedArchive(ImageError):
 
 def first_line(error: BaseException) -> str:
     """Returns the first line of an error's message, and behind it the causes that `deltalake` lists below it."""
-    first, *below = _COLOURS.sub("", str(error)).strip().splitlines() or [""]
+    first, *below = _COLOURS.sub("", without_secrets(str(error))).strip().splitlines() or [""]
     causes = [line.strip() for line in below if line.strip().startswith(_CAUSE)]
     return ": ".join([first, *(cause.removeprefix(_CAUSE).strip() for cause in causes)])
 
@@ -259,8 +265,8 @@ def printable(text: str) -> str:
 
 
 def shown(text: str, most: int = 80) -> str:
-    """Returns a text on one line, with its middle left out where it has more than `most` characters."""
-    line = printable(text)
+    """Returns a text on one line, without secrets, its middle left out where it has more than `most` characters."""
+    line = printable(without_secrets(text))
     return line if len(line) <= most else f"{line[: most // 2]}…{line[-(most // 2) :]}"
 
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from schemas.errors import FailureCode, ImageError
+
 REFS_PER_BATCH: Final = 8192
 
 SIZE: Final = "_size"
@@ -18,6 +20,7 @@ KNOWN_IN: Final = "_known_in"
 GIVEN: Final = "_given"
 PROBLEM: Final = "_problem"
 PLACE: Final = "_place"
+LOCATION: Final = "_location"
 
 # `version` is null until it has been looked up; columns with an underscore do not reach the tables.
 REF_SCHEMA: Final = pa.schema(
@@ -35,6 +38,8 @@ REF_SCHEMA: Final = pa.schema(
         pa.field(PROBLEM, pa.string()),
         # Where the bytes are in the archive, as `transforms/archives` writes it; null for a file of its own.
         pa.field(PLACE, pa.string()),
+        # The URI with what signs it, by which it is fetched; null where that is `uri` itself.
+        pa.field(LOCATION, pa.string()),
     ]
 )
 
@@ -50,6 +55,7 @@ class ImageRef:
         size: Its bytes, where the listing has them.
         problem: Why no image can be there, where the listing has found that out.
         place: Where its bytes are in its archive, where it is a member of one and the listing has that.
+        signed: The URI with what signs it, if it is signed or has a password; never written down, and never printed.
     """
 
     uri: str
@@ -57,13 +63,41 @@ class ImageRef:
     size: int | None
     problem: str | None = None
     place: str | None = None
+    signed: str | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def location(self) -> str:
+        """Where it is fetched from."""
+        return self.signed or self.uri
+
+    def check(self) -> None:
+        """Looks at what its listing has found out.
+
+        Raises:
+            ImageError: If no image can be there, or it may not be looked for.
+        """
+        if self.problem is not None:
+            raise problem_error(self.problem)
+
+
+def not_allowed(sentence: str) -> str:
+    """Returns the problem of an image that may not be looked for."""
+    return f"{FailureCode.NOT_ALLOWED}: {sentence}"
+
+
+def problem_error(problem: str) -> ImageError:
+    """Returns the error that a problem of a listing is: that the URI is none, unless another code is before it."""
+    code, _, sentence = problem.partition(": ")
+    if code == FailureCode.NOT_ALLOWED:
+        return ImageError(FailureCode.NOT_ALLOWED, sentence)
+    return ImageError(FailureCode.INVALID_URI, problem)
 
 
 def image_refs(batch: pa.RecordBatch) -> Iterator[ImageRef]:
     """Yields the rows of a batch of refs."""
-    columns = (batch.column(name).to_pylist() for name in ("uri", "version", SIZE, PROBLEM, PLACE))
-    for uri, version, size, problem, place in zip(*columns, strict=True):
-        yield ImageRef(uri, version, size, problem, place)
+    columns = (batch.column(name).to_pylist() for name in ("uri", "version", SIZE, PROBLEM, PLACE, LOCATION))
+    for values in zip(*columns, strict=True):
+        yield ImageRef(*values)
 
 
 def listed_version(info: Mapping[str, Any]) -> str | None:

@@ -18,6 +18,7 @@ LAYERS = ("schemas", "transforms", "pipelines")
 
 # A package imports only what stands before it.
 ORDER = (
+    "schemas/uris",
     "schemas",
     "schemas/buckets",
     "schemas/storage",

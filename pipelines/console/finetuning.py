@@ -12,7 +12,7 @@ from pipelines.console.training import match_lines, metrics_line, use_lines
 from pipelines.jobs import FineTuningJob
 from schemas.classifiers import SPLITS, FineTuning, ModelCard
 from schemas.spec import FeatureSpec
-from schemas.storage import canonical_uri, without_credentials
+from schemas.storage import canonical_uri, without_secrets
 from transforms.evaluation import Evaluation
 from transforms.export import model_id
 from transforms.finetuning import Checkpoint, FineTuned, LabelledPictures, LeftOut, TrainableNetwork
@@ -45,7 +45,7 @@ def fine_tuned_card(job: FineTuningJob, spec: FeatureSpec, tuned: FineTuned, eva
         feature_shape=parent.feature_shape,
         store=parent.store,
         table_version=parent.table_version,
-        labels_from=f"the file {without_credentials(given.labels)}" if given.labels else "the listing of --input",
+        labels_from=f"the file {without_secrets(given.labels)}" if given.labels else "the listing of --input",
         split_by=str(images.split_by),
         images=images.counts(),
         left_out={
@@ -67,12 +67,12 @@ def fine_tuned_card(job: FineTuningJob, spec: FeatureSpec, tuned: FineTuned, eva
         peak_memory_bytes=peak_memory(),
         seconds=tuned.seconds,
         metrics=evaluation.summary(),
-        options=json.loads(without_credentials(json.dumps(options, default=str))),
+        options=json.loads(without_secrets(json.dumps(options, default=str))),
         versions=package_versions(_PACKAGES),
         fine_tuning={
             **job.how.to_dict(),
             "model": parent.model_id,
-            "model_folder": without_credentials(canonical_uri(given.model)),
+            "model_folder": without_secrets(canonical_uri(given.model)),
             "model_sha256": job.asked["model"],
             "fingerprint": parent.fingerprint,
             "weights_sha256": parent.spec.weights_sha256,

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from schemas.classifiers import L2, SPLITS, ModelCard
-from schemas.storage import join, without_credentials
+from schemas.storage import join, without_secrets
 from transforms.evaluation import Evaluation, SplitMetrics, interval_text, score_text
 from transforms.exploration import Leaks
 from transforms.export import REPORT_FILE, model_id
@@ -30,9 +30,9 @@ def model_card(given: argparse.Namespace, data: TrainingData, fitted: Fitted, ev
         spec=store.spec,
         layer=data.layer,
         feature_shape=data.rows.train.rows.shape,
-        store=without_credentials(store.uri),
+        store=without_secrets(store.uri),
         table_version=data.table_version,
-        labels_from=f"the file {without_credentials(given.labels)}" if given.labels else f"column {given.label_column}",
+        labels_from=f"the file {without_secrets(given.labels)}" if given.labels else f"column {given.label_column}",
         split_by=str(images.split_by),
         images=images.counts(),
         left_out={"unlabelled": images.unlabelled, "without a split": images.unsplit},
@@ -50,7 +50,7 @@ def model_card(given: argparse.Namespace, data: TrainingData, fitted: Fitted, ev
         peak_memory_bytes=peak_memory(),
         seconds=fitted.seconds,
         metrics=evaluation.summary(),
-        options=json.loads(without_credentials(json.dumps(options, default=str))),
+        options=json.loads(without_secrets(json.dumps(options, default=str))),
         versions=package_versions(_PACKAGES),
         folds=fitted.folds,
         augmented_rows=len(data.rows.train) - images.counts()["train"],
@@ -102,7 +102,7 @@ def leak_lines(leaks: Leaks, store_uri: str) -> list[str]:
     return [
         (
             f"Leaks: {have} identical content{identical}, in the training split; what is measured on them is too good. "
-            f"Look at them: python -m pipelines.explore {without_credentials(store_uri)}"
+            f"Look at them: python -m pipelines.explore {without_secrets(store_uri)}"
         )
     ]
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from schemas.delta import Scan
 from schemas.fragments import TableName
-from schemas.storage import join, without_credentials
+from schemas.storage import join, without_secrets
 from schemas.store import FeatureStore, RunState, TakenOut
 
 _PREFIX: Final = "backfill-"
@@ -58,7 +58,7 @@ class DatedRuns:
         What this run committed and what it found has to be in the table still, but for what was taken down. Where
         labels are to be taken from folders, that run has to have done so too.
         """
-        looked_at = json.loads(without_credentials(json.dumps([inputs, extensions, labels_from])))
+        looked_at = json.loads(without_secrets(json.dumps([inputs, extensions, labels_from])))
         return any(
             row["started_at"].date() > ds and _looked_at(row, labels_from) == looked_at and not self._taken_out(row)
             for row in self._complete(f"{_PREFIX}{ds}-")

@@ -20,7 +20,7 @@ from schemas.annotations import LABELS, has_label_lists
 from schemas.classifiers import SplitFractions
 from schemas.delta import Scan, Where, parse_where
 from schemas.errors import InvalidLabels, UsageError, nearest_names
-from schemas.storage import join, without_credentials, write_file
+from schemas.storage import join, without_secrets, write_file
 from schemas.store import FeatureStore
 from transforms.exploration import (
     Drift,
@@ -228,7 +228,7 @@ def _parquet(table: pa.Table) -> bytes:
 def _about(given: argparse.Namespace, store: FeatureStore, found: Exploration) -> dict[str, str]:
     images = found.images
     about = {
-        "store": without_credentials(store.uri),
+        "store": without_secrets(store.uri),
         "table version": str(images.version),
         "layer": f"{images.layer}, {images.vectors.shape[1]:,} numbers an image",
         "conv base": f"{store.spec.conv_base}, fingerprint {store.fingerprint}",

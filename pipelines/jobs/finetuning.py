@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.jobs.label_columns import check_label_column, found_label_column
-from pipelines.options import decoding_limits
+from pipelines.options import decoding_limits, fetching_reach
 from pipelines.runners import shown_progress
 from schemas.classifiers import Classifier, FineTuning, Split, SplitFractions
 from schemas.errors import InvalidLabels, UsageError
@@ -96,7 +96,7 @@ def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, re
 def loading_rules(given: argparse.Namespace, classifier: Classifier) -> LoadingRules:
     """Returns how images become pixels: as they did for the features on which the classifier was trained."""
     decoding = DecodingRules.of_spec(classifier.card.spec, decoding_limits(given))
-    return LoadingRules(decoding, given.max_bytes, PICTURES_PER_BATCH)
+    return LoadingRules(decoding, given.max_bytes, PICTURES_PER_BATCH, fetching_reach(given))
 
 
 def _labelled(given: argparse.Namespace, classifier: Classifier, pictures: Pictures) -> LabelledImages:

@@ -112,6 +112,7 @@ def new_job(
             limits=decoding_limits(given),
             max_bytes=given.max_bytes,
             storage=Storage(given.storage),
+            reach=rules.reach,
             reuse=Reuse(given.reuse) if refresh is None else Reuse.NONE,
             update_labels=given.update_labels,
             threads=given.threads or threads_a_process(options),

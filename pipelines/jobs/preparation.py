@@ -11,12 +11,12 @@ from typing import Any, Final
 from deltalake.exceptions import DeltaError
 
 from pipelines.jobs.samples import draw_samples
-from pipelines.options import asked_augmentation, manifest_options, spec_options
+from pipelines.options import asked_augmentation, fetching_reach, manifest_options, spec_options
 from pipelines.runners import beam_imported_meanwhile
 from schemas.augmentation import AugmentedRows
-from schemas.errors import InvalidInput, RunFailed, StoreNotWritable, UsageError
+from schemas.errors import InvalidInput, RunFailed, StoreNotWritable, UsageError, shown
 from schemas.spec import BFLOAT16, IMAGENET, NO_WEIGHTS, TF32, FeatureSpec
-from schemas.storage import Storage, canonical_uri, check_created_once, check_writable, without_credentials
+from schemas.storage import Storage, bare_uri, canonical_uri, check_created_once, check_writable, without_secrets
 from schemas.store import FeatureStore, Run, new_run_id
 from schemas.tables import AUGMENTATION
 from transforms.conv_bases import (
@@ -29,7 +29,15 @@ from transforms.conv_bases import (
     weights_file_sha256,
 )
 from transforms.runtime import package_versions, temporary_folder
-from transforms.sources import ListingRules, Source, annotated_columns, carried_columns, find_sources, take_first_look
+from transforms.sources import (
+    FollowLinks,
+    ListingRules,
+    Source,
+    annotated_columns,
+    carried_columns,
+    find_sources,
+    take_first_look,
+)
 
 DEFAULT_STORE: Final = "./feature-store"
 SAMPLES: Final = "./sample-pictures"
@@ -87,6 +95,8 @@ def listing_rules(given: argparse.Namespace, sources: Sequence[Source] = ()) -> 
         include_hidden=given.include_hidden,
         exclude=tuple(given.exclude or ()),
         storage=Storage(given.storage),
+        reach=fetching_reach(given),
+        follow_links=FollowLinks(given.follow_links),
     )
 
 
@@ -117,9 +127,19 @@ def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
     if augmentation:
         asked["augmentation"] = augmentation
     if asked.get("weights") not in {None, NO_WEIGHTS, IMAGENET}:
-        asked["weights"] = canonical_uri(asked["weights"])
+        asked["weights"] = _weights_uri(asked["weights"])
         asked["weights_sha256"] = weights_file_sha256(asked["weights"])
     return asked
+
+
+def _weights_uri(given: str) -> str:
+    uri = canonical_uri(given)
+    if bare_uri(uri) != uri:
+        raise UsageError(
+            f"--weights={shown(given)} has a signature or a password, and a store records where its weights are from: "
+            "copy the file, and name the copy."
+        )
+    return uri
 
 
 def new_spec(given: argparse.Namespace) -> FeatureSpec:
@@ -274,7 +294,7 @@ def new_run(
         max_failure_ratio=given.max_failure_ratio,
         runner=runner,
         engine=engine,
-        options=json.loads(without_credentials(recorded)),
+        options=json.loads(without_secrets(recorded)),
         versions=package_versions(_PACKAGES),
         refresh=refresh,
     )

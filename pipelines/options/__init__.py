@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from pipelines.options.finetuning import add_copy_options, add_finetuning_options, fine_tuning_of
     from pipelines.options.parser import Parser, run_main
     from pipelines.options.run import add_extraction_options, add_failure_ratio, add_look_options, add_run_name_options
-    from pipelines.options.sources import add_decoding_options, add_source_options, decoding_limits, manifest_options
+    from pipelines.options.sources import (
+        add_decoding_options,
+        add_source_options,
+        decoding_limits,
+        fetching_reach,
+        manifest_options,
+    )
     from pipelines.options.spec import add_spec_options, spec_options
     from pipelines.options.training import (
         ALL_LAYERS,
@@ -67,6 +73,7 @@ else:
                 "add_decoding_options",
                 "add_source_options",
                 "decoding_limits",
+                "fetching_reach",
                 "manifest_options",
             ],
             "pipelines.options.spec": ["add_spec_options", "spec_options"],
@@ -123,6 +130,7 @@ __all__ = [
     "add_table_options",
     "asked_augmentation",
     "decoding_limits",
+    "fetching_reach",
     "fine_tuning_of",
     "manifest_options",
     "not_negative",

@@ -6,11 +6,13 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from schemas.errors import ConvbaseError, UsageError, first_line, printable
 from schemas.storage import interrupt
+from schemas.uris import without_secrets
 
 # What an operator, a scheduler or a container's end sends.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -39,6 +41,7 @@ def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
 
     SIGINT and SIGTERM raise `KeyboardInterrupt` in the command, once: a second one ends the process.
     """
+    sys.excepthook = _print_bug
     gc.freeze()  # What is imported by now lives to the end; looking through it once more there takes 0.1 s.
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
@@ -69,6 +72,11 @@ def _delta_errors() -> tuple[type[Exception], ...]:
     return () if loaded is None else (loaded.DeltaError,)
 
 
+def _print_bug(_: object, error: BaseException, __: object) -> None:
+    """Prints a traceback as Python does, but for the secrets of URLs that are in it."""
+    print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+
+
 def _interrupt(number: int, _: object) -> NoReturn:
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_DFL)
@@ -77,7 +85,7 @@ def _interrupt(number: int, _: object) -> NoReturn:
 
 
 def _said(sentence: str, code: int) -> int:
-    print("error: " + "\n".join(map(printable, sentence.split("\n"))), file=sys.stderr)
+    print("error: " + "\n".join(map(printable, without_secrets(sentence).split("\n"))), file=sys.stderr)
     return code
 
 

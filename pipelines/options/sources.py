@@ -3,11 +3,20 @@
 import argparse
 from typing import Final
 
-from pipelines.options.types import add_flag, image_formats, lower_words, positive, text_encoding, words
-from schemas.storage import Storage
+from pipelines.options.types import (
+    add_flag,
+    allowed_sources,
+    image_formats,
+    lower_words,
+    positive,
+    text_encoding,
+    words,
+)
+from schemas.storage import FETCH_SECONDS, Reach, Storage, canonical_uri, is_local
+from schemas.uris import AllowedSources, server_uri
 from transforms.images import DECODE_MEMORY, DECODE_TIMEOUT, FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SIDE, DecodingLimits
 from transforms.manifests import URI, ManifestOptions
-from transforms.sources import EXTENSIONS
+from transforms.sources import EXTENSIONS, FollowLinks
 
 _NONE: Final = ("none",)
 
@@ -58,6 +67,13 @@ def add_source_options(
         "may be given several times",
     )
     group.add_argument(
+        "--follow_links",
+        choices=tuple(FollowLinks),
+        default=FollowLinks.BESIDE,
+        help="where the links in a folder may lead: inside the folder, beside it too, in the folder above it, or "
+        "anywhere on this machine; other links are rows in `failures` (default: beside)",
+    )
+    group.add_argument(
         "--labels_from",
         choices=("parent",),
         help="parent: images without a label take the name of their folder, and the folder above it as the split if it "
@@ -78,7 +94,36 @@ def add_source_options(
         help="what reads inputs and images in buckets where both can: obstore, or fsspec's file system of the cloud "
         f"(default: {Storage.OBSTORE})",
     )
+    _add_fetching_options(parser)
     _add_manifest_options(parser, names_labels=names_labels)
+
+
+def _add_fetching_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("fetching")
+    group.add_argument(
+        "--allowed_sources",
+        type=allowed_sources,
+        default=(),
+        metavar="A,B",
+        help="where manifests may point besides their own storage, that of the inputs and public addresses of the web "
+        "(from this machine's disk, also files and buckets): beginnings of URIs (s3://bucket/, file:///data/, "
+        "http://10.0.0.5:8000/, https://*.example.com/), networks (10.0.0.0/8), protocols (memory:, simplecache:), any "
+        "for everything, only for nothing besides; other rows are in `failures` as not_allowed (default: none)",
+    )
+    group.add_argument(
+        "--fetch_timeout",
+        type=positive,
+        default=FETCH_SECONDS,
+        metavar="SECONDS",
+        help="time that one image may take to be fetched, or looked up, with everything that is tried again "
+        f"(default: {FETCH_SECONDS})",
+    )
+
+
+def fetching_reach(given: argparse.Namespace) -> Reach:
+    """Returns which servers may be asked for images, where manifests may point, and how long an image may take."""
+    places = (canonical_uri(uri) if is_local(uri) else server_uri(uri) for uri in given.input or ())
+    return Reach(AllowedSources(tuple(dict.fromkeys(places)), given.allowed_sources), given.fetch_timeout)
 
 
 def _add_manifest_options(parser: argparse.ArgumentParser, *, names_labels: bool) -> None:

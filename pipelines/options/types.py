@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from schemas.spec import ConvBaseArg
+from schemas.uris import unknown_source
 from transforms.images import format_by_name
 
 Value_co = TypeVar("Value_co", covariant=True)
@@ -55,6 +56,16 @@ def _image_formats(text: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(format_by_name(word) for word in _words(text)))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _allowed_sources(text: str) -> tuple[str, ...]:
+    strange = unknown_source(text)
+    if strange is not None:
+        raise argparse.ArgumentTypeError(
+            f"'{strange}' names nothing that could be allowed: s3://bucket/, http://10.0.0.5:8000/, file:///data/, "
+            "10.0.0.0/8, memory: and any are such names"
+        )
+    return _words(text)
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -110,6 +121,7 @@ _ENCODINGS: Final = (
 
 words: Final = OptionType(_WORDS, "made of words with commas between them", _words)
 lower_words: Final = OptionType(_WORDS, words.wanted, _lower_words)
+allowed_sources: Final = OptionType(_WORDS, words.wanted, _allowed_sources)
 image_formats: Final = OptionType(_WORDS, words.wanted, _image_formats)
 shape: Final = OptionType("[0-9]+(,[0-9]+)*", "height,width,3", _shape)
 name_and_value: Final = OptionType("[^=]+=.*", "NAME=VALUE", _name_and_value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pipelines.runners.beam_import import import_beam, import_file_systems
 from pipelines.runners.dataflow import refuse_bare_dataflow, refuse_local_places, set_dataflow_defaults
 from schemas.errors import UsageError
+from schemas.uris import without_secrets
 from transforms.runtime import available_cores
 
 if TYPE_CHECKING:
@@ -32,13 +33,22 @@ _KNOWN_WITHOUT_BEAM: Final = ([], [f"--runner={DIRECT_RUNNER}"], ["--runner", DI
 _SECRET: Final = re.compile("secret|token|password|key|credential")
 
 
+class _WithoutSecrets(logging.Formatter):
+    """Writes records and their tracebacks, of whatever package, with URLs without what signs them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
+
+
 def set_up_logging(level: str) -> None:
     """Sends log records to standard error.
 
     Beam logs a worker's exception with its traceback before the runner raises it; unless debugging was asked for, the
     one sentence at the command's end says it.
     """
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=level.upper())
+    handler = logging.StreamHandler()
+    handler.setFormatter(_WithoutSecrets("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level.upper())
     if level != "debug":
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
 

@@ -1,6 +1,5 @@
 """URIs and file systems: credentials, timeouts, Parquet files, files that are durable or created only once."""
 
-from schemas.storage.chains import MEMBER_PROTOCOLS, MemberUri, is_chained, member_uri, split_chain, tidy_name
 from schemas.storage.durable import UNFINISHED, make_folder, rename_folder, sync_file, write_file
 from schemas.storage.faults import image_errors, with_retries
 from schemas.storage.filesystems import (
@@ -13,18 +12,13 @@ from schemas.storage.filesystems import (
     file_system,
     files_below,
     input_file_system,
-    is_in_a_bucket,
-    is_local,
-    is_on_the_web,
+    is_known_protocol,
     join,
     modified_at,
     open_stream,
-    protocol_of,
     remove_folder,
     uri_builder,
     use_storage,
-    without_credentials,
-    without_query,
 )
 from schemas.storage.image_files import image_file
 from schemas.storage.interruption import commits_have_ended, committing, interrupt, interrupted_by, undisturbed
@@ -40,13 +34,33 @@ from schemas.storage.parquet import (
     row_count,
 )
 from schemas.storage.put_if_absent import check_created_once
+from schemas.storage.reach import ANYWHERE, FETCH_SECONDS, Reach, in_time, reaching
+from schemas.uris import (
+    MEMBER_PROTOCOLS,
+    MemberUri,
+    bare_uri,
+    is_chained,
+    is_in_a_bucket,
+    is_local,
+    is_on_the_web,
+    member_uri,
+    protocol_of,
+    split_chain,
+    tidy_name,
+    without_query,
+    without_secrets,
+)
 
 __all__ = [
+    "ANYWHERE",
+    "FETCH_SECONDS",
     "MEMBER_PROTOCOLS",
     "ROW_GROUP_BYTES",
     "UNFINISHED",
     "MemberUri",
+    "Reach",
     "Storage",
+    "bare_uri",
     "canonical_uri",
     "check_created_once",
     "check_reachable",
@@ -59,11 +73,13 @@ __all__ = [
     "files_below",
     "image_errors",
     "image_file",
+    "in_time",
     "input_file_system",
     "interrupt",
     "interrupted_by",
     "is_chained",
     "is_in_a_bucket",
+    "is_known_protocol",
     "is_local",
     "is_on_the_web",
     "join",
@@ -73,6 +89,7 @@ __all__ = [
     "open_parquet",
     "open_stream",
     "protocol_of",
+    "reaching",
     "read_batches",
     "read_column",
     "read_columns",
@@ -89,7 +106,7 @@ __all__ = [
     "uri_builder",
     "use_storage",
     "with_retries",
-    "without_credentials",
     "without_query",
+    "without_secrets",
     "write_file",
 ]

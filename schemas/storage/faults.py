@@ -15,6 +15,8 @@ from typing import Any, Final, TypeVar
 
 from schemas.errors import ConvbaseError, FailureCode, ImageError, first_line
 from schemas.storage.filesystems import UnknownProtocol
+from schemas.storage.reach import Reach, held, seconds_left
+from schemas.uris import without_secrets
 
 T = TypeVar("T")
 
@@ -38,6 +40,7 @@ _BY_NAME: Final[Mapping[str, FailureCode]] = {
     "CredentialRetrievalError": FailureCode.NO_CREDENTIALS,
     "GoogleAuthError": FailureCode.NO_CREDENTIALS,
     "ClientAuthenticationError": FailureCode.NO_CREDENTIALS,
+    "AddressNotAllowed": FailureCode.NOT_ALLOWED,
     "gaierror": FailureCode.UNKNOWN_HOST,
     "ClientConnectorDNSError": FailureCode.UNKNOWN_HOST,
     "NameResolutionError": FailureCode.UNKNOWN_HOST,
@@ -68,6 +71,7 @@ _SENTENCES: Final[Mapping[FailureCode, str]] = {
     FailureCode.UNKNOWN_PROTOCOL: "No file system has such a protocol",
     FailureCode.PACKAGE_MISSING: "The package of the file system is not installed",
     FailureCode.NOT_FOUND: "There is no such file",
+    FailureCode.NOT_ALLOWED: "The server may not be asked",
     FailureCode.NO_CREDENTIALS: "There are no credentials for the storage",
     FailureCode.PERMISSION_DENIED: "The file may not be read",
     FailureCode.UNKNOWN_HOST: "There is no such host",
@@ -92,32 +96,35 @@ _MAY_PASS: Final = frozenset(
     }
 )
 _ATTEMPTS: Final = 4
-# No attempt begins later: of a server that is silent there are two, of a minute each.
-_LAST_ATTEMPT_SECONDS: Final = 100.0
 _FIRST_PAUSE_SECONDS: Final = 0.2
 # A server that asks for a longer pause (`Retry-After`) is left alone until the next run.
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 
 
-def with_retries(read: Callable[[], T]) -> T:
-    """Reads from storage, trying again where it is at fault: after longer and longer pauses, or as the server asks.
+def with_retries(read: Callable[[], T], reach: Reach | None = None) -> T:
+    """Reads an image from storage, trying again where it is at fault: after longer and longer pauses, or as asked.
+
+    Args:
+        read: Reads it.
+        reach: How far it may be looked for, and how long it may take, with everything that is tried again; None for
+            that which holds already, around what is read.
 
     Raises:
         ImageError: If it fails because of the image or the storage.
         Exception: What was raised if the machine is at its limit, or there is a bug.
     """
-    started = time.monotonic()
-    attempt = 1
-    while True:
-        try:
-            with image_errors():
-                return read()
-        except ImageError as error:
-            pause = _pause(error, attempt)
-            if pause is None or time.monotonic() - started + pause > _LAST_ATTEMPT_SECONDS:
-                raise
-        time.sleep(pause)
-        attempt += 1
+    with held(reach):
+        attempt = 1
+        while True:
+            try:
+                with image_errors():
+                    return read()
+            except ImageError as error:
+                pause = _pause(error, attempt)
+                if pause is None or pause >= (seconds_left() or 0):
+                    raise
+            time.sleep(pause)
+            attempt += 1
 
 
 @contextlib.contextmanager
@@ -195,7 +202,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _sentence(code: FailureCode, error: Exception) -> str:
-    said = next((text for text in map(_text, _causes(error)) if text), "")
+    said = without_secrets(next((text for text in map(_text, _causes(error)) if text), ""))
     said = said if len(said) <= _MOST_CHARACTERS else f"{said[:_MOST_CHARACTERS]}…"  # Paths may have thousands.
     return f"{_SENTENCES[code]}: {said}" if said else f"{_SENTENCES[code]}."
 

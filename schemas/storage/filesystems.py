@@ -32,23 +32,32 @@ from schemas.buckets import (
     why_out_of_reach,
 )
 from schemas.errors import StoreUnreachable, UsageError
-from schemas.storage.chains import MEMBER_PROTOCOLS, is_chained, split_chain, tidy_name
+from schemas.storage.reach import current_reach
+from schemas.uris import (
+    BUCKET_PROTOCOLS,
+    GCS_PROTOCOLS,
+    LOCAL_PROTOCOLS,
+    MEMBER_PROTOCOLS,
+    S3_PROTOCOLS,
+    AllowedSources,
+    bare_uri,
+    is_chained,
+    is_on_the_web,
+    protocol_of,
+    server_uri,
+    split_chain,
+    tidy_name,
+)
 
 STORAGE_VARIABLE: Final = "CONVBASE_STORAGE"
 
-_S3_PROTOCOLS: Final = frozenset({"s3", "s3a"})
-_GCS_PROTOCOLS: Final = frozenset({"gs", "gcs"})
-_AZURE_PROTOCOLS: Final = frozenset({"abfs", "abfss", "az"})
-_BUCKET_PROTOCOLS: Final = _S3_PROTOCOLS | _GCS_PROTOCOLS | _AZURE_PROTOCOLS
 # Their file systems are those of a machine or an account; in a path of theirs everything is part of a name.
-_NAMED_BY_PROTOCOL: Final = frozenset({"file", "local"}) | _BUCKET_PROTOCOLS
+_NAMED_BY_PROTOCOL: Final = LOCAL_PROTOCOLS | BUCKET_PROTOCOLS
 
-_PROTOCOL: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 # `deltalake` (1.6.6) decodes `a%20b` once more and takes the folder `a b`, panics where it writes below `[`, takes `\`
 # for `/`, and knows no control characters; in a URL `?` and `#` end the path.
 _NOT_IN_DELTA: Final = re.compile(r"%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f\\\[\]^|]")
 _NOT_IN_DELTA_URLS: Final = re.compile(r"[?#]")
-_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class Storage(enum.StrEnum):
@@ -60,36 +69,6 @@ class Storage(enum.StrEnum):
 
 class UnknownProtocol(ValueError):
     """No file system has the protocol of a URI."""
-
-
-def protocol_of(uri: str) -> str:
-    """Returns the protocol of a URI, `file` for a bare path."""
-    match = _PROTOCOL.match(uri)
-    return match[1].lower() if match else "file"
-
-
-def is_local(uri: str) -> bool:
-    """Whether a URI is on this machine's disk; of a chain its last link counts.
-
-    >>> is_local("photos/"), is_local("zip://*.jpg::file:///a.zip"), is_local("gs://bucket/a")
-    (True, True, False)
-    """
-    return is_local(split_chain(uri)[1]) if is_chained(uri) else protocol_of(uri) in {"file", "local"}
-
-
-def is_on_the_web(uri: str) -> bool:
-    """Whether a URI is a URL of a web server."""
-    return protocol_of(uri) in {"http", "https"}
-
-
-def is_in_a_bucket(uri: str) -> bool:
-    """Whether a URI names a bucket of S3 or Google's, or a container of Azure's, and what is in it."""
-    return protocol_of(uri) in _BUCKET_PROTOCOLS
-
-
-def without_query(uri: str) -> str:
-    """Returns a URL without its query and fragment; in other URIs `?` and `#` are part of a name."""
-    return uri.partition("#")[0].partition("?")[0] if is_on_the_web(uri) else uri
 
 
 def files_below(folder_uri: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -129,9 +108,13 @@ def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     protocol = protocol_of(uri)
     kind = _file_system_class(protocol)
     try:
-        fs = _web_file_system() if _is_fsspecs_own(kind) else kind(**_options_in(uri), **_file_system_options(protocol))
+        fs = (
+            _web_file_system(uri)
+            if _is_fsspecs_own(kind)
+            else kind(**_options_in(uri), **_file_system_options(protocol))
+        )
     except (TypeError, AttributeError) as error:
-        raise ValueError(f"{uri} does not say all that its file system needs: {error}") from error
+        raise ValueError(f"{bare_uri(uri)} does not say all that its file system needs: {error}") from error
     return fs, fs._strip_protocol(uri)
 
 
@@ -164,7 +147,7 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
 
 @functools.cache
 def _bucket_file_system(protocol: str) -> fsspec.AbstractFileSystem:
-    kind = BucketFileSystem if protocol in _S3_PROTOCOLS else GoogleFileSystem
+    kind = BucketFileSystem if protocol in S3_PROTOCOLS else GoogleFileSystem
     return kind(lambda: file_system(f"{protocol}://")[0])
 
 
@@ -174,6 +157,15 @@ def _file_system_class(protocol: str) -> type[fsspec.AbstractFileSystem]:
     except ValueError as error:
         raise UnknownProtocol(f"{protocol}://") from error
     return kind
+
+
+def is_known_protocol(protocol: str) -> bool:
+    """Whether there is a file system of a protocol, and its package is installed."""
+    try:
+        _file_system_class(protocol)
+    except (UnknownProtocol, ImportError):
+        return False
+    return True
 
 
 def _is_fsspecs_own(kind: type[fsspec.AbstractFileSystem]) -> bool:
@@ -193,10 +185,18 @@ def open_stream(uri: str) -> IO[bytes]:
     return file
 
 
-def _web_file_system() -> fsspec.AbstractFileSystem:
+def _web_file_system(uri: str) -> fsspec.AbstractFileSystem:
     from schemas.storage.web import WebFileSystem
 
-    return WebFileSystem(connect_seconds=CONNECT_TIMEOUT_SECONDS, read_seconds=READ_TIMEOUT_SECONDS)
+    reach = current_reach()
+    # Whatever is read besides images was named by the user: its own server is allowed, wherever that is.
+    allowed = reach.allowed or AllowedSources((server_uri(uri),))
+    return WebFileSystem(
+        connect_seconds=CONNECT_TIMEOUT_SECONDS,
+        read_seconds=READ_TIMEOUT_SECONDS,
+        total_seconds=reach.total_seconds,
+        allowed=allowed,
+    )
 
 
 def _options_in(uri: str) -> dict[str, Any]:
@@ -209,9 +209,9 @@ def _options_in(uri: str) -> dict[str, Any]:
 
 
 def _file_system_options(protocol: str) -> dict[str, Any]:
-    if protocol in {"file", "local"}:
+    if protocol in LOCAL_PROTOCOLS:
         return {"auto_mkdir": True}
-    if protocol in _S3_PROTOCOLS:
+    if protocol in S3_PROTOCOLS:
         given = conf.get("s3", {}).get("config_kwargs", {})
         return {
             "config_kwargs": {
@@ -221,7 +221,7 @@ def _file_system_options(protocol: str) -> dict[str, Any]:
                 **given,
             }
         }
-    if protocol in _GCS_PROTOCOLS:
+    if protocol in GCS_PROTOCOLS:
         return {"timeout": READ_TIMEOUT_SECONDS}
     return {}
 
@@ -233,11 +233,16 @@ def canonical_uri(uri: str) -> str:
 
     >>> canonical_uri("s3a://bucket//a b#.jpg")
     's3://bucket//a b#.jpg'
+    >>> canonical_uri("HTTPS://host/A.jpg")
+    'https://host/A.jpg'
     >>> canonical_uri("ZIP:///cats/0.jpg::/pets.zip")
     'zip://cats/0.jpg::file:///pets.zip'
     """
     if is_chained(uri):
         return _canonical_chain(uri)
+    protocol, separator, rest = uri.partition("://")
+    if separator and protocol.lower() == protocol_of(uri):
+        uri = f"{protocol.lower()}://{rest}"
     fs, path = input_file_system(uri)
     if isinstance(fs, LocalFileSystem):
         # Not `Path.absolute`, which keeps `..`; POSIX leaves open what two slashes at the beginning are.
@@ -281,7 +286,7 @@ def delta_location(uri: str) -> str:
     Raises:
         UsageError: If the package would take the path for another one, or not at all.
     """
-    is_on_disk = protocol_of(uri) in {"file", "local"}
+    is_on_disk = protocol_of(uri) in LOCAL_PROTOCOLS
     refused = _NOT_IN_DELTA.search(uri) or (None if is_on_disk else _NOT_IN_DELTA_URLS.search(uri))
     if refused:
         raise UsageError(
@@ -335,11 +340,6 @@ def check_reachable(uri: str) -> None:
     reason = why_out_of_reach(protocol_of(uri), bucket)
     if reason is not None:
         raise StoreUnreachable(f"The storage of {uri} cannot be reached: {reason}.")
-
-
-def without_credentials(text: str) -> str:
-    """Returns the text with the `user:password@` of every URL in it taken out."""
-    return _USERINFO.sub("", text)
 
 
 def delta_storage_options(uri: str) -> dict[str, str]:

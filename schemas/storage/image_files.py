@@ -1,34 +1,26 @@
 """Where the bytes of an image are: its URI as a file system and a path in it, or the reason why it cannot be one."""
 
-import stat
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.errors import FailureCode, ImageError
 from schemas.storage.faults import image_errors
-from schemas.storage.filesystems import input_file_system, is_in_a_bucket, is_on_the_web
+from schemas.storage.filesystems import input_file_system
+from schemas.uris import check_regular, is_in_a_bucket, is_on_the_web
 
 
-def image_file(uri: str, problem: str | None = None) -> tuple[fsspec.AbstractFileSystem, str]:
+def image_file(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """Returns the file system of an image and the path in it. Nothing is opened.
-
-    Args:
-        uri: Where the image is.
-        problem: Why it can be none, where its listing has found that out.
 
     Raises:
         ImageError: If no image can be there: what is wrong with a single row ends no run.
     """
-    if problem is not None:
-        raise ImageError(FailureCode.INVALID_URI, problem)
     with image_errors():
         _check_url(uri)
         fs, path = input_file_system(uri)
         if isinstance(fs, LocalFileSystem):
-            _check_file(path)
+            check_regular(path)  # What else there is would block whoever opens it, or has no end.
     return fs, path
 
 
@@ -41,10 +33,3 @@ def _check_url(uri: str) -> None:
         bucket, _, key = uri.partition("://")[2].partition("/")
         if not bucket or not key:
             raise ValueError("it names no file in a bucket")
-
-
-def _check_file(path: str) -> None:
-    """Refuses what would block whoever opens it, or has no end."""
-    mode = Path(path).stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise ImageError(FailureCode.NOT_FOUND, "There is no file, but a pipe, a socket or a device.")

@@ -4,26 +4,30 @@
 - Only 404 and 410 say that a file is not there; every other error is raised as it is.
 - Each wait has a limit, and a read ends where it is to end, whatever the server sends.
 - A part of a file is that part, as the server holds it, or an error: never the whole file in its place.
+- No connection is made to an address that is not allowed, whatever name or redirect leads to it.
 """
 
 import io
 import re
 import urllib.parse
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import yarl
 from fsspec.implementations.http import HTTPFileSystem, _file_info
 from fsspec.spec import AbstractBufferedFile
 
+from schemas.uris import AllowedSources, Server, bare_uri, host_address
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
+
 _GONE: Final = frozenset({404, 410})
 # HEAD was refused, and GET would be refused alike.
 _BUSY: Final = frozenset({429, 503})
 _PART: Final = 206
 _BEYOND_THE_END: Final = 416
-# Longer than the largest image that is read takes at a megabit a second.
-_TOTAL_SECONDS: Final = 900
 
 _ORIGIN: Final = re.compile(r"(https?://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 # RFC 3986: what may stand in a path or a query as it is, and "%" where it begins an escape.
@@ -35,23 +39,68 @@ _WHOLE_FILES_ONLY: Final = "its server sends whole files and no parts of them; c
 _NO_LENGTH: Final = "its server does not say how long it is; copy it to this machine or to a bucket"
 
 
+class AddressNotAllowed(Exception):
+    """A server has an address that may not be asked for images."""
+
+
+class AllowedConnector(aiohttp.TCPConnector):
+    """Connects to addresses that are allowed: those that are looked at here are those that are connected to."""
+
+    def __init__(self, allowed: AllowedSources, **options: Any) -> None:
+        """Makes a connector.
+
+        Args:
+            allowed: Which addresses are allowed.
+            **options: aiohttp's own.
+        """
+        super().__init__(**options)
+        self._allowed = allowed
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> "list[ResolveResult]":
+        """Returns the addresses of a host, of which every connection takes one, also after a redirect.
+
+        Raises:
+            AddressNotAllowed: If one of them is not allowed.
+        """
+        found = await super()._resolve_host(host, port, traces)
+        for address in (host_address(each["host"]) for each in found):
+            refusal = self._allowed.refusal_of_address(Server(host.lower(), str(port)), address)
+            if refusal is not None:
+                raise AddressNotAllowed(refusal)
+        return found
+
+
 class WebFileSystem(HTTPFileSystem):
     """fsspec's HTTP file system with URLs as they are named, errors as they are, and reads that end."""
 
-    def __init__(self, connect_seconds: float, read_seconds: float, **options: Any) -> None:
+    def __init__(
+        self,
+        connect_seconds: float,
+        read_seconds: float,
+        total_seconds: float,
+        allowed: AllowedSources,
+        **options: Any,
+    ) -> None:
         """Makes a file system.
 
         Args:
             connect_seconds: How long a connection may take.
             read_seconds: How long a server may be silent.
+            total_seconds: How long an answer may take.
+            allowed: Which addresses are allowed.
             **options: fsspec's own.
         """
         timeout = aiohttp.ClientTimeout(
-            total=_TOTAL_SECONDS, connect=connect_seconds, sock_connect=connect_seconds, sock_read=read_seconds
+            total=total_seconds, connect=connect_seconds, sock_connect=connect_seconds, sock_read=read_seconds
         )
+        self._allowed = allowed
+        options.setdefault("get_client", self._new_session)
         given = options.pop("client_kwargs", None) or {}
         # A redirect is followed as it is named, too.
         super().__init__(client_kwargs={"timeout": timeout, "requote_redirect_url": False, **given}, **options)
+
+    async def _new_session(self, **options: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(connector=AllowedConnector(self._allowed), **options)
 
     def encode_url(self, url: str) -> yarl.URL:
         """Returns a URL as it is sent: as it is named, but for characters that none may have.
@@ -62,7 +111,7 @@ class WebFileSystem(HTTPFileSystem):
         found = _ORIGIN.fullmatch(url)
         origin = yarl.URL(found[1]) if found else None
         if found is None or origin is None or not origin.host or origin.port is None:
-            raise ValueError(f"{url} is no URL with a host.")
+            raise ValueError(f"{bare_uri(url)} is no URL with a host.")
         sent = _NOT_SENT.sub(lambda character: urllib.parse.quote(character[0], safe=""), found[2])
         return yarl.URL(str(origin).rstrip("/") + (sent or "/"), encoded=True)
 

@@ -23,6 +23,8 @@ from tests.support.web import SILENCE, Answer, Asked, web_server
 from tests.unit.transforms.sources.test_sources import refs
 from transforms.images import MAX_BYTES, fetch_image
 
+# A server of this machine is asked only where it is named.
+NAMED = "--allowed_sources=http://127.0.0.1:*/"
 FIGURES = ("listed", "skipped", "extracted", "failed")
 
 
@@ -45,7 +47,7 @@ def test_what_a_server_refuses_for_a_while_is_healed_by_the_next_run(tmp_path: P
 
     with web_server(site) as server:
         (tmp_path / "list.txt").write_text("".join(f"{server.url}/{name}\n" for name in pictures))
-        options = f"--input={tmp_path}/list.txt", f"--output={tmp_path}/store", *SMALL_BASE
+        options = f"--input={tmp_path}/list.txt", NAMED, f"--output={tmp_path}/store", *SMALL_BASE
         assert figures(extract(*options)) == (44, 0, 40, 4)
         rows = failures(tmp_path / "store")
         assert {(row["code"], row["stage"], row["permanent"]) for row in rows} == {
@@ -72,7 +74,7 @@ def test_pictures_that_are_replaced_on_a_server_without_etags_are_superseded(lis
     with web_server(site) as server:
         (tmp_path / "list.txt").write_text("".join(f"{server.url}{name}\n" for name in pictures))
         source = f"{tmp_path}/list.txt" if listed == "by a manifest" else f"{server.url}/photos/"
-        options = f"--input={source}", f"--output={tmp_path}/store", *SMALL_BASE
+        options = f"--input={source}", NAMED, f"--output={tmp_path}/store", *SMALL_BASE
         assert figures(extract(*options)) == (3, 0, 3, 0)
         before = FeatureStore.open(f"{tmp_path}/store").scan(["uri", "sha256"]).to_pandas().set_index("uri")
         assert sorted(before.index) == [server.url + name for name in pictures]
@@ -132,7 +134,7 @@ def test_one_row_never_ends_a_run(tmp_path: Path, protocol_without_its_package: 
 
     pq.write_table(pa.table({"uri": [*good, *bad]}), tmp_path / "m.parquet")
     summary = extract(
-        f"--input={tmp_path}/m.parquet", f"--output={tmp_path}/store", "--max_failure_ratio=1", *SMALL_BASE
+        f"--input={tmp_path}/m.parquet", NAMED, f"--output={tmp_path}/store", "--max_failure_ratio=1", *SMALL_BASE
     )
     assert figures(summary) == (25, 0, 12, 13)
     rows = {row["uri"].removeprefix(f"file://{tmp_path}/"): row for row in failures(tmp_path / "store")}
@@ -185,7 +187,7 @@ def test_what_is_wrong_with_all_images_is_said_once_and_soon(
     (tmp_path / "list.txt").write_text("".join(pattern.format(number) + "\n" for number in range(50)))
     began = time.monotonic()
     with pytest.raises(InvalidInput) as caught:
-        found(f"--input={tmp_path}/list.txt")
+        found(f"--input={tmp_path}/list.txt", NAMED)
     assert time.monotonic() - began < 10
     assert str(caught.value).startswith(f"No image of {shown(f'file://{tmp_path}/list.txt')} can be read. {sentence}")
     assert len(str(caught.value)) < 400
@@ -226,7 +228,7 @@ def test_a_server_that_is_silent_holds_nobody_up(tmp_path: Path, monkeypatch: py
     with web_server(lambda asked: SILENCE) as server:
         (tmp_path / "list.txt").write_text(f"{server.url}/a.jpg\n")
         began = time.monotonic()
-        found(f"--input={tmp_path}/list.txt")
+        found(f"--input={tmp_path}/list.txt", NAMED)
         assert time.monotonic() - began < 3
 
 

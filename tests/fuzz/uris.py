@@ -19,8 +19,8 @@ from schemas.storage import (
     protocol_of,
     split_chain,
     tidy_name,
-    without_credentials,
     without_query,
+    without_secrets,
 )
 from tests.conftest import write_pictures
 from tests.fuzz.mutations import mutated
@@ -94,7 +94,7 @@ def check_uri(uri: str) -> str:
 
 
 def _check_parts(uri: str) -> None:
-    assert _SECRET not in without_credentials(f"https://{_SECRET}host/{uri}").partition("host/")[0]
+    assert _SECRET not in without_secrets(f"https://{_SECRET}host/{uri}").partition("host/")[0]
     assert uri.startswith(without_query(uri))
     if is_chained(uri):
         head, rest = split_chain(uri)

@@ -17,7 +17,8 @@ from fsspec.implementations.local import LocalFileSystem
 from schemas.errors import DamagedArchive, FailureCode, ImageError
 from schemas.extents import RangeReader
 from schemas.images import image_version
-from schemas.storage import input_file_system, with_retries
+from schemas.storage import in_time, input_file_system, with_retries
+from schemas.uris import check_regular
 
 # A request to a bucket or a server, where a file is read from one end to the other.
 BYTES_PER_REQUEST: Final = 2**20
@@ -69,7 +70,10 @@ class ArchiveFile:
     @classmethod
     def at(cls, uri: str) -> "ArchiveFile":
         """Returns the archive at a URI; nothing is opened."""
-        return cls(uri, *input_file_system(uri))
+        fs, path = input_file_system(uri)
+        if isinstance(fs, LocalFileSystem):
+            check_regular(path)
+        return cls(uri, fs, path)
 
     def version(self) -> str:
         """Asks the storage for what changes when the archive changes.
@@ -77,12 +81,12 @@ class ArchiveFile:
         Raises:
             OSError: What the file system raises if it is not there.
         """
-        info = self.fs.info(self.path)
+        info = self.fs.info(self.path, **in_time(self.fs))
         return image_version(info) or str(info.get("size"))
 
     def size(self) -> int | None:
         """Asks the storage how many bytes it has; None where that is not known."""
-        size: int | None = self.fs.info(self.path).get("size")
+        size: int | None = self.fs.info(self.path, **in_time(self.fs)).get("size")
         return size
 
     def head(self, count: int) -> bytes:
@@ -108,7 +112,7 @@ class ArchiveFile:
             return file.read(end - start) or b""
 
     def _read_remote(self, start: int, end: int) -> bytes:
-        found = bytes(self.fs.cat_file(self.path, start=start, end=end)) if end > start else b""
+        found = bytes(self.fs.cat_file(self.path, start=start, end=end, **in_time(self.fs))) if end > start else b""
         if len(found) > end - start:
             raise DamagedArchive.of("its server sends the whole file where a part of it is asked for")
         return found

@@ -26,6 +26,8 @@ _HEADER: Final = struct.Struct("<QI")
 HEADER_BYTES: Final = _HEADER.size
 _CHECKSUM: Final = struct.Struct("<I")
 _GZIP: Final = b"\x1f\x8b"
+# A record is held while it is listed; more than twice the largest image that is read.
+_MOST_RECORD_BYTES: Final = 2**28
 _STREAMS: Final = GzipStreams()
 _MASK: Final = 0xA282EAD8
 
@@ -143,6 +145,8 @@ def _records(file: BinaryIO) -> Iterator[Record]:
         if not is_tfrecord(header):
             raise DamagedArchive.of(f"there is no record at byte {offset:,}")
         length, _ = _HEADER.unpack(header)
+        if length > _MOST_RECORD_BYTES:
+            raise DamagedArchive.of(f"the record at byte {offset:,} is said to have {length:,} bytes")
         data = file.read(length)
         end = file.read(_CHECKSUM.size)
         if len(data) + len(end) < length + _CHECKSUM.size:

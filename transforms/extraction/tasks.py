@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from schemas.fragments import Fragment, TableName
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
-from schemas.storage import Storage, join, use_storage
+from schemas.storage import ANYWHERE, Reach, Storage, join, use_storage
 from transforms.images import DecodingLimits, DecodingRules, LoadingPools, LoadingRules
 from transforms.runtime import available_cores
 
@@ -27,6 +27,7 @@ class ShardTask:
         limits: Which image files are taken, and what decoding one may cost.
         max_bytes: The most bytes of a file that are read.
         storage: What reads images in buckets.
+        reach: Which servers may be asked, and how long fetching one image may take.
         threads: Threads that run the network; every core of the worker where it is None.
         decode_processes: Processes that decode, or 0 for threads; as many as `threads` where it is None.
     """
@@ -39,6 +40,7 @@ class ShardTask:
     limits: DecodingLimits
     max_bytes: int
     storage: Storage = Storage.OBSTORE
+    reach: Reach = ANYWHERE
     threads: int | None = None
     decode_processes: int | None = None
 
@@ -46,7 +48,7 @@ class ShardTask:
     def loading_rules(self) -> LoadingRules:
         """How images are loaded."""
         decoding = DecodingRules.of_spec(self.spec, self.limits)
-        return LoadingRules(decoding, self.max_bytes, self.batch_size)
+        return LoadingRules(decoding, self.max_bytes, self.batch_size, self.reach)
 
     def start_loading(self) -> LoadingPools:
         """Starts what loads the images of a worker process, and does not wait for it."""

@@ -7,12 +7,15 @@ from pathlib import Path
 from schemas.errors import InvalidInput, shown
 from schemas.images import image_version
 from transforms.folders.found_file import FoundFile, local_file
+from transforms.folders.links import LEADS_OUT, Links
 from transforms.folders.selection import IgnoredFiles, Selection
 
 Entry = os.DirEntry[str]
 
 
-def walk_folders(root: str, selection: Selection, ignored: IgnoredFiles) -> Iterator[tuple[str, Sequence[Entry]]]:
+def walk_folders(
+    root: str, selection: Selection, ignored: IgnoredFiles, links: Links
+) -> Iterator[tuple[str, Sequence[Entry]]]:
     """Yields the folders in a folder, itself among them, with the entries of each.
 
     Links are followed once everything has been seen that is there without them, so that a folder is known by its own
@@ -22,12 +25,13 @@ def walk_folders(root: str, selection: Selection, ignored: IgnoredFiles) -> Iter
         root: The folder's path.
         selection: Which folders are gone into.
         ignored: Where the folders are counted that are ignored.
+        links: Which links are followed.
 
     Raises:
         InvalidInput: If a folder may not be read.
         OSError: If one cannot be listed.
     """
-    walk = _Walk(root, selection, ignored)
+    walk = _Walk(root, selection, ignored, links)
     waiting = [root]
     while waiting:
         for start in waiting:
@@ -38,8 +42,9 @@ def walk_folders(root: str, selection: Selection, ignored: IgnoredFiles) -> Iter
 class _Walk:
     """A way through the folders below a root."""
 
-    def __init__(self, root: str, selection: Selection, ignored: IgnoredFiles) -> None:
+    def __init__(self, root: str, selection: Selection, ignored: IgnoredFiles, links: Links) -> None:
         self._root = root
+        self._followed = links
         self._selection = selection
         self._ignored = ignored
         self._seen: set[tuple[int, int]] = set()
@@ -81,28 +86,35 @@ class _Walk:
             self._ignored.files += 1
             return False
         if entry.is_symlink():
-            self._links.append(entry.path)
+            if not self._followed.lead_out(entry):  # What leads out is a row, among the files of its folder.
+                self._links.append(entry.path)
             return False
         return True
 
 
-def files_in(root: str, folder: str, selection: Selection, ignored: IgnoredFiles) -> Iterator[FoundFile]:
+def files_in(root: str, folder: str, selection: Selection, ignored: IgnoredFiles, links: Links) -> Iterator[FoundFile]:
     """Yields the images in a folder, not in those in it, by name; a link has the version of its target.
+
+    A link that is not followed is among them, with its reason, whether it leads to an image or to a folder.
 
     Args:
         root: The folder under which it is listed.
         folder: The folder's path.
         selection: Which files are taken.
         ignored: Where the others are counted.
+        links: Which links are followed.
 
     Raises:
         InvalidInput: If it may not be read.
         OSError: If it cannot be listed.
     """
     for entry in sorted(_scan(folder, root), key=lambda entry: entry.name):
+        path = _under(root, entry.path)
+        if links.lead_out(entry) and _would_be_followed(entry, path, selection):
+            yield local_file(entry.path, "", None)._replace(problem=LEADS_OUT)
+            continue
         if _is_folder(entry):
             continue
-        path = _under(root, entry.path)
         taken = selection.takes_file(path, entry.name)
         if taken and (entry.is_file(follow_symlinks=False) or _is_linked_file(entry)):
             yield _found(entry)
@@ -110,11 +122,28 @@ def files_in(root: str, folder: str, selection: Selection, ignored: IgnoredFiles
             ignored.files += 1
 
 
-def holds_file(root: str, selection: Selection) -> bool:
+def _would_be_followed(entry: Entry, path: str, selection: Selection) -> bool:
+    if _is_folder(entry):
+        return selection.reaches(path) and selection.enters(path, entry.name)
+    return selection.takes_file(path, entry.name) and _is_linked_file(entry)
+
+
+def holds_file(root: str, selection: Selection, links: Links) -> bool:
     """Whether there is an image below a folder. Names are enough: to ask for sizes would be most of a listing."""
     return any(
-        selection.takes_file(_under(root, entry.path), entry.name) and not _is_folder(entry)
-        for _, entries in walk_folders(root, selection, IgnoredFiles())
+        selection.takes_file(_under(root, entry.path), entry.name)
+        and not _is_folder(entry)
+        and not links.lead_out(entry)
+        for _, entries in walk_folders(root, selection, IgnoredFiles(), links)
+        for entry in entries
+    )
+
+
+def leading_out(root: str, selection: Selection, links: Links) -> int:
+    """Returns how many links below a folder are not followed, of those that would lead to images or folders."""
+    return sum(
+        links.lead_out(entry) and _would_be_followed(entry, _under(root, entry.path), selection)
+        for _, entries in walk_folders(root, selection, IgnoredFiles(), links)
         for entry in entries
     )
 

@@ -4,11 +4,11 @@ What a thread or a process that decodes does. Processes begin with nothing but t
 nor a file system.
 """
 
+import functools
 import hashlib
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from schemas.augmentation import AugmentedRows
 from schemas.errors import ImageError
 from schemas.extents import Extent
+from schemas.uris import opened_file, read_range
 from transforms.images.augmentation import augmented
 from transforms.images.decoding import DecodingRules, decode_image
 from transforms.images.pixel_memory import PixelMemory
@@ -166,13 +167,11 @@ class Decoder:
 
 def _read(file: LocalFile, max_bytes: int) -> bytes | None:
     try:
-        if not Path(file.path).is_file():  # Opening a pipe would wait for its other end.
-            return None
-        with Path(file.path).open("rb", buffering=0) as opened:
+        with opened_file(file.path) as descriptor:
             if file.extent is not None:
-                return file.extent.read(lambda start, end: os.pread(opened.fileno(), end - start, start), max_bytes)
-            size = os.fstat(opened.fileno()).st_size if file.size is None else file.size
-            data = opened.readall() if size <= max_bytes else b""
+                return file.extent.read(functools.partial(read_range, descriptor), max_bytes)
+            size = os.fstat(descriptor).st_size if file.size is None else file.size
+            data = read_range(descriptor, 0, max_bytes + 1) if size <= max_bytes else b""
     except (OSError, ValueError, MemoryError, ImageError):
         return None
-    return data if size <= len(data) else None
+    return data if size <= len(data) <= max_bytes else None

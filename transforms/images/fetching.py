@@ -4,47 +4,62 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from fsspec.implementations.local import LocalFileSystem
+
 from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef
-from schemas.storage import image_file, is_on_the_web, member_uri, with_retries
+from schemas.storage import ANYWHERE, Reach, image_file, in_time, is_on_the_web, member_uri, with_retries
+from schemas.uris import read_file
 from transforms.archives import read_member
 
 # No format of images begins so; an object that was stored with `Content-Encoding: gzip` does.
 _GZIP: Final = b"\x1f\x8b\x08"
 
 
-def fetch_image(ref: ImageRef, max_bytes: int) -> bytes:
+def fetch_image(ref: ImageRef, max_bytes: int, reach: Reach = ANYWHERE) -> bytes:
     """Reads an image file whole, trying again after longer and longer pauses where the storage is at fault.
 
     Args:
         ref: The image.
-        max_bytes: The most bytes that are read; checked before reading where the size is known, else while reading.
+        max_bytes: The most bytes that are read, whatever a listing or a server says that there are.
+        reach: Which servers may be asked, and how long the image may take, with everything that is tried again.
 
     Returns:
         The bytes; unpacked, if what is stored is packed by gzip.
 
     Raises:
-        ImageError: If the file is missing, too large, or cannot be read.
+        ImageError: If the file is missing, too large, or cannot be read, or may not be asked for.
         OSError: If the machine, not the file, is at fault (no memory, no file handles).
     """
-    content = with_retries(lambda: _read(ref, max_bytes))
+    ref.check()
+    content = with_retries(lambda: _read(ref, max_bytes), reach)
     return _unpacked(content, max_bytes) if content.startswith(_GZIP) else content
 
 
 def _read(ref: ImageRef, max_bytes: int) -> bytes:
-    member = member_uri(ref.uri)
-    if member is not None and ref.problem is None:
+    member = member_uri(ref.location)
+    if member is not None:
         return read_member(member, ref.place, max_bytes)
-    fs, path = image_file(ref.uri, ref.problem)
-    on_the_web = is_on_the_web(ref.uri)
+    fs, path = image_file(ref.location)
+    if isinstance(fs, LocalFileSystem):
+        _check_size(fs.size(path) if ref.size is None else ref.size, max_bytes)
+        return _whole(read_file(path, 0, max_bytes + 1), ref.size, max_bytes)
     # On the web a size is what a server says of another answer; the read itself ends at the limit.
-    size = fs.size(path) if ref.size is None and not on_the_web else ref.size
+    on_the_web = is_on_the_web(ref.uri)
+    size = fs.size(path, **in_time(fs)) if ref.size is None and not on_the_web else ref.size
     _check_size(size or 0, max_bytes)
-    content = bytes(fs.cat_file(path, end=max_bytes + 1) if size is None or on_the_web else fs.cat_file(path))
+    if size == 0 and not on_the_web:
+        return b""  # Of nothing no storage sends a beginning.
+    content = bytes(fs.cat_file(path, end=max_bytes + 1, **in_time(fs)))
+    is_all = size is None or len(content) >= size or _was_unpacked(fs.info(path, **in_time(fs)))
+    return _whole(content, None if is_all else size, max_bytes)
+
+
+def _whole(content: bytes, size: int | None, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise ImageError(FailureCode.TOO_MANY_BYTES, f"The file has more bytes than the limit of {max_bytes:,}.")
     # A connection that breaks off may look like the end of the file.
-    if size is not None and len(content) < size and not _was_unpacked(fs.info(path)):
+    if size is not None and len(content) < size:
         raise ImageError(
             FailureCode.UNREADABLE,
             f"The file has {size:,} bytes, {len(content):,} were read: it broke off.",

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from schemas.errors import FailureCode, ImageError
 from schemas.extents import EXTENT, Extent
 from schemas.images import PLACE, PROBLEM, ImageRef, image_refs
-from schemas.storage import member_uri
+from schemas.storage import ANYWHERE, Reach, member_uri
 from transforms.images.augmented_images import AugmentedImages
 from transforms.images.batches import Admission, Admitted, BadImage, Batch, BatchSlots, DecodedImage, ImageFile
 from transforms.images.decoder import Content, Decoded, DecodingTask, LocalFile, Undecoded
@@ -80,11 +80,13 @@ class LoadingRules:
         decoding: How bytes become pixels.
         max_bytes: The most bytes of a file that are read.
         batch_size: Pictures a batch; a last batch of fewer is padded.
+        reach: Which servers may be asked, and how long fetching one image may take.
     """
 
     decoding: DecodingRules
     max_bytes: int
     batch_size: int
+    reach: Reach = ANYWHERE
 
 
 def load_batches(
@@ -119,7 +121,7 @@ def load_batches(
     task = DecodingTask(rules.decoding, rules.batch_size, augmentation)
     slots = BatchSlots(pools.decoders.memory, task.shape)
     admission = Admission(slots, is_wanted, augmented_images)
-    loader = _Loader(pools, rules.max_bytes, task, admission, meter)
+    loader = _Loader(pools, rules, task, admission, meter)
     if pools.decoders.in_processes and _are_local(shard):
         chunks = loader.local_chunks(shard)
     else:
@@ -154,10 +156,10 @@ class _Loader:
     """Loads the chunks of a shard."""
 
     def __init__(
-        self, pools: LoadingPools, max_bytes: int, task: DecodingTask, admission: Admission, meter: Meter
+        self, pools: LoadingPools, rules: LoadingRules, task: DecodingTask, admission: Admission, meter: Meter
     ) -> None:
         self._pools = pools
-        self._max_bytes = max_bytes
+        self._rules = rules
         self._task = task
         self._admission = admission
         self._meter = meter
@@ -196,7 +198,7 @@ class _Loader:
 
     def _load(self, chunk: _Chunk, decoder: AnyDecoder) -> list[DecodedImage | BadImage]:
         if chunk.refs:
-            contents = decoder.read(list(map(_local_file, chunk.refs)), self._max_bytes)
+            contents = decoder.read(list(map(_local_file, chunk.refs)), self._rules.max_bytes)
             chunk.files = self._admitted(chunk, contents) if chunk.files is None else self._again(chunk, contents)
             chunk.done.set()
         return self._decode(chunk, decoder)
@@ -230,7 +232,7 @@ class _Loader:
     def _fetch(self, numbered: tuple[int, ImageRef]) -> ImageFile | BadImage:
         row, ref = numbered
         try:
-            data = fetch_image(ref, self._max_bytes)
+            data = fetch_image(ref, self._rules.max_bytes, self._rules.reach)
         except ImageError as error:
             return BadImage(row, error)
         self._meter.read(len(data))

@@ -23,7 +23,7 @@ from transforms.manifests.manifest import (
 from transforms.manifests.parquet_rows import ROWS_PER_SECTION
 from transforms.manifests.takedown_lists import listed_uris
 from transforms.manifests.text_lists import BYTES_PER_SECTION
-from transforms.manifests.uris import UriRules, canonical_uris, folder_of
+from transforms.manifests.uris import UriRules, bare_uris, canonical_uris, changed_urls, folder_of
 
 __all__ = [
     "BYTES_PER_SECTION",
@@ -39,9 +39,11 @@ __all__ = [
     "Partition",
     "Section",
     "UriRules",
+    "bare_uris",
     "canonical_uris",
     "carried_fields_of",
     "cast_to",
+    "changed_urls",
     "explained",
     "file_name",
     "folder_of",

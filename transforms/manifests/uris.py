@@ -1,6 +1,7 @@
 """The URIs of a manifest, made canonical; what is none stays as it is, for its row will say so."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -8,11 +9,18 @@ import pyarrow.compute as pc
 
 from schemas.errors import ImageError
 from schemas.storage import canonical_uri, image_errors, is_chained, join, protocol_of, split_chain, without_query
+from schemas.uris import AllowedSources, bare_uri
+from transforms.manifests.allowed import refused_rows
 
 # URIs of the first two forms are canonical as they are, unless they are of the third; the others are looked at singly.
 _CLOUD: Final = r"^(s3|gs|abfs|https?)://[^/]"
 _LOCAL: Final = r"^file:///[^/]"
-_UNTIDY: Final = r"^file:///.*(//|/\.\.?(/|$))"
+# A user, or a parameter whose name may be a secret's: fast, and often enough wrong.
+_SUSPICIOUS: Final = (
+    r"(?i)://[^/?#]*@|(?:[?#&]|%3f|%26)[^=&]*(?:token|secr|pass|pwd|sig|cred|key|access|auth|amz|goog|oss|cos|tos|q-|jwt|"
+    r"hmac|sas|ticket|session|sid|hdn|%)[^=&]*(?:=|%3d)"
+)
+_UNTIDY: Final = r"^file://.*(//|/\.\.?(/|$))"
 
 NO_URI: Final = "The row has no URI."
 
@@ -35,8 +43,30 @@ def folder_of(manifest_uri: str) -> str:
 
 
 def canonical_uris(uris: pa.Array, manifest_uri: str) -> pa.Array:
-    """Makes URIs canonical; a relative path is one beside its manifest. What is no URI stays as it is."""
-    return _canonical(uris, folder_of(manifest_uri))
+    """Returns URIs as tables have them: canonical, without what signs them.
+
+    A relative path is one beside its manifest. What is no URI stays as it is.
+    """
+    return bare_uris(_canonical(uris, folder_of(manifest_uri)))
+
+
+def bare_uris(uris: pa.Array) -> pa.Array:
+    """Returns URIs without what signs them, string [n]."""
+    return changed_urls(uris, bare_uri)
+
+
+def changed_urls(texts: pa.Array, change: Callable[[str], str]) -> pa.Array:
+    """Returns texts with a change made to those with a URL in which there may be a secret.
+
+    Args:
+        texts: string [n]. They are returned themselves if there is no such text among them.
+        change: Makes the change.
+    """
+    suspicious = pc.fill_null(pc.match_substring_regex(texts, _SUSPICIOUS), False)
+    if not pc.any(suspicious).as_py():
+        return texts
+    changed = pa.array([change(text) for text in pc.filter(texts, suspicious).to_pylist()], pa.string())
+    return pc.replace_with_mask(texts, suspicious, changed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +85,23 @@ class UriRules:
     prefix: str = ""
     suffix: str = ""
 
-    def resolve(self, uris: pa.Array, first_row: int) -> ResolvedUris:
-        """Makes the URIs of some rows canonical.
+    def resolve(self, uris: pa.Array, first_row: int, allowed: AllowedSources) -> ResolvedUris:
+        """Makes the URIs of some rows canonical, and finds those that may not be looked for.
 
         Args:
             uris: string [n].
             first_row: The number of the first of the rows, from 0.
+            allowed: Where the manifest may point.
         """
+        resolved = self.canonical(uris, first_row)
+        refused = refused_rows(resolved.uris, uris, self.manifest_uri, allowed)
+        if refused is None:
+            return resolved
+        problems = refused if resolved.problems is None else pc.coalesce(resolved.problems, refused)
+        return ResolvedUris(resolved.uris, problems)
+
+    def canonical(self, uris: pa.Array, first_row: int) -> ResolvedUris:
+        """Makes the URIs of some rows canonical; see `resolve`."""
         missing = pc.fill_null(pc.equal(uris, ""), True)
         extended = uris
         if self.prefix or self.suffix:

@@ -28,4 +28,4 @@ def listed_by_partition(
     listed = (batch for source in sources for batch in list_source(source, rules, ignored))
     lists = [LABELS] if has_label_lists(rules.schema) else []
     columns = list(dict.fromkeys((*_PLANNED_BY, *lists, *annotations)))
-    return by_partition(look_up_versions(batch).select(columns) for batch in listed)
+    return by_partition(look_up_versions(batch, rules.reach).select(columns) for batch in listed)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
+import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
@@ -12,8 +13,10 @@ from transforms.folders import (
     FolderLister,
     FoundFile,
     IgnoredFiles,
+    Links,
     files_in,
     holds_file,
+    leading_out,
     matching_files,
     split_glob,
     walk_folders,
@@ -45,11 +48,14 @@ class FolderSource(Source):
         if self.seen:
             return True
         fs, path = input_file_system(self.uri)
-        return holds_file(path, rules.selection()) if isinstance(fs, LocalFileSystem) else super().has_image(rules)
+        if not isinstance(fs, LocalFileSystem):
+            return super().has_image(rules)
+        return holds_file(path, rules.selection(), Links(path, rules.follow_links))
 
     def without_image(self, rules: ListingRules) -> str:
         """Says by which extensions images are told."""
-        return (
+        fs, path = input_file_system(self.uri)
+        return _links_that_lead_out(self.uri, fs, path, None, rules) or (
             f"There is no image in {shown(self.uri)}; a folder's images are the files ending in "
             f"{', '.join(rules.extensions)} (--extensions); hidden ones are left out (--include_hidden)."
         )
@@ -76,10 +82,14 @@ class GlobSource(Source):
         if not isinstance(fs, LocalFileSystem):
             return super().has_image(rules)
         root, pattern = split_glob(path)
-        return holds_file(root, rules.selection(pattern))
+        return holds_file(root, rules.selection(pattern), Links(root, rules.follow_links))
 
     def without_image(self, rules: ListingRules) -> str:
         """Says that nothing matches."""
+        fs, path = input_file_system(self.uri)
+        found = _links_that_lead_out(self.uri, fs, *split_glob(path), rules)
+        if found:
+            return found
         hidden = "" if rules.include_hidden else "; hidden ones are left out (--include_hidden)"
         return f"No file matches {shown(self.uri)}{hidden}."
 
@@ -101,7 +111,8 @@ class LocalFolders(SourcePart):
     def refs(self, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[pa.RecordBatch]:
         """Yields the images in them, by name."""
         selection = rules.selection(self.pattern)
-        found = (file for folder in self.folders for file in files_in(self.root, folder, selection, ignored))
+        links = Links(self.root, rules.follow_links)
+        found = (file for folder in self.folders for file in files_in(self.root, folder, selection, ignored, links))
         return ref_batches(found, rules.schema)
 
 
@@ -122,11 +133,27 @@ class RemoteFolder(SourcePart):
         return ref_batches(FolderLister(self.uri, rules.selection(), ignored).below(self.path), rules.schema)
 
 
+def _links_that_lead_out(
+    uri: str, fs: fsspec.AbstractFileSystem, root: str, pattern: str | None, rules: ListingRules
+) -> str | None:
+    """Returns the sentence that says that all images are behind links that are not followed; None if it is not so."""
+    if not isinstance(fs, LocalFileSystem):
+        return None
+    count = leading_out(root, rules.selection(pattern), Links(root, rules.follow_links))
+    if not count:
+        return None
+    return (
+        f"There is no image in {shown(uri)} but behind links: {count:,} of them lead out of it and what lies beside "
+        "it, and are not followed; --follow_links=anywhere follows them."
+    )
+
+
 def _local_parts(root: str, pattern: str | None, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
     """Yields the folders below a root, a few together."""
     together: list[str] = []
     count = 0
-    for folder, entries in walk_folders(root, rules.selection(pattern), ignored):
+    links = Links(root, rules.follow_links)
+    for folder, entries in walk_folders(root, rules.selection(pattern), ignored, links):
         together.append(folder)
         count += len(entries)
         if count >= rules.entries_listed_together:

@@ -193,5 +193,5 @@ def _named_uris(table: ManifestSource, _version: str) -> pa.Array:
         table.manifest, columns=tuple(column for column in table.manifest.columns if column.name == URI)
     )
     rows = (rows.column(URI) for section in manifest.sections() for rows in manifest.rows(section))
-    resolved = [_named(table.uri_rules.resolve(uris, 0).uris) for uris in rows]
+    resolved = [_named(table.uri_rules.canonical(uris, 0).uris) for uris in rows]
     return pa.chunked_array(resolved, pa.string()).combine_chunks()

@@ -269,13 +269,17 @@ def _to_refs(rows: pa.RecordBatch, given: pa.Array, cells: _Cells, rules: Listin
     paths = rows.column(source.column).flatten()[0].cast(pa.string()) if has_paths else pa.nulls(count, pa.string())
     is_file = pc.and_not(pc.fill_null(pc.not_equal(paths, ""), False), given)
     is_nothing = pc.and_not(pc.invert(given), is_file)
-    files = UriRules(source.uri, folder_of(source.uri)).resolve(pc.if_else(is_file, paths, source.uri), 0).uris
+    resolver = UriRules(source.uri, folder_of(source.uri))
+    files, refused = resolver.resolve(pc.if_else(is_file, paths, source.uri), 0, rules.allowed)
+    problems = pc.if_else(is_nothing, _NEITHER, nothing)
+    if refused is not None:
+        problems = pc.coalesce(problems, pc.if_else(is_file, refused, nothing))
     found = {column.name: source.values(rows, column) for column in source.manifest.columns}
     found |= {
         URI: pc.if_else(is_file, files, cells.uris()),
         PLACE: pc.if_else(given, cells.places(), nothing),
-        PROBLEM: pc.if_else(is_nothing, _NEITHER, nothing),
-        "version": pc.if_else(is_file, nothing, cells.version),
+        PROBLEM: problems,
+        "version": pc.if_else(pc.and_(is_file, pc.is_null(problems)), nothing, cells.version),
     }
     if source.split:
         found["split"] = pa.repeat(pa.scalar(source.split), count)

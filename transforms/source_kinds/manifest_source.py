@@ -156,7 +156,7 @@ class ManifestPart(SourcePart):
 
 def _to_refs(rows: pa.RecordBatch, source: ManifestSource, rules: ListingRules, first_row: int) -> pa.RecordBatch:
     """Brings rows of a manifest into the schema of refs; what a manifest lacks is null."""
-    resolved = source.uri_rules.resolve(rows.column(URI), first_row)
+    resolved = source.uri_rules.resolve(rows.column(URI), first_row, rules.allowed)
     found = {URI: resolved.uris}
     if resolved.problems is not None:
         found[PROBLEM] = resolved.problems

@@ -12,13 +12,16 @@ from typing import Final
 import pyarrow as pa
 
 from schemas.images import ref_schema
-from schemas.storage import Storage
-from transforms.folders import IgnoredFiles, Selection
+from schemas.storage import Reach, Storage
+from schemas.uris import ANY, AllowedSources
+from transforms.folders import FollowLinks, IgnoredFiles, Selection
 from transforms.manifests import BYTES_PER_SECTION, ROWS_PER_SECTION, Manifest, carried_fields_of
 
 # Enough for every worker, few enough to be found by one.
 FOLDERS_LISTED_TOGETHER: Final = 64
 ENTRIES_LISTED_TOGETHER: Final = 2**13
+# A manifest by itself: its own storage, public addresses, and from this machine its files and buckets.
+DEFAULT_REACH: Final = Reach(AllowedSources())
 EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
 
 
@@ -40,6 +43,8 @@ class ListingRules:
         entries_listed_together: Folders of a disk are listed together until they have so many files.
         rows_per_section: Row groups of a Parquet manifest are taken together until they have so many rows.
         bytes_per_section: The bytes of a list of URIs that are read together.
+        reach: Where manifests may point, and how long looking an image up may take.
+        follow_links: Where the links in a folder may lead.
     """
 
     extensions: tuple[str, ...] = EXTENSIONS
@@ -53,6 +58,13 @@ class ListingRules:
     entries_listed_together: int = ENTRIES_LISTED_TOGETHER
     rows_per_section: int = ROWS_PER_SECTION
     bytes_per_section: int = BYTES_PER_SECTION
+    reach: Reach = DEFAULT_REACH
+    follow_links: FollowLinks = FollowLinks.BESIDE
+
+    @property
+    def allowed(self) -> AllowedSources:
+        """Where manifests may point."""
+        return self.reach.allowed or AllowedSources(named=(ANY,))
 
     @property
     def schema(self) -> pa.Schema:

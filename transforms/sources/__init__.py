@@ -1,6 +1,6 @@
 """Where images come from: folders, globs, files and manifests, listed as image refs, and opened."""
 
-from transforms.folders import IgnoredFiles
+from transforms.folders import FollowLinks, IgnoredFiles
 from transforms.manifests import ManifestOptions, canonical_uris, listed_uris
 from transforms.source_kinds import (
     EXTENSIONS,
@@ -22,6 +22,7 @@ __all__ = [
     "EXTENSIONS",
     "ArchiveSource",
     "FolderSource",
+    "FollowLinks",
     "IgnoredFiles",
     "ListingRules",
     "ManifestOptions",

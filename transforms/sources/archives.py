@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final, TypeGuard
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from fsspec.core import has_magic
 
 from schemas.errors import InputNotFound, InvalidInput, shown
+from schemas.images import PROBLEM
 from schemas.storage import MemberUri, input_file_system, uri_builder
 from transforms.archives import ARCHIVE_EXTENSIONS, archive_protocol, record_columns, sample_columns
 from transforms.folders import IgnoredFiles
@@ -92,4 +94,4 @@ def _uris(files: FolderSource | GlobSource, rules: ListingRules) -> Iterator[str
     ignored = IgnoredFiles()
     for part in files.divide(listing, ignored):
         for batch in part.refs(listing, ignored):
-            yield from batch.column("uri").to_pylist()
+            yield from batch.filter(pc.is_null(batch.column(PROBLEM))).column("uri").to_pylist()

@@ -85,5 +85,6 @@ class _ListPart(beam.DoFn):
 
     def process(self, part: SourcePart) -> Iterator[pa.RecordBatch | TaggedOutput[Literal["counts"], InputCounts]]:
         ignored = IgnoredFiles()
-        yield from map(look_up_versions, list_part(part, self._rules, ignored))
+        for refs in list_part(part, self._rules, ignored):
+            yield look_up_versions(refs, self._rules.reach)
         yield TaggedOutput(_COUNTS, InputCounts(left_aside=ignored.files))

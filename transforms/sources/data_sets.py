@@ -7,6 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+import pyarrow.compute as pc
+
+from schemas.images import PROBLEM
 from schemas.storage import input_file_system
 from transforms.archives import HEADER_BYTES, RecordFeatures, is_tfrecord
 from transforms.folders import IgnoredFiles
@@ -76,7 +79,8 @@ def records_in(files: GlobSource, options: ManifestOptions, rules: ListingRules)
 
 def _uris(files: GlobSource, rules: ListingRules) -> list[str]:
     batches = list_source(files, rules, IgnoredFiles())
-    return sorted(uri for batch in batches for uri in batch.column("uri").to_pylist())
+    followed = (batch.filter(pc.is_null(batch.column(PROBLEM))) for batch in batches)
+    return sorted(uri for batch in followed for uri in batch.column("uri").to_pylist())
 
 
 def _table_at(uri: str, options: ManifestOptions) -> ImageTableSource | None:

@@ -11,11 +11,22 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.buckets import BucketUnavailable
 from schemas.errors import FailureCode, ImageError, InvalidInput, shown
-from schemas.storage import image_errors, input_file_system, is_in_a_bucket, is_local, member_uri
+from schemas.images import PROBLEM, not_allowed, problem_error
+from schemas.storage import (
+    ANYWHERE,
+    Reach,
+    image_errors,
+    input_file_system,
+    is_in_a_bucket,
+    is_local,
+    member_uri,
+    reaching,
+)
 from transforms.source_kinds import FirstImages, ListingRules, ManifestSource, Source
 
 # Hosts and buckets that are asked; where there are more, some of them will answer.
@@ -27,6 +38,7 @@ _PLACE: Final = re.compile(r"[^:/]+://[^/?#]*")
 # What fails for one image of a host or bucket fails for all.
 _OF_ALL: Final = frozenset(
     {
+        FailureCode.NOT_ALLOWED,
         FailureCode.UNKNOWN_PROTOCOL,
         FailureCode.PACKAGE_MISSING,
         FailureCode.NO_CREDENTIALS,
@@ -59,21 +71,29 @@ def take_first_look(sources: Iterable[Source], rules: ListingRules, *, expect_fi
                 first = source.first_images(rules)
                 found = found or first is not None
                 if first is not None:
-                    _check_first(source, first, expect_files=expect_files and rules.stat_manifests)
+                    _check_first(source, first, rules.reach, expect_files=expect_files and rules.stat_manifests)
             else:  # To find it was to reach it.
                 found = found or source.has_image(rules)
     return found
 
 
-def _check_first(source: ManifestSource, first: FirstImages, *, expect_files: bool) -> None:
+def _check_first(source: ManifestSource, first: FirstImages, reach: Reach, *, expect_files: bool) -> None:
+    allowed = first.refs.filter(pc.invert(_are_refused(first.refs)))
+    if not allowed.num_rows:
+        reason = problem_error(first.refs.column(PROBLEM)[0].as_py()).message
+        raise InvalidInput(f"No image of {shown(source.uri)} may be looked for. {reason}")
     if expect_files:
         source.check_files(first)
-    places = _places(map(_file_of, pc.unique(first.refs.column("uri")).to_pylist()))
+    places = _places(map(_file_of, pc.unique(allowed.column("uri")).to_pylist()))
     if any(map(is_local, places.values())):
         return
-    reasons = _reasons(list(itertools.islice(places.values(), _PLACES)))
+    reasons = _reasons(list(itertools.islice(places.values(), _PLACES)), reach)
     if reasons:
         raise InvalidInput(f"No image of {shown(source.uri)} can be read. {reasons[0]}")
+
+
+def _are_refused(refs: pa.RecordBatch) -> pa.Array:
+    return pc.fill_null(pc.starts_with(refs.column(PROBLEM), not_allowed("")), False)
 
 
 @contextlib.contextmanager
@@ -100,11 +120,11 @@ def _places(uris: Iterable[str]) -> Mapping[str, str]:
     return found
 
 
-def _reasons(uris: list[str]) -> list[str]:
+def _reasons(uris: list[str], reach: Reach) -> list[str]:
     """Returns why images cannot be reached; nothing if one of them can, or may be."""
     pool = concurrent.futures.ThreadPoolExecutor(_PLACES, "reach")
     try:
-        answers = [pool.submit(why_unreachable, uri) for uri in uris]
+        answers = [pool.submit(why_unreachable, uri, reach) for uri in uris]
         waiting = concurrent.futures.wait(answers, _SECONDS).not_done
         reasons = [] if waiting else [answer.result() for answer in answers]
     finally:
@@ -112,11 +132,11 @@ def _reasons(uris: list[str]) -> list[str]:
     return [reason for reason in reasons if reason] if all(reasons) else []
 
 
-def why_unreachable(uri: str) -> str | None:
+def why_unreachable(uri: str, reach: Reach = ANYWHERE) -> str | None:
     """Returns why an image cannot be reached that others of its host or bucket cannot be reached for either."""
     bucket = ""
     try:
-        with image_errors():
+        with reaching(reach), image_errors():
             fs, path = input_file_system(uri)
             bucket = path.partition("/")[0] if is_in_a_bucket(uri) else ""
             fs.info(bucket or path)

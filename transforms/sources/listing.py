@@ -14,6 +14,7 @@ from schemas.errors import ImageError
 from schemas.storage import image_errors
 from transforms.folders import IgnoredFiles
 from transforms.source_kinds import ListingRules, Source, SourcePart, parent_annotations
+from transforms.sources.signed_uris import without_signatures
 
 
 def divide(source: Source, rules: ListingRules, ignored: IgnoredFiles) -> Iterator[SourcePart]:
@@ -43,7 +44,7 @@ def list_part(part: SourcePart, rules: ListingRules, ignored: IgnoredFiles) -> I
         OSError: If a folder cannot be listed: a listing with holes would pass for the whole.
     """
     with _os_errors():
-        yield from _labelled(part.refs(rules, ignored), rules)
+        yield from map(without_signatures, _labelled(part.refs(rules, ignored), rules))
 
 
 @contextlib.contextmanager

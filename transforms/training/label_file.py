@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import InvalidInput, InvalidLabels, first_line, shown
-from schemas.storage import canonical_uri
+from schemas.storage import bare_uri, canonical_uri
 from transforms.manifests import (
     URI,
     ManifestFormat,
@@ -122,7 +122,7 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
     kind = labels.type.value_type if is_list(labels.type) else labels.type
     if pa.types.is_nested(kind):
         raise InvalidLabels(f"The file of labels {shown(uri)} has no labels in its column '{column}', but {kind}.")
-    return LabelFile(uri, uris, bare_labels(labels))
+    return LabelFile(bare_uri(uri), uris, bare_labels(labels))
 
 
 def _read_table(uri: str, column: str) -> pa.Table:

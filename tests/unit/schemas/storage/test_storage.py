@@ -6,7 +6,7 @@ import pytest
 from fsspec.config import conf
 
 from schemas.images import image_version
-from schemas.storage import canonical_uri, delta_location, delta_storage_options, file_system, without_credentials
+from schemas.storage import canonical_uri, delta_location, delta_storage_options, file_system, without_secrets
 
 HERE = Path.cwd()
 
@@ -85,4 +85,4 @@ def test_a_local_table_is_named_by_its_path() -> None:
 
 
 def test_credentials_in_urls_are_taken_out() -> None:
-    assert without_credentials("--input=ftp://me:secret@host/a x@y") == "--input=ftp://host/a x@y"
+    assert without_secrets("--input=ftp://me:secret@host/a x@y") == "--input=ftp://host/a x@y"

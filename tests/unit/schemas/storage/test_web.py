@@ -13,7 +13,7 @@ from fsspec.implementations.http import HTTPFileSystem
 
 from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef, image_version
-from schemas.storage import canonical_uri, faults, file_system, filesystems, open_stream, with_retries
+from schemas.storage import Reach, canonical_uri, faults, file_system, filesystems, open_stream, with_retries
 from tests.support.web import SILENCE, Answer, Asked, folder_site, web_server
 from transforms.images import fetch_image
 
@@ -136,13 +136,15 @@ def test_a_server_that_never_answers_costs_the_timeout_times_the_attempts(
     pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filesystems, "READ_TIMEOUT_SECONDS", 0.2)
-    monkeypatch.setattr(faults, "_LAST_ATTEMPT_SECONDS", 0.45)  # 100 s for the minute that a server may be silent.
+    reach = Reach(seconds=0.45)  # Two minutes for the minute that a server may be silent.
     with web_server(lambda asked: SILENCE) as server:
         fs, path = file_system(f"{server.url}/a.jpg")
         with pytest.raises(ImageError) as caught:
-            with_retries(lambda: fs.info(path))
+            with_retries(lambda: fs.info(path), reach)
         assert caught.value.code == FailureCode.TIMEOUT
-        assert failure(f"{server.url}/a.jpg").code == FailureCode.TIMEOUT
+        with pytest.raises(ImageError) as caught:
+            fetch_image(ImageRef(f"{server.url}/a.jpg", "", None), LIMIT, reach)
+        assert caught.value.code == FailureCode.TIMEOUT
         assert [asked.method for asked in server.asked] == ["HEAD", "HEAD", "GET", "GET"]
 
 

@@ -4,6 +4,7 @@ import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -134,10 +135,10 @@ def test_pictures_that_are_gone_end_it_in_one_sentence(
     data = labelled(read(folder / "pictures", memory_bytes=0))
     network, left = network_in(folder), iter(range(fetches))
 
-    def fetch(ref: ImageRef, max_bytes: int) -> bytes:
+    def fetch(ref: ImageRef, *limits: Any) -> bytes:
         if next(left, None) is None:
             raise GONE[sentence]
-        return fetch_image(ref, max_bytes)
+        return fetch_image(ref, *limits)
 
     monkeypatch.setattr(loading, "fetch_image", fetch)
     with pytest.raises(RunFailed, match=sentence) as caught:

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.errors import InvalidInput
 from tests.support.servers import s3_server
-from transforms.folders import IgnoredFiles, Selection
+from transforms.folders import FollowLinks, IgnoredFiles, Selection
 from transforms.sources import ListingRules, find_sources, list_source, take_first_look
 
 
@@ -78,6 +78,54 @@ def test_a_folder_has_one_path_whatever_links_lead_to_it(tmp_path: Path) -> None
     names = ["a/1.jpg", "b/2.jpg", "x/3.jpg", "x/deep/4.jpg"]
     assert found == sorted(f"file://{tmp_path}/in/{name}" for name in names)
     assert ignored == 4 + 2  # Links to what is listed already, and two that are no folder and no image.
+
+
+@pytest.mark.parametrize(
+    ("follow", "followed"),
+    [("inside", ["in/a/1.jpg"]), ("beside", ["in/a/1.jpg", "in/x/3.jpg"]), ("anywhere", None)],
+)
+def test_links_are_followed_so_far_as_is_said(follow: str, followed: list[str] | None, tmp_path: Path) -> None:
+    touch(tmp_path, "data/in/a/1.jpg", "data/out/3.jpg", "elsewhere/5.jpg", "elsewhere/.hidden/6.jpg")
+    links = {"in/b": "a", "in/x": "../out", "in/y": str(tmp_path / "elsewhere"), "in/z.jpg": "../../elsewhere/5.jpg",
+             "in/.y": str(tmp_path / "elsewhere"), "in/notes.txt": "/etc/passwd", "in/d": "/dev"}  # fmt: skip
+    for link, target in links.items():
+        (tmp_path / "data" / link).symlink_to(target)
+    if followed is None:
+        found, _ = listed(tmp_path / "data" / "in", exclude=("d",), follow_links=FollowLinks(follow))
+        assert len(found) == 4
+        assert {uri.rpartition("/")[2] for uri in found} == {"1.jpg", "3.jpg", "5.jpg", "z.jpg"}
+        return
+    problems = refused(tmp_path / "data" / "in", follow_links=FollowLinks(follow))
+    root = f"file://{tmp_path}/data"
+    assert [uri for uri, problem in problems.items() if problem is None] == [f"{root}/{name}" for name in followed]
+    out = ["in/d", "in/y", "in/z.jpg"] + (["in/x"] if follow == "inside" else [])
+    assert sorted(uri for uri, problem in problems.items() if problem) == sorted(f"{root}/{name}" for name in out)
+    assert all("--follow_links=anywhere" in problem for problem in problems.values() if problem)
+
+
+def refused(uri: object, **rules: Any) -> dict[str, str | None]:
+    """The URIs of an input's images, and what is wrong with them."""
+    batches = [batch for source in find_sources([str(uri)]) for batch in list_source(source, ListingRules(**rules), IgnoredFiles())]  # fmt: skip  # noqa: E501
+    return {row["uri"]: row["_problem"] for batch in batches for row in batch.to_pylist()}
+
+
+@pytest.mark.parametrize("name", ["", "/*/*.jpg"])
+def test_a_folder_of_links_to_another_disk_is_a_sentence_with_the_remedy(name: str, tmp_path: Path) -> None:
+    touch(tmp_path, "disk/photos/1.jpg")
+    (tmp_path / "home" / "in").mkdir(parents=True)
+    (tmp_path / "home" / "in" / "photos").symlink_to(tmp_path / "disk" / "photos")
+    (source,) = find_sources([f"{tmp_path}/home/in{name}"])
+    assert not take_first_look([source], ListingRules())
+    assert "1 of them lead out of it" in source.without_image(ListingRules())
+    assert "--follow_links=anywhere follows them" in source.without_image(ListingRules())
+    assert source.has_image(ListingRules(follow_links=FollowLinks.ANYWHERE))
+
+
+def test_what_lies_beside_is_never_the_whole_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    touch(tmp_path, "in/1.jpg", "mine/2.jpg")
+    (tmp_path / "in" / "3.jpg").symlink_to("../mine/2.jpg")
+    assert [problem is None for problem in refused(tmp_path / "in").values()] == [True, False]
 
 
 def test_a_link_that_leads_nowhere_is_an_image_that_is_missing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is wrong with a file becomes a code; what is wrong with the machine is raised."""
 
 import errno
+import os
 from pathlib import Path
 
 import fsspec
@@ -71,3 +72,48 @@ def test_the_machine_at_its_limit_is_no_bad_image(error: Exception, faulty: type
     faulty.error = error
     with pytest.raises(type(error)):
         fetch_image(ImageRef("faulty://a.jpg", "1", 3), 3)
+
+
+def test_a_file_that_has_grown_since_it_was_listed_is_not_read_beyond_the_limit(tmp_path: Path) -> None:
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.truncate(2**40)  # Nobody has so much memory.
+    for size in (3, None):
+        with pytest.raises(ImageError) as caught:
+            fetch_image(ImageRef(f"file://{tmp_path}/a.jpg", "1", size), 100)
+        assert caught.value.code == FailureCode.TOO_MANY_BYTES
+
+
+class GrownFileSystem(MemoryFileSystem):
+    """Has more than it lists."""
+
+    protocol = "grown"
+    asked: tuple[int | None, int | None] = (None, None)
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: object) -> bytes:
+        type(self).asked = start, end
+        return bytes(10**6 if end is None else end)
+
+
+def test_a_bucket_is_asked_for_no_more_than_the_limit_whatever_it_lists() -> None:
+    fsspec.register_implementation("grown", GrownFileSystem, clobber=True)
+    with pytest.raises(ImageError) as caught:
+        fetch_image(ImageRef("grown://a.jpg", "1", 3), 100)
+    assert caught.value.code == FailureCode.TOO_MANY_BYTES
+    assert GrownFileSystem.asked == (None, 101)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "an answer of the kernel", "a link to one", "an archive"])
+def test_only_regular_files_are_opened(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    os.mkfifo(tmp_path / "pipe")
+    targets = {"a pipe": "pipe", "a device": "/dev/zero", "an answer of the kernel": "/proc/self/environ"}
+    path.symlink_to(targets.get(kind, "pipe"))
+    uri = f"zip://a.jpg::file://{path}" if kind == "an archive" else f"file://{path}"
+    if kind == "a link to one":
+        (tmp_path / "b.jpg").symlink_to("a.jpg")
+        uri = f"file://{tmp_path}/b.jpg"
+    with pytest.raises(ImageError) as caught:
+        fetch_image(ImageRef(uri, "", 1), 100)
+    assert caught.value.code == FailureCode.NOT_FOUND
+    assert "it is a pipe, a socket, a device, or an answer of the kernel" in caught.value.message

@@ -5,7 +5,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import fsspec
 import numpy as np
@@ -200,9 +200,9 @@ def test_members_of_archives_are_loaded_as_files_are(
     """Decoder processes read them where they can: they fetch what is bad, and members of compressed tars."""
     fetched: list[str] = []
 
-    def counted(ref: fetching.ImageRef, max_bytes: int) -> bytes:
+    def counted(ref: fetching.ImageRef, *limits: Any) -> bytes:
         fetched.append(threading.current_thread().name.partition("_")[0])
-        return fetching.fetch_image(ref, max_bytes)
+        return fetching.fetch_image(ref, *limits)
 
     readable = [uri for uri in uris if Path(uri.removeprefix("file://")).is_file()]
     members = {Path(uri).name: Path(uri.removeprefix("file://")).read_bytes() for uri in readable}

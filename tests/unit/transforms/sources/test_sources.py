@@ -132,7 +132,7 @@ def test_a_parquet_manifest_keeps_its_types(tmp_path: Path) -> None:
     (row,) = refs(tmp_path / "m.parquet")
     assert row == {
         "uri": "s3://b/1.jpg", "version": "v1", "label": "7", "split": None, "_size": None, "_supersedes": None,
-        "_problem": None, "_place": None, "_known_in": None,
+        "_problem": None, "_place": None, "_location": None, "_known_in": None,
         "_given": '["age", "breed", "label", "tags", "weight"]',
         "age": 3, "weight": 2.5, "tags": ["a", "b"], "breed": "boxer",
     }  # fmt: skip

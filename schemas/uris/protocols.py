@@ -1,0 +1,44 @@
+"""What the protocol of a URI says of where it is."""
+
+import re
+from typing import Final
+
+from schemas.uris.chains import is_chained, split_chain
+
+S3_PROTOCOLS: Final = frozenset({"s3", "s3a"})
+GCS_PROTOCOLS: Final = frozenset({"gs", "gcs"})
+AZURE_PROTOCOLS: Final = frozenset({"abfs", "abfss", "az"})
+BUCKET_PROTOCOLS: Final = S3_PROTOCOLS | GCS_PROTOCOLS | AZURE_PROTOCOLS
+LOCAL_PROTOCOLS: Final = frozenset({"file", "local"})
+
+_PROTOCOL: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+
+
+def protocol_of(uri: str) -> str:
+    """Returns the protocol of a URI, `file` for a bare path."""
+    match = _PROTOCOL.match(uri)
+    return match[1].lower() if match else "file"
+
+
+def is_local(uri: str) -> bool:
+    """Whether a URI is on this machine's disk; of a chain its last link counts.
+
+    >>> is_local("photos/"), is_local("zip://*.jpg::file:///a.zip"), is_local("gs://bucket/a")
+    (True, True, False)
+    """
+    return is_local(split_chain(uri)[1]) if is_chained(uri) else protocol_of(uri) in LOCAL_PROTOCOLS
+
+
+def is_on_the_web(uri: str) -> bool:
+    """Whether a URI is a URL of a web server."""
+    return protocol_of(uri) in {"http", "https"}
+
+
+def is_in_a_bucket(uri: str) -> bool:
+    """Whether a URI names a bucket of S3 or Google's, or a container of Azure's, and what is in it."""
+    return protocol_of(uri) in BUCKET_PROTOCOLS
+
+
+def without_query(uri: str) -> str:
+    """Returns a URL without its query and fragment; in other URIs `?` and `#` are part of a name."""
+    return uri.partition("#")[0].partition("?")[0] if is_on_the_web(uri) else uri
