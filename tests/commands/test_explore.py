@@ -62,7 +62,7 @@ def run_explore(store: object, output: Path, *options: str) -> tuple[Path, str]:
 
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        assert command.main([str(store), f"--output={output}", *options]) == 0
+        assert command.main([str(store), f"--output={output}", "--projection=pca", *options]) == 0
     return output / "index.html", printed.getvalue()
 
 
@@ -123,7 +123,7 @@ def test_without_thumbnails_no_picture_is_read(explored: Explored, tmp_path: Pat
 def test_conditions_samples_and_projections(explored: Explored, tmp_path: Path) -> None:
     _, printed = run_explore(
         explored.store.uri, tmp_path / "some", "--where=split = 'train' AND label IN ('discs', 'squares')",
-        "--sample=20", "--projection=pca", "--thumbnails=5", "--duplicate_distance=0",
+        "--sample=20", "--thumbnails=5", "--duplicate_distance=0",
     )  # fmt: skip
     assert printed.splitlines()[0] == "20 of 58 images, layer conv_pw_3_relu."
     assert "5 thumbnails" in printed
