@@ -13,7 +13,7 @@ from pipelines import explore as command
 from tests.conftest import extract
 
 COPIES = 40
-TURNED = 12
+TURNED = 30
 
 
 @dataclasses.dataclass(frozen=True)
