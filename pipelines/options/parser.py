@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, NoReturn
 
 from schemas.errors import ConvbaseError, UsageError, first_line, printable
@@ -42,6 +43,7 @@ def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
     SIGINT and SIGTERM raise `KeyboardInterrupt` in the command, once: a second one ends the process.
     """
     sys.excepthook = _print_bug
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 (for good; the caller has closed ours)
     gc.freeze()  # What is imported by now lives to the end; looking through it once more there takes 0.1 s.
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
