@@ -6,11 +6,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 BENCH  := .venv-bench
+AUDIT  := .venv-audit
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz fake-gcs-server versitygw prism flink spark flink-test spark-test bench lint types format docs docs-serve \
-	template pin-images image lock lock-job-servers clean
+.PHONY: help demo test fuzz fake-gcs-server versitygw prism flink spark flink-test spark-test bench audit gitleaks lint types \
+	format docs docs-serve template pin-images image lock lock-job-servers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -70,6 +71,15 @@ flink-test: $(FLINK_JAR) $(VENV)/dev  ## run the tests on Flink, or on that of a
 spark-test: $(SPARK_JAR) $(VENV)/dev  ## run the tests on Spark, or on that of another SPARK_JAR
 	SPARK_JAR=$(SPARK_JAR) $(BIN)/python -m pytest tests/runners/test_runners.py -k spark
 
+audit: $(AUDIT)/audit $(TOOLS)/gitleaks  ## look for known vulnerabilities and for secrets; write SBOMs into build/sbom
+	$(AUDIT)/bin/python .ci/audit.py infra/locks/requirements.lock infra/locks/requirements-*.lock
+	$(TOOLS)/gitleaks dir --no-banner --redact --config=.ci/gitleaks.toml .
+
+gitleaks: $(TOOLS)/gitleaks  ## build the scanner for secrets (needs Go)
+
+$(TOOLS)/gitleaks:
+	GOBIN=$(TOOLS) go install github.com/zricethezav/gitleaks/v8@v8.30.0
+
 bench: $(BENCH)/bench  ## measure against peers, over IMAGES=FOLDER of JPEGs; further options in BENCH_OPTIONS (see tests/benchmarks)
 	$(BENCH)/bin/python -m tests.benchmarks $(if $(IMAGES),--images=$(IMAGES)) $(BENCH_OPTIONS)
 
@@ -115,6 +125,7 @@ lock:  ## compile the lock files again from pyproject.toml (needs uv)
 	sed '/^tqdm==/,/[^\\]$$/d' infra/locks/requirements.lock | \
 		uv pip compile pyproject.toml $(LOCK) --extra bench -c /dev/stdin -o infra/locks/requirements-bench.lock
 	uv pip compile pyproject.toml $(LOCK) --extra dataflow -c infra/locks/requirements.lock -o infra/locks/requirements-dataflow.lock
+	uv pip compile --group audit $(LOCK_ALONE) -o infra/locks/requirements-audit.lock
 	uv pip compile pyproject.toml $(LOCK) --extra dataflow --extra gpu -c infra/locks/requirements-dataflow.lock -o infra/locks/requirements-gpu.lock
 
 lock-job-servers:  ## lock again what the job servers are made of (needs Maven)
@@ -124,11 +135,11 @@ lock-job-servers:  ## lock again what the job servers are made of (needs Maven)
 		(cd $(TOOLS)/$$server.locked/lib && LC_ALL=C sha256sum *.jar) > $(JOB_SERVERS)/$$server/jars.sha256 && \
 		rm -r $(TOOLS)/$$server.locked || exit 1; done
 
-LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	--extra s3 --extra gcs --extra azure
+LOCK_ALONE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+LOCK := $(LOCK_ALONE) --extra s3 --extra gcs --extra azure
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) $(BENCH) feature-store sample-pictures model explore
+	rm -rf $(VENV) $(BENCH) $(AUDIT) feature-store sample-pictures model explore
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -147,4 +158,12 @@ $(BENCH)/bin/python:
 
 $(BENCH)/bench: infra/locks/requirements-bench.lock | $(BENCH)/bin/python
 	$(BENCH)/bin/python $(PIP) -r infra/locks/requirements-bench.lock
+	@touch $@
+
+# What judges packages is not among them.
+$(AUDIT)/bin/python:
+	$(PYTHON) -m venv $(AUDIT)
+
+$(AUDIT)/audit: infra/locks/requirements-audit.lock | $(AUDIT)/bin/python
+	$(AUDIT)/bin/python $(PIP) -r infra/locks/requirements-audit.lock
 	@touch $@

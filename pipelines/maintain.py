@@ -292,23 +292,23 @@ def _republish(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
 def _check(tables: Tables, given: argparse.Namespace) -> Iterator[str]:
     from transforms.conv_bases import damaged_files, unpublish
 
-    base_uri = tables.conv_base_uri if isinstance(tables, FeatureStore) else ""
-    base = damaged_files(base_uri) if base_uri else []
-    yield from (f"{join(base_uri, name)}: it is not the file that was published." for name in base)
+    base = tables.conv_base() if isinstance(tables, FeatureStore) else None
+    of_base = damaged_files(base) if base else []
+    yield from (f"{join(base.uri, name)}: it is not the file that was published." for name in of_base if base)
     found = dict(all_damage(tables.uri, deep=given.deep))
     for name, checked in found.items():
         yield from (f"{join(tables.uri, name, damage.path)}: {damage.how}." for damage in checked.damages)
         yield _check_text(name, checked)
     damaged = {name: checked.damages for name, checked in found.items() if checked.damages}
-    if not (base or damaged):
+    if not (of_base or damaged):
         return
     if given.dry_run or not given.repair:
         raise RunFailed(f"{tables.uri} is damaged; --repair takes what is damaged out of it.")
     for name, damages in damaged.items():
         drop_files(tables.uri, name, [damage.path for damage in damages])
         yield f"{name}: {len(damages)} files are taken out, as a new version of the table."
-    if base:
-        unpublish(base_uri)
+    if base and of_base:
+        unpublish(base, of_base)
         yield "The next pipelines.extract on this store publishes the conv base again."
 
 

@@ -21,6 +21,9 @@ from typing import Final
 from schemas.uris import without_secrets
 
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+# OWASP, "CSV Injection".
+_BEGINS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")
 _CAUSE: Final = "\u21b3"
 
 
@@ -262,6 +265,17 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def spreadsheet_text(text: str) -> str:
+    """Returns a text that a spreadsheet takes for one when it opens a CSV, and for no formula; numbers stay numbers.
+
+    >>> spreadsheet_text("=cmd|' /C calc'!A0"), spreadsheet_text("-1.5"), spreadsheet_text("cat")
+    ("'=cmd|' /C calc'!A0", '-1.5', 'cat')
+    """
+    if not text.startswith(_BEGINS_A_FORMULA) or _NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"
 
 
 def shown(text: str, most: int = 80) -> str:

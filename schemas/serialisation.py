@@ -1,4 +1,7 @@
-"""Dataclasses as JSON and back: one way for specs, model cards, receipts, and what commits and runs hold."""
+"""Dataclasses as JSON and back: one way for specs, model cards, receipts, and what commits and runs hold.
+
+What is read may come from anybody: a value that its field does not have is refused, whatever it is.
+"""
 
 import dataclasses
 import enum
@@ -7,7 +10,14 @@ import json
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
+
+from schemas.errors import shown, shown_names
+
+# A card of a hundred thousand classes has 10 MB; parsing takes some twenty times the bytes.
+MOST_JSON_BYTES: Final = 2**24
+_DEEPEST: Final = 32
+_LONG: Final = range(-(2**63), 2**63)
 
 
 class Serialisable:
@@ -39,30 +49,51 @@ class Serialisable:
         """Reads what `to_dict` returned.
 
         Raises:
-            ValueError: If a field is missing, one is unknown, or one has a value of another kind.
+            ValueError: If a field is missing, one is unknown, or one has a value of another type.
         """
         known = {field.name: _has_default(field) for field in dataclasses.fields(cls)}
         wrong = [name for name, optional in known.items() if name not in values and not optional]
         wrong += [name for name in values if name not in known]
         if wrong:
-            raise ValueError(f"This is no {cls.__name__}: fields are missing or unknown: {', '.join(wrong)}.")
+            raise ValueError(f"This is no {cls.__name__}: fields are missing or unknown: {shown_names(wrong)}.")
         kinds = typing.get_type_hints(cls)
-        try:
-            return cls(**{name: _typed(kinds[name], value) for name, value in values.items()})
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"This is no {cls.__name__}: {error}.") from error
+        fields = {}
+        for name, value in values.items():
+            try:
+                fields[name] = _typed(kinds[name], value)
+            except _OtherType as error:
+                raise ValueError(f"This is no {cls.__name__}: {name} is {error}.") from error
+        return cls(**fields)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Reads what `to_json` returned.
 
         Raises:
-            ValueError: If the text is cut off or no such JSON.
+            ValueError: If the text is cut off or no such JSON, larger than `MOST_JSON_BYTES`, or nested too deeply.
         """
-        values = json.loads(text)
-        if not isinstance(values, dict):
-            raise ValueError(f"This is no {cls.__name__}: the JSON is no object.")
+        try:
+            values = json_object(text)
+        except ValueError as error:
+            raise ValueError(f"This is no {cls.__name__}: {error}.") from error
         return cls.from_dict(values)
+
+
+def json_object(text: str | bytes) -> dict[str, Any]:
+    """Reads a JSON object that may come from anybody.
+
+    Raises:
+        ValueError: If it is none, is larger than `MOST_JSON_BYTES`, or is nested too deeply.
+    """
+    if len(text) > MOST_JSON_BYTES:
+        raise ValueError(f"it has more than {MOST_JSON_BYTES:,} bytes")
+    try:
+        values = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+    if not isinstance(values, dict):
+        raise ValueError("the JSON is no object")
+    return values
 
 
 def with_checksum(values: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -77,7 +108,11 @@ def without_checksum(values: Mapping[str, Any], name: str) -> dict[str, Any]:
         ValueError: If the checksum is that of other values.
     """
     rest = {key: value for key, value in values.items() if key != name}
-    if values.get(name) not in {None, _checksum(rest)}:
+    try:
+        is_right = values.get(name) is None or values[name] == _checksum(rest)
+    except RecursionError as error:
+        raise ValueError("It is nested too deeply.") from error
+    if not is_right:
         raise ValueError("Its SHA-256 differs.")
     return rest
 
@@ -96,23 +131,74 @@ def _json_value(value: Any) -> Any:
     return value.value if isinstance(value, enum.Enum) else value
 
 
+class _OtherType(ValueError):
+    """A JSON value is none of its field; says what it is."""
+
+    def __init__(self, value: Any) -> None:
+        is_nested = isinstance(value, dict | list)
+        super().__init__(f"a{'n object' if isinstance(value, dict) else ' list'}" if is_nested else shown(repr(value)))
+
+
 def _typed(kind: Any, value: Any) -> Any:
-    """Returns a JSON value as a field of a type has it."""
-    if value is None:
-        return None
-    if isinstance(kind, types.UnionType):  # `X | None`
-        kind = next(option for option in kind.__args__ if option is not types.NoneType)
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple):
-            raise TypeError(f"{value!r} is no list")
-        inner = typing.get_args(kind)
-        inner = inner[:1] * len(value) if inner[-1] is ... else inner
-        return tuple(_typed(each, item) for each, item in zip(inner, value, strict=True))
-    if not isinstance(kind, type):
-        return value
+    """Returns a JSON value as a field of a type has it.
+
+    Raises:
+        ValueError: If it is none of that type.
+    """
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return _not_too_deep(value)
+    if origin in {types.UnionType, typing.Union}:
+        return _typed_as_one_of(inner, value)
+    if origin is tuple:
+        kinds = inner[:1] * len(_of(list | tuple, value)) if inner[-1] is ... else inner
+        if len(kinds) != len(_of(list | tuple, value)):
+            raise _OtherType(value)
+        return tuple(_typed(each, item) for each, item in zip(kinds, value, strict=True))
+    if origin is not None:  # `Mapping[str, X]`
+        return {key: _typed(inner[1], item) for key, item in _of(Mapping, value).items()}
+    return _typed_as_one(kind, value)
+
+
+def _typed_as_one(kind: type, value: Any) -> Any:
     if issubclass(kind, Serialisable):
-        return kind.from_dict(value)
-    return kind(value) if issubclass(kind, enum.Enum) else value
+        return kind.from_dict(_of(Mapping, value))
+    if issubclass(kind, enum.Enum):
+        if not isinstance(value, str | int) or value not in {each.value for each in kind}:
+            raise _OtherType(value)
+        return kind(value)
+    found = _of((int, float) if kind is float else kind, value, or_bool=kind is bool)
+    if type(found) is int and found not in _LONG:
+        raise _OtherType(value)
+    return found
+
+
+def _typed_as_one_of(kinds: tuple[Any, ...], value: Any) -> Any:
+    if value is None and types.NoneType in kinds:
+        return None
+    *others, last = [kind for kind in kinds if kind is not types.NoneType]
+    for kind in others:
+        try:
+            return _typed(kind, value)
+        except _OtherType:
+            continue
+    return _typed(last, value)
+
+
+def _of(kind: Any, value: Any, *, or_bool: bool = False) -> Any:
+    """Returns a value of a type; True and False are no numbers."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and not or_bool):
+        raise _OtherType(value)
+    return value
+
+
+def _not_too_deep(value: Any, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        raise _OtherType(value)
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _not_too_deep(item, depth + 1)
+    return value
 
 
 def _has_default(field: "dataclasses.Field[Any]") -> bool:

@@ -41,6 +41,9 @@ _NOT_IN_FINGERPRINT: Final = frozenset({"weights", "feature_shapes", "augmentati
 # Fields that came after stores had been made: with these values a spec has the fingerprint that it had without them.
 _ADDED_LATER: Final[Mapping[str, object]] = {"decode": "exact", "truncated": "fail"}
 
+# More than any base was trained with, and less than what ends a machine.
+MOST_SIDE: Final = 16_384
+
 ConvBaseArg: TypeAlias = bool | int | float | str
 Shape: TypeAlias = tuple[int, ...]
 
@@ -107,8 +110,14 @@ class FeatureSpec(Serialisable):
         if self.input_shape is not None and (len(self.input_shape) != 3 or self.input_shape[-1] != 3):
             shape = ",".join(map(str, self.input_shape))
             raise InvalidSpec(f"input_shape {shape} must be height,width,3: a conv base takes three channels.")
+        if not all(1 <= side <= MOST_SIDE for side in self.input_shape or ()):
+            raise InvalidSpec(f"input_shape {self.input_shape} must be of sides of 1 to {MOST_SIDE:,} pixels.")
         if len(set(self.layers)) != len(self.layers):
             raise InvalidSpec(f"layers {','.join(self.layers)} names a layer twice.")
+        if self.feature_shapes and len(self.feature_shapes) != len(self.layers):
+            raise InvalidSpec(f"{len(self.layers)} layers have {len(self.feature_shapes)} shapes of features.")
+        if any(side < 1 for shape in self.feature_shapes for side in shape):
+            raise InvalidSpec(f"feature_shapes {self.feature_shapes} has a side below 1.")
 
     @property
     def is_resolved(self) -> bool:

@@ -77,12 +77,14 @@ STARTED_WITHOUT = ("apache_beam", "jinja2", "keras", "openvino", "scipy", "sklea
 
 # Keras raises a bare Exception for a failed download, and everything else is raised again there; a file system raises
 # what its package raises, and what says nothing of an image is raised again; what is raised in a decoder process is
-# raised again in the process that it serves; what a decoder raises is the fault of its file.
+# raised again in the process that it serves; what a decoder raises is the fault of its file, and so is what Keras
+# raises that opens a model.
 CATCHES_EVERYTHING = {
     "schemas/storage/faults.py": ["Exception"],
     "transforms/conv_bases/applications.py": ["Exception"],
     "transforms/images/decoder_server.py": ["Exception"],
     "transforms/images/decoding.py": ["Exception", "Exception"],
+    "transforms/networks/keras_files.py": ["Exception"],
 }
 
 # Names that stand for the same thing in each module.

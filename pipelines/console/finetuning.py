@@ -11,6 +11,7 @@ from typing import Final
 from pipelines.console.training import match_lines, metrics_line, use_lines
 from pipelines.jobs import FineTuningJob
 from schemas.classifiers import SPLITS, FineTuning, ModelCard
+from schemas.errors import printable, spreadsheet_text
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, without_secrets
 from transforms.evaluation import Evaluation
@@ -112,7 +113,10 @@ def pictures_text(data: LabelledPictures) -> str:
 
 def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
     """Returns the lines about images that cannot be used."""
-    shown = [f"  {image.uri}: {image.error.code} ({image.error.message})" for image in left_out[:_LEFT_OUT_SHOWN]]
+    shown = [
+        f"  {printable(image.uri)}: {image.error.code} ({printable(image.error.message)})"
+        for image in left_out[:_LEFT_OUT_SHOWN]
+    ]
     further = [f"  and {len(left_out) - _LEFT_OUT_SHOWN:,} more"] if len(left_out) > _LEFT_OUT_SHOWN else []
     return [f"Left out: {len(left_out):,} images that are none.", *shown, *further] if left_out else []
 
@@ -122,7 +126,9 @@ def left_out_csv(left_out: Sequence[LeftOut]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["uri", "stage", "code", "message"])
-    writer.writerows([image.uri, image.error.code.stage, image.error.code, image.error.message] for image in left_out)
+    for image in left_out:
+        cells = (image.uri, image.error.code.stage, image.error.code, image.error.message)
+        writer.writerow(map(spreadsheet_text, cells))
     return text.getvalue()
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from pipelines.console.padded_lines import padded_line
 from schemas.delta import Scan
+from schemas.errors import printable, spreadsheet_text
 from schemas.measures import Measures
 from schemas.store import FeatureStore
 from transforms.evaluation import difference
@@ -19,7 +20,7 @@ _NARROWEST: Final = 15
 def trial_line(trial: Trial, swept: Sequence[str], *, with_source: bool) -> str:
     """Returns what is printed of a trial once it is done, conv base, layer and the swept fields first."""
     recipe = trial.recipe.to_dict()
-    tried = [f"{trial.store.spec.conv_base} {trial.layer}"] if with_source else []
+    tried = [printable(f"{trial.store.spec.conv_base} {trial.layer}")] if with_source else []
     tried += [f"{name} {_cell(recipe[name])}" for name in swept]
     return (
         f"  {', '.join(tried)}: validation accuracy {trial.validation_accuracy:.4f}, loss {trial.validation_loss:.4f}, "
@@ -59,7 +60,7 @@ def leaderboard_csv(trials: Sequence[Trial]) -> str:
     for rank, trial in enumerate(trials, 1):
         figures = [trial.validation_accuracy, trial.validation_loss, _p(trials[0], trial)]
         figures += [trial.epochs, round(trial.seconds, 3)]
-        writer.writerow([rank, *figures, *map(_cell, _fields(trial).values())])
+        writer.writerow([rank, *figures, *(spreadsheet_text(_cell(value)) for value in _fields(trial).values())])
     return text.getvalue()
 
 

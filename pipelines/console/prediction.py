@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pipelines.console.extraction import figure_lines
 from pipelines.console.training import metrics_line
 from schemas.classifiers import UNLABELLED, LabelKind, LabelSet
+from schemas.errors import printable
 from schemas.fragments import TableName
 from schemas.storage import join
 from schemas.store import STRINGS, PredictionTables, lists_of_one
@@ -34,7 +35,7 @@ def prediction_text(tables: PredictionTables, prediction: Prediction, file: Labe
     replaced = tables.replaced_by(run_id)
     lines += [f"  {replaced:,} predictions of the same images by this classifier are replaced"] if replaced else []
     said = Counter(pc.list_flatten(rows["labels"]).to_pylist())
-    lines.append("  " + ", ".join(f"{name} {said[name]:,}" for name in labels.classes if said[name]))
+    lines.append("  " + ", ".join(f"{printable(name)} {said[name]:,}" for name in labels.classes if said[name]))
     lines += _metrics_lines(rows, labels, file)
     lines.append(f"  classifier {prediction.model_id}, table {join(tables.uri, TableName.PREDICTIONS)}")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pipelines.console.padded_lines import padded_line
+from schemas.errors import printable
 
 _WIDTHS: Final = (-10, 12, 12, 9, 9, 11)
 HEADS: Final = padded_line(("date", "listed", "new", "failed", "img/s", "duration"), _WIDTHS) + "  state"
@@ -31,7 +32,7 @@ def run_line(row: Mapping[str, Any]) -> str:
     figures = padded_line([*cells, duration_text(row["seconds"])], _WIDTHS)
     extras = [f"{row[name]:,} {name}" for name in ("adopted", "reused", "remaining") if row[name]]
     state = f"{row['state']} ({', '.join(extras)})" if extras else row["state"]
-    return f"{figures}  {state}" + (f": {row['message']}" if row["message"] else "")
+    return f"{figures}  {state}" + (f": {printable(row['message'])}" if row["message"] else "")
 
 
 def line_without_run(ds: datetime.date, state: str) -> str:

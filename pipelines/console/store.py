@@ -30,7 +30,7 @@ def store_lines(store: FeatureStore) -> Iterator[str]:
     yield ""
     yield f"Spec {store.fingerprint}"
     for name, value in store.spec.to_dict().items():
-        yield f"  {name:<18} {value if isinstance(value, str) else json.dumps(value)}"
+        yield f"  {name:<18} {printable(value) if isinstance(value, str) else json.dumps(value)}"
     yield ""
     yield from _run_lines(store)
     yield ""

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from schemas.classifiers import L2, SPLITS, ModelCard
+from schemas.errors import printable
 from schemas.storage import join, without_secrets
 from transforms.evaluation import Evaluation, SplitMetrics, interval_text, score_text
 from transforms.exploration import Leaks
@@ -80,7 +81,7 @@ def match_lines(matches: LabelMatches | None) -> list[str]:
     """Returns what a label file and a table lack of each other, in a line, if there is a file and they do."""
     if matches is None or not (matches.rows_without_image or matches.images_without_row):
         return []
-    looked_for = f" (such as {matches.looked_for})" if matches.looked_for else ""
+    looked_for = f" (such as {printable(matches.looked_for)})" if matches.looked_for else ""
     unknown = f"{matches.rows_without_image:,} of {matches.rows:,} rows name no image of the table{looked_for}"
     return [f"{matches.file_uri}: {unknown}; {matches.images_without_row:,} images have no row in it."]
 

@@ -192,7 +192,7 @@ def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
         plan
         | MakeShards(job.shard_size)  # shards of refs
         | "Reshuffle" >> Spread(spill)
-        | ExtractFeatures(job.extraction, job.store.conv_base_uri)  # results: fragments, already Parquet
+        | ExtractFeatures(job.extraction, job.store.conv_base())  # results: fragments, already Parquet
     )
     adopted = plan.finished | AdoptFinished(job.extraction)  # those of runs that were killed
     updated = plan.updates | UpdateAnnotations(job.extraction)  # files of known images whose labels have changed

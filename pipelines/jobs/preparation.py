@@ -24,6 +24,7 @@ from transforms.conv_bases import (
     EngineName,
     cached_conv_base,
     choose_engine,
+    files_of_base,
     is_published,
     speed_against_float32,
     weights_file_sha256,
@@ -202,8 +203,7 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
     """
     store = find_store(given)
     if store is not None:
-        if not is_published(store.conv_base_uri):
-            _publish_again(store)
+        _publish_if_missing(store)
         return store
     uri = given.output or DEFAULT_STORE
     spec = new_spec(given)
@@ -215,13 +215,22 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
             prepared = cached_conv_base(spec, Path(folder))
             if not given.single_writer:
                 check_created_once(canonical_uri(uri))
-            prepared.publish(canonical_uri(uri))
+            published = prepared.publish(canonical_uri(uri))
     except OSError as error:
         raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
-    store = FeatureStore.create(uri, prepared.spec, single_writer=given.single_writer)
+    store = FeatureStore.create(uri, prepared.spec, published.files, single_writer=given.single_writer)
     if spec.precision == BFLOAT16 and choose_engine(given.engine) == EngineName.OPENVINO:
         _say_if_slower(store)
     return store
+
+
+def _publish_if_missing(store: FeatureStore) -> None:
+    """Has the conv base of a store published, and its files named by the table, which older versions did not do."""
+    base = store.conv_base()
+    if not is_published(base):
+        _publish_again(store)
+    elif not base.files:
+        store.name_conv_base(files_of_base(base))
 
 
 def _publish_again(store: FeatureStore) -> None:
@@ -238,14 +247,14 @@ def _publish_again(store: FeatureStore) -> None:
                 f"The conv base of {store.uri} is damaged, and what {store.spec.weights} gives today is another one: "
                 f"put the files of {store.conv_base_uri} back from a copy."
             )
-        prepared.publish(store.uri)
+        store.name_conv_base(prepared.publish(store.uri).files)
 
 
 def _say_if_slower(store: FeatureStore) -> None:
     spec = store.spec
     assert spec.input_shape is not None  # noqa: S101 (a published base has one)
     try:
-        ratio = speed_against_float32(store.conv_base_uri, spec.precision, spec.input_shape)
+        ratio = speed_against_float32(store.conv_base(), spec.precision, spec.input_shape)
     except RunFailed:  # This CPU has no such precision; the workers' may.
         return
     if ratio < _AS_FAST:

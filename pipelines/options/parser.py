@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 from schemas.errors import ConvbaseError, UsageError, first_line, printable
 from schemas.storage import interrupt
@@ -43,7 +43,8 @@ def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
     SIGINT and SIGTERM raise `KeyboardInterrupt` in the command, once: a second one ends the process.
     """
     sys.excepthook = _print_bug
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 (for good; the caller has closed ours)
+    output = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 (for good; the caller has closed ours)
+    sys.stdout = _PrintableStream(output)  # type: ignore[assignment]
     gc.freeze()  # What is imported by now lives to the end; looking through it once more there takes 0.1 s.
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
@@ -77,6 +78,20 @@ def _delta_errors() -> tuple[type[Exception], ...]:
 def _print_bug(_: object, error: BaseException, __: object) -> None:
     """Prints a traceback as Python does, but for the secrets of URLs that are in it."""
     print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+
+
+class _PrintableStream:
+    """A stream to which nothing is written that a terminal would obey, whoever has named what is printed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes a text, its control characters but for line breaks and tabs as Python writes them."""
+        return self._stream.write("\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n")))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _interrupt(number: int, _: object) -> NoReturn:

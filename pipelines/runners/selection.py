@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipelines.runners.beam_import import import_beam, import_file_systems
 from pipelines.runners.dataflow import refuse_bare_dataflow, refuse_local_places, set_dataflow_defaults
-from schemas.errors import UsageError
+from schemas.errors import UsageError, printable
 from schemas.uris import without_secrets
 from transforms.runtime import available_cores
 
@@ -33,8 +33,12 @@ _KNOWN_WITHOUT_BEAM: Final = ([], [f"--runner={DIRECT_RUNNER}"], ["--runner", DI
 _SECRET: Final = re.compile("secret|token|password|key|credential")
 
 
-class _WithoutSecrets(logging.Formatter):
-    """Writes records and their tracebacks, of whatever package, with URLs without what signs them."""
+class _SafeFormatter(logging.Formatter):
+    """Writes a record on one line, without what a terminal would obey and what signs a URL; a traceback below it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         return without_secrets(super().format(record))
@@ -47,7 +51,7 @@ def set_up_logging(level: str) -> None:
     one sentence at the command's end says it.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(_WithoutSecrets("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_SafeFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=level.upper())
     if level != "debug":
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)

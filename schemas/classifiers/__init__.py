@@ -5,7 +5,7 @@ from schemas.classifiers.duplicates import DUPLICATES, Duplicates
 from schemas.classifiers.finetuning import DECAYS, FineTuning
 from schemas.classifiers.labels import THRESHOLD, UNLABELLED, LabelKind, LabelSet
 from schemas.classifiers.model_card import ModelCard
-from schemas.classifiers.model_files import NETWORKS_FOLDER, ModelFile, ModelFiles
+from schemas.classifiers.model_files import NETWORKS_FOLDER, ModelFiles
 from schemas.classifiers.recipes import (
     ACTIVATIONS,
     CLASS_WEIGHTS,
@@ -57,7 +57,6 @@ __all__ = [
     "LabelKind",
     "LabelSet",
     "ModelCard",
-    "ModelFile",
     "ModelFiles",
     "Recipe",
     "Split",

@@ -14,10 +14,10 @@ from typing import Final
 
 from schemas.classifiers.labels import LabelSet
 from schemas.classifiers.model_card import ModelCard
-from schemas.classifiers.model_files import OLD_LIST, ModelFile, ModelFiles
+from schemas.classifiers.model_files import OLD_LIST, ModelFiles
 from schemas.classifiers.reservation import claimed_folder
-from schemas.errors import DamagedModel, ModelNotFound
-from schemas.storage import UNFINISHED, file_system, join, remove_folder, write_file
+from schemas.errors import DamagedModel, InvalidSpec, ModelNotFound, first_line
+from schemas.storage import UNFINISHED, PublishedFile, file_system, join, read_json_file, remove_folder, write_file
 
 CARD_FILE: Final = "model_card.json"
 LABELS_FILE: Final = "labels.json"
@@ -53,7 +53,7 @@ class Classifier:
         files = ModelFiles.listed(uri, card.files)
         try:
             files.check_sizes()
-            return cls(uri, card, LabelSet.from_json(files.read(LABELS_FILE)), files)
+            return cls(uri, card, _labels(files), files)
         except DamagedModel:
             if _read_card(uri) == card:
                 raise
@@ -111,15 +111,21 @@ def _publish_beside(uri: str, card: ModelCard, contents: Mapping[str, bytes | Pa
 
 def _read_card(uri: str) -> ModelCard:
     card_uri = join(uri, CARD_FILE)
-    fs, path = file_system(card_uri)
     try:
-        return ModelCard.from_json(fs.cat_file(path))
+        return ModelCard.from_json(read_json_file(card_uri))
     except OSError as error:
         raise ModelNotFound(
             f"There is no classifier at {uri} (no {CARD_FILE}); pipelines.train --output={uri} makes one."
         ) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise DamagedModel(card_uri, "it is no card of a classifier, or was altered") from error
+    except (ValueError, InvalidSpec) as error:
+        raise DamagedModel(card_uri, f"it is no card of a classifier, or was altered ({first_line(error)})") from error
+
+
+def _labels(files: ModelFiles) -> LabelSet:
+    try:
+        return LabelSet.from_json(files.read(LABELS_FILE))
+    except ValueError as error:
+        raise DamagedModel(join(files.uri, LABELS_FILE), f"it lists no classes ({first_line(error)})") from error
 
 
 def _publish(
@@ -131,7 +137,7 @@ def _publish(
         data = content.read_bytes() if isinstance(content, Path) else content
         renew()
         write_file(join(uri, beside + name), data)
-        files.append(ModelFile.of(name, beside + name, data))
+        files.append(PublishedFile.of(name, beside + name, data))
     renew()
     return _write_card(uri, dataclasses.replace(card, files=tuple(files)))
 

@@ -36,6 +36,17 @@ class LabelSet(Serialisable, indent=2):
     kind: LabelKind
     classes: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Checks that the classes can be told apart.
+
+        Raises:
+            ValueError: If there are fewer than two, the same name twice, or not two where the kind is binary.
+        """
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"{len(self.classes)} classes, not all of them different, are none to choose from.")
+        if self.kind == LabelKind.BINARY and len(self.classes) != 2:
+            raise ValueError(f"A binary classifier has two classes, not {len(self.classes)}.")
+
     @classmethod
     def of(cls, names: pa.Array, *, several: bool) -> "LabelSet":
         """Returns the label set of the labels that were found.

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
-from schemas.classifiers.model_files import ModelFile
 from schemas.serialisation import Serialisable, with_checksum, without_checksum
 from schemas.spec import FeatureSpec, Shape
+from schemas.storage import PublishedFile
 
 _CHECKSUM: Final = "card_sha256"
 
@@ -77,7 +77,16 @@ class ModelCard(Serialisable, indent=2):
     folds: int = 0
     augmented_rows: int = 0
     fine_tuning: Mapping[str, Any] | None = None
-    files: tuple[ModelFile, ...] = ()
+    files: tuple[PublishedFile, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks that its features are of its spec.
+
+        Raises:
+            ValueError: If they are not.
+        """
+        if not self.spec.is_resolved or self.spec.shape_by_layer.get(self.layer) != self.feature_shape:
+            raise ValueError(f"The spec has no features of {self.layer} of shape {self.feature_shape}.")
 
     @property
     def fingerprint(self) -> str:
@@ -93,7 +102,8 @@ class ModelCard(Serialisable, indent=2):
         """Reads what `to_dict` returned.
 
         Raises:
-            ValueError: If a field is missing, one is unknown, or the checksum differs.
+            ValueError: If a field is missing, one is unknown or has a value of another type, or the checksum differs.
+            InvalidSpec: If the spec cannot be.
         """
         fields = without_checksum(values, _CHECKSUM)
         fields.pop("fingerprint", None)

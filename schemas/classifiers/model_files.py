@@ -2,53 +2,17 @@
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from schemas.errors import DamagedModel
-from schemas.serialisation import Serialisable
-from schemas.storage import file_system, join
+from schemas.errors import DamagedModel, InvalidSpec
+from schemas.storage import PublishedFile, PublishedList, file_system, join
 
 NETWORKS_FOLDER: Final = "openvino"
 # The list of the networks in folders whose card has none.
 OLD_LIST: Final = f"{NETWORKS_FOLDER}/published.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelFile(Serialisable):
-    """A file of a classifier.
-
-    Attributes:
-        name: Its name, under which it is asked for.
-        path: Its path under the classifier's folder; the name, unless it is about to replace another file.
-        size: Its bytes; 0 where that is not known.
-        sha256: Their SHA-256 in hex; empty where that is not known.
-    """
-
-    name: str
-    path: str
-    size: int = 0
-    sha256: str = ""
-
-    @classmethod
-    def of(cls, name: str, path: str, content: bytes) -> Self:
-        """Describes a file by what is in it."""
-        return cls(name, path, len(content), hashlib.sha256(content).hexdigest())
-
-    def difference(self, content: bytes) -> str | None:
-        """Returns what is wrong with the bytes of the file, or None."""
-        if not self.sha256:
-            return None
-        altered = hashlib.sha256(content).hexdigest() != self.sha256
-        return self.difference_of_size(len(content)) or ("its SHA-256 differs" if altered else None)
-
-    def difference_of_size(self, size: int) -> str | None:
-        """Returns what is wrong with the size of the file, or None."""
-        return None if self.size in {0, size} else f"it has {size:,} bytes, {self.size:,} were written"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +25,10 @@ class ModelFiles:
     """
 
     uri: str
-    by_name: Mapping[str, ModelFile]
+    by_name: Mapping[str, PublishedFile]
 
     @classmethod
-    def listed(cls, uri: str, files: Iterable[ModelFile]) -> Self:
+    def listed(cls, uri: str, files: Iterable[PublishedFile]) -> Self:
         """Returns the files of a list; where that is empty, as in folders of before there was one, the networks alone.
 
         Raises:
@@ -78,7 +42,7 @@ class ModelFiles:
         Raises:
             DamagedModel: If it is missing, or is not the file that was written.
         """
-        file = self.by_name.get(name, ModelFile(name, name))
+        file = self.by_name[name] if name in self.by_name else PublishedFile(name, name)
         file_uri = join(self.uri, file.path)
         fs, path = file_system(file_uri)
         try:
@@ -125,15 +89,13 @@ class ModelFiles:
             Path(folder, name).write_bytes(self.read(f"{NETWORKS_FOLDER}/{name}"))
 
 
-def _networks_listed_before(uri: str) -> Iterable[tuple[str, ModelFile]]:
+def _networks_listed_before(uri: str) -> Iterable[tuple[str, PublishedFile]]:
     fs, path = file_system(join(uri, OLD_LIST))
     if not fs.exists(path):
         return
     try:
-        listed = json.loads(fs.cat_file(path))
-        sizes = listed.get("sizes", {})
-        for short, sha256 in listed["sha256"].items():
-            name = f"{NETWORKS_FOLDER}/{short}"
-            yield name, ModelFile(name, name, sizes.get(short, 0), sha256)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        for file in PublishedList.from_json(fs.cat_file(path)).files():
+            name = f"{NETWORKS_FOLDER}/{file.name}"
+            yield name, PublishedFile(name, name, file.size, file.sha256)
+    except (ValueError, InvalidSpec) as error:
         raise DamagedModel(join(uri, OLD_LIST), "it is no list of files") from error

@@ -7,6 +7,7 @@ and a worker that did the same before all look alike, and the next look at the l
 import concurrent.futures
 import functools
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ from schemas.storage import (
     files_below,
     is_local,
     join,
+    leaves_folder,
     sync_file,
 )
 
@@ -51,7 +53,23 @@ COMMIT_ID: Final = "commit_id"
 # What is done where it is asked for, or asks nothing of us: these tables have no generated or identity columns, no
 # constraints, and no change feed.
 _KNOWN_TABLE_FEATURES: Final = frozenset({"appendOnly", "invariants", "timestampNtz", "vacuumProtocolCheck"})
-_COLUMN_MAPPING: Final = "delta.columnMapping.mode"
+_TURNED_ON_BY: Final[Mapping[str, str]] = {
+    "delta.columnMapping.mode": "columnMapping",
+    "delta.enableChangeDataFeed": "changeDataFeed",
+    "delta.enableDeletionVectors": "deletionVectors",
+    "delta.appendOnly": "appendOnly",
+}
+# How `deltalake` (1.6) refuses protocols and schemas; faults of storage begin otherwise.
+_REFUSED: Final = re.compile("Kernel error: (Unsupported|Invalid protocol|Schema error)")
+# The newest protocol of which the features are looked at.
+_READER: Final = 3
+_WRITER: Final = 7
+_CONSTRAINT: Final = "delta.constraints."
+_IN_FIELDS: Final[Mapping[str, str]] = {
+    "delta.generationExpression": "generatedColumns",
+    "delta.identity.": "identityColumns",
+    "delta.invariants": "invariants",
+}
 
 # Each lost conflict is another writer's commit: far more than writers that are likely to meet.
 LOST_CONFLICTS: Final = 64
@@ -80,6 +98,8 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     except DeltaError as error:
         for entry in damaged_entries(uri):
             raise DamagedFile(entry.uri, entry.how) from error
+        if isinstance(error, DeltaProtocolError) or _REFUSED.match(str(error)):
+            raise UnsupportedTable(f"The table {uri} is not supported here: {first_line(error)}") from error
         raise
     except ValueError as error:  # As `deltalake` (1.6.6) says of actions that lack what they have to have.
         raise DamagedFile(join(uri, LOG), first_line(error)) from error
@@ -96,16 +116,31 @@ def _check_features(uri: str, table: DeltaTable) -> None:
     other names. (Delta protocol, "Table Features".)
     """
     protocol = table.protocol()
-    mapping = table.metadata().configuration.get(_COLUMN_MAPPING, "none")
-    unknown = sorted(
-        ({*(protocol.reader_features or ()), *(protocol.writer_features or ())} - _KNOWN_TABLE_FEATURES)
-        | ({"columnMapping"} if mapping != "none" else set())
-    )
+    if protocol.min_reader_version > _READER or protocol.min_writer_version > _WRITER:
+        raise UnsupportedTable(
+            f"The table {uri} asks for readers of version {protocol.min_reader_version} and writers of version "
+            f"{protocol.min_writer_version}; {_READER} and {_WRITER} are the newest that are supported here."
+        )
+    named = {*(protocol.reader_features or ()), *(protocol.writer_features or ())}
+    unknown = sorted((named - _KNOWN_TABLE_FEATURES) | set(_features_in_use(table)))
     if unknown:
         raise UnsupportedTable(
             f"The table {uri} has the Delta features {', '.join(unknown)}, which are not supported here; another "
             "program has turned them on, and has to turn them off."
         )
+
+
+def _features_in_use(table: DeltaTable) -> Iterator[str]:
+    """Yields features by the properties that turn them on: protocols before the third do not name any."""
+    for name, value in table.metadata().configuration.items():
+        if name.startswith(_CONSTRAINT):
+            yield "checkConstraints"
+        elif name in _TURNED_ON_BY and str(value).lower() not in {"none", "false"}:
+            yield _TURNED_ON_BY[name]
+    in_fields = {name for field in table.schema().fields for name in field.metadata}
+    for prefix, feature in _IN_FIELDS.items():
+        if any(name.startswith(prefix) for name in in_fields):
+            yield feature
 
 
 def _refuse_empty_entry(entry_uri: str) -> None:
@@ -140,7 +175,7 @@ def files_of(table: DeltaTable) -> pa.Table:
 def _check_paths(table: DeltaTable, paths: Sequence[str]) -> None:
     """Refuses tables that name files which are not below their folder."""
     for path in paths:
-        if path.startswith("/") or "://" in path or ".." in unquote(path).split("/"):
+        if leaves_folder(unquote(path)):
             raise UnsupportedTable(f"The table {table.table_uri} names a file beyond its folder: {shown(path)}")
 
 

@@ -3,7 +3,8 @@
     <store>/receipts/<run_id>/<name of the fragment>.json
 
 A receipt is the fragment's description, its SHA-256 included, and a SHA-256 of itself. It is written once the fragment
-is on the disk; one that is cut off or altered, or that a newer version has written otherwise, counts for nothing.
+is on the disk; one that is cut off or altered, or that a newer version has written otherwise, counts for nothing, and a
+vacuum removes it.
 """
 
 import concurrent.futures
@@ -16,9 +17,11 @@ from typing import Final
 
 import fsspec
 
+from schemas.errors import shown
 from schemas.fragments.fragment import Fragment
-from schemas.serialisation import with_checksum, without_checksum
-from schemas.storage import file_system, join, write_file
+from schemas.fragments.statistics import has_statistics
+from schemas.serialisation import json_object, with_checksum, without_checksum
+from schemas.storage import file_system, join, leaves_folder, write_file
 
 RECEIPTS: Final = "receipts"
 
@@ -72,15 +75,24 @@ def _receipts(store_uri: str, run_id: str = "") -> Iterator[tuple[str, Fragment]
         for path, text in zip(paths, texts, strict=True):
             try:
                 yield path, _described(text)
-            except ValueError:
-                _LOGGER.info("The receipt %s is cut off, altered or gone.", path)
+            except ValueError as error:
+                if text:
+                    _LOGGER.warning("The receipt %s is damaged and counts for nothing: %s", path, error)
 
 
 def _described(text: bytes) -> Fragment:
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise ValueError("The JSON is no object.")
-    return Fragment.from_dict(without_checksum(values, _CHECKSUM))
+    """Returns a fragment that somebody has written down, if it can be one of a table.
+
+    Raises:
+        ValueError: If it was altered, its file is none below the table's folder, or its statistics are none of so many
+            rows.
+    """
+    fragment = Fragment.from_dict(without_checksum(json_object(text), _CHECKSUM))
+    if leaves_folder(fragment.path) or fragment.path.startswith("_") or not fragment.path.endswith(".parquet"):
+        raise ValueError(f"{shown(fragment.path)} is no data file of a table.")
+    if not has_statistics(fragment.statistics, fragment.rows):
+        raise ValueError(f"The statistics are none of {fragment.rows} rows.")
+    return fragment
 
 
 def _read(fs: fsspec.AbstractFileSystem, path: str) -> bytes:

@@ -58,6 +58,22 @@ def statistics_json(
     )
 
 
+def has_statistics(text: str, rows: int) -> bool:
+    """Whether a text that somebody has written down is the statistics of so many rows."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    parts = ("minValues", "maxValues", "nullCount")
+    if not (isinstance(found, dict) and found.get("numRecords") == rows > 0):
+        return False
+    if not all(isinstance(found.get(part), dict) for part in parts):
+        return False
+    scalars = [value for part in parts for value in found[part].values()]
+    uris = [found[part].get("uri") for part in parts[:2]]
+    return all(isinstance(uri, str) for uri in uris) and all(isinstance(value, str | int | float) for value in scalars)
+
+
 def _json_bound(bound: Bound, *, upper: bool = False) -> str | int | float:
     if isinstance(bound, datetime.datetime):
         return bound.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

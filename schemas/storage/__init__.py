@@ -14,6 +14,7 @@ from schemas.storage.filesystems import (
     input_file_system,
     is_known_protocol,
     join,
+    leaves_folder,
     modified_at,
     open_stream,
     remove_folder,
@@ -33,6 +34,7 @@ from schemas.storage.parquet import (
     read_schema,
     row_count,
 )
+from schemas.storage.published_files import PublishedBase, PublishedFile, PublishedFiles, PublishedList, read_json_file
 from schemas.storage.put_if_absent import check_created_once
 from schemas.storage.reach import ANYWHERE, FETCH_SECONDS, Reach, in_time, reaching
 from schemas.uris import (
@@ -58,6 +60,10 @@ __all__ = [
     "ROW_GROUP_BYTES",
     "UNFINISHED",
     "MemberUri",
+    "PublishedBase",
+    "PublishedFile",
+    "PublishedFiles",
+    "PublishedList",
     "Reach",
     "Storage",
     "bare_uri",
@@ -83,6 +89,7 @@ __all__ = [
     "is_local",
     "is_on_the_web",
     "join",
+    "leaves_folder",
     "make_folder",
     "member_uri",
     "modified_at",
@@ -93,6 +100,7 @@ __all__ = [
     "read_batches",
     "read_column",
     "read_columns",
+    "read_json_file",
     "read_keys",
     "read_rows",
     "read_schema",

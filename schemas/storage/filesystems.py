@@ -280,6 +280,16 @@ def join(uri: str, *parts: str) -> str:
     return posixpath.join(uri.rstrip("/"), *parts)
 
 
+def leaves_folder(path: str) -> bool:
+    """Whether a path that somebody has written down is none of a file below its folder, however it is joined to it.
+
+    >>> leaves_folder("ds=2026-01-01/a.parquet"), leaves_folder("../a.parquet"), leaves_folder("s3://bucket/a.parquet")
+    (False, True, True)
+    """
+    parts = path.split("/")
+    return "" in parts or "." in parts or ".." in parts or "::" in path or "\0" in path
+
+
 def delta_location(uri: str) -> str:
     """Returns a folder's URI as the `deltalake` package wants it: a local one as a bare path, unquoted.
 

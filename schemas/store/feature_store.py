@@ -6,7 +6,8 @@
     <store>/conv_bases/<fingerprint>/    the published conv base
 
 A store holds the features of one spec, which is written into the `features` table itself: making the table and naming
-its spec is one atomic commit, so that two commands that create a store at the same moment cannot disagree.
+its spec is one atomic commit, so that two commands that create a store at the same moment cannot disagree. The files of
+the conv base stand there too, with their SHA-256: whoever can write beside them cannot vouch for them.
 """
 
 import functools
@@ -28,6 +29,7 @@ from schemas.commits import Commit, FileUpdate, commit_fragments
 from schemas.delta import (
     LOST_CONFLICTS,
     RUN_ID,
+    UPKEEP,
     Scan,
     Where,
     as_expression,
@@ -39,6 +41,7 @@ from schemas.delta import (
 )
 from schemas.errors import (
     InvalidInput,
+    InvalidSpec,
     RunFailed,
     SpecMismatch,
     StoreNotFound,
@@ -49,7 +52,7 @@ from schemas.errors import (
 )
 from schemas.fragments import Fragment, TableName
 from schemas.spec import FeatureSpec
-from schemas.storage import canonical_uri, committing, join
+from schemas.storage import PublishedBase, PublishedFile, PublishedFiles, canonical_uri, committing, join
 from schemas.store.nearest_images import nearest_images
 from schemas.store.recovery import lost_runs
 from schemas.store.runs import Run, RunResult, run_row
@@ -58,6 +61,7 @@ from schemas.store.widening import widen_columns
 from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, carried_fields, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
+_BASE_PROPERTY: Final = "convbase.conv_base_files"
 _SINGLE_WRITER_PROPERTY: Final = "convbase.single_writer"
 
 
@@ -96,15 +100,21 @@ class FeatureStore:
         spec = features.metadata().configuration.get(_SPEC_PROPERTY)
         if spec is None:
             raise StoreNotFound(f"{join(uri, TableName.FEATURES)} is a Delta table, but of no feature store.")
-        return cls(canonical, FeatureSpec.from_json(spec))
+        try:
+            return cls(canonical, FeatureSpec.from_json(spec))
+        except (ValueError, InvalidSpec) as error:
+            raise _property_damaged(canonical, _SPEC_PROPERTY, error) from error
 
     @classmethod
-    def create(cls, uri: str, spec: FeatureSpec, *, single_writer: bool = False) -> "FeatureStore":
+    def create(
+        cls, uri: str, spec: FeatureSpec, conv_base: Sequence[PublishedFile] = (), *, single_writer: bool = False
+    ) -> "FeatureStore":
         """Creates a store, or opens it if it is there already with the same spec.
 
         Args:
             uri: The folder; it is made.
             spec: A resolved spec whose conv base is published under the folder.
+            conv_base: The files of the base; where none are named, the list beside them is believed.
             single_writer: The promise that no two commands ever write to it at once; it stands in the table. Without
                 it, see `check_created_once`.
 
@@ -117,6 +127,8 @@ class FeatureStore:
             create_table(join(canonical, TableName.FAILURES), TableName.FAILURES, FAILURES, PARTITIONED_BY)
             create_table(join(canonical, TableName.RUNS), TableName.RUNS, RUNS)
             properties = {_SPEC_PROPERTY: spec.to_json(), _SINGLE_WRITER_PROPERTY: json.dumps(single_writer)}
+            if conv_base:
+                properties[_BASE_PROPERTY] = PublishedFiles(tuple(conv_base)).to_json()
             schema = features_schema(spec)
             create_table(join(canonical, TableName.FEATURES), TableName.FEATURES, schema, PARTITIONED_BY, properties)
         except (OSError, DeltaError) as error:
@@ -149,6 +161,32 @@ class FeatureStore:
     def conv_base_uri(self) -> str:
         """The folder of the published conv base."""
         return join(self.uri, "conv_bases", self.fingerprint)
+
+    def conv_base(self) -> PublishedBase:
+        """Returns the published conv base, with the files that the table names now.
+
+        Raises:
+            StoreNotFound: If what the table says of them is damaged.
+        """
+        files = self.features().metadata().configuration.get(_BASE_PROPERTY)
+        if files is None:
+            return PublishedBase(self.conv_base_uri)
+        try:
+            return PublishedBase(self.conv_base_uri, PublishedFiles.from_json(files).files, self.uri)
+        except ValueError as error:
+            raise _property_damaged(self.uri, _BASE_PROPERTY, error) from error
+
+    def name_conv_base(self, files: Sequence[PublishedFile]) -> None:
+        """Writes into the table which files are the conv base from now on, in one commit."""
+        properties = {_BASE_PROPERTY: PublishedFiles(tuple(files)).to_json()}
+        commit_id = f"conv-base/{uuid.uuid4()}"
+
+        def write(table: DeltaTable) -> bool:
+            about = commit_properties(commit_id, {UPKEEP: "publish"})
+            table.alter.set_table_properties(properties, raise_if_not_exists=False, commit_properties=about)
+            return True
+
+        commit_once(join(self.uri, TableName.FEATURES), commit_id, write)
 
     def features(self, version: int | None = None) -> DeltaTable:
         """Returns a snapshot of `features`."""
@@ -323,6 +361,12 @@ class FeatureStore:
     def _run_rows(self, run_id: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().to_pylist()
         return sorted(rows, key=lambda row: row["ended_at"])
+
+
+def _property_damaged(uri: str, name: str, error: Exception) -> StoreNotFound:
+    return StoreNotFound(
+        f"The store {uri} cannot be used: the property {name} of its table is damaged ({first_line(error)})"
+    )
 
 
 def _append(

@@ -25,7 +25,7 @@ def openvino_speed(conv_base_folder: str, precision: str, batch_sizes: Sequence[
     """Runs a published conv base in an asynchronous queue, one stream a core.
 
     Args:
-        conv_base_folder: The folder of `base.xml`.
+        conv_base_folder: The folder of its `.xml`.
         precision: float32 or bfloat16.
         batch_sizes: Of which the best counts.
         seconds: How long, for each of them.
@@ -38,7 +38,7 @@ def openvino_speed(conv_base_folder: str, precision: str, batch_sizes: Sequence[
     core = openvino.Core()
     speeds = []
     for batch_size in batch_sizes:
-        network = core.read_model(Path(conv_base_folder, "base.xml"))
+        network = core.read_model(next(Path(conv_base_folder).glob("base*.xml")))
         shape = network.input(0).get_partial_shape()
         shape[0] = batch_size
         network.reshape(shape)

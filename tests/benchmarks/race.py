@@ -134,12 +134,12 @@ class Race:
 
     def _limit(self, case: Case, runtimes: Sequence[str]) -> Limit | None:
         try:
-            base = self._base(dataclasses.replace(case, precision=PRECISIONS[0])).conv_base_uri
+            base = self._base(dataclasses.replace(case, precision=PRECISIONS[0])).conv_base()
         except Unmeasurable:
             return None
         pictures = write_list(case.paths[: case.count], self._workshop.scratch("pictures").with_suffix(".txt"))
         decoding = self._figure(["decoding", f"--pictures={pictures}", f"--side={case.side}"])
-        bare = ["bare", f"--conv_base_folder={base.removeprefix('file://')}", f"--precision={case.precision}"]
+        bare = ["bare", f"--conv_base_folder={base.uri.removeprefix('file://')}", f"--precision={case.precision}"]
         given = [f"--conv_base={case.conv_base}", f"--side={case.side}", f"--seconds={self._limit_seconds}"]
         speeds = {runtime: self._figure([*bare, *given, f"--runtime={runtime}"]) for runtime in runtimes}
         found = {runtime: speed for runtime, speed in speeds.items() if speed is not None}

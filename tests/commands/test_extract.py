@@ -398,7 +398,7 @@ def test_the_conv_base_is_loaded_once_a_process(tmp_path: Path, caplog: pytest.L
 def test_workers_refuse_a_base_that_was_tampered_with(tmp_path: Path) -> None:
     write_pictures(tmp_path / "pictures", 1)
     extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", *SMALL_BASE)
-    (weights,) = (tmp_path / "store").glob("conv_bases/*/base.bin")
+    (weights,) = (tmp_path / "store").glob("conv_bases/*/base-*.bin")
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
     write_pictures(tmp_path / "pictures", 2)
     extraction_beam._SHARED_WORKER.acquire(lambda: np.zeros(1), "another base")  # Nothing loaded before may serve.

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ def append_to_log(table: Path, *actions: Mapping[str, Any]) -> None:
     entry.write_text("".join(json.dumps(action) + "\n" for action in actions))
 
 
+def metadata_of(table: Path) -> dict[str, Any]:
+    actions = map(json.loads, (table / "_delta_log" / f"{0:020}.json").read_text().splitlines())
+    return next(action["metaData"] for action in actions if "metaData" in action)
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -67,6 +73,63 @@ def test_features_of_tables_that_are_not_known_are_refused(
     with pytest.raises(UnsupportedTable, match=feature):
         main(arguments)
     assert content(store) == before
+
+
+@pytest.mark.parametrize(
+    ("properties", "feature"),
+    [
+        ({"delta.columnMapping.mode": "name"}, "Column mapping"),
+        ({"delta.enableChangeDataFeed": "true"}, "changeDataFeed"),
+        ({"delta.constraints.small": "width < 9"}, "checkConstraints"),
+        ({"delta.appendOnly": "true"}, "appendOnly"),
+        ({"delta.enableDeletionVectors": "true"}, "deletionVectors"),
+    ],
+)
+@pytest.mark.parametrize("command", ["extract", "compact"])
+def test_features_that_properties_turn_on_are_refused(
+    properties: Mapping[str, str], feature: str, command: str, store: Path, tmp_path: Path
+) -> None:
+    """Protocols before the third name no features."""
+    metadata = metadata_of(store / "features")
+    metadata["configuration"] |= properties
+    protocol = {"minReaderVersion": 2, "minWriterVersion": 6}
+    append_to_log(store / "features", {"protocol": protocol}, {"metaData": metadata})
+    main, arguments = COMMANDS[command](store, tmp_path)
+    with pytest.raises(UnsupportedTable, match=feature):
+        main(arguments)
+
+
+@pytest.mark.parametrize(
+    ("key", "feature"),
+    [
+        ("delta.generationExpression", "generatedColumns"),
+        ("delta.identity.start", "identityColumns"),
+        ("delta.invariants", "invariants"),
+    ],
+)
+def test_features_of_columns_are_refused(key: str, feature: str, store: Path, tmp_path: Path) -> None:
+    metadata = metadata_of(store / "features")
+    schema = json.loads(metadata["schemaString"])
+    schema["fields"][0]["metadata"][key] = "1"
+    append_to_log(store / "features", {"metaData": {**metadata, "schemaString": json.dumps(schema)}})
+    main, arguments = COMMANDS["extract"](store, tmp_path)
+    with pytest.raises(UnsupportedTable, match=feature):
+        main(arguments)
+
+
+@pytest.mark.parametrize("versions", [(1, 8), (3, 8), (4, 7), (99, 99)])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_protocols_of_tomorrow_are_refused_at_once(
+    versions: tuple[int, int], command: str, store: Path, tmp_path: Path
+) -> None:
+    reader, writer = versions
+    append_to_log(store / "features", {"protocol": {"minReaderVersion": reader, "minWriterVersion": writer}})
+    before, started = content(store), time.monotonic()
+    main, arguments = COMMANDS[command](store, tmp_path)
+    with pytest.raises(UnsupportedTable):
+        main(arguments)
+    assert content(store) == before
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("path", ["../../outside.parquet", "/etc/outside.parquet", "ds%3D1/%2E%2E/%2E%2E/x.parquet"])

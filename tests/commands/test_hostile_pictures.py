@@ -1,9 +1,6 @@
-"""Pictures that were made to end, starve or deceive a run, among good ones; and nothing is told to anybody."""
+"""Pictures that were made to end, starve or deceive a run, among good ones."""
 
 import shutil
-import socket
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,54 +42,6 @@ def test_hostile_pictures_cost_only_themselves(decode: str, shared: Path, tmp_pa
     rows = Scan(FeatureStore.open(f"{tmp_path}/store").failures()).to_arrow().to_pylist()
     found = {row["uri"].rpartition("/hostile-")[2].removesuffix(".jpg"): row["code"] for row in rows}
     assert found == CODES
-
-
-@pytest.fixture
-def proxy() -> Iterator[tuple[str, list[bytes]]]:
-    """A proxy that lets nothing through, and what it was asked for."""
-    asked: list[bytes] = []
-
-    def listen() -> None:
-        while True:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            with connection:
-                asked.append(connection.recv(1000))
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=listen, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", asked
-        listening.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
-
-
-def test_nothing_is_told_to_anybody(
-    run: Run, proxy: tuple[str, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, asked = proxy
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, url)
-        monkeypatch.setenv(name.upper(), url)
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CONVBASE_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "home").mkdir()
-    for split in ("train", "validation", "test"):
-        for number, label in enumerate(("cats", "dogs")):
-            write_pictures(tmp_path / "photos" / split / label, 4, seed=number)
-    commands = (
-        ("extract", f"--input={tmp_path}/photos", "--labels_from=parent", f"--output={tmp_path}/store", *SMALL_BASE),
-        ("train", f"--features={tmp_path}/store", f"--output={tmp_path}/model"),
-        ("predict", f"--model={tmp_path}/model", f"--input={tmp_path}/photos", f"--output={tmp_path}/predictions"),
-    )
-    for command in commands:
-        done = run(*command)
-        assert done.returncode == 0, done.stderr
-    assert asked == []
-    assert not (tmp_path / "home" / "intel").exists()
 
 
 def test_names_do_nothing_to_a_terminal(run: Run, tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from pipelines import extract as extract_command
 from pipelines import maintain as maintain_command
 from schemas.delta import Scan
 from schemas.errors import ConvbaseError
+from schemas.storage import PublishedBase
 from schemas.store import FeatureStore, RunState
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.nights import World, worker_of
 from tests.support.power_cuts import Files, watched
-from transforms.conv_bases.publishing import PreparedConvBase, damaged_files, is_published
+from transforms.conv_bases.published import damaged_files, fetch_published, is_published
+from transforms.conv_bases.publishing import CONV_BASE_FILES, PreparedConvBase
 from transforms.extraction import Worker
 
 IMAGES = 6
@@ -129,20 +131,22 @@ def test_whatever_a_power_cut_leaves_the_next_run_puts_right(begun: Path, tmp_pa
 
 
 def test_a_power_cut_while_a_conv_base_is_published_leaves_all_of_it_or_none(begun: Path, tmp_path: Path) -> None:
-    built = begun / "store" / "conv_bases"
-    spec = FeatureStore.open(f"{begun}/store").spec
-    prepared = PreparedConvBase(spec, built / spec.fingerprint)
+    published = FeatureStore.open(f"{begun}/store")
+    spec = published.spec
+    prepared = PreparedConvBase(spec, tmp_path / "built")
+    prepared.folder.mkdir()
+    fetch_published(published.conv_base(), CONV_BASE_FILES, prepared.folder)
     (tmp_path / "watched").mkdir()
     with watched(tmp_path / "watched") as moments:
-        uri = prepared.publish(str(tmp_path / "watched"))
-    assert damaged_files(uri) == []
+        base = prepared.publish(str(tmp_path / "watched"))
+    assert damaged_files(base) == []
     states = distinct([state for moment in moments for state in moment.states()])
     assert len(states) > 10
     for state in states:
         store = tmp_path / "state"
         store.mkdir()
         put_back(state, store)
-        folder = f"{store}/conv_bases/{spec.fingerprint}"
+        folder = PublishedBase(f"{store}/conv_bases/{spec.fingerprint}")
         assert not (is_published(folder) and damaged_files(folder)), "What counts as published is whole."
         prepared.publish(str(store))
         assert damaged_files(folder) == []

@@ -14,6 +14,7 @@ from schemas.classifiers import Classifier, locked_folder, publish_classifier
 from schemas.delta import Scan
 from schemas.errors import ConvbaseError
 from schemas.fragments import TableName
+from schemas.storage import PublishedBase
 from schemas.store import FeatureStore, PredictionTables
 from tests.conftest import clusters, store_of_features, train
 from tests.support.changes import killed_at_each_change
@@ -44,7 +45,7 @@ def training(made: Path, output: Path, name: str) -> list[str]:
 def network_scores(classifier: Classifier, made: Path) -> np.ndarray:
     """What the network says that a worker loads, of all features: float32 [n, classes]."""
     files = classifier.files
-    engine = OpenVINOEngine(files.uri, IMAGES, files=CLASSIFIER_NETWORK, fetch=files.fetch_networks)
+    engine = OpenVINOEngine(PublishedBase(files.uri), IMAGES, files=CLASSIFIER_NETWORK, fetch=files.fetch_networks)
     return engine.submit(FeatureStore.open(f"{made}/store").scan().to_numpy()).result()[0]
 
 

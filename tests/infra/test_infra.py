@@ -132,11 +132,24 @@ def test_the_service_alerts_but_not_when_its_time_is_over() -> None:
     assert unit("convbase-backfill.timer")["Timer"]["Persistent"] == "true"
 
 
+def test_what_runs_code_for_whoever_reaches_it_is_not_reached_from_a_network() -> None:
+    server = unit("convbase-job-server.service")["Service"]
+    assert (server["IPAddressDeny"], server["IPAddressAllow"].split()[0]) == ("any", "localhost")
+    command = shlex.split(unit("convbase-worker-pool.service")["Service"]["ExecStart"])
+    module, *arguments = command[command.index("-m") + 1 :]
+    given = importlib.import_module(module).parser().parse_args(arguments)
+    assert (given.host, given.allow_network) == ("127.0.0.1", False)
+    for page in [*INFRA.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), INFRA / "container" / "Dockerfile"]:
+        assert "-m apache_beam.runners.worker" not in page.read_text(), page
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     for path in UNITS:
         text = path.read_text().replace("/opt/convbase/.venv/bin/python", sys.executable)
-        (tmp_path / path.name).write_text(text.replace("/usr/bin/logger", "/bin/echo"))
+        (tmp_path / path.name).write_text(
+            text.replace("/usr/bin/logger", "/bin/echo").replace("/usr/bin/java", "/bin/echo")
+        )
     checked = [path for path in tmp_path.iterdir() if "@" not in path.name]
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *checked], capture_output=True, text=True, check=False

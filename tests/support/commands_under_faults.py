@@ -27,13 +27,8 @@ from schemas.store import FeatureStore, PredictionTables, RunState
 from tests.conftest import SMALL_BASE, write_pictures
 from tests.conftest import extract as extract_pictures
 from tests.support.nights import BAD, SPEC, MeanColours, World, loading_pools
-from transforms.conv_bases.publishing import (
-    CONV_BASE_FILES,
-    PreparedConvBase,
-    damaged_files,
-    fetch_published,
-    replace_files,
-)
+from transforms.conv_bases.published import damaged_files, fetch_published
+from transforms.conv_bases.publishing import CONV_BASE_FILES, PreparedConvBase, replace_files
 from transforms.extraction import Worker
 
 Colours = Mapping[str, int]
@@ -177,12 +172,12 @@ def extract(folder: Path) -> None:
 
 
 def publish(folder: Path) -> None:
-    PreparedConvBase(SPEC, folder / "built").publish(str(folder / "store"))
-    FeatureStore.create(str(folder / "store"), SPEC)
+    base = PreparedConvBase(SPEC, folder / "built").publish(str(folder / "store"))
+    FeatureStore.create(str(folder / "store"), SPEC, base.files)
 
 
 def replace_network(folder: Path) -> None:
-    replace_files(folder / "built", list(NEW_NETWORK), FeatureStore.open(str(folder / "store")).conv_base_uri)
+    replace_files(folder / "built", list(NEW_NETWORK), FeatureStore.open(str(folder / "store")))
 
 
 def maintained(*arguments: str) -> Callable[[Path], None]:
@@ -215,7 +210,7 @@ def network_is_whole(folder: Path) -> None:
     store = FeatureStore.open(str(folder / "store"))
     with contextlib.suppress(FileExistsError):
         (folder / "fetched").mkdir()
-    fetch_published(store.conv_base_uri, CONV_BASE_FILES, folder / "fetched")
+    fetch_published(store.conv_base(), CONV_BASE_FILES, folder / "fetched")
     found = {name: (folder / "fetched" / name).read_bytes() for name in CONV_BASE_FILES}
     assert found in (BASE, {**BASE, **NEW_NETWORK})
 
@@ -249,7 +244,7 @@ def every_run_has_a_row(world: World) -> None:
 
 def base_is_published(folder: Path) -> None:
     store = FeatureStore.open(str(folder / "store"))
-    assert damaged_files(store.conv_base_uri) == []
+    assert damaged_files(store.conv_base()) == []
     network_is_whole(folder)
 
 

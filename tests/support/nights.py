@@ -246,7 +246,7 @@ def loading_pools() -> LoadingPools:
 
 def worker_of(store: FeatureStore) -> Worker:
     """Loads the conv base of a store, as a command does that has one thread."""
-    engine = load_engine(EngineName.OPENVINO, store.conv_base_uri, batch_size=2, threads=1)
+    engine = load_engine(EngineName.OPENVINO, store.conv_base(), batch_size=2, threads=1)
     return Worker(engine, loading_pools())
 
 

@@ -89,7 +89,7 @@ def prism_server() -> Iterator[str]:
 def worker_pool() -> Iterator[str]:
     """Runs a pool that starts an SDK worker in a process of its own wherever a job asks, and yields its endpoint."""
     port = _free_port()
-    command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
+    command = [sys.executable, "-m", "pipelines.runners.worker_pool", f"--service_port={port}"]
     with _running(command, port):
         yield f"localhost:{port}"
 

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     )
     from transforms.conv_bases.openvino_engine import OpenVINOEngine
     from transforms.conv_bases.precision_speed import speed_against_float32
-    from transforms.conv_bases.publishing import (
-        KERAS_FILE,
+    from transforms.conv_bases.published import (
         damaged_files,
         fetch_published,
+        files_of_base,
         is_published,
-        summarise_conv_base,
         unpublish,
     )
+    from transforms.conv_bases.publishing import KERAS_FILE, summarise_conv_base
     from transforms.conv_bases.republishing import republish
 else:
     from schemas.lazy_imports import lazy_attributes
@@ -49,20 +49,19 @@ else:
                 "TF32_NEEDS_A_GPU",
                 "EngineName",
                 "choose_engine",
-                "damaged_files",
                 "default_batch_size",
                 "load_engine",
             ],
             "transforms.conv_bases.openvino_engine": ["OpenVINOEngine"],
             "transforms.conv_bases.precision_speed": ["speed_against_float32"],
-            "transforms.conv_bases.publishing": [
-                "KERAS_FILE",
+            "transforms.conv_bases.published": [
                 "damaged_files",
                 "fetch_published",
+                "files_of_base",
                 "is_published",
-                "summarise_conv_base",
                 "unpublish",
             ],
+            "transforms.conv_bases.publishing": ["KERAS_FILE", "summarise_conv_base"],
             "transforms.conv_bases.republishing": ["republish"],
         },
     )
@@ -82,6 +81,7 @@ __all__ = [
     "damaged_files",
     "default_batch_size",
     "fetch_published",
+    "files_of_base",
     "is_published",
     "load_application",
     "load_engine",

@@ -1,4 +1,4 @@
-"""The user's cache of built conv bases, so that a new store with a base that was built before has it at once.
+"""The user's own cache of built conv bases, so that a new store with a base that was built before has it at once.
 
     <cache>/<key>/       the files of a published conv base, as in a store
     <cache>/compiled/    what JAX has compiled for a GPU, which JAX bounds by itself
@@ -6,7 +6,9 @@
 The cache is `$CONVBASE_CACHE`, a folder, or none where that is empty; unless it is set, `convbase/conv_bases` under
 `$XDG_CACHE_HOME` or `~/.cache`. The key is a hash of all that a base is built from: the fields of the spec that matter
 to it, as they were asked, the bytes of a weights file, the versions of what builds it, and our own code that does. A
-cache that cannot be read or written is none: it may cost time, never a run.
+cache that cannot be read or written is none: it may cost time, never a run. What is in it computes features, and code
+in compiled programs runs: so a folder that is another user's, or that others can write to, is none either, and nor is
+such an entry, or one that holds another base than its key says.
 """
 
 import dataclasses
@@ -24,16 +26,15 @@ from typing import Final
 
 from schemas.errors import InvalidSpec, RunFailed
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
-from schemas.storage import rename_folder
+from schemas.storage import PublishedBase, rename_folder
 from transforms.conv_bases import applications, publishing
 from transforms.conv_bases.applications import weights_file_sha256
+from transforms.conv_bases.published import fetch_published, published_spec
 from transforms.conv_bases.publishing import (
     CONV_BASE_FILES,
     PreparedConvBase,
-    fetch_published,
     prepare_conv_base,
     publish_files,
-    published_spec,
 )
 from transforms.networks import exporting_code
 
@@ -80,7 +81,29 @@ def cached_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
 
 
 def cache_folder() -> Path | None:
-    """Returns the folder of the cache, which need not exist; None where there is to be none."""
+    """Returns the folder of the cache, which need not exist; None where there is to be none, or it is not trusted."""
+    folder = _named_folder()
+    if folder is None or not folder.exists() or _is_own(folder):
+        return folder
+    _LOGGER.warning(
+        "The cache of conv bases %s is not used, for it is another user's or others can write to it: "
+        "chmod 700 it, or name another one with %s.",
+        folder,
+        CACHE_VARIABLE,
+    )
+    return None
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a folder is this user's, and nobody else can write to it."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return False
+    return not hasattr(os, "geteuid") or (found.st_uid == os.geteuid() and not found.st_mode & 0o022)
+
+
+def _named_folder() -> Path | None:
     named = os.environ.get(CACHE_VARIABLE)
     if named is not None:
         return Path(named) if named else None
@@ -114,9 +137,13 @@ def _take(entry: Path, spec: FeatureSpec, folder: Path) -> PreparedConvBase | No
     if not entry.exists():
         return None
     try:
+        if not _is_own(entry):
+            raise PermissionError(f"{entry} is not this user's alone.")
         built = published_spec(str(entry))
-        fetch_published(str(entry), CONV_BASE_FILES, folder)
+        fetch_published(PublishedBase(str(entry)), CONV_BASE_FILES, folder)
         resolved = dataclasses.replace(spec, **{name: getattr(built, name) for name in _RESOLVED})
+        if not _is_built_from(built, spec):
+            raise LookupError(f"{entry} holds another base.")
         os.utime(entry)
     except _UNUSABLE:
         _LOGGER.debug("The cached conv base %s is built again.", entry, exc_info=True)
@@ -125,12 +152,19 @@ def _take(entry: Path, spec: FeatureSpec, folder: Path) -> PreparedConvBase | No
     return PreparedConvBase(resolved, folder)
 
 
+def _is_built_from(built: FeatureSpec, asked: FeatureSpec) -> bool:
+    """Whether all that a base is built from is as it was asked for, where it was."""
+    fields = {name: value for name, value in asked.to_dict().items() if name not in _NOT_BUILT_IN}
+    return all(value in (None, [], built.to_dict()[name]) for name, value in fields.items())
+
+
 def _put(entry: Path, prepared: PreparedConvBase) -> None:
     try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
+        entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=entry.parent, ignore_cleanup_errors=True) as unfinished:
             whole = Path(unfinished, entry.name)
             publish_files(prepared.folder, CONV_BASE_FILES, str(whole), prepared.spec)
+            whole.chmod(0o700)
             rename_folder(whole, entry)
         _evict(entry.parent)
     except OSError as error:

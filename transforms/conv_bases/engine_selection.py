@@ -11,6 +11,7 @@ from typing import Final
 
 from schemas.errors import RunFailed
 from schemas.spec import TF32
+from schemas.storage import PublishedBase
 from transforms.conv_bases.engine import Engine
 from transforms.conv_bases.openvino_engine import OpenVINOEngine
 
@@ -60,13 +61,13 @@ def _has_gpu() -> bool:
 
 
 def load_engine(
-    name: EngineName, conv_base_uri: str, batch_size: int, precision: str = "float32", threads: int | None = None
+    name: EngineName, conv_base: PublishedBase, batch_size: int, precision: str = "float32", threads: int | None = None
 ) -> Engine:
     """Loads a published conv base.
 
     Args:
         name: The engine.
-        conv_base_uri: The folder where it is published.
+        conv_base: The base that is published.
         batch_size: Images a batch.
         precision: The precision of the spec.
         threads: Threads that compute; by default every core that the process may use.
@@ -79,5 +80,5 @@ def load_engine(
     if name == EngineName.KERAS:
         from transforms.conv_bases.keras_engine import KerasEngine
 
-        return KerasEngine(conv_base_uri, batch_size, precision)
-    return OpenVINOEngine(conv_base_uri, batch_size, precision, threads)
+        return KerasEngine(conv_base, batch_size, precision)
+    return OpenVINOEngine(conv_base, batch_size, precision, threads)

@@ -1,22 +1,25 @@
 """The Keras engine: a published `.keras` file on Keras's own backend; the reference, and the one that uses a GPU."""
 
 import concurrent.futures
+import contextlib
 import functools
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from schemas.errors import RunFailed, UsageError
 from schemas.spec import BFLOAT16, FLOAT32, TF32
+from schemas.storage import PublishedBase
 from transforms.conv_bases.cache import COMPILED, cache_folder
 from transforms.conv_bases.engine import Features, log_load
-from transforms.conv_bases.publishing import KERAS_FILE, fetch_published
+from transforms.conv_bases.published import fetch_published
+from transforms.conv_bases.publishing import KERAS_FILE
+from transforms.networks import load_keras_model
 from transforms.runtime import import_tensorflow, temporary_folder
 
 if TYPE_CHECKING:
@@ -39,11 +42,11 @@ class KerasEngine:
     the backend's own threads; on a GPU the next ones are sent meanwhile, and results are fetched behind them.
     """
 
-    def __init__(self, conv_base_uri: str, batch_size: int, precision: str = FLOAT32) -> None:
+    def __init__(self, conv_base: PublishedBase, batch_size: int, precision: str = FLOAT32) -> None:
         """Loads the base and compiles it for one batch size.
 
         Args:
-            conv_base_uri: The folder where it is published.
+            conv_base: The base that is published.
             batch_size: Images a batch.
             precision: `"float32"`, `"bfloat16"` or `"tf32"`.
 
@@ -51,11 +54,11 @@ class KerasEngine:
             RunFailed: If the file is not the one that was published.
             UsageError: If `KERAS_BACKEND` names a backend that is not installed.
         """
-        keras = _import_keras(precision)
+        _import_keras(precision)
         started = time.perf_counter()
         with temporary_folder() as folder:
-            fetch_published(conv_base_uri, (KERAS_FILE,), Path(folder))
-            model = keras.saving.load_model(Path(folder, KERAS_FILE), compile=False)
+            fetch_published(conv_base, (KERAS_FILE,), Path(folder))
+            model = load_keras_model(Path(folder, KERAS_FILE))
         if precision == BFLOAT16:
             for layer in model._flatten_layers(include_self=False):
                 layer.dtype_policy = "mixed_bfloat16"
@@ -65,7 +68,7 @@ class KerasEngine:
         self._sending = concurrent.futures.ThreadPoolExecutor(1, "send")
         self._fetching = concurrent.futures.ThreadPoolExecutor(1, "fetch-results")
         self.load_seconds = time.perf_counter() - started
-        log_load(conv_base_uri, self.load_seconds)
+        log_load(conv_base.uri, self.load_seconds)
 
     def submit(self, pixels: np.ndarray) -> "concurrent.futures.Future[Features]":
         """Begins to compute features; see `Engine`."""
@@ -103,7 +106,7 @@ def _fetched(outputs: Any, pictures: int) -> Features:
     return [np.asarray(keras.ops.convert_to_numpy(tensor), np.float32).reshape(pictures, -1) for tensor in tensors]
 
 
-def _import_keras(precision: str) -> ModuleType:
+def _import_keras(precision: str) -> None:
     """Imports Keras with the backend that the user has chosen.
 
     Raises:
@@ -115,15 +118,13 @@ def _import_keras(precision: str) -> ModuleType:
     try:
         if backend == _TENSORFLOW:
             import_tensorflow()
-        import keras
+        import keras  # noqa: F401
 
         allow_tf32(backend, precision == TF32)
         if backend == _JAX:
             _keep_compiled_programs()
     except ImportError as error:
         raise UsageError(f"Keras's backend {backend} (KERAS_BACKEND) is not installed: {error}.") from error
-    module: ModuleType = keras
-    return module
 
 
 def _keep_compiled_programs() -> None:
@@ -132,6 +133,8 @@ def _keep_compiled_programs() -> None:
 
     cache = cache_folder()
     if cache is not None:
+        with contextlib.suppress(OSError):
+            cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(cache / COMPILED))
         jax.config.update("jax_compilation_cache_max_size", _MOST_COMPILED_BYTES)
 

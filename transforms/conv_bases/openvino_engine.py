@@ -2,19 +2,25 @@
 
 import concurrent.futures
 import functools
+import math
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from schemas.errors import RunFailed
+from schemas.errors import RunFailed, shown
 from schemas.spec import BFLOAT16
+from schemas.storage import PublishedBase
 from transforms.conv_bases.engine import Features, log_load
-from transforms.conv_bases.publishing import OPENVINO_FILES, fetch_published
+from transforms.conv_bases.published import fetch_published
+from transforms.conv_bases.publishing import OPENVINO_FILES
 from transforms.runtime import available_cores, import_openvino, temporary_folder
+
+if TYPE_CHECKING:
+    import openvino
 
 Fetch = Callable[[tuple[str, ...], Path], None]
 
@@ -22,11 +28,16 @@ _OPENVINO_PRECISIONS: Final = {"float32": "f32", BFLOAT16: "bf16"}
 
 
 class OpenVINOEngine:
-    """Runs the OpenVINO form of a network on the CPU, in as many streams as threads; see `Engine`."""
+    """Runs the OpenVINO form of a network on the CPU, in as many streams as threads; see `Engine`.
+
+    Attributes:
+        input_shape: The shape of one input.
+        output_sizes: The floats of each output for one input.
+    """
 
     def __init__(
         self,
-        conv_base_uri: str,
+        conv_base: PublishedBase,
         batch_size: int,
         precision: str = "float32",
         threads: int | None = None,
@@ -37,7 +48,7 @@ class OpenVINOEngine:
         """Loads the network and compiles it for one batch size.
 
         Args:
-            conv_base_uri: The folder where it is published.
+            conv_base: The base that is published.
             batch_size: Images a batch.
             precision: `"float32"` or `"bfloat16"`.
             threads: Threads that compute; by default every core that the process may use.
@@ -45,7 +56,7 @@ class OpenVINOEngine:
             fetch: Copies files of these names into a local folder, where the folder has no list of published files.
 
         Raises:
-            RunFailed: If the files are not the ones that were published, or the CPU has no bfloat16.
+            RunFailed: If the files are not the ones that were published or no network, or the CPU has no bfloat16.
         """
         openvino = import_openvino()
         started = time.perf_counter()
@@ -60,25 +71,21 @@ class OpenVINOEngine:
                 "store with --precision=float32."
             )
         with temporary_folder() as folder:
-            (fetch or functools.partial(fetch_published, conv_base_uri))(files, Path(folder))
-            network = core.read_model(Path(folder, files[0]))
-            pixels = network.input(0).get_partial_shape()
-            pixels[0] = batch_size
-            network.reshape(pixels)
-            options = {
-                "INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[precision],
-                "NUM_STREAMS": streams,
-                "INFERENCE_NUM_THREADS": streams,
-                # Pinned streams are counted from the first core in each process: two processes would share it.
-                "ENABLE_CPU_PINNING": False,
-            }
-            self._compiled = core.compile_model(network, "CPU", options)
+            (fetch or functools.partial(fetch_published, conv_base))(files, Path(folder))
+            try:
+                self._compiled = _compile(core, Path(folder, files[0]), batch_size, precision, streams)
+                self.input_shape = tuple(self._compiled.input(0).shape)[1:]
+                self.output_sizes = tuple(math.prod(tuple(output.shape)[1:]) for output in self._compiled.outputs)
+            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                raise RunFailed(
+                    f"{conv_base.uri}: {files[0]} is no network that OpenVINO runs: {_why(error)}"
+                ) from error
         self._requests = threading.local()
         # Twice the streams: while results are copied out and written, the next batch is there already.
         self.batches_in_flight = 2 * streams
         self._threads = concurrent.futures.ThreadPoolExecutor(self.batches_in_flight, "infer")
         self.load_seconds = time.perf_counter() - started
-        log_load(conv_base_uri, self.load_seconds)
+        log_load(conv_base.uri, self.load_seconds)
 
     def submit(self, pixels: np.ndarray) -> "concurrent.futures.Future[Features]":
         """Begins to compute features; see `Engine`."""
@@ -93,3 +100,24 @@ class OpenVINOEngine:
             np.array(request.get_output_tensor(index).data, np.float32).reshape(len(pixels), -1)
             for index in range(len(self._compiled.outputs))
         ]
+
+
+def _compile(core: "openvino.Core", path: Path, batch_size: int, precision: str, streams: int) -> Any:
+    network = core.read_model(path)
+    pixels = network.input(0).get_partial_shape()
+    pixels[0] = batch_size
+    network.reshape(pixels)
+    options = {
+        "INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[precision],
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": streams,
+        # Pinned streams are counted from the first core in each process: two processes would share it.
+        "ENABLE_CPU_PINNING": False,
+    }
+    return core.compile_model(network, "CPU", options)
+
+
+def _why(error: Exception) -> str:
+    """Returns the last line of what OpenVINO says, below the places in its source."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return shown(lines[-1].strip(), 200)

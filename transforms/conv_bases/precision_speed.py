@@ -6,19 +6,20 @@ from typing import Final
 
 import numpy as np
 
+from schemas.storage import PublishedBase
 from transforms.conv_bases.openvino_engine import OpenVINOEngine
 
 _BATCH_SIZE: Final = 2
 _ROUNDS: Final = 5
 
 
-def speed_against_float32(conv_base_uri: str, precision: str, shape: tuple[int, int, int]) -> float:
+def speed_against_float32(conv_base: PublishedBase, precision: str, shape: tuple[int, int, int]) -> float:
     """Measures OpenVINO on this machine, on all cores, in alternating rounds.
 
     Takes the time to compile the base twice and to run some twenty batches on each core.
 
     Args:
-        conv_base_uri: The folder where the base is published.
+        conv_base: The base that is published.
         precision: `"bfloat16"`.
         shape: Height, width and channels of the pixels.
 
@@ -28,7 +29,7 @@ def speed_against_float32(conv_base_uri: str, precision: str, shape: tuple[int, 
     Raises:
         RunFailed: If this CPU has no such precision.
     """
-    engines = {name: OpenVINOEngine(conv_base_uri, _BATCH_SIZE, name) for name in (precision, "float32")}
+    engines = {name: OpenVINOEngine(conv_base, _BATCH_SIZE, name) for name in (precision, "float32")}
     pixels = np.random.default_rng(0).integers(0, 256, (_BATCH_SIZE, *shape), np.uint8)
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     for engine in engines.values():

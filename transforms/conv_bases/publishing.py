@@ -1,25 +1,25 @@
 """Publishing a conv base: built once by the launcher, kept in the store, loaded from there by every worker.
 
-    <store>/conv_bases/<fingerprint>/base.keras    uint8 pixels -> features, for Keras
-    <store>/conv_bases/<fingerprint>/base.xml      the same for OpenVINO
-    <store>/conv_bases/<fingerprint>/base.bin
-    <store>/conv_bases/<fingerprint>/published.json    the spec, and the SHA-256 of each file; written last
+    <store>/conv_bases/<fingerprint>/base-<hash>.keras    uint8 pixels -> features, for Keras
+    <store>/conv_bases/<fingerprint>/base-<hash>.xml      the same for OpenVINO
+    <store>/conv_bases/<fingerprint>/base-<hash>.bin
+    <store>/conv_bases/<fingerprint>/published.json       the spec, and the SHA-256 of each file
 
-Files that took the place of others have names of their own, which `published.json` gives.
+The names hold a hash of the content, so that two commands that publish at once never write the same file; the table of
+the store says, in one commit, which files are its base, and their SHA-256. `published.json` is the same for people.
 
 Workers need no internet, no architecture code and no TensorFlow, and every table keeps the very base that made it.
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from schemas.errors import InvalidSpec, RunFailed
 from schemas.spec import FeatureSpec
-from schemas.storage import file_system, join, write_file
+from schemas.storage import PublishedBase, PublishedFile, PublishedList, join, write_file
+from schemas.store import FeatureStore
 from transforms.conv_bases.applications import (
     add_preprocessing_and_pooling,
     default_layer,
@@ -30,14 +30,12 @@ from transforms.conv_bases.applications import (
     sha256_of,
     with_input_shape,
 )
-from transforms.networks import export_to_openvino, in_keras_process
+from transforms.conv_bases.published import LIST_FILE, files_of_base, unpublish
+from transforms.networks import export_to_openvino, in_keras_process, load_keras_model
 
 KERAS_FILE: Final = "base.keras"
 OPENVINO_FILES: Final = ("base.xml", "base.bin")
 CONV_BASE_FILES: Final = (KERAS_FILE, *OPENVINO_FILES)
-_MARKER: Final = "published.json"
-_STORED_AS: Final = "stored_as"
-_SIZES: Final = "sizes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,98 +50,57 @@ class PreparedConvBase:
     spec: FeatureSpec
     folder: Path
 
-    def publish(self, store_uri: str) -> str:
-        """Copies the files into a store, unless they are there in full, and returns their folder's URI."""
+    def publish(self, store_uri: str) -> PublishedBase:
+        """Copies the files into a store whose table does not know them yet, the list of their SHA-256 last."""
         uri = join(store_uri, "conv_bases", self.spec.fingerprint)
-        if is_published(uri):
-            return uri
-        publish_files(self.folder, CONV_BASE_FILES, uri, self.spec)
-        return uri
+        files = _copy_files(self.folder, _named_by_content(self.folder, CONV_BASE_FILES), uri)
+        _write_list(uri, self.spec, files)
+        return PublishedBase(uri, files)
 
 
-def publish_files(folder: Path, names: Sequence[str], uri: str, spec: FeatureSpec) -> None:
-    """Copies local files to a folder that `fetch_published` reads, the list of their SHA-256 last."""
-    _write_marker(uri, {"spec": spec.to_dict(), **_copy_files(folder, {name: name for name in names}, uri)})
+def publish_files(folder: Path, names: Sequence[str], uri: str, spec: FeatureSpec) -> PublishedBase:
+    """Copies local files under their names to a folder that is in no store, the list of their SHA-256 last."""
+    files = _copy_files(folder, {name: name for name in names}, uri)
+    _write_list(uri, spec, files)
+    return PublishedBase(uri, files)
 
 
-def is_published(uri: str) -> bool:
-    """Whether what is published at a folder is there: each file of the list, with its size."""
-    fs, root = file_system(uri)
-    try:
-        marker = _read_marker(uri)
-        sizes = marker.get(_SIZES, {})
-        fs.invalidate_cache(root)
-        size_by_file = {info["name"].rpartition("/")[2]: info["size"] for info in fs.ls(root, detail=True)}
-        found = {name: size_by_file[_stored_as(marker, name)] for name in marker["sha256"]}
-    except (FileNotFoundError, KeyError, RunFailed):
-        return False
-    return all(found[name] == sizes.get(name, found[name]) for name in found)
-
-
-def damaged_files(uri: str) -> list[str]:
-    """Returns the names of published files that are missing or altered, of all of them the SHA-256 compared."""
-    fs, root = file_system(uri)
-    try:
-        marker = _read_marker(uri)
-        is_its_own = FeatureSpec.from_dict(marker["spec"]).fingerprint == root.rpartition("/")[2]
-    except (FileNotFoundError, RunFailed, InvalidSpec, KeyError, ValueError):
-        return [_MARKER]
-    if not is_its_own:
-        return [_MARKER]
-    return [
-        stored
-        for name, sha256 in marker["sha256"].items()
-        if not fs.exists(f"{root}/{(stored := _stored_as(marker, name))}")
-        or sha256_of(fs.cat_file(f"{root}/{stored}")) != sha256
-    ]
-
-
-def unpublish(uri: str) -> None:
-    """Removes the list of published files, so that the conv base counts as missing and is published again."""
-    fs, root = file_system(uri)
-    if fs.exists(f"{root}/{_MARKER}"):
-        fs.rm_file(f"{root}/{_MARKER}")
-
-
-def replace_files(folder: Path, names: Sequence[str], uri: str) -> None:
+def replace_files(folder: Path, names: Sequence[str], store: FeatureStore) -> None:
     """Puts local files in place of published ones, all at once for those that fetch them.
 
-    They get names of their own, for which the marker's `stored_as` is the index; a reader finds either all of the old
-    files or all of the new ones.
+    The commit to the table is the moment.
 
     Args:
         folder: The local folder.
         names: The files, by the names under which they are fetched.
-        uri: The folder where they are published.
+        store: The store where they are published.
     """
-    marker = _read_marker(uri)
-    old = {name: _stored_as(marker, name) for name in names}
+    base = store.conv_base()
+    old = {file.name: file for file in files_of_base(base)}
+    new = {file.name: file for file in _copy_files(folder, _named_by_content(folder, names), base.uri)}
+    files = tuple({**old, **new}.values())
+    store.name_conv_base(files)
+    _write_list(base.uri, store.spec, files)
+    unpublish(base, {file.path for file in old.values()} - {file.path for file in files})
+
+
+def _named_by_content(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Returns the names of files with a hash of all of them in each."""
     tag = sha256_of(b"".join(Path(folder, name).read_bytes() for name in names))[:12]
-    new = {name: f"{Path(name).stem}-{tag}{Path(name).suffix}" for name in names}
-    said = {**_copy_files(folder, new, uri), _STORED_AS: new}
-    marker |= {key: marker.get(key, {}) | by_file for key, by_file in said.items()}
-    _write_marker(uri, marker)
-    fs, root = file_system(uri)
-    for stored in set(old.values()) - set(new.values()):
-        fs.rm_file(f"{root}/{stored}")
+    return {name: f"{Path(name).stem}-{tag}{Path(name).suffix}" for name in names}
 
 
-def _copy_files(folder: Path, stored_as: Mapping[str, str], uri: str) -> dict[str, dict[str, Any]]:
-    """Copies files under other names, and returns what the marker says of each."""
-    sha256_by_file, size_by_file = {}, {}
-    for name, stored in stored_as.items():
-        data = Path(folder, name).read_bytes()
-        sha256_by_file[name], size_by_file[name] = sha256_of(data), len(data)
-        write_file(join(uri, stored), data)
-    return {"sha256": sha256_by_file, _SIZES: size_by_file}
+def _copy_files(folder: Path, path_by_name: Mapping[str, str], uri: str) -> tuple[PublishedFile, ...]:
+    files = []
+    for name, path in path_by_name.items():
+        content = Path(folder, name).read_bytes()
+        write_file(join(uri, path), content)
+        files.append(PublishedFile.of(name, path, content))
+    return tuple(files)
 
 
-def _write_marker(uri: str, marker: Mapping[str, Any]) -> None:
-    write_file(join(uri, _MARKER), json.dumps(marker, indent=2).encode())
-
-
-def _stored_as(marker: Mapping[str, Any], name: str) -> str:
-    return str(marker.get(_STORED_AS, {}).get(name, name))
+def _write_list(uri: str, spec: FeatureSpec, files: tuple[PublishedFile, ...]) -> None:
+    write_file(join(uri, LIST_FILE), PublishedList.of(spec, files).to_json().encode())
 
 
 def prepare_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
@@ -166,55 +123,6 @@ def summarise_conv_base(spec: FeatureSpec) -> str:
     return in_keras_process(_summarise, spec)
 
 
-def published_spec(conv_base_uri: str) -> FeatureSpec:
-    """Returns the spec of a published conv base.
-
-    Raises:
-        RunFailed: If the list of its files is damaged.
-    """
-    return FeatureSpec.from_json(json.dumps(_read_marker(conv_base_uri)["spec"]))
-
-
-def _read_marker(conv_base_uri: str) -> dict[str, Any]:
-    fs, root = file_system(conv_base_uri)
-    try:
-        marker: dict[str, Any] = json.loads(fs.cat_file(f"{root}/{_MARKER}"))
-    except ValueError as error:
-        raise _damaged(join(conv_base_uri, _MARKER), "it is no JSON") from error
-    return marker
-
-
-def _damaged(file_uri: str, how: str) -> RunFailed:
-    return RunFailed(
-        f"{file_uri} is not the file that was published: {how}. A run of pipelines.extract publishes again what is "
-        "missing or cut off; `pipelines.maintain STORE republish` replaces the networks."
-    )
-
-
-def fetch_published(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:
-    """Copies files of a published conv base into a local folder.
-
-    Raises:
-        RunFailed: If a file is not the one that was published.
-    """
-    try:
-        _fetch(conv_base_uri, names, folder)
-    except FileNotFoundError:
-        # Other files took their place after the marker was read: what the marker says now is there.
-        _fetch(conv_base_uri, names, folder)
-
-
-def _fetch(conv_base_uri: str, names: tuple[str, ...], folder: Path) -> None:
-    fs, root = file_system(conv_base_uri)
-    marker = _read_marker(conv_base_uri)
-    for name in names:
-        stored = _stored_as(marker, name)
-        data = fs.cat_file(f"{root}/{stored}")
-        if sha256_of(data) != marker["sha256"][name]:
-            raise _damaged(join(conv_base_uri, stored), "its SHA-256 differs")
-        Path(folder, name).write_bytes(data)
-
-
 def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
     shaped = with_input_shape(spec)
     application, weights_sha256 = load_application(shaped)
@@ -232,10 +140,7 @@ def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
 
 def export_again(folder: Path) -> None:
     """Writes the OpenVINO files of a conv base from the `.keras` beside them; in a Keras process."""
-    import keras
-
-    model = keras.saving.load_model(folder / KERAS_FILE, compile=False)
-    export_to_openvino(model, folder / OPENVINO_FILES[0])
+    export_to_openvino(load_keras_model(folder / KERAS_FILE), folder / OPENVINO_FILES[0])
 
 
 def _summarise(spec: FeatureSpec) -> str:

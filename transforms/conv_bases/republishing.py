@@ -15,16 +15,11 @@ import numpy as np
 
 from schemas.errors import ImageError, RunFailed
 from schemas.images import ImageRef
+from schemas.storage import PublishedBase
 from schemas.store import FeatureStore
 from transforms.conv_bases.openvino_engine import OpenVINOEngine
-from transforms.conv_bases.publishing import (
-    KERAS_FILE,
-    OPENVINO_FILES,
-    export_again,
-    fetch_published,
-    publish_files,
-    replace_files,
-)
+from transforms.conv_bases.published import fetch_published
+from transforms.conv_bases.publishing import KERAS_FILE, OPENVINO_FILES, export_again, publish_files, replace_files
 from transforms.images import MAX_BYTES, DecodingLimits, DecodingRules, decode_image, fetch_image
 from transforms.networks import in_keras_process
 from transforms.runtime import temporary_folder
@@ -68,11 +63,10 @@ def republish(store: FeatureStore, *, dry_run: bool = False) -> Republication:
     with temporary_folder() as folder:
         exported = Path(folder, "exported")
         exported.mkdir()
-        fetch_published(store.conv_base_uri, (KERAS_FILE,), exported)
+        fetch_published(store.conv_base(), (KERAS_FILE,), exported)
         in_keras_process(export_again, exported)
-        candidate = str(Path(folder, "published"))
-        publish_files(exported, OPENVINO_FILES, candidate, store.spec)
-        difference = _largest_difference(store.conv_base_uri, candidate, pixels)
+        candidate = publish_files(exported, OPENVINO_FILES, str(Path(folder, "published")), store.spec)
+        difference = _largest_difference(store.conv_base(), candidate, pixels)
         if not difference <= TOLERANCE:
             raise RunFailed(
                 f"The network made from {KERAS_FILE} gives features that differ by {difference:.1e} of the largest "
@@ -80,13 +74,13 @@ def republish(store: FeatureStore, *, dry_run: bool = False) -> Republication:
                 "the published one stays."
             )
         if not dry_run:
-            replace_files(exported, OPENVINO_FILES, store.conv_base_uri)
+            replace_files(exported, OPENVINO_FILES, store)
     return Republication(len(pictures), difference)
 
 
-def _largest_difference(old_uri: str, new_uri: str, pixels: np.ndarray) -> float:
+def _largest_difference(published: PublishedBase, candidate: PublishedBase, pixels: np.ndarray) -> float:
     """Returns the largest difference over all layers, each as a share of the layer's largest feature; in float32."""
-    old, new = (OpenVINOEngine(uri, len(pixels)).submit(pixels).result() for uri in (old_uri, new_uri))
+    old, new = (OpenVINOEngine(base, len(pixels)).submit(pixels).result() for base in (published, candidate))
     differences = [
         float(np.abs(ours - theirs).max() / max(float(np.abs(theirs).max()), np.finfo(np.float32).tiny))
         for ours, theirs in zip(new, old, strict=True)

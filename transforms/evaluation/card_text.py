@@ -1,11 +1,17 @@
 """The model card for people: as names and texts, and as Markdown."""
 
 import json
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from schemas.classifiers import SPLITS, ModelCard
+from schemas.errors import printable
 from transforms.evaluation.evaluation import Evaluation
 from transforms.evaluation.metrics import score_text
+
+# What makes more of a text than a text, in a paragraph or in a cell of a table.
+_MARKDOWN: Final = re.compile(r"[\\`*_~\[\]<>&|#!]")
 
 
 def card_lines(card: ModelCard) -> list[tuple[str, str]]:
@@ -41,8 +47,8 @@ def card_lines(card: ModelCard) -> list[tuple[str, str]]:
 
 def card_markdown(card: ModelCard, evaluation: Evaluation) -> str:
     """Returns the model card for people, as Markdown."""
-    lines = [f"# Classifier {card.model_id}", ""]
-    lines += [f"- **{name}**: {text}" for name, text in card_lines(card)]
+    lines = [f"# Classifier {_escaped(card.model_id)}", ""]
+    lines += [f"- **{name}**: {_escaped(text)}" for name, text in card_lines(card)]
     lines += ["", "| split | images | accuracy | AUC | log loss |", "|---|---|---|---|---|"]
     for split in SPLITS:
         metrics = evaluation.by_split[split]
@@ -51,8 +57,13 @@ def card_markdown(card: ModelCard, evaluation: Evaluation) -> str:
             lines.append(f"| {split.word} | {metrics.images:,} | {figures} |")
     lines += ["", "| class | " + " | ".join(split.word for split in SPLITS) + " |", "|---|---|---|---|"]
     for name, counts in card.images_by_class.items():
-        lines.append(f"| {name} | " + " | ".join(f"{counts[split.word]:,}" for split in SPLITS) + " |")
+        lines.append(f"| {_escaped(name)} | " + " | ".join(f"{counts[split.word]:,}" for split in SPLITS) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Returns a text that Markdown shows as it is, on one line: names of classes and files come from anybody."""
+    return _MARKDOWN.sub(r"\\\g<0>", printable(text))
 
 
 def _trained(card: ModelCard) -> str:

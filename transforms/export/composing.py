@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from schemas.classifiers import LabelSet
+from schemas.errors import RunFailed, shown
 from schemas.spec import NO_WEIGHTS, FeatureSpec, Shape
 from transforms.conv_bases import KERAS_FILE, load_application
 from transforms.linear import LinearHead
-from transforms.networks import export_to_openvino
+from transforms.networks import export_to_openvino, load_keras_model
 from transforms.training import build_linear_head
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ def compose(folder: Path, output: int) -> None:
         folder: A local folder that holds `base.keras` and `classifier.keras`.
         output: The number of the base's output that the classifier takes.
     """
-    import keras
-
-    _compose(folder, output, keras.saving.load_model(folder / CLASSIFIER_FILE, compile=False))
+    _compose(folder, output, load_keras_model(folder / CLASSIFIER_FILE))
 
 
 def compose_linear(folder: Path, output: int, head: LinearHead, labels: LabelSet, shape: Shape) -> None:
@@ -85,17 +84,22 @@ def compose_tuned(folder: Path, spec: FeatureSpec) -> None:
 
 
 def find_application(base: "keras.Model") -> "keras.Model":
-    """Returns the Keras application in a published base, which is preprocessing, application and pooling."""
+    """Returns the Keras application in a published base, which is preprocessing, application and pooling.
+
+    Raises:
+        RunFailed: If there is none.
+    """
     import keras
 
-    return next(layer for layer in base.layers if isinstance(layer, keras.Model))
+    found = [layer for layer in base.layers if isinstance(layer, keras.Model)]
+    if not found:
+        raise RunFailed(f"The model {shown(base.name)} holds no Keras application.")
+    return found[0]
 
 
 @functools.cache
 def _load_base(folder: Path) -> "keras.Model":
-    import keras
-
-    return keras.saving.load_model(folder / KERAS_FILE, compile=False)
+    return load_keras_model(folder / KERAS_FILE)
 
 
 def _compose(folder: Path, output: int, head: "keras.Model") -> None:

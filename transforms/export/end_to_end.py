@@ -86,7 +86,7 @@ def composer_for(store: FeatureStore) -> Iterator[Composer]:
     ):
 
         def load_base() -> None:
-            fetch_published(store.conv_base_uri, (KERAS_FILE,), folder)
+            fetch_published(store.conv_base(), (KERAS_FILE,), folder)
             process.call(load_base_ahead, folder)
 
         yield Composer(folder, store.spec, process, thread, thread.submit(load_base))

@@ -18,6 +18,7 @@ from apache_beam.utils.shared import Shared
 
 from schemas.commits import FileUpdate
 from schemas.fragments import Totals
+from schemas.storage import PublishedBase
 from schemas.store import InputCounts, Run
 from transforms.conv_bases import load_engine
 from transforms.extraction.extraction import Extraction
@@ -38,22 +39,22 @@ _SHARED_WORKER: Final = Shared()
 class ExtractFeatures(beam.PTransform):
     """Computes the features of shards, with one conv base a process, and writes them as fragments."""
 
-    def __init__(self, extraction: Extraction, conv_base_uri: str) -> None:
+    def __init__(self, extraction: Extraction, conv_base: PublishedBase) -> None:
         super().__init__()
         self._extraction = extraction
-        self._conv_base_uri = conv_base_uri
+        self._conv_base = conv_base
 
     @no_annotations
     def expand(self, shards: PCollection[pa.RecordBatch]) -> PCollection[ShardResult]:
         """Returns the results."""
-        extract = _ExtractShard(self._extraction, self._conv_base_uri)
+        extract = _ExtractShard(self._extraction, self._conv_base)
         return shards | "Extract" >> beam.ParDo(extract).with_output_types(ShardResult)
 
 
 class _ExtractShard(beam.DoFn):
-    def __init__(self, extraction: Extraction, conv_base_uri: str) -> None:
+    def __init__(self, extraction: Extraction, conv_base: PublishedBase) -> None:
         self._extraction = extraction
-        self._conv_base_uri = conv_base_uri
+        self._conv_base = conv_base
 
     def setup(self) -> None:
         # Pillow warns of every oddity in a file; what matters becomes a row in `failures`.
@@ -61,13 +62,13 @@ class _ExtractShard(beam.DoFn):
 
     def _find_worker(self, meter: Meter) -> Worker:
         given = self._extraction
-        tag = f"{self._conv_base_uri} {given.engine} {given.batch_size} {given.threads} {given.decode_processes}"
+        tag = f"{self._conv_base.uri} {given.engine} {given.batch_size} {given.threads} {given.decode_processes}"
         return _SHARED_WORKER.acquire(functools.partial(self._load_worker, meter), tag)
 
     def _load_worker(self, meter: Meter) -> Worker:
         given = self._extraction
         pools = given.start_loading()  # Before the base is loaded: processes start meanwhile.
-        engine = load_engine(given.engine, self._conv_base_uri, given.batch_size, given.spec.precision, given.threads)
+        engine = load_engine(given.engine, self._conv_base, given.batch_size, given.spec.precision, given.threads)
         count("conv_base_loads")
         record("conv_base_load_milliseconds", 1000 * engine.load_seconds)
         meter.loaded(engine.load_seconds)

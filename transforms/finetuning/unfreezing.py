@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from schemas.errors import InvalidRecipe, nearest_names
+from schemas.errors import InvalidRecipe, RunFailed, nearest_names
 from transforms.export import find_application
+from transforms.networks import load_keras_model
 
 if TYPE_CHECKING:
     import keras
@@ -48,15 +49,21 @@ def open_network(path: Path) -> TrainableNetwork:
 
     Args:
         path: An `end_to_end.keras`.
+
+    Raises:
+        RunFailed: If it is none.
     """
     import keras
 
-    end_to_end = keras.saving.load_model(path, compile=False)
-    head = end_to_end.layers[-1]
-    # `head.input` would be the head's own; this is the tensor of the base that it was called on.
-    (features,) = head._inbound_nodes[-1].input_tensors
-    application = find_application(end_to_end)
-    base = keras.Model(end_to_end.input, features, name=f"{application.name}_features")
+    end_to_end = load_keras_model(path)
+    try:
+        head = end_to_end.layers[-1]
+        # `head.input` would be the head's own; this is the tensor of the base that it was called on.
+        (features,) = head._inbound_nodes[-1].input_tensors
+        application = find_application(end_to_end)
+        base = keras.Model(end_to_end.input, features, name=f"{application.name}_features")
+    except (AttributeError, IndexError, ValueError, RunFailed) as error:
+        raise RunFailed(f"{path.name} is no conv base with a head on it, as pipelines.train writes it.") from error
 
     class HeadOnBase(keras.Model):  # type: ignore[misc]
         """A functional model would hand its own mode on to the base, whatever the base was called with (Keras 3.15)."""

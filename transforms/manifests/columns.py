@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -16,6 +16,11 @@ _LABEL: Final = "label"
 
 # The columns of a manifest that have a meaning of their own.
 REF_COLUMNS: Final = (URI, "version", "label", "split")
+
+# What a table of images may have, by far.
+MOST_COLUMNS: Final = 5_000
+MOST_NAME_CHARACTERS: Final = 1_000
+_DEEPEST_LIST: Final = 8
 
 _LEAVE_OUT: Final = "--carry=NAME,… names those that are carried along, --carry=none leaves all out"
 
@@ -74,12 +79,29 @@ def choose_columns(uri: str, fields: Sequence[pa.Field], options: ManifestOption
     Raises:
         InvalidInput: If it lacks a column that is wanted, has one twice, or one that cannot be carried along.
     """
+    refuse_too_much(uri, [field.name for field in fields])
     named = [(field.name.strip(), field) for field in fields if field.name.strip()]
     meanings = _meanings(uri, [name for name, _ in named], options)
     columns = [_column(meanings.get(name, name), field) for name, field in named if _is_wanted(name, meanings, options)]
     _refuse_repeats(uri, [column.name for column in columns])
     _refuse_types(uri, columns, {field.name: field.type for field in fields})
     return tuple(column for column in columns if not pa.types.is_null(column.type))
+
+
+def refuse_too_much(uri: str, names: Collection[str]) -> None:
+    """Refuses tables with more columns, or longer names, than any table of images has.
+
+    Raises:
+        InvalidInput: If it is one.
+    """
+    if len(names) > MOST_COLUMNS:
+        raise InvalidInput(f"The manifest {shown(uri)} has more than {MOST_COLUMNS:,} columns, which are the most.")
+    longest = max(names, key=len, default="")
+    if len(longest) > MOST_NAME_CHARACTERS:
+        raise InvalidInput(
+            f"The manifest {shown(uri)} has a column whose name has {len(longest):,} characters, {shown(longest, 40)}; "
+            f"{MOST_NAME_CHARACTERS:,} are the most."
+        )
 
 
 def named_columns(uri: str, fields: Sequence[pa.Field], names: Sequence[str]) -> tuple[Column, ...]:
@@ -188,12 +210,14 @@ def is_list(kind: pa.DataType) -> bool:
     return any(is_such_a_list(kind) for is_such_a_list in _LISTS)
 
 
-def _storable(kind: pa.DataType) -> pa.DataType | None:
+def _storable(kind: pa.DataType, depth: int = 0) -> pa.DataType | None:
     """Returns the type that a Delta table gives to a column: the same or a wider one; None if there is none."""
+    if depth > _DEEPEST_LIST:
+        return None
     if pa.types.is_dictionary(kind):
-        return _storable(kind.value_type)
+        return _storable(kind.value_type, depth + 1)
     if is_list(kind):
-        element = _storable(kind.value_type)
+        element = _storable(kind.value_type, depth + 1)
         is_empty = element is None or pa.types.is_null(element)
         return element if is_empty else pa.list_(pa.field("element", element))
     return next((wider for kinds, wider in _WIDER if any(is_kind(kind) for is_kind in kinds)), None)

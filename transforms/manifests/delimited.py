@@ -1,9 +1,9 @@
 """Delimited texts: CSV with any of the usual delimiters, and TSV. Every column is text, in every run."""
 
 import csv
+import functools
 import io
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -13,13 +13,13 @@ import pyarrow.csv as pa_csv
 
 from schemas.images import REFS_PER_BATCH
 from transforms.manifests.columns import Column
-from transforms.manifests.streams import READ_BYTES, UTF_8
+from transforms.manifests.streams import MOST_LINE_BYTES, READ_BYTES, UTF_8
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _HEAD_BYTES: Final = 2**20
 _TOLD: Final = re.compile(r"sep=.[\r\n]+", re.IGNORECASE)
 
-csv.field_size_limit(sys.maxsize)
+csv.field_size_limit(MOST_LINE_BYTES)
 
 
 class Header(NamedTuple):
@@ -53,8 +53,11 @@ def read_header(stream: pa.NativeFile, uri_column: str, *, is_checked: bool = Tr
 
     Raises:
         UnicodeDecodeError: If it is not UTF-8.
+        pyarrow.ArrowInvalid: If it is longer than any header.
     """
     head = stream.read(_HEAD_BYTES)
+    if len(head) == _HEAD_BYTES and not set(b"\r\n") & set(head):
+        raise pa.ArrowInvalid(f"its first line has more than {_HEAD_BYTES:,} bytes, which are the most")
     # The last character may be cut off.
     is_strict = is_checked and len(head) < _HEAD_BYTES
     text = head.decode("utf-8-sig", "strict" if is_strict else "ignore").lstrip("\r\n")
@@ -125,7 +128,8 @@ class RaggedRow(NamedTuple):
 def first_ragged_row(stream: pa.NativeFile, header: Header) -> RaggedRow | None:
     """Finds the first row that has more or fewer cells than the header, if there is one."""
     text = io.TextIOWrapper(io.BufferedReader(_Raw(stream)), UTF_8, "replace", newline="")
-    reader = csv.reader(text, delimiter=header.delimiter)
+    lines = iter(functools.partial(text.readline, MOST_LINE_BYTES), "")
+    reader = csv.reader(lines, delimiter=header.delimiter)
     for number, row in enumerate(reader):
         if row and number >= header.skipped and len(row) != len(header.names):
             return RaggedRow(reader.line_num, len(row))

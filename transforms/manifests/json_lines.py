@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from schemas.errors import InvalidInput, shown
 from schemas.images import REFS_PER_BATCH
-from transforms.manifests.columns import Column
+from transforms.manifests.columns import MOST_COLUMNS, Column, refuse_too_much
 from transforms.manifests.streams import whole_lines
 
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 
+_DEEPEST_LIST: Final = 8
 _LONG: Final = range(-(2**63), 2**63)
 _OBJECT: Final = pa.struct([])
 _SCALARS: Final = {bool: pa.bool_(), float: pa.float64(), str: pa.string(), type(None): pa.null(), dict: _OBJECT}
@@ -35,6 +36,8 @@ def json_fields(stream: pa.NativeFile, uri: str) -> list[pa.Field]:
             known = kinds.get(name)
             if kind != known:
                 kinds[name] = kind if known is None else _common(known, kind)
+        if len(kinds) > MOST_COLUMNS:
+            refuse_too_much(uri, kinds)
     return [pa.field(name, kind) for name, kind in kinds.items()]
 
 
@@ -76,13 +79,16 @@ def _object(line: bytes, number: int, uri: str) -> dict[str, Value]:
     return row
 
 
-def _kind(value: Value) -> pa.DataType:
+def _kind(value: Value, depth: int = 0) -> pa.DataType:
+    """Returns the type of a value; that of lists in too many lists is one that no table holds."""
     if type(value) is int:
         return pa.int64() if value in _LONG else pa.string()
     if isinstance(value, list):
+        if depth > _DEEPEST_LIST:
+            return _OBJECT
         element = pa.null()
         for item in value:
-            element = _common(element, _kind(item))
+            element = _common(element, _kind(item, depth + 1))
         return pa.list_(element)
     return _SCALARS[type(value)]
 

@@ -23,6 +23,7 @@ from transforms.manifests.streams import (
     line_that_is_no_utf_8,
     open_lines,
     open_text,
+    refuse_bomb,
 )
 from transforms.manifests.text_lists import BYTES_PER_SECTION, section_rows, stream_rows, text_sections
 
@@ -125,11 +126,24 @@ class Manifest:
         try:
             with explained(self.uri):
                 for batch in self._batches(section):
-                    values = [cast_to(batch.column(column.name), column.type) for column in self._in_file]
+                    values = [self._cast(batch, column) for column in self._in_file]
                     rows = pa.RecordBatch.from_arrays(values, [column.name for column in self._in_file])
                     yield self._with_partition(rows)
         except InvalidInput as error:
-            raise InvalidInput(self._with_line(str(error))) from error
+            try:
+                complaint = self._with_line(str(error))
+            except (pa.ArrowException, csv.Error):  # Nor can the lines before it be told apart.
+                complaint = str(error)
+            raise InvalidInput(complaint) from error
+
+    def _cast(self, batch: pa.RecordBatch, column: Column) -> pa.Array:
+        try:
+            return cast_to(batch.column(column.name), column.type)
+        except (pa.ArrowException, ValueError, OverflowError) as error:
+            raise InvalidInput(
+                f"The column '{shown(column.source, 40)}' of the manifest {shown(self.uri)} cannot be read as "
+                f"{shown(str(column.type), 40)}: {shown(first_line(error), 160)}"
+            ) from error
 
     @property
     def _in_file(self) -> tuple[Column, ...]:
@@ -235,6 +249,7 @@ def look_at_manifest(uri: str, form: NamedFormat, options: ManifestOptions | Non
     """
     given = options or ManifestOptions()
     with explained(uri):
+        refuse_bomb(uri, form.compression)
         encoding = _encoding_of(uri, form, given)
         header = _header_of(uri, form, encoding, given)
         if header is not None:  # Also of a text that turns out to be a table, as spreadsheets write them.

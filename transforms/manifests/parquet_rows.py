@@ -14,6 +14,8 @@ from transforms.manifests.streams import open_bytes
 
 # Enough to be worth opening the file for.
 ROWS_PER_SECTION: Final = 2**17
+# Of a file that is compressed as a whole.
+_MOST_HELD_BYTES: Final = 2**30
 
 
 @contextlib.contextmanager
@@ -32,7 +34,10 @@ def open_manifest_file(uri: str, compression: str | None) -> Iterator[tuple[pq.P
             yield file, threads
         return
     with open_bytes(uri, compression) as stream:
-        yield pq.ParquetFile(pa.BufferReader(stream.read())), True
+        content = stream.read(_MOST_HELD_BYTES + 1)
+    if len(content) > _MOST_HELD_BYTES:
+        raise pa.ArrowInvalid(f"it decompresses to more than {_MOST_HELD_BYTES:,} bytes; write it uncompressed")
+    yield pq.ParquetFile(pa.BufferReader(content)), True
 
 
 def row_group_sections(file: pq.ParquetFile, rows_per_section: int) -> Iterator[tuple[int, int, int]]:

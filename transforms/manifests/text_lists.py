@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from schemas.images import REFS_PER_BATCH
 from transforms.manifests.columns import URI
-from transforms.manifests.streams import whole_lines
+from transforms.manifests.streams import MOST_LINE_BYTES, too_long_line, whole_lines
 
 BYTES_PER_SECTION: Final = 2**24
 
@@ -24,14 +24,21 @@ def section_rows(file: IO[bytes], start: int, end: int) -> Iterator[pa.RecordBat
     """Yields the lines of a section of a text in UTF-8 that are not blank.
 
     Raises:
-        pyarrow.ArrowInvalid: If it is not UTF-8.
+        pyarrow.ArrowInvalid: If it is not UTF-8, or has a line that is too long.
     """
     file.seek(max(0, start - 1))
     if start:
-        file.readline()  # The end of a line that began before; at least the line break itself.
+        _line(file)  # The end of a line that began before; at least the line break itself.
     text = file.read(max(0, end - file.tell()))
-    text += b"" if text.endswith(b"\n") or not text else file.readline()
+    text += b"" if text.endswith(b"\n") or not text else _line(file)
     yield from _rows(text.removeprefix(codecs.BOM_UTF8) if not start else text)
+
+
+def _line(file: IO[bytes]) -> bytes:
+    line = file.readline(MOST_LINE_BYTES + 1)
+    if len(line) > MOST_LINE_BYTES:
+        raise too_long_line()
+    return line
 
 
 def stream_rows(stream: pa.NativeFile) -> Iterator[pa.RecordBatch]:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from schemas.annotations import annotated, given_for_all
 from schemas.commits import changed_images
 from schemas.delta import open_table, paths_of
+from schemas.errors import DamagedFile
 from schemas.fragments import Fragment, TableName, keep_rows, read_receipts
 from schemas.images import SUPERSEDES
 from schemas.storage import file_system, join, read_keys
@@ -52,10 +53,14 @@ def _images_of(store_uri: str, fragment: Fragment) -> Iterator[pa.RecordBatch]:
             _LOGGER.warning("The fragment %s is damaged and not adopted: its images are computed again.", file_uri)
             return
         for batch in read_keys(file_uri):
+            if batch.schema.types != [pa.string(), pa.string()]:
+                raise DamagedFile(file_uri, "its rows have no keys")
             described = pa.array([fragment.to_json()]).dictionary_encode().take(pa.array([0] * batch.num_rows))
             yield pa.RecordBatch.from_arrays([*batch.columns, described], [*batch.schema.names, FRAGMENT])
     except FileNotFoundError:
         _LOGGER.info("The fragment %s is gone, its receipt is not.", file_uri)
+    except DamagedFile as error:
+        _LOGGER.warning("The fragment %s is not adopted: %s", file_uri, error.how)
 
 
 def _is_whole(file_uri: str, fragment: Fragment) -> bool:

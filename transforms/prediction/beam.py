@@ -9,7 +9,10 @@ import pyarrow as pa
 from apache_beam.pvalue import AsIter, PCollection
 from apache_beam.utils.shared import Shared
 
+from schemas.classifiers import NETWORKS_FOLDER
+from schemas.errors import DamagedModel
 from schemas.spec import FLOAT32
+from schemas.storage import PublishedBase, join
 from schemas.store import InputCounts
 from transforms.conv_bases import OpenVINOEngine
 from transforms.export import CLASSIFIER_NETWORK, END_TO_END_NETWORK
@@ -63,11 +66,29 @@ def _worker(prediction: Prediction, network: tuple[str, str]) -> Worker:
         pools = prediction.start_loading()
         precision = prediction.spec.precision if network == END_TO_END_NETWORK else FLOAT32
         files = prediction.files
-        engine = OpenVINOEngine(files.uri, batch_size, precision, threads, files=network, fetch=files.fetch_networks)
+        base = PublishedBase(files.uri)
+        engine = OpenVINOEngine(base, batch_size, precision, threads, files=network, fetch=files.fetch_networks)
+        _check_network(engine, prediction, network)
         count("classifier_loads")
         return Worker(engine, pools)
 
     return _SHARED_WORKER.acquire(load, f"{prediction.files.uri} {prediction.model_id} {network[0]} {batch_size}")
+
+
+def _check_network(engine: OpenVINOEngine, prediction: Prediction, network: tuple[str, str]) -> None:
+    """Compares a network with what its classifier's card says.
+
+    Raises:
+        DamagedModel: If it takes or gives something else.
+    """
+    spec = prediction.spec
+    takes = spec.resolved_input_shape if network == END_TO_END_NETWORK else spec.shape_by_layer[prediction.layer]
+    if (engine.input_shape, engine.output_sizes) != (takes, (prediction.labels.outputs,)):
+        raise DamagedModel(
+            join(prediction.files.uri, NETWORKS_FOLDER, network[0]),
+            f"from {engine.input_shape} it makes {engine.output_sizes} numbers; by the card they are "
+            f"{prediction.labels.outputs} from {takes}",
+        )
 
 
 def _counted(result: ShardResult) -> ShardResult:

@@ -7,12 +7,13 @@ import re
 import pytest
 
 from schemas.augmentation import AugmentedRows
-from schemas.classifiers import FineTuning, LabelKind, LabelSet, ModelCard, ModelFile, Recipe
+from schemas.classifiers import FineTuning, LabelKind, LabelSet, ModelCard, Recipe
 from schemas.errors import FailureCode
 from schemas.fragments import Fragment, TableName, Totals
 from schemas.measures import Measures
 from schemas.serialisation import Serialisable
 from schemas.spec import FeatureSpec
+from schemas.storage import PublishedFile
 
 SPEC = FeatureSpec(
     conv_base="MobileNet",
@@ -53,7 +54,7 @@ CARD = ModelCard(
     metrics={"test_auc": None},
     options={"input": ["a"]},
     versions={"keras": "3.15.0"},
-    files=(ModelFile("labels.json", "labels.json", 3, "cd"),),
+    files=(PublishedFile("labels.json", "labels.json", 3, "cd"),),
 )
 CARD_TEXT = """\
 {

@@ -178,3 +178,38 @@ def test_the_cache_is_where_such_files_belong(monkeypatch: pytest.MonkeyPatch, t
         assert cache_folder() == tmp_path / ".cache" / "convbase" / "conv_bases"
     monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}/xdg")
     assert cache_folder() == tmp_path / "xdg" / "convbase" / "conv_bases"
+
+
+def test_the_cache_is_for_its_user_alone(cache: Path, built: list[FeatureSpec], prepare: Prepare) -> None:
+    umask = os.umask(0)
+    try:
+        prepare(SPEC)
+    finally:
+        os.umask(umask)
+    assert [path.stat().st_mode & 0o777 for path in (cache, cache / cache_key(SPEC))] == [0o700, 0o700]
+
+
+def give_away(folder: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a folder away")
+    os.chown(folder, 12345, -1)
+
+
+@pytest.mark.parametrize("spoil", [lambda folder: folder.chmod(0o770), give_away], ids=["writable", "another user's"])
+@pytest.mark.parametrize("which", [".", cache_key(SPEC)], ids=["the cache", "the entry"])
+def test_what_others_can_write_is_not_taken(
+    which: str, spoil: Callable[[Path], None], cache: Path, built: list[FeatureSpec], prepare: Prepare
+) -> None:
+    prepare(SPEC)
+    spoil(cache / which)
+    assert (cache_folder() is None) == (which == ".")
+    prepare(SPEC)
+    assert built == [SPEC, SPEC]
+
+
+def test_an_entry_of_another_base_is_not_taken(cache: Path, built: list[FeatureSpec], prepare: Prepare) -> None:
+    other = dataclasses.replace(SPEC, pooling="max")
+    prepare(other)
+    (cache / cache_key(other)).rename(cache / cache_key(SPEC))
+    assert prepare(SPEC).spec.pooling == SPEC.pooling
+    assert built == [other, SPEC]

@@ -201,9 +201,10 @@ def test_the_first_batches_at_once_do_not_wait_for_each_other(small_store: Featu
     code = (
         "import faulthandler, sys\n"
         "import numpy as np\n"
+        "from schemas.storage import PublishedBase\n"
         "from transforms.conv_bases.engine_selection import OpenVINOEngine\n"
         "faulthandler.dump_traceback_later(60, exit=True)\n"
-        "engine = OpenVINOEngine(sys.argv[1], 4, threads=2)\n"
+        "engine = OpenVINOEngine(PublishedBase(sys.argv[1]), 4, threads=2)\n"
         "sys.setswitchinterval(1e-6)\n"
         "futures = [engine.submit(np.zeros((4, 32, 32, 3), np.uint8)) for _ in range(8)]\n"
         "print(len([future.result() for future in futures]))\n"

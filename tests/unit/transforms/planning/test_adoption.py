@@ -1,14 +1,19 @@
 """Which images of a run that was killed are taken over, and from which of its fragments."""
 
 import dataclasses
+import datetime
+import hashlib
+import io
 import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.fragments import Fragment, leave_receipt, read_receipts, remove_receipts
 from schemas.images import REF_SCHEMA
+from schemas.maintenance import find_waste
 from schemas.serialisation import with_checksum
 from schemas.store import FeatureStore
 from tests.support.fragments import SPEC, contents, fragment
@@ -66,6 +71,48 @@ def test_a_receipt_of_a_newer_version_is_none(newer: dict[str, object], store: F
     path.write_text(json.dumps(with_checksum({**written.to_dict(), **newer}, "receipt_sha256")))
     assert list(read_receipts(store.uri)) == []
     assert finished(store) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "../failures/x.parquet"}, {"path": "/etc/x.parquet"}, {"path": "s3://bucket/x.parquet"},
+        {"path": "a::file:///x.parquet"}, {"path": "_delta_log/x.parquet"}, {"path": "_delta_log/0.json"}, {"path": ""},
+        {"statistics": "{}"}, {"statistics": "[" * 10_000}, {"statistics": '{"numRecords": 7}'}, {"rows": 7},
+        {"rows": -2}, {"rows": 2.0}, {"rows": True}, {"size": "1"}, {"table": "other"}, {"sha256": None},
+        {"given": "uri"},
+        {"failures_by_code": [["no such code", 1]]}, {"failures_by_code": {"truncated": 1}}, {"more": 1},
+    ],
+    ids=lambda change: "{}={!r:.20}".format(*next(iter(change.items()))),
+)  # fmt: skip
+def test_a_receipt_that_was_altered_is_none_and_goes_with_the_next_vacuum(
+    change: dict[str, object], store: FeatureStore, tmp_path: Path
+) -> None:
+    written = receipt(store, "a", "b")
+    (path,) = (tmp_path / "a store #1" / "receipts").rglob("*.json")
+    path.write_text(json.dumps({**written.to_dict(), **change}))
+    assert list(read_receipts(store.uri)) == []
+    assert finished(store) == []
+    long_after = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=30)
+    waste = find_waste(store.uri, datetime.timedelta(days=7), long_after)
+    assert [uri.removeprefix("file://") for uri in waste.receipts] == [str(path)]
+
+
+def test_a_fragment_that_is_no_table_of_images_is_not_adopted(store: FeatureStore) -> None:
+    written = receipt(store, "a")
+    path = Path(f"{store.uri.removeprefix('file://')}/features/{written.path}")
+    for content in (b"no Parquet at all", parquet({"colour": ["red"]}), parquet({"uri": [1], "version": ["1"]})):
+        path.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        leave_receipt(store.uri, "dead", dataclasses.replace(written, size=len(content), sha256=sha256))
+        assert len(list(read_receipts(store.uri))) == 1
+        assert finished(store) == []
+
+
+def parquet(columns: dict[str, list[object]]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
 
 
 def test_finished_images_leave_the_work(store: FeatureStore) -> None:

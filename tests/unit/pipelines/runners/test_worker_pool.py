@@ -1,0 +1,85 @@
+"""The pool of workers listens where its machine reaches it, and nobody beyond."""
+
+import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipelines.runners import worker_pool
+from schemas.errors import UsageError
+from tests.conftest import REPOSITORY
+
+_LISTENING = "0A"
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("localhost", 0))
+        return int(listening.getsockname()[1])
+
+
+def listened_on(port: int) -> list[str]:
+    """The addresses on which a port is listened on."""
+    lines = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        if Path("/proc/net", table).exists()
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]
+    ]
+    sockets = [fields[1].partition(":") for fields in lines if fields[3] == _LISTENING]
+    return [address_of(text) for text, _, number in sockets if int(number, 16) == port]
+
+
+def address_of(text: str) -> str:
+    """An address as the kernel writes it: words of four bytes in hexadecimal, in this machine's order."""
+    words = [bytes.fromhex(text[start : start + 8]) for start in range(0, len(text), 8)]
+    packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    found = ipaddress.ip_address(packed)
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+@contextmanager
+def pool(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.runners.worker_pool", *arguments],
+        cwd=REPOSITORY, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's list of sockets")
+def test_the_pool_is_reached_from_its_own_machine_alone() -> None:
+    port = free_port()
+    with pool(f"--service_port={port}") as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == f"Listening for jobs at 127.0.0.1:{port}.\n"
+        assert listened_on(port) == ["127.0.0.1"]
+        with pool(f"--service_port={port}") as second:
+            _, said = second.communicate(timeout=60)
+            assert second.returncode == 2
+            assert f"127.0.0.1:{port} cannot be listened on" in said
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(30) == 143
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_pool_on_a_network_has_to_be_allowed(host: str) -> None:
+    with pytest.raises(UsageError, match="give --allow_network if a firewall"):
+        worker_pool.main(["--service_port=50000", f"--host={host}"])
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="no address of this machine"):
+        worker_pool.main(["--service_port=50000", "--host=no such host"])
