@@ -72,7 +72,7 @@ def command_lines(folder: Path) -> list[list[str]]:
         ["inspect", "store", "--coverage", *source],
         ["train", "--features=store", "--layers=all", "--output=model"],
         ["predict", "--model=model", *source, "--output=predictions", "--max_failure_ratio=1"],
-        ["finetune", "--model=model", *source, "--output=tuned", "--epochs=1", "--unfreeze_from=conv_pw_13",
+        ["finetune", "--model=model", *source, "--output=tuned", "--epochs=1", "--unfreeze_from=conv_pw_1",
          "--max_failure_ratio=1"],
         ["maintain", "store", "history"],
         ["maintain", "store", "check", "--deep"],
@@ -148,7 +148,6 @@ def test_a_report_is_a_page_without_a_script(model: str, commands: Commands) -> 
     page = (commands.folder / model / "report.html").read_text()
     tags = Tags(page)
     assert "alert(1)" in page
-    assert "alert(2)" in page
     assert not tags.found & {"script", "iframe", "object", "a", "link"}
     assert tags.handlers == []
     assert "default-src 'none'" in page

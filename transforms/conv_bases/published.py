@@ -51,26 +51,31 @@ def is_published(base: PublishedBase) -> bool:
         size_by_path = {info["name"].rpartition("/")[2]: info["size"] for info in fs.ls(root, detail=True)}
     except (FileNotFoundError, RunFailed):
         return False
-    return all(file.size in {0, size_by_path[file.path]} if file.path in size_by_path else False for file in files)
+    return LIST_FILE in size_by_path and all(
+        file.path in size_by_path and file.size in {0, size_by_path[file.path]} for file in files
+    )
 
 
 def damaged_files(base: PublishedBase) -> list[str]:
     """Returns the names of published files that are missing or altered, of all of them the SHA-256 compared.
 
-    The list beside the files is one of them where they are judged by nothing else.
+    The list beside the files is one of them where it does not say what the table says.
     """
     fs, root = file_system(base.uri)
     try:
-        if not base.files and published_list(base.uri).spec.fingerprint != root.rpartition("/")[2]:
-            return [LIST_FILE]
-        files = files_of_base(base)
+        listed = published_list(base.uri)
+        is_right = listed.spec.fingerprint == root.rpartition("/")[2]
+        is_right = is_right and (not base.files or {*listed.files()} == {*base.files})
     except (FileNotFoundError, RunFailed, ValueError):
+        is_right = False
+    if not (is_right or base.files):
         return [LIST_FILE]
-    return [
+    damaged = [
         file.path
-        for file in files
+        for file in files_of_base(base)
         if not fs.exists(f"{root}/{file.path}") or file.difference(fs.cat_file(f"{root}/{file.path}"))
     ]
+    return damaged if is_right else [*damaged, LIST_FILE]
 
 
 def unpublish(base: PublishedBase, names: Iterable[str]) -> None:

@@ -1,6 +1,5 @@
 """Manifests that nobody means well: one sentence with the limit or the column, in bounded memory."""
 
-import bz2
 import gzip
 import io
 import json
@@ -115,13 +114,12 @@ def test_a_hostile_manifest_is_refused_by_one_sentence(case: str, tmp_path: Path
 
 
 def blanks(compress: Callable[[bytes], bytes], lines: str) -> bytes:
-    """A small file that decompresses to 1.2 GB; members of all three formats may follow one another."""
+    """A small file that decompresses to 1.2 GB; members of both formats may follow one another."""
     return compress(b"uri\n") + compress(lines.encode() * (60 * MB // len(lines))) * 20
 
 
 BOMBS = {
-    "m.csv.gz": (gzip.compress, "\n"), "m.csv.zst": (pa.Codec("zstd").compress, "a.jpg\n"),
-    "m.csv.bz2": (bz2.compress, "x"), "m.txt.gz": (gzip.compress, "x"), "m.jsonl.zst": (pa.Codec("zstd").compress, "["),
+    "m.csv.gz": (gzip.compress, "\n"), "m.jsonl.zst": (pa.Codec("zstd").compress, "["),
     "m.parquet.zst": (pa.Codec("zstd").compress, "x"),
 }  # fmt: skip
 
@@ -154,6 +152,6 @@ def test_a_line_without_an_end_is_refused(tmp_path: Path) -> None:
     for name in ("m.txt", "m.jsonl", "m.csv"):
         with (tmp_path / name).open("wb") as file:
             file.write(b"uri\n")
-            file.truncate(300 * MB)
+            file.truncate(100 * MB)
         with pytest.raises(InvalidInput, match=r"67,108,864 bytes|no JSON|cannot be read"):
             read(tmp_path / name)
