@@ -15,8 +15,17 @@ from pipelines.options import asked_augmentation, fetching_reach, manifest_optio
 from pipelines.runners import beam_imported_meanwhile
 from schemas.augmentation import AugmentedRows
 from schemas.errors import InvalidInput, RunFailed, StoreNotWritable, UsageError, shown
+from schemas.fragments import TableName
 from schemas.spec import BFLOAT16, IMAGENET, NO_WEIGHTS, TF32, FeatureSpec
-from schemas.storage import Storage, bare_uri, canonical_uri, check_created_once, check_writable, without_secrets
+from schemas.storage import (
+    Storage,
+    bare_uri,
+    canonical_uri,
+    check_created_once,
+    check_writable,
+    join,
+    without_secrets,
+)
 from schemas.store import FeatureStore, Run, new_run_id
 from schemas.tables import AUGMENTATION
 from transforms.conv_bases import (
@@ -203,6 +212,7 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
     """
     store = find_store(given)
     if store is not None:
+        _check_writable(store)
         _publish_if_missing(store)
         return store
     uri = given.output or DEFAULT_STORE
@@ -222,6 +232,20 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
     if spec.precision == BFLOAT16 and choose_engine(given.engine) == EngineName.OPENVINO:
         _say_if_slower(store)
     return store
+
+
+def _check_writable(store: FeatureStore) -> None:
+    """Checks that a run can commit to a store, before it computes anything.
+
+    Raises:
+        StoreNotWritable: If it cannot.
+    """
+    try:
+        for table in (TableName.FEATURES, TableName.FAILURES, TableName.RUNS):
+            check_writable(join(store.uri, table))
+            check_writable(join(store.uri, table, "_delta_log"))
+    except OSError as error:
+        raise StoreNotWritable(f"The store {store.uri} cannot be written: {error}") from error
 
 
 def _publish_if_missing(store: FeatureStore) -> None:

@@ -28,7 +28,7 @@ from pipelines.console import extraction as console_extraction
 from pipelines.jobs import job as job_module
 from pipelines.jobs import preparation
 from schemas.delta import Scan
-from schemas.errors import RunFailed
+from schemas.errors import RunFailed, StoreNotWritable
 from schemas.fragments import FragmentWriter
 from schemas.maintenance import restore
 from schemas.store import FeatureStore
@@ -444,3 +444,17 @@ def test_engines_share_a_store(tmp_path: Path) -> None:
     assert ours.keys() == theirs.keys()
     for sha256, feature in ours.items():
         np.testing.assert_allclose(feature, theirs[sha256], rtol=1e-4, atol=1e-5 * np.abs(theirs[sha256]).max())
+
+
+def test_a_store_that_may_only_be_read_is_refused_before_any_work(
+    small_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(small_store.uri.removeprefix("file://"), store)
+    write_pictures(tmp_path / "pictures", 1)
+    for table in ("features", "failures", "runs"):
+        with monkeypatch.context() as patch:  # Root may write everywhere.
+            patch.setattr(os, "access", lambda path, mode, _=table: f"/{_}/" not in f"{path}/")
+            with pytest.raises(StoreNotWritable, match=rf"cannot be written: .*Permission denied: '{store}/{table}'"):
+                extract(f"--input={tmp_path}/pictures", f"--output={store}", *SMALL_BASE)
+    assert FeatureStore.open(str(store)).scan().to_arrow().num_rows == small_store.scan().to_arrow().num_rows
