@@ -22,7 +22,7 @@ BARE = {
     "https://h/a.jpg?access_token=t": "https://h/a.jpg",
     "https://h/a.jpg?w=1&TOKEN=t&h=2": "https://h/a.jpg?w=1&h=2",
     "https://h/a.jpg?api%5Fkey=t&x": "https://h/a.jpg?x",
-    "https://h/a.jpg?key=AIzaSyD-9tSrke72PouQMnMX": "https://h/a.jpg",
+    "https://h/a.jpg?key=AIzaSy0000000000000000": "https://h/a.jpg",
     "https://h/view?key=photos/7.jpg": "https://h/view?key=photos/7.jpg",
     "https://h/view?key=1234": "https://h/view?key=1234",
     "https://user:password@h:8443/a.jpg": "https://h:8443/a.jpg",
