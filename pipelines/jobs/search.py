@@ -64,7 +64,7 @@ def _features_of_picture(given: argparse.Namespace, store: FeatureStore, layer: 
         raise InvalidInput(f"{shown(given.image)} is no picture that could be searched for: {error.message}") from error
     batch = np.zeros((BATCH_SIZES[EngineName.OPENVINO], *picture.pixels.shape), np.uint8)
     batch[0] = picture.pixels
-    engine = load_engine(EngineName.OPENVINO, store.conv_base_uri, len(batch), store.spec.precision)
+    engine = load_engine(EngineName.OPENVINO, store.conv_base(), len(batch), store.spec.precision)
     features = engine.submit(batch).result()[store.spec.layers.index(layer)]
     return features[:1].reshape(1, *store.spec.shape_by_layer[layer])
 

@@ -102,8 +102,9 @@ def manifest(folder: Path, uris: list[str]) -> Path:
 
 def run(store: FeatureStore, folder: Path, uris: list[str], *options: str) -> dict[str, object]:
     return extract(
-        f"--input={manifest(folder, uris)}", f"--output={store.uri.removeprefix('file://')}", "--shard_size=6", *options
-    )
+        f"--input={manifest(folder, uris)}", f"--output={store.uri.removeprefix('file://')}", "--shard_size=6",
+        "--allowed_sources=shaky:", *options,
+    )  # fmt: skip
 
 
 def test_reads_that_go_wrong_for_a_while_lose_no_image(

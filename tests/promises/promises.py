@@ -123,11 +123,11 @@ def what_a_killed_run_finished_is_not_computed_again(world: World) -> None:
 
 
 def a_fragment_that_is_not_whole_is_not_adopted(world: World) -> None:
-    """The file of a fragment has lost its end since its receipt was written."""
+    """The file of a fragment has other bytes at its end since its receipt was written; its keys can still be read."""
     world.put("a.png", 10)
     (fragment,) = world.work(world.plan("killed")).fragments
     path = world.store_folder / "features" / fragment.path
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes().replace(b"parquet-cpp-arrow", b"parquet-cpp-ArroW"))
     outcome = world.extract()
     assert (outcome.totals.extracted, outcome.totals.adopted) == (1, 0)
     assert set(world.rows()) == {"a.png"}
