@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from schemas.errors import RunFailed
 
 _signals: list[int] = []
-_committing = threading.Lock()
+_committing = threading.RLock()  # What is done at a commit may commit itself.
 
 
 def interrupt(number: int) -> None:

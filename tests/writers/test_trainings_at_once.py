@@ -58,8 +58,8 @@ def test_of_two_trainings_that_begin_at_once_one_is_refused(
     codes = [process.exitcode for process in processes]
     assert sorted(map(str, codes)) == ["0", "2"], [log.read_text() for log in logs]
     assert re.fullmatch(
-        rf"error: Another training writes to {output} \(process \d+ on .+\); wait for its end, or name another "
-        r"--output\.\n",
+        rf"error: Another training writes to {output} \((process \d+ on .+|it has just begun)\); wait for its end, "
+        r"or name another --output\.\n",
         logs[codes.index(2)].read_text(),
     )
     found = Classifier.open(str(output))
@@ -90,6 +90,7 @@ def test_a_training_that_is_killed_keeps_nobody_out_and_one_that_fails_leaves_no
     output = tmp_path / "models" / "model"
     process = start_training(arguments(features, output, "10"), tmp_path / "log")
     while not (output / LOCK_FILE).exists():
+        assert process.is_alive(), (tmp_path / "log").read_text()
         time.sleep(0.01)
     process.kill()
     process.join()
