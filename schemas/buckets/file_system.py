@@ -19,6 +19,7 @@ from schemas.buckets.stores import ObjectStore, store_of
 _BEYOND_THE_END: Final = 416
 # A server that unpacks on the way, or makes up its answer, does not know how long it is.
 _WITHOUT_LENGTH: Final = "Content-Length Header missing"
+_WITHOUT_RANGES: Final = "non-partial response when range requested"
 
 
 class ObjectFileSystem(AbstractFileSystem):
@@ -48,6 +49,9 @@ class ObjectFileSystem(AbstractFileSystem):
         except BucketError as error:
             if error.status == _BEYOND_THE_END:
                 return b""
+            if _WITHOUT_RANGES in str(error) and not start and end is not None:
+                with bucket_errors(path):
+                    return _beginning(store_of(self.protocol[0], bucket), key, end)
             if _WITHOUT_LENGTH not in str(error):
                 raise
         return bytes(self._whole().cat_file(path, start=start, end=end))
@@ -191,6 +195,16 @@ def _read(store: ObjectStore, key: str, start: int, end: int | None) -> bytes:
     if start < 0 or end < 0:
         start, end, _ = slice(start, end).indices(obstore.head(store, key)["size"])
     return obstore.get_range(store, key, start=start, end=end).to_bytes() if start < end else b""
+
+
+def _beginning(store: ObjectStore, key: str, end: int) -> bytes:
+    """Reads an object as far as a byte, from a server that knows no ranges."""
+    content = bytearray()
+    for chunk in obstore.get(store, key).stream():
+        content += bytes(chunk)
+        if len(content) >= end:
+            break
+    return bytes(content[:end])
 
 
 def _name(entry: Mapping[str, Any]) -> str:

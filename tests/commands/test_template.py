@@ -89,7 +89,9 @@ def test_a_template_lets_through_what_the_command_takes(command: str, name: str)
     taken_texts = {text for text in TEXTS if taken(action, text)}
     assert taken_texts <= let_through
     above_one = {"8", "007", "1.5", "20260131"} if action.type is ratio else set()
-    beyond_patterns = {"ds": {"2026-02-30"}, "formats": let_through}.get(name, above_one)
+    beyond_patterns = {"ds": {"2026-02-30"}, "formats": let_through, "allowed_sources": let_through}.get(
+        name, above_one
+    )
     if patterns:
         assert let_through - taken_texts <= beyond_patterns
 

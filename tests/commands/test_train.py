@@ -127,7 +127,7 @@ def test_the_report_needs_nothing_beside_it(model: Path) -> None:
     page = (model / "report.html").read_text()
     for title in ("The choice of L2", "Confusion", "Discrimination", "Calibration", "Worst mistakes", "Model card"):
         assert title in page
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http-equiv", "")
     assert "<script" not in page
     assert page.count("<svg") == 6
     # These images never existed.
