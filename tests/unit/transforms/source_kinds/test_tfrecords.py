@@ -117,8 +117,8 @@ def test_a_feature_that_no_record_has_is_refused(meaning: str, tmp_path: Path) -
     with pytest.raises(InvalidInput) as caught:
         found(path, **{f"{meaning}_column": "bread"})
     assert str(caught.value) == (
-        f"No record at the beginning of {shown(f'file://{path}')} has a feature 'bread' (of one value they have: breed, "
-        f"id); did you mean 'breed'; --{meaning}_column=NAME names the one that holds the {meaning}s."
+        f"No record at the beginning of {shown(f'file://{path}')} has a feature 'bread' (of one value they have: "
+        f"breed, id); did you mean 'breed'; --{meaning}_column=NAME names the one that holds the {meaning}s."
     )
 
 
