@@ -49,7 +49,7 @@ def s3_access() -> Access:
     options = bucket_options("s3")
     style = given_option("s3", "config_kwargs.s3.addressing_style")
     credentials: Credentials | None = None
-    is_anonymous = bool({"AWS_SKIP_SIGNATURE"} & {*options, *os.environ})
+    is_anonymous = "AWS_SKIP_SIGNATURE" in {*options, *os.environ}
     is_named = bool(given_option("s3", "profile"))
     has_keys = "AWS_ACCESS_KEY_ID" in options or ("AWS_ACCESS_KEY_ID" in os.environ and not is_named)
     session = None if (has_keys or is_anonymous) and not _has_files() else _botocore_session()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Final, TypeAlias
 
+from schemas.store import FeatureStore
 from tests.benchmarks.cases import Case, our_command
 from tests.benchmarks.pictures import write_list
 from tests.benchmarks.results import Figure, ratio
@@ -26,12 +27,12 @@ def processes(workshop: Workshop, case: Case, rounds: int) -> list[Figure]:
     runners = {"DirectRunner": (_direct, _direct_processes)}
     if job_server_path("flink").exists() and shutil.which("java"):
         runners["Flink, a pool of workers"] = (lambda: _flink(1), lambda: _flink(2))
-    figures = []
+    published, figures = workshop.published(case), []
     for runner, sides in runners.items():
         taken: list[list[float]] = [[], []]
         for number in range(rounds):
             for side in (0, 1) if number % 2 == 0 else (1, 0):
-                taken[side].append(_seconds_of_further(workshop, case, sides[side]))
+                taken[side].append(_seconds_of_further(workshop, case, published, sides[side]))
         one, two = (
             Figure(f"{runner}, {name}: {case.count - case.count // 3} further pictures", tuple(values), "s")
             for name, values in zip(("one process", "two processes"), taken, strict=True)
@@ -40,8 +41,9 @@ def processes(workshop: Workshop, case: Case, rounds: int) -> list[Figure]:
     return figures
 
 
-def _seconds_of_further(workshop: Workshop, case: Case, runner: Callable[[], _Options]) -> float:
-    published = workshop.published(case)
+def _seconds_of_further(
+    workshop: Workshop, case: Case, published: FeatureStore, runner: Callable[[], _Options]
+) -> float:
     seconds = []
     for count in (case.count // 3, case.count):
         pictures = write_list(case.paths[:count], workshop.scratch("pictures").with_suffix(".txt"))

@@ -10,7 +10,7 @@ from schemas.fragments import TableName
 from schemas.storage import interruption
 from schemas.store import FeatureStore, PredictionTables
 from tests.conftest import clusters, store_of_features, train, write_pictures
-from tests.support.moments import FAULTS, Moment, set_fault
+from tests.support.moments import FAULTS, Moment, assert_told, set_fault
 
 IMAGES = 4
 _COMMIT = "schemas.delta.replacement:write_actions"
@@ -71,12 +71,7 @@ def test_what_is_said_of_predictions_is_visible(
             ended, said = error.exit_code, str(error)
     clause = right_clause(tmp_path / "out")
     assert "\n" not in said
-    if ended == 0:
-        assert clause == "it is complete", "what succeeds is complete"
-        assert code == 1, "a signal is told by the exit code"
-    else:
-        assert ended == code
-        assert clause in said or (clause == "nothing of it is visible" and "visible" not in said), said
+    assert_told(ended, code, clause, said)
     monkeypatch.setattr(interruption, "_signals", [])
     assert predict_command.main(arguments) == 0
     assert right_clause(tmp_path / "out") == "it is complete"

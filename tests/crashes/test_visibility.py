@@ -19,7 +19,7 @@ from schemas.errors import ConvbaseError, RunInterrupted
 from schemas.storage import interruption
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
-from tests.support.moments import FAULTS, Moment, set_fault, signalled
+from tests.support.moments import FAULTS, Moment, assert_told, set_fault, signalled
 from tests.support.nights import Night, World, worker_of
 from transforms.extraction import Worker
 from transforms.extraction.run_commit import check_committed, commit_run
@@ -125,14 +125,9 @@ def test_what_is_said_to_be_visible_is_visible(
     clause = right_clause(store, run_id)
     committed = clause.startswith(("it is complete", "all of its features"))
     assert len(rows_of(store.features(), run_id)) == (IMAGES if committed else 0), "all of a run, or nothing"
-    if ended == 0:
-        assert clause == "it is complete", "what succeeds is complete"
-        assert code == 1, "a signal is told by the exit code"
-    else:
-        assert ended == code
-        assert clause in said or (clause == "nothing of it is visible" and "visible" not in said), said
-        adopted = re.search(r"next run adopts (\d+) images", said)
-        assert adopted is None or 0 < int(adopted[1]) <= IMAGES
+    assert_told(ended, code, clause, said)
+    adopted = re.search(r"next run adopts (\d+) images", said)
+    assert adopted is None or 0 < int(adopted[1]) <= IMAGES
     monkeypatch.setattr(interruption, "_signals", [])
 
     after = world.extract()

@@ -127,8 +127,6 @@ def _run_program(command: str, arguments: list[str], folder: Path, pause: Pause,
 
 
 def _paused(pause: Pause, reached: Path, function: Callable[..., object]) -> Callable[..., object]:
-    calls = 0
-
     def stay() -> None:
         reached.touch()
         try:
@@ -138,18 +136,7 @@ def _paused(pause: Pause, reached: Path, function: Callable[..., object]) -> Cal
                 time.sleep(pause.seconds)
             raise
 
-    def counted(*arguments: object, **named: object) -> object:
-        nonlocal calls
-        calls += 1
-        here = calls == pause.call
-        if here and not pause.done:
-            stay()
-        result = function(*arguments, **named)
-        if here and pause.done:
-            stay()
-        return result
-
-    return counted
+    return at_call(stay, pause.call, done=pause.done)(function)
 
 
 def _run(command: list[str], log: Path, kill: Kill | None, meet: Barrier | None, environment: dict[str, str]) -> None:
@@ -159,7 +146,7 @@ def _run(command: list[str], log: Path, kill: Kill | None, meet: Barrier | None,
 
     os.environ.update(environment)
     if kill is not None:
-        wrap(kill.function, functools.partial(_killed, kill))
+        wrap(kill.function, at_call(_die, kill.call, done=kill.done))
     if meet is not None:
         wrap(_MEETING[command[0]], functools.partial(_met, meet))
     with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
@@ -183,20 +170,39 @@ def wrap(
     set_attribute(owner, name, wrapper(getattr(owner, name)))
 
 
-def _killed(kill: Kill, function: Callable[..., object]) -> Callable[..., object]:
-    calls = 0
+def at_call(
+    act: Callable[[], object], call: int, *, done: bool, again: bool = False
+) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Returns what lets something happen right before or after one call of a function.
 
-    def counted(*arguments: object, **named: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls == kill.call and not kill.done:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = function(*arguments, **named)
-        if calls == kill.call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+    Args:
+        act: What happens; it may raise, or not return.
+        call: At which call, from 1.
+        done: Whether the call is done first.
+        again: Whether it happens at every later call too.
+    """
 
-    return counted
+    def wrapper(function: Callable[..., object]) -> Callable[..., object]:
+        calls = 0
+
+        def counted(*arguments: object, **named: object) -> object:
+            nonlocal calls
+            calls += 1
+            here = calls == call or (again and calls > call)
+            if here and not done:
+                act()
+            result = function(*arguments, **named)
+            if here and done:
+                act()
+            return result
+
+        return counted
+
+    return wrapper
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _met(barrier: Barrier, function: Callable[..., object]) -> Callable[..., object]:

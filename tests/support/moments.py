@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.children import wrap
+from tests.support.children import at_call, wrap
 
 Fault = Callable[[], None]
 
@@ -51,21 +51,21 @@ class Moment:
 
 def set_fault(patch: pytest.MonkeyPatch, moment: Moment, fault: Fault, *, again: bool) -> None:
     """Lets a fault come at a moment, and where it comes again at every later call of the function."""
+    wrap(moment.function, at_call(fault, moment.call, done=moment.done, again=again), patch.setattr)
 
-    def faulty(function: Callable[..., object]) -> Callable[..., object]:
-        calls = 0
 
-        def called(*arguments: object, **named: object) -> object:
-            nonlocal calls
-            calls += 1
-            comes = calls == moment.call or (again and calls > moment.call)
-            if comes and not moment.done:
-                fault()
-            result = function(*arguments, **named)
-            if comes and moment.done:
-                fault()
-            return result
+def assert_told(ended: int, code: int, clause: str, said: str) -> None:
+    """Asserts that the end of a command is told as its tables have it.
 
-        return called
-
-    wrap(moment.function, faulty, patch.setattr)
+    Args:
+        ended: The exit code.
+        code: The exit code that the fault gives.
+        clause: What has to be said of what is visible.
+        said: What is said.
+    """
+    if ended == 0:
+        assert clause == "it is complete", "what succeeds is complete"
+        assert code == 1, "a signal is told by the exit code"
+    else:
+        assert ended == code
+        assert clause in said or (clause == "nothing of it is visible" and "visible" not in said), said
