@@ -200,6 +200,7 @@ KNOWN: Final[Mapping[str, Case]] = {
     "half of a character": Case("m.jsonl", b'{"uri": "\\ud800"}'),
     "a number beyond floats": Case("m.jsonl", _lines({"uri": "a", "n": 10**400}, {"uri": "b", "n": 0.5})),
     "zeros that are packed": Case("m.csv.gz", gzip.compress(bytes(10**6))),
+    "what is no Parquet, packed": Case("m.parquet.gz", gzip.compress(b"PAR1")),
 }
 
 MANIFESTS: Final = Target(_case, check_manifest, {**KNOWN, **FAILED})

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from schemas.images import REFS_PER_BATCH
 from schemas.storage import open_parquet
 from transforms.manifests.columns import Column
-from transforms.manifests.streams import open_bytes
+from transforms.manifests.streams import READ_BYTES, open_bytes
 
 # Enough to be worth opening the file for.
 ROWS_PER_SECTION: Final = 2**17
@@ -34,10 +34,17 @@ def open_manifest_file(uri: str, compression: str | None) -> Iterator[tuple[pq.P
             yield file, threads
         return
     with open_bytes(uri, compression) as stream:
-        content = stream.read(_MOST_HELD_BYTES + 1)
-    if len(content) > _MOST_HELD_BYTES:
-        raise pa.ArrowInvalid(f"it decompresses to more than {_MOST_HELD_BYTES:,} bytes; write it uncompressed")
+        content = _held(stream)
     yield pq.ParquetFile(pa.BufferReader(content)), True
+
+
+def _held(stream: pa.NativeFile) -> pa.Buffer:
+    held = pa.BufferOutputStream()
+    while chunk := stream.read(READ_BYTES):  # A buffer of the whole limit would be allocated at once.
+        if held.tell() + len(chunk) > _MOST_HELD_BYTES:
+            raise pa.ArrowInvalid(f"it decompresses to more than {_MOST_HELD_BYTES:,} bytes; write it uncompressed")
+        held.write(chunk)
+    return held.getvalue()
 
 
 def row_group_sections(file: pq.ParquetFile, rows_per_section: int) -> Iterator[tuple[int, int, int]]:

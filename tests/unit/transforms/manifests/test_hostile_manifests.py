@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,6 +147,15 @@ def test_a_bomb_is_refused_in_bounded_memory(name: str, tmp_path: Path) -> None:
     said, megabytes = done.stdout.splitlines()
     assert "decompress to more than 1,073,741,824" in said
     assert int(megabytes) < 200
+
+
+def test_what_is_packed_is_held_in_as_many_bytes_as_it_has(tmp_path: Path) -> None:
+    (tmp_path / "m.parquet.gz").write_bytes(gzip.compress(WHOLE))
+    tracemalloc.start()
+    assert read(tmp_path / "m.parquet.gz") == 999
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 50 * MB
 
 
 def test_a_line_without_an_end_is_refused(tmp_path: Path) -> None:
