@@ -31,6 +31,7 @@ from tests.benchmarks.pictures import find_pictures, megapixel_pictures
 from tests.benchmarks.planning import COUNTS, planning
 from tests.benchmarks.plot import draw
 from tests.benchmarks.probes import PROBED, TABLES, probes
+from tests.benchmarks.processes import processes
 from tests.benchmarks.race import Race
 from tests.benchmarks.report import Report
 from tests.benchmarks.results import Figure
@@ -254,8 +255,6 @@ class Benchmarks:
                 lambda: feeding(self._workshop, self._pictures, given.fed, given.rounds),
             )
         if "processes" in given.only:
-            from tests.benchmarks.processes import processes  # Needs what tests do.
-
             yield (
                 "Two processes",
                 lambda: processes(self._workshop, self._plain(_LIGHT_BASE, given.count), given.rounds),

@@ -8,7 +8,7 @@ it holds the lock counts too, so the CPU of the process says more where decoders
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,10 @@ SAMPLES_PER_SECOND: Final = 250
 # Threads that load pictures begin here; the others are the main thread's, which feeds in `feed`.
 _THREAD: Final = "_bootstrap (threading.py"
 _FEEDING: Final = "feed (tests/benchmarks/fed.py"
+# One process leaves a core to the process that feeds.
+_DECODERS: Final[Mapping[str, Sequence[str]]] = {
+    "threads": ["--decode_processes=0"], "processes": [], "one process": ["--decode_processes=1"],
+}  # fmt: skip
 
 
 def feeding(workshop: Workshop, photographs: Sequence[str], count: int, rounds: int) -> list[Figure]:
@@ -42,7 +46,7 @@ def feeding(workshop: Workshop, photographs: Sequence[str], count: int, rounds: 
     for name, paths, side in cases:
         pictures = write_list(paths, workshop.scratch("fed").with_suffix(".txt"))
         for where, how in (("local", []), ("remote", ["--remote"])):
-            for decoders, option in (("threads", ["--decode_processes=0"]), ("processes", [])):
+            for decoders, option in _DECODERS.items():
                 command = ["-m", "tests.benchmarks.fed", f"--pictures={pictures}", f"--side={side}", *how, *option]
                 called = f"{name}, {where}, decoded in {decoders}"
                 figures += [*_speed(workshop, called, command, rounds), _lock(workshop, called, command)]

@@ -31,7 +31,7 @@ def main() -> None:
             keras.layers.Dense(int(targets["train"].max()) + 1, "softmax"),
         ]
     )
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(
         features["train"],
         targets["train"],
