@@ -6,10 +6,11 @@ its directory; `read` gives the bytes of one member by the place that `members` 
 
 import abc
 import dataclasses
+import functools
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple, cast
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -18,7 +19,7 @@ from schemas.errors import DamagedArchive, FailureCode, ImageError
 from schemas.extents import RangeReader
 from schemas.images import image_version
 from schemas.storage import in_time, input_file_system, with_retries
-from schemas.uris import check_regular
+from schemas.uris import check_regular, read_file
 
 # A request to a bucket or a server, where a file is read from one end to the other.
 BYTES_PER_REQUEST: Final = 2**20
@@ -55,25 +56,17 @@ def nothing(_name: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class ArchiveFile:
-    """An archive as a file, looked at but not read.
+    """An archive as a file. What reads a member may have what it needs already, and asks for nothing then.
 
     Attributes:
         uri: Where it is, in canonical form.
-        fs: Its file system.
-        path: Its path there.
     """
 
     uri: str
-    fs: fsspec.AbstractFileSystem = dataclasses.field(compare=False)
-    path: str
 
-    @classmethod
-    def at(cls, uri: str) -> "ArchiveFile":
-        """Returns the archive at a URI; nothing is opened."""
-        fs, path = input_file_system(uri)
-        if isinstance(fs, LocalFileSystem):
-            check_regular(path)
-        return cls(uri, fs, path)
+    @functools.cached_property
+    def _located(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        return input_file_system(self.uri)
 
     def version(self) -> str:
         """Asks the storage for what changes when the archive changes.
@@ -81,13 +74,18 @@ class ArchiveFile:
         Raises:
             OSError: What the file system raises if it is not there.
         """
-        info = self.fs.info(self.path, **in_time(self.fs))
+        info = self._info()
         return image_version(info) or str(info.get("size"))
 
     def size(self) -> int | None:
         """Asks the storage how many bytes it has; None where that is not known."""
-        size: int | None = self.fs.info(self.path, **in_time(self.fs)).get("size")
+        size: int | None = self._info().get("size")
         return size
+
+    def _info(self) -> Mapping[str, Any]:
+        fs, path = self._located
+        info: Mapping[str, Any] = fs.info(path, **in_time(fs))
+        return info
 
     def head(self, count: int) -> bytes:
         """Reads its first bytes; asks again where the storage is at fault."""
@@ -95,24 +93,21 @@ class ArchiveFile:
 
     def open(self) -> BinaryIO:
         """Opens it for sequential reads, and seeks."""
-        if isinstance(self.fs, LocalFileSystem):
-            return Path(self.path).open("rb")
+        fs, path = self._located
+        if isinstance(fs, LocalFileSystem):
+            check_regular(path)
+            return Path(path).open("rb")
         return as_file(self.read_range, BYTES_PER_REQUEST, self.size())
 
     @property
     def read_range(self) -> RangeReader:
         """Reads a range of its bytes by a request of its own, from any thread."""
-        if isinstance(self.fs, LocalFileSystem):
-            return self._read_local
-        return self._read_remote
-
-    def _read_local(self, start: int, end: int) -> bytes:
-        with Path(self.path).open("rb", buffering=0) as file:
-            file.seek(start)
-            return file.read(end - start) or b""
+        fs, path = self._located
+        return functools.partial(read_file, path) if isinstance(fs, LocalFileSystem) else self._read_remote
 
     def _read_remote(self, start: int, end: int) -> bytes:
-        found = bytes(self.fs.cat_file(self.path, start=start, end=end, **in_time(self.fs))) if end > start else b""
+        fs, path = self._located
+        found = bytes(fs.cat_file(path, start=start, end=end, **in_time(fs))) if end > start else b""
         if len(found) > end - start:
             raise DamagedArchive.of("its server sends the whole file where a part of it is asked for")
         return found

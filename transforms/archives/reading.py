@@ -39,7 +39,7 @@ def archive_members(protocol: str, archive_uri: str, wants: Wanted = nothing) ->
         DamagedArchive: Where it cannot be read, after the members that can be.
         OSError: What its file system raises if it is not there, or the storage is at fault.
     """
-    archive = ArchiveFile.at(archive_uri)
+    archive = ArchiveFile(archive_uri)
     yield from _KINDS[protocol].members(archive, archive.version(), wants)
 
 
@@ -78,7 +78,7 @@ def read_member(uri: MemberUri, place: str | None, max_bytes: int) -> bytes:
         if member.place is None:
             raise ImageError(FailureCode.INVALID_URI, member.problem or "It is a pipe or a device.")
         place = member.place
-    return _KINDS[uri.protocol].read(ArchiveFile.at(uri.archive_uri), place, max_bytes)
+    return _KINDS[uri.protocol].read(ArchiveFile(uri.archive_uri), place, max_bytes)
 
 
 class _Directory:
@@ -104,7 +104,7 @@ _DIRECTORIES: Final = LastUsed[tuple[str, str, str], _Directory](_DIRECTORIES_KE
 
 def _directory_of(uri: MemberUri) -> _Directory:
     """Returns the directory of a member's archive, as the archive is now."""
-    archive = ArchiveFile.at(uri.archive_uri)
+    archive = ArchiveFile(uri.archive_uri)
     version = archive.version()
     key = uri.protocol, uri.archive_uri, version
     return _DIRECTORIES.get(key, lambda: _Directory(_KINDS[uri.protocol].members(archive, version)))

@@ -112,7 +112,7 @@ def record_columns(archive_uri: str, features: RecordFeatures) -> tuple[pa.Field
         InvalidInput: If none of the records has a feature that was named.
         OSError: What its file system raises if it is not there, or the storage is at fault.
     """
-    archive = ArchiveFile.at(archive_uri)
+    archive = ArchiveFile(archive_uri)
     samples: list[Fields] = []
     size = 0
     try:

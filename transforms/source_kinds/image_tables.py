@@ -217,7 +217,7 @@ class ImageTablePart(SourcePart):
     def refs(self, rules: ListingRules, _: IgnoredFiles) -> Iterator[pa.RecordBatch]:
         """Yields the images: cells with bytes, and files by the paths of those without."""
         source, row = self.source, 0
-        version = ArchiveFile.at(source.uri).version()
+        version = ArchiveFile(source.uri).version()
         names = [column.source for column in source.manifest.columns]
         with explained(source.uri), open_parquet(source.uri) as (file, threads):
             if holds_paths(file.schema_arrow, source.column):

@@ -29,7 +29,7 @@ def ref_batches(files: Iterable[FoundFile], schema: pa.Schema) -> Iterator[pa.Re
 
 def rest_of_archive(protocol: str, archive_uri: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Yields a ref of what cannot be read of an archive: what is wrong is found again by whoever fetches it."""
-    version = ArchiveFile.at(archive_uri).version()
+    version = ArchiveFile(archive_uri).version()
     yield from ref_batches([FoundFile(str(MemberUri(protocol, "", archive_uri)), version, None)], schema)
 
 

@@ -74,7 +74,7 @@ class TFRecordSource(Source, SourcePart):
             damage.append(error)
 
     def _read(self) -> Iterator[ExampleImage]:
-        archive = ArchiveFile.at(self.uri)
+        archive = ArchiveFile(self.uri)
         return example_images(archive, archive.version(), self.features)
 
     def _annotated(self, images: list[ExampleImage], rules: ListingRules) -> Iterator[pa.RecordBatch]:
