@@ -10,7 +10,7 @@ AUDIT  := .venv-audit
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz fake-gcs-server versitygw prism flink spark flink-test spark-test bench audit gitleaks lint types \
+.PHONY: help demo test fuzz fake-gcs-server versitygw azurite prism flink spark flink-test spark-test bench audit gitleaks lint types \
 	format docs docs-serve template pin-images image lock lock-job-servers clean
 
 help:  ## list the targets
@@ -48,6 +48,12 @@ versitygw: $(TOOLS)/versitygw  ## build the S3 server that some tests and benchm
 
 $(TOOLS)/versitygw:
 	GOBIN=$(TOOLS) go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+azurite: $(TOOLS)/azurite/node_modules/.bin/azurite-blob  ## install the Azure server that some tests talk to (needs npm)
+
+# The last version that needs no Node.js newer than 20.
+$(TOOLS)/azurite/node_modules/.bin/azurite-blob:
+	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/azurite azurite@3.35.0
 
 # Beam's job servers, of its plain artifacts and their dependencies, all of them locked by hash. The version is the
 # newest at which all of them are to be had; FLINK_JAR or SPARK_JAR may name one that Beam has released as a single jar.

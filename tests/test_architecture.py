@@ -20,6 +20,7 @@ LAYERS = ("schemas", "transforms", "pipelines")
 ORDER = (
     "schemas/uris",
     "schemas",
+    "schemas/clouds",
     "schemas/buckets",
     "schemas/storage",
     "schemas/classifiers",

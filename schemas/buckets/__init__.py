@@ -1,21 +1,24 @@
-"""Buckets read through obstore: credentials, stores, keys as they are, and errors as Python has them."""
+"""Buckets read through obstore: stores, keys as they are, listings, and whether a bucket can be reached."""
 
-from schemas.buckets.credentials import bucket_options
-from schemas.buckets.errors import BucketUnavailable
-from schemas.buckets.file_system import BucketFileSystem, GoogleFileSystem
-from schemas.buckets.listing import is_object
+from schemas.buckets.file_system import AzureFileSystem, BucketFileSystem, GoogleFileSystem, S3FileSystem
 from schemas.buckets.reachable import why_out_of_reach
-from schemas.buckets.stores import ATTEMPTS, CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, is_read_by_obstore
+from schemas.buckets.stores import (
+    ATTEMPTS,
+    CONNECT_TIMEOUT_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    is_read_by_obstore,
+    tried_again_outside,
+)
 
 __all__ = [
     "ATTEMPTS",
     "CONNECT_TIMEOUT_SECONDS",
     "READ_TIMEOUT_SECONDS",
+    "AzureFileSystem",
     "BucketFileSystem",
-    "BucketUnavailable",
     "GoogleFileSystem",
-    "bucket_options",
-    "is_object",
+    "S3FileSystem",
     "is_read_by_obstore",
+    "tried_again_outside",
     "why_out_of_reach",
 ]

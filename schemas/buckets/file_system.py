@@ -1,20 +1,21 @@
 """File systems of fsspec that read buckets through obstore.
 
-They read, look up and list, and never write. Their paths, and what they say of an object, are those of s3fs and gcsfs:
-the rows of a table keep their URIs and versions whichever of them has read an image.
+They read, look up and list, and never write. Their paths, and what they say of an object, are those of s3fs, gcsfs and
+adlfs: the rows of a table keep their URIs and versions whichever of them has read an image.
 """
 
 import contextlib
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import obstore
 from fsspec import AbstractFileSystem
 
-from schemas.buckets.errors import BucketError, InexactKey, bucket_errors
-from schemas.buckets.listing import PAGE, Info, folder_info, is_object, level, object_info, pages
+from schemas.buckets.google_listing import GoogleListing
+from schemas.buckets.listing import PAGE, BucketListing, Info, ObstoreListing, folder_info
 from schemas.buckets.stores import ObjectStore, store_of
+from schemas.clouds import BucketError, InexactKey, bucket_errors
 
 _BEYOND_THE_END: Final = 416
 # A server that unpacks on the way, or makes up its answer, does not know how long it is.
@@ -22,17 +23,24 @@ _WITHOUT_LENGTH: Final = "Content-Length Header missing"
 _WITHOUT_RANGES: Final = "non-partial response when range requested"
 
 
-class ObjectFileSystem(AbstractFileSystem):
-    """Reads objects through obstore, and leaves everything else to whom it is made for."""
+class BucketFileSystem(AbstractFileSystem):
+    """Reads, looks up and lists buckets, and leaves the keys that obstore cannot tell to fsspec's own file system.
+
+    Attributes:
+        cloud: The protocol by which `store_of` knows the cloud.
+        listing: What is in its buckets.
+    """
 
     root_marker = ""
     cachable = False
+    cloud: ClassVar[str]
+    listing: ClassVar[BucketListing]
 
-    def __init__(self, whole: Callable[[], AbstractFileSystem], **options: Any) -> None:
+    def __init__(self, whole: Callable[[str], AbstractFileSystem], **options: Any) -> None:
         """Makes a file system.
 
         Args:
-            whole: Returns fsspec's own file system, which knows keys that obstore does not.
+            whole: Returns fsspec's own file system of a path.
             **options: fsspec's own.
         """
         super().__init__(**options)
@@ -45,66 +53,63 @@ class ObjectFileSystem(AbstractFileSystem):
             return b""
         try:
             with bucket_errors(path):
-                return _read(store_of(self.protocol[0], bucket), key, start or 0, end)
+                return _read(store_of(self.cloud, bucket), key, start or 0, end)
         except BucketError as error:
             if error.status == _BEYOND_THE_END:
                 return b""
             if _WITHOUT_RANGES in str(error) and not start and end is not None:
                 with bucket_errors(path):
-                    return _beginning(store_of(self.protocol[0], bucket), key, end)
+                    return _beginning(store_of(self.cloud, bucket), key, end)
             if _WITHOUT_LENGTH not in str(error):
                 raise
-        return bytes(self._whole().cat_file(path, start=start, end=end))
-
-    def info(self, path: str, **options: Any) -> Info:
-        """Returns what is known of an object or a folder."""
-        found: Info = self._whole().info(path, **options)
-        return found
-
-    def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
-        """Lists a folder."""
-        return list(self._whole().ls(path, detail=detail, **options))
-
-    def find(
-        self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **_: Any
-    ) -> Any:
-        """Finds all objects below a folder."""
-        return self._whole().find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail)
-
-    def invalidate_cache(self, path: str | None = None) -> None:
-        """Forgets listings."""
-        self._whole().invalidate_cache(path)
-
-
-class GoogleFileSystem(ObjectFileSystem):
-    """Reads objects of Google's; gcsfs lists them and looks them up: it has their generations, which are versions."""
-
-    protocol = ("gs", "gcs")
-
-
-class BucketFileSystem(ObjectFileSystem):
-    """Reads, looks up and lists buckets of S3 through obstore."""
-
-    protocol = ("s3", "s3a")
+        return bytes(self._whole(path).cat_file(path, start=start, end=end))
 
     def info(self, path: str, **_: Any) -> Info:
         """Returns what is known of an object, or that it is a folder.
 
         Raises:
             FileNotFoundError: If there is neither.
+            OSError: If nobody says.
         """
         path = self._strip_protocol(path)
         bucket, key = _split(path)
+        refusal: OSError = FileNotFoundError(path)
         if key:
-            with contextlib.suppress(FileNotFoundError), bucket_errors(path):
-                return object_info(bucket, obstore.head(store_of("s3", bucket), key))
+            try:
+                return self.listing.object_info(bucket, key)
+            except (FileNotFoundError, PermissionError, BucketError) as error:
+                if isinstance(error, BucketError) and not error.is_refusal:
+                    raise
+                refusal = error
+        # A listing, and no HEAD: only an answer with a body says why it was refused.
         is_there = True
-        with contextlib.suppress(InexactKey), bucket_errors(path):
-            # A listing, and no HEAD: only an answer with a body says why it was refused.
-            is_there = any(obstore.list(store_of("s3", bucket), key or None, chunk_size=1))
+        with contextlib.suppress(InexactKey):
+            is_there = any(self.listing.pages(bucket, key, 1))
         if key and not is_there:
-            raise FileNotFoundError(path)
+            raise refusal
         return folder_info(path)
+
+    def isdir(self, path: str) -> bool:
+        """Whether it is a folder; unlike fsspec's own, it does not take a storage that is at fault for an answer.
+
+        Raises:
+            OSError: If nobody says.
+        """
+        return self._type_of(path) == "directory"
+
+    def isfile(self, path: str) -> bool:
+        """Whether it is an object.
+
+        Raises:
+            OSError: As in `isdir`.
+        """
+        return self._type_of(path) == "file"
+
+    def _type_of(self, path: str) -> str:
+        try:
+            return str(self.info(path)["type"])
+        except FileNotFoundError:
+            return ""
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         """Lists a folder, by name.
@@ -115,7 +120,7 @@ class BucketFileSystem(ObjectFileSystem):
         path = self._strip_protocol(path)
         bucket, key = _split(path)
         try:
-            entries = level(bucket, key)
+            entries = self.listing.level(bucket, key)
         except InexactKey:
             return list(self._listed_whole("ls", path, detail=detail))
         if not entries and key:
@@ -130,8 +135,8 @@ class BucketFileSystem(ObjectFileSystem):
         """Finds all objects below a folder, by name."""
         root = self._strip_protocol(path)
         try:
-            entries = (entry for page in pages(*_split(root)) for entry in page)
-            found = {_name(entry): entry for entry in entries if is_object(entry)}
+            entries = (entry for page in self.listing.pages(*_split(root)) for entry in page)
+            found = {_name(entry): entry for entry in entries if self.is_object(entry)}
         except InexactKey:
             return self._listed_whole("find", root, maxdepth=maxdepth, withdirs=withdirs, detail=detail)
         if not found and self.isfile(root):
@@ -151,7 +156,7 @@ class BucketFileSystem(ObjectFileSystem):
         """
         root, last, is_in_order = self._strip_protocol(path), "", True
         try:
-            for page in pages(*_split(root)):
+            for page in self.listing.pages(*_split(root)):
                 names = [last, *(_name(entry) for entry in page if entry["size"])]
                 is_in_order, last = is_in_order and names == sorted(names), names[-1]
                 yield page
@@ -161,6 +166,10 @@ class BucketFileSystem(ObjectFileSystem):
             # Pages come in the order of their keys: what is beyond the last of them is still to be listed.
             found = self._listed_whole("find", root, detail=True)
             yield [found[name] for name in sorted(found) if name > last]
+
+    def is_object(self, entry: Mapping[str, Any]) -> bool:
+        """Whether there is an object by the key of a streamed entry, and not one that marks a folder."""
+        return self.listing.is_object(entry)
 
     def is_flat(self, path: str) -> bool:
         """Whether a folder seems to hold more objects itself than in the folders in it, and more than one page."""
@@ -173,11 +182,40 @@ class BucketFileSystem(ObjectFileSystem):
 
     def _listed_whole(self, how: str, path: str, **options: Any) -> Any:
         """Lists by fsspec's own file system, which keeps every listing: a kilobyte a key."""
-        whole = self._whole()
+        whole = self._whole(path)
         whole.invalidate_cache()
         listed = getattr(whole, how)(path, **options)
         whole.invalidate_cache()
         return listed
+
+
+class S3FileSystem(BucketFileSystem):
+    """Buckets of S3."""
+
+    protocol = ("s3", "s3a")
+    cloud = "s3"
+    listing = ObstoreListing("s3")
+
+
+class GoogleFileSystem(BucketFileSystem):
+    """Google's buckets."""
+
+    protocol = ("gs", "gcs")
+    cloud = "gs"
+    listing = GoogleListing()
+
+
+class AzureFileSystem(BucketFileSystem):
+    """Azure's containers. A path has the account behind the container, where its URI names one."""
+
+    protocol = ("abfs", "az", "abfss")
+    cloud = "abfs"
+    listing = ObstoreListing("abfs")
+
+    def _listed_whole(self, how: str, path: str, **options: Any) -> Any:
+        if "@" in path.partition("/")[0]:
+            raise OSError(f"{path} has keys that are no paths: name its account by AZURE_STORAGE_ACCOUNT_NAME instead")
+        return super()._listed_whole(how, path, **options)
 
 
 def _split(path: str) -> tuple[str, str]:

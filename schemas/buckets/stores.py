@@ -1,45 +1,60 @@
 """obstore's stores: one a bucket in a process, shared by its threads."""
 
+import contextlib
 import datetime
 import functools
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fsspec.registry import known_implementations, registry
-from obstore.store import GCSStore, S3Store
+from obstore.store import AzureStore, GCSStore, S3Store
 
-from schemas.buckets.aws import ENVIRONMENT as OF_AWS
-from schemas.buckets.aws import region_of, s3_access
-from schemas.buckets.credentials import given_option, untranslated
-from schemas.buckets.google import ENVIRONMENT as OF_GOOGLE
-from schemas.buckets.google import follows_token, google_access
 from schemas.buckets.keys import is_exact
+from schemas.clouds import (
+    AWS_ENVIRONMENT,
+    AZURE_ENVIRONMENT,
+    GOOGLE_ENVIRONMENT,
+    azure_access,
+    follows_token,
+    given_option,
+    google_access,
+    region_of,
+    s3_access,
+    untranslated,
+)
+from schemas.uris import AZURE_PROTOCOLS, GCS_PROTOCOLS, S3_PROTOCOLS
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-ObjectStore: TypeAlias = S3Store | GCSStore
+ObjectStore: TypeAlias = S3Store | GCSStore | AzureStore
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
 READ_TIMEOUT_SECONDS: Final = 60
 ATTEMPTS: Final = 5
 
 # The file systems that fsspec itself has for what is read here; one that a user has registered goes before.
-_GOOGLES: Final = frozenset({"gs", "gcs"})
 _OF_FSSPEC: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("s3", "s3a"), "s3fs.S3FileSystem"),
-    **dict.fromkeys(_GOOGLES, "gcsfs.GCSFileSystem"),
+    **dict.fromkeys(S3_PROTOCOLS, "s3fs.S3FileSystem"),
+    **dict.fromkeys(GCS_PROTOCOLS, "gcsfs.GCSFileSystem"),
+    **dict.fromkeys(AZURE_PROTOCOLS, "adlfs.AzureBlobFileSystem"),
 }
 # What has colons is no bucket but an access point; a directory bucket has signatures and an order of its own.
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}(?<!--x-s3)")
-ENVIRONMENT: Final = (*OF_AWS, *OF_GOOGLE)
+# As Azure's tools write it, a container has its account behind it.
+_CONTAINER: Final = re.compile(r"([a-z0-9$][a-z0-9-]{2,62})(?:@([a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net)?")
+# The variables by which a cloud is asked.
+ENVIRONMENTS: Final = {"s3": AWS_ENVIRONMENT, "gs": GOOGLE_ENVIRONMENT, "abfs": AZURE_ENVIRONMENT}
 _EVERY_BUCKET: Final = "https://s3.amazonaws.com"
 # Longer than the largest image that is read takes at a megabit a second.
 _TOTAL: Final = "900s"
 _STORES_KEPT: Final = 64
+
+_TRIES_AGAIN: ContextVar[bool] = ContextVar("tries again", default=True)
 
 
 def is_read_by_obstore(protocol: str, bucket: str, key: str) -> bool:
@@ -52,12 +67,12 @@ def is_read_by_obstore(protocol: str, bucket: str, key: str) -> bool:
     """
     return (
         protocol in _OF_FSSPEC
-        and _BUCKET.fullmatch(bucket) is not None
+        and (_CONTAINER if protocol in AZURE_PROTOCOLS else _BUCKET).fullmatch(bucket) is not None
         and is_exact(key)
         and "?versionId=" not in key
         and _is_fsspecs_own(protocol)
         and not untranslated(protocol)
-        and (protocol not in _GOOGLES or follows_token(given_option(protocol, "token")))
+        and (protocol not in GCS_PROTOCOLS or follows_token(given_option(protocol, "token")))
     )
 
 
@@ -67,17 +82,36 @@ def _is_fsspecs_own(protocol: str) -> bool:
     return bool(is_own and known_implementations[protocol]["class"] == own)
 
 
+@contextlib.contextmanager
+def tried_again_outside() -> Iterator[None]:
+    """Lets each request of this thread be made once: whoever asks tries again, and counts how often."""
+    token = _TRIES_AGAIN.set(False)
+    try:
+        yield
+    finally:
+        _TRIES_AGAIN.reset(token)
+
+
+def tries_again() -> bool:
+    """Whether a request that fails is made again here."""
+    return _TRIES_AGAIN.get()
+
+
 def store_of(protocol: str, bucket: str) -> ObjectStore:
     """Returns the store of a bucket; the same one as long as the environment says the same.
+
+    Args:
+        protocol: `s3`, `gs` or `abfs`.
+        bucket: The bucket; of Azure's the container, with its account if that is named.
 
     Raises:
         NoCredentialsError: If there are no credentials.
     """
-    return _STORES[protocol](bucket, *map(os.environ.get, ENVIRONMENT))
+    return _STORES[protocol](bucket, tries_again(), *map(os.environ.get, ENVIRONMENTS[protocol]))
 
 
 @functools.lru_cache(maxsize=_STORES_KEPT)
-def _s3_store(bucket: str, *_environment: str | None) -> ObjectStore:
+def _s3_store(bucket: str, is_tried_again: bool, *_environment: str | None) -> ObjectStore:
     access = s3_access()
     options, endpoint = dict(access.options), access.endpoint
     if endpoint is None:
@@ -90,25 +124,45 @@ def _s3_store(bucket: str, *_environment: str | None) -> ObjectStore:
         bucket,
         config=options,  # type: ignore[arg-type]  # The names as `deltalake` has them.
         client_options=_client_options(endpoint or _EVERY_BUCKET),
-        retry_config=_retries(),
+        retry_config=_retries(is_tried_again),
         credential_provider=access.credentials,
     )
 
 
 @functools.lru_cache(maxsize=_STORES_KEPT)
-def _google_store(bucket: str, *_environment: str | None) -> ObjectStore:
+def _google_store(bucket: str, is_tried_again: bool, *_environment: str | None) -> ObjectStore:
     access = google_access()
     options = dict(access.options)
     return GCSStore(
         bucket,
         config=options,  # type: ignore[arg-type]  # The names as `deltalake` has them.
         client_options=_client_options(access.endpoint or "https://"),
-        retry_config=_retries(),
+        retry_config=_retries(is_tried_again),
         credential_provider=access.credentials,
     )
 
 
-_STORES: Final[Mapping[str, Callable[..., ObjectStore]]] = {"s3": _s3_store, "gs": _google_store}
+@functools.lru_cache(maxsize=_STORES_KEPT)
+def _azure_store(bucket: str, is_tried_again: bool, *_environment: str | None) -> ObjectStore:
+    found = _CONTAINER.fullmatch(bucket)
+    container, account = (found[1], found[2]) if found else (bucket, None)
+    access = azure_access(account)
+    # obstore says it in `client_options`, and cannot show a configuration that has it.
+    options = {name: value for name, value in access.options.items() if name != "AZURE_ALLOW_HTTP"}
+    return AzureStore(
+        container,
+        config=options,  # type: ignore[arg-type]  # The names as `deltalake` has them.
+        client_options=_client_options(access.endpoint or "https://"),
+        retry_config=_retries(is_tried_again),
+        credential_provider=access.credentials,
+    )
+
+
+_STORES: Final[Mapping[str, Callable[..., ObjectStore]]] = {
+    "s3": _s3_store,
+    "gs": _google_store,
+    "abfs": _azure_store,
+}
 
 
 def _client_options(endpoint: str) -> "ClientConfig":
@@ -128,7 +182,7 @@ def _seconds(name: str, otherwise: float) -> datetime.timedelta:
     return datetime.timedelta(seconds=float(given_option("s3", f"config_kwargs.{name}") or otherwise))
 
 
-def _retries() -> "RetryConfig":
-    """Returns as many attempts as s3fs makes; none begins after a minute, for whoever reads tries again as well."""
-    attempts = int(given_option("s3", "config_kwargs.retries.max_attempts") or ATTEMPTS)
+def _retries(is_tried_again: bool) -> "RetryConfig":
+    """Returns as many attempts as s3fs makes; none begins after a minute."""
+    attempts = int(given_option("s3", "config_kwargs.retries.max_attempts") or ATTEMPTS) if is_tried_again else 1
     return {"max_retries": attempts - 1, "retry_timeout": datetime.timedelta(seconds=READ_TIMEOUT_SECONDS)}

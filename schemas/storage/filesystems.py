@@ -25,21 +25,24 @@ from schemas.buckets import (
     ATTEMPTS,
     CONNECT_TIMEOUT_SECONDS,
     READ_TIMEOUT_SECONDS,
-    BucketFileSystem,
+    AzureFileSystem,
     GoogleFileSystem,
-    bucket_options,
+    S3FileSystem,
     is_read_by_obstore,
     why_out_of_reach,
 )
+from schemas.clouds import bucket_options
 from schemas.errors import StoreUnreachable, UsageError
 from schemas.storage.reach import current_reach
 from schemas.uris import (
+    AZURE_PROTOCOLS,
     BUCKET_PROTOCOLS,
     GCS_PROTOCOLS,
     LOCAL_PROTOCOLS,
     MEMBER_PROTOCOLS,
     S3_PROTOCOLS,
     AllowedSources,
+    account_of,
     bare_uri,
     is_chained,
     is_on_the_web,
@@ -147,8 +150,9 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
 
 @functools.cache
 def _bucket_file_system(protocol: str) -> fsspec.AbstractFileSystem:
-    kind = BucketFileSystem if protocol in S3_PROTOCOLS else GoogleFileSystem
-    return kind(lambda: file_system(f"{protocol}://")[0])
+    kinds = ((S3_PROTOCOLS, S3FileSystem), (GCS_PROTOCOLS, GoogleFileSystem), (AZURE_PROTOCOLS, AzureFileSystem))
+    kind = next(kind for protocols, kind in kinds if protocol in protocols)
+    return kind(lambda path: file_system(f"{protocol}://{path}")[0])
 
 
 def _file_system_class(protocol: str) -> type[fsspec.AbstractFileSystem]:
@@ -202,6 +206,9 @@ def _web_file_system(uri: str) -> fsspec.AbstractFileSystem:
 def _options_in(uri: str) -> dict[str, Any]:
     """Returns what a URI itself says of its file system: the host of `sftp://`, the repository of `github://`."""
     protocol = protocol_of(uri)
+    if protocol in AZURE_PROTOCOLS:
+        account = account_of(uri)
+        return {"account_name": account} if account else {}
     if protocol in _NAMED_BY_PROTOCOL:
         return {}
     options: dict[str, Any] = _file_system_class(protocol)._get_kwargs_from_urls(uri)
@@ -243,6 +250,8 @@ def canonical_uri(uri: str) -> str:
     protocol, separator, rest = uri.partition("://")
     if separator and protocol.lower() == protocol_of(uri):
         uri = f"{protocol.lower()}://{rest}"
+    if protocol_of(uri) in AZURE_PROTOCOLS:
+        return f"abfs://{rest.rstrip('/')}"  # With its account, if that is named: adlfs would leave it out.
     fs, path = input_file_system(uri)
     if isinstance(fs, LocalFileSystem):
         # Not `Path.absolute`, which keeps `..`; POSIX leaves open what two slashes at the beginning are.
@@ -260,10 +269,16 @@ def _canonical_chain(uri: str) -> str:
 
 def uri_builder(uri: str, fs: fsspec.AbstractFileSystem) -> Callable[[str], str]:
     """Returns a function from paths in `fs`, the file system of `uri`, to canonical URIs."""
+    if account_of(uri):
+        return functools.partial(_with_account, _bucket_and_key(uri)[0])
     if not is_chained(uri):
         return _within(uri, fs) if _options_in(uri) else functools.partial(_plain_uri, fs)
     head, _, rest = uri.partition("::")
     return f"{protocol_of(head)}://{{}}::{rest}".format
+
+
+def _with_account(container: str, path: str) -> str:
+    return f"abfs://{container}/{path.partition('/')[2]}"
 
 
 def _plain_uri(fs: fsspec.AbstractFileSystem, path: str) -> str:
@@ -325,11 +340,15 @@ def modified_at(info: Mapping[str, Any]) -> datetime.datetime:
 
 
 def check_writable(uri: str) -> None:
-    """Checks that a folder can be made or written, without making it; of cloud storage only the first write can tell.
+    """Checks that a folder can be made or written, without making it.
+
+    Of a bucket no more is known before the first write than whether it is there.
 
     Raises:
         OSError: If it cannot.
+        StoreUnreachable: As in `check_reachable`.
     """
+    check_reachable(uri)
     fs, path = file_system(uri)
     if not isinstance(fs, LocalFileSystem):
         return
@@ -341,7 +360,7 @@ def check_writable(uri: str) -> None:
 
 
 def check_reachable(uri: str) -> None:
-    """Refuses a store in a bucket of which nothing can be had, before `deltalake` asks for it for minutes.
+    """Refuses a folder in a bucket of which nothing can be had, before others ask for it for minutes.
 
     Raises:
         StoreUnreachable: If there is no such bucket, nobody who may ask for it, or no server.
@@ -349,7 +368,7 @@ def check_reachable(uri: str) -> None:
     bucket, _ = _bucket_and_key(uri)
     reason = why_out_of_reach(protocol_of(uri), bucket)
     if reason is not None:
-        raise StoreUnreachable(f"The storage of {uri} cannot be reached: {reason}.")
+        raise StoreUnreachable(f"The storage of {uri} cannot be reached: {reason.rstrip('.')}.")
 
 
 def delta_storage_options(uri: str) -> dict[str, str]:

@@ -11,6 +11,8 @@ AZURE_PROTOCOLS: Final = frozenset({"abfs", "abfss", "az"})
 BUCKET_PROTOCOLS: Final = S3_PROTOCOLS | GCS_PROTOCOLS | AZURE_PROTOCOLS
 LOCAL_PROTOCOLS: Final = frozenset({"file", "local"})
 
+# As Azure's tools name a container: `abfss://container@account.dfs.core.windows.net/folder`.
+_ACCOUNT: Final = re.compile(r"[^/@]+@([a-z0-9]+)\.(?:blob|dfs)\.core\.windows\.net(?:/|$)")
 _PROTOCOL: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
 
@@ -37,6 +39,16 @@ def is_on_the_web(uri: str) -> bool:
 def is_in_a_bucket(uri: str) -> bool:
     """Whether a URI names a bucket of S3 or Google's, or a container of Azure's, and what is in it."""
     return protocol_of(uri) in BUCKET_PROTOCOLS
+
+
+def account_of(uri: str) -> str | None:
+    """Returns the storage account that a URI of Azure's names; None where it names none.
+
+    >>> account_of("abfss://photos@ours.dfs.core.windows.net/a.jpg"), account_of("abfs://photos/a.jpg")
+    ('ours', None)
+    """
+    found = _ACCOUNT.match(uri.partition("://")[2]) if protocol_of(uri) in AZURE_PROTOCOLS else None
+    return found[1] if found else None
 
 
 def without_query(uri: str) -> str:

@@ -46,7 +46,7 @@ def versitygw(folder: Path, region: str = "us-east-1") -> Iterator[str]:
     """
     import boto3
 
-    port = _free_port()
+    port = free_port()
     buckets, attributes = folder / "buckets", folder / "attributes"
     for made in (buckets, attributes):
         made.mkdir(parents=True)
@@ -57,7 +57,7 @@ def versitygw(folder: Path, region: str = "us-east-1") -> Iterator[str]:
     bucket = f"bucket-{uuid.uuid4()}"
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
-            _wait_for(port, process)
+            wait_for(port, process)
             with s3_environment(f"http://127.0.0.1:{port}"):
                 boto3.client("s3", region_name=region).create_bucket(Bucket=bucket)
                 yield bucket
@@ -65,7 +65,12 @@ def versitygw(folder: Path, region: str = "us-east-1") -> Iterator[str]:
             process.terminate()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Waits until a server that was started listens.
+
+    Raises:
+        RuntimeError: If it does not.
+    """
     deadline = time.monotonic() + _SECONDS_TO_START
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -74,10 +79,11 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.05)
         else:
             return
-    raise RuntimeError(f"versitygw does not listen (it ended with {process.poll()}).")
+    raise RuntimeError(f"The server does not listen (it ended with {process.poll()}).")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a port of loopback on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -7,7 +7,8 @@ from typing import Any
 
 import fsspec
 
-from schemas.buckets import BucketFileSystem, BucketUnavailable, is_object
+from schemas.buckets import BucketFileSystem
+from schemas.clouds import BucketUnavailable
 from schemas.errors import InvalidInput
 from schemas.images import listed_version
 from schemas.storage import input_file_system, uri_builder
@@ -82,7 +83,7 @@ class FolderLister:
             for info in itertools.chain.from_iterable(fs.stream(folder)):
                 ignored = self._selection.ignored_at(self._under(info["name"]))
                 if ignored is None:
-                    if is_object(info):
+                    if fs.is_object(info):
                         yield _found(self._to_uri(info["name"]), info)
                 elif ignored != last_ignored and info["size"]:
                     last_ignored = ignored  # The keys of a folder come together.

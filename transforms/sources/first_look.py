@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.buckets import BucketUnavailable
+from schemas.clouds import BucketUnavailable
 from schemas.errors import FailureCode, ImageError, InvalidInput, shown
 from schemas.images import PROBLEM, not_allowed, problem_error
 from schemas.storage import (

@@ -12,8 +12,8 @@ from fsspec.config import conf
 from werkzeug.serving import make_server
 
 from schemas.buckets import BucketFileSystem
-from schemas.buckets.aws import region_of
 from schemas.buckets.stores import store_of
+from schemas.clouds.aws import region_of
 from schemas.errors import InvalidInput, StoreUnreachable
 from schemas.storage import input_file_system
 from schemas.store import FeatureStore

@@ -16,7 +16,7 @@ from schemas.buckets import BucketFileSystem
 from schemas.errors import ImageError
 from schemas.images import ImageRef, image_version
 from schemas.storage import Storage, canonical_uri, file_system, input_file_system, use_storage
-from schemas.storage import faults as storage_faults
+from schemas.storage import attempts as storage_attempts
 from tests.support.s3_servers import listed_keys
 from tests.support.servers import s3_environment, s3_server
 from tests.support.web import SILENCE, Answer, Asked, web_server
@@ -37,7 +37,8 @@ BOTH = pytest.mark.parametrize("storage", Storage)
 def obstore_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test says of the library that reads ends with it."""
     monkeypatch.delenv("CONVBASE_STORAGE", raising=False)
-    monkeypatch.setattr(storage_faults, "_ATTEMPTS", 1)
+    for most in ("_ATTEMPTS", "_ATTEMPTS_IF_THROTTLED"):
+        monkeypatch.setattr(storage_attempts, most, 1)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def test_a_server_that_does_not_answer_has_the_same_code_whoever_reads(storage: 
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_faults, "_ATTEMPTS", 2)
+    monkeypatch.setattr(storage_attempts, "_ATTEMPTS", 2)
     broken = iter([True])
 
     def site(asked: Asked) -> Answer:

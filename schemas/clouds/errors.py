@@ -33,14 +33,19 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "AuthorizationHeaderMalformed": "The bucket is in another region; name it by AWS_REGION",
     "PermanentRedirect": "The bucket is in another region; name it by AWS_REGION",
     "NoSuchBucket": "There is no such bucket",
+    "ContainerNotFound": "There is no such container",
+    "AuthenticationFailed": "Azure refuses the credentials; renew the key or the token, and check the clock",
+    "AuthorizationFailure": "The network rules of the storage account refuse this machine",
 }
+_NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
 # What Rust prints of a request that had no answer, or half of one.
-_WITHOUT_ANSWER: Final[Mapping[str, type[OSError]]] = {
-    "kind: Timeout": TimeoutError,
-    "dns error": socket.gaierror,
-    "InvalidCertificate": ssl.SSLError,
-    "Interrupted": ConnectionResetError,
+_WITHOUT_ANSWER: Final[Mapping[str, tuple[type[OSError], str]]] = {
+    "kind: Timeout": (TimeoutError, "it did not answer in time"),
+    "dns error": (socket.gaierror, "there is no such host"),
+    "InvalidCertificate": (ssl.SSLError, "its certificate is not valid"),
+    "Interrupted": (ConnectionResetError, "its answer broke off"),
 }
+_HOST: Final = re.compile(r"https?://([^/\s\"]+)")
 
 
 class BucketUnavailable(PermissionError):
@@ -65,6 +70,11 @@ class BucketError(OSError):
     def __init__(self, message: str, status: int | None) -> None:
         super().__init__(message)
         self.status = status
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the server was not at fault, nor busy."""
+        return self.status is not None and self.status < 500 and self.status not in {408, 429}
 
 
 @contextlib.contextmanager
@@ -92,20 +102,25 @@ def as_os_error(error: BaseError, path: str) -> OSError:
         return OSError(int(system[1]), os.strerror(int(system[1])))
     if _NO_CREDENTIALS.search(text):
         return NoCredentialsError(_first_line(text))
-    kind = next((kind for sign, kind in _WITHOUT_ANSWER.items() if sign in text), None)
-    return kind(f"{_first_line(text)} ({path})") if kind else _refused(text, path)
+    for sign, (kind, sentence) in _WITHOUT_ANSWER.items():
+        if sign in text:
+            host = _HOST.search(text)
+            return kind(f"{host[1] if host else path}: {sentence}")
+    return _refused(text, path)
 
 
 def _refused(text: str, path: str) -> OSError:
     """Returns the error for what a server has answered."""
     code, status, reason = _code(text), _status(text), _reason(text, path)
-    if code == "NoSuchBucket" or status == 404:
+    if code in _NO_BUCKET or status == 404:
         return FileNotFoundError(reason)
+    if status == 401 and code not in _REMEDIES:
+        return NoCredentialsError(reason)
     if code in _REMEDIES:
         return BucketUnavailable(reason)
     if code == "KeyTooLongError":
         return OSError(errno.ENAMETOOLONG, reason)
-    return PermissionError(reason) if status in {401, 403} else BucketError(reason, status)
+    return PermissionError(reason) if status == 403 else BucketError(reason, status)
 
 
 def _status(text: str) -> int | None:
@@ -125,7 +140,7 @@ def _reason(text: str, path: str) -> str:
         return f"{remedy} ({path})"
     if status is None:
         return _first_line(text)
-    return path if status[2] == "404" else f"{status[2]} {said[1]}" if said else status[1].strip()
+    return path if status[2] == "404" else f"{status[2]} {_first_line(said[1])}" if said else status[1].strip()
 
 
 def _first_line(text: str) -> str:

@@ -4,20 +4,21 @@ Where botocore is installed, as the extra `s3` brings it, profiles, single sign-
 configuration of `~/.aws`; else there are environment variables and a machine's own credentials, which obstore knows.
 """
 
+import contextlib
 import datetime
 import functools
 import os
-import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.buckets.access import Access
-from schemas.buckets.credentials import bucket_options, given_option
-from schemas.buckets.errors import NoCredentialsError
+from schemas.clouds import machine
+from schemas.clouds.access import Access
+from schemas.clouds.credentials import bucket_options, given_option
+from schemas.clouds.errors import NoCredentialsError
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -32,7 +33,6 @@ ENVIRONMENT: Final = (
 _OF_CONTAINERS: Final = frozenset(
     {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_WEB_IDENTITY_TOKEN_FILE"}
 )
-_OF_THE_MACHINE: Final = ("169.254.169.254", 80)
 _SECONDS_TO_ANSWER: Final = 2
 _TOLD_FOR: Final = datetime.timedelta(minutes=5)
 _ASKED_AGAIN_AFTER_SECONDS: Final = 10
@@ -54,10 +54,11 @@ def s3_access() -> Access:
     has_keys = "AWS_ACCESS_KEY_ID" in options or ("AWS_ACCESS_KEY_ID" in os.environ and not is_named)
     session = None if (has_keys or is_anonymous) and not _has_files() else _botocore_session()
     if session is not None:
-        profile = session.get_scoped_config()
-        options = {**_configured(session, profile), **options}
-        style = style or profile.get("s3", {}).get("addressing_style")
-        credentials = None if is_anonymous or has_keys else _told_by(session)
+        with _botocore_errors():
+            profile = session.get_scoped_config()
+            options = {**_configured(session, profile), **options}
+            style = style or profile.get("s3", {}).get("addressing_style")
+            credentials = None if is_anonymous or has_keys else _told_by(session)
     elif not has_keys and not is_anonymous:
         _check_machine()
     in_environment = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -89,6 +90,17 @@ def _has_files() -> bool:
         return True
     names = {"AWS_CONFIG_FILE": "~/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials"}
     return any(Path(os.environ.get(name, path)).expanduser().is_file() for name, path in names.items())
+
+
+@contextlib.contextmanager
+def _botocore_errors() -> Iterator[None]:
+    """Raises what botocore says of profiles and credentials as an error of a bucket."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        yield
+    except BotoCoreError as error:
+        raise NoCredentialsError(str(error)) from error
 
 
 def _botocore_session() -> Any:
@@ -137,9 +149,5 @@ def _found_credentials(profile: str | None, _environment: tuple[str | None, ...]
 
 def _check_machine() -> None:
     """Raises at once where obstore would look for a machine's own credentials for minutes."""
-    if _OF_CONTAINERS & set(os.environ):
-        return
-    try:
-        socket.create_connection(_OF_THE_MACHINE, timeout=_SECONDS_TO_ANSWER).close()
-    except OSError as error:
-        raise NoCredentialsError("Unable to locate credentials") from error
+    if not _OF_CONTAINERS & set(os.environ) and not machine.has_credentials():
+        raise NoCredentialsError("Unable to locate credentials")
