@@ -83,6 +83,13 @@ class Extent(NamedTuple):
         offset, size, *packing = map(int, fields)
         return cls(offset, size, Packing(*packing) if packing else None)
 
+    @property
+    def end(self) -> int:
+        """The byte before which reading the image ends, if there is before it what the directory says."""
+        if self.packing is None:
+            return self.offset + self.size
+        return self.offset + self.packing.header + _HEADER_SLACK + self.packing.stored
+
     def read(self, read_range: RangeReader, max_bytes: int) -> bytes:
         """Reads the image.
 

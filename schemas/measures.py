@@ -13,6 +13,10 @@ class Measures(Serialisable):
 
     Attributes:
         bytes_read: Bytes of image files.
+        reads: Reads of image files; members of an archive that lie together are one.
+        retries: Reads that failed and were tried again.
+        throttled: Of these, reads that failed because the storage asked for fewer.
+        waited_milliseconds: Time of the pauses before they were tried again.
         decoded: Files that were decoded, or found to be no picture.
         decode_seconds: Time of decoding them, and of making augmented copies of pictures.
         batches: Batches that went through the conv base.
@@ -28,6 +32,10 @@ class Measures(Serialisable):
     infer_seconds: float = 0.0
     loads: Mapping[str, int] = dataclasses.field(default_factory=dict)
     load_seconds: float = 0.0
+    reads: int = 0
+    retries: int = 0
+    throttled: int = 0
+    waited_milliseconds: float = 0.0
 
     def __add__(self, other: "Measures") -> "Measures":
         return Measures(
@@ -38,6 +46,10 @@ class Measures(Serialisable):
             self.infer_seconds + other.infer_seconds,
             dict(Counter(self.loads) + Counter(other.loads)),
             self.load_seconds + other.load_seconds,
+            self.reads + other.reads,
+            self.retries + other.retries,
+            self.throttled + other.throttled,
+            self.waited_milliseconds + other.waited_milliseconds,
         )
 
     @property

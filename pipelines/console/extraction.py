@@ -160,7 +160,15 @@ def _cost(measures: Measures) -> list[str]:
         f"{measures.batch_decode_milliseconds:.1f} ms to decode, {measures.batch_infer_milliseconds:.1f} ms in the base"
     )
     loads = f"  loads of the base: {sum(measures.loads.values())}, processes: {len(measures.loads)}"
-    return [read + batch, f"{loads}, {measures.load_seconds:.1f} s"]
+    return [read + batch, *_tried_again(measures), f"{loads}, {measures.load_seconds:.1f} s"]
+
+
+def _tried_again(measures: Measures) -> list[str]:
+    if not measures.retries:
+        return []
+    throttled = f", {measures.throttled:,} as the storage asked for fewer" if measures.throttled else ""
+    waited = f"{measures.waited_milliseconds / 1000:.1f} s of pauses"
+    return [f"  {measures.reads:,} reads, {measures.retries:,} tried again{throttled}, {waited}"]
 
 
 def figure_lines(*rows: tuple[str, int]) -> list[str]:

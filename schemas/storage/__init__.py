@@ -1,7 +1,8 @@
 """URIs and file systems: credentials, timeouts, Parquet files, files that are durable or created only once."""
 
+from schemas.storage.attempts import Watch, unwatched, with_retries
 from schemas.storage.durable import UNFINISHED, make_folder, rename_folder, sync_file, write_file
-from schemas.storage.faults import image_errors, with_retries
+from schemas.storage.faults import image_errors
 from schemas.storage.filesystems import (
     Storage,
     canonical_uri,
@@ -66,6 +67,7 @@ __all__ = [
     "PublishedList",
     "Reach",
     "Storage",
+    "Watch",
     "bare_uri",
     "canonical_uri",
     "check_created_once",
@@ -111,6 +113,7 @@ __all__ = [
     "sync_file",
     "tidy_name",
     "undisturbed",
+    "unwatched",
     "uri_builder",
     "use_storage",
     "with_retries",

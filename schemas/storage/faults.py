@@ -1,24 +1,17 @@
-"""Storage at fault: what its errors say of one image, and trying again.
+"""Storage at fault: what its errors say of one image.
 
 A file system raises whatever its package raises, which need not be installed here. So errors are told apart by the
 classes that Python has for them, by the status that a server gave, and by the names of their classes.
 """
 
 import contextlib
-import datetime
-import email.utils
 import errno
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from schemas.errors import ConvbaseError, FailureCode, ImageError, first_line
 from schemas.storage.filesystems import UnknownProtocol
-from schemas.storage.reach import Reach, held, seconds_left
 from schemas.uris import without_secrets
-
-T = TypeVar("T")
 
 # The machine is at its limit, not the image at fault: the run has to stop.
 _SYSTEM_ERRNOS: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EDQUOT})
@@ -84,48 +77,6 @@ _SENTENCES: Final[Mapping[FailureCode, str]] = {
     FailureCode.UNREADABLE: "The file could not be read",
 }
 
-# Storage that is at fault may recover. s3fs and gcsfs try again by themselves, most file systems do not.
-_MAY_PASS: Final = frozenset(
-    {
-        FailureCode.UNKNOWN_HOST,
-        FailureCode.CONNECTION_REFUSED,
-        FailureCode.TOO_MANY_REQUESTS,
-        FailureCode.SERVER_ERROR,
-        FailureCode.TIMEOUT,
-        FailureCode.UNREADABLE,
-    }
-)
-_ATTEMPTS: Final = 4
-_FIRST_PAUSE_SECONDS: Final = 0.2
-# A server that asks for a longer pause (`Retry-After`) is left alone until the next run.
-_LONGEST_PAUSE_SECONDS: Final = 30.0
-
-
-def with_retries(read: Callable[[], T], reach: Reach | None = None) -> T:
-    """Reads an image from storage, trying again where it is at fault: after longer and longer pauses, or as asked.
-
-    Args:
-        read: Reads it.
-        reach: How far it may be looked for, and how long it may take, with everything that is tried again; None for
-            that which holds already, around what is read.
-
-    Raises:
-        ImageError: If it fails because of the image or the storage.
-        Exception: What was raised if the machine is at its limit, or there is a bug.
-    """
-    with held(reach):
-        attempt = 1
-        while True:
-            try:
-                with image_errors():
-                    return read()
-            except ImageError as error:
-                pause = _pause(error, attempt)
-                if pause is None or pause >= (seconds_left() or 0):
-                    raise
-            time.sleep(pause)
-            attempt += 1
-
 
 @contextlib.contextmanager
 def image_errors() -> Iterator[None]:
@@ -152,11 +103,11 @@ def image_error(error: Exception) -> ImageError | None:
     of_its_family = _code_of_family(error)
     if of_its_family is None:
         return None
-    code = next((code for code in map(_code, _causes(error)) if code is not None), of_its_family)
+    code = next((code for code in map(_code, causes(error)) if code is not None), of_its_family)
     return ImageError(code, _sentence(code, error))
 
 
-def _causes(error: Exception) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Yields an error and those that it was raised from."""
     cause: BaseException | None = error
     while cause is not None:
@@ -172,7 +123,7 @@ def _code(error: BaseException) -> FailureCode | None:
     for kinds, code in _BY_CLASS:
         if isinstance(error, kinds):
             return code
-    status = _status(error)
+    status = status_of(error)
     if status is not None:
         return FailureCode.SERVER_ERROR if status >= 500 else _BY_STATUS.get(status)
     return _BY_ERRNO.get(_errno(error))
@@ -189,7 +140,7 @@ def _errno(error: BaseException) -> int | None:
     return error.errno if isinstance(error, OSError) else None
 
 
-def _status(error: BaseException) -> int | None:
+def status_of(error: BaseException) -> int | None:
     """Returns the status that a server gave: aiohttp, gcsfs, azure; requests and httpx; botocore."""
     response: Any = getattr(error, "response", None)
     if isinstance(response, Mapping):
@@ -202,7 +153,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _sentence(code: FailureCode, error: Exception) -> str:
-    said = without_secrets(next((text for text in map(_text, _causes(error)) if text), ""))
+    said = without_secrets(next((text for text in map(_text, causes(error)) if text), ""))
     said = said if len(said) <= _MOST_CHARACTERS else f"{said[:_MOST_CHARACTERS]}…"  # Paths may have thousands.
     return f"{_SENTENCES[code]}: {said}" if said else f"{_SENTENCES[code]}."
 
@@ -212,27 +163,3 @@ def _text(error: BaseException) -> str:
     if isinstance(status, int) and isinstance(message, str):  # aiohttp's own text adds the URL, which has its column.
         return f"{status or ''} {message}".strip()
     return first_line(error)
-
-
-def _pause(error: ImageError, attempt: int) -> float | None:
-    """Returns the seconds until the next attempt, or None if there is none."""
-    if error.code not in _MAY_PASS or attempt >= _ATTEMPTS:
-        return None
-    asked = next((seconds for seconds in map(_retry_after, _causes(error)) if seconds is not None), None)
-    if asked is None:
-        return random.uniform(0.5, 1) * _FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1)  # noqa: S311 (no secret)
-    return asked if asked <= _LONGEST_PAUSE_SECONDS else None
-
-
-def _retry_after(error: BaseException) -> float | None:
-    """Returns the seconds after which a server asks to be asked again (RFC 9110, section 10.2.3)."""
-    headers = getattr(error, "headers", None) or getattr(getattr(error, "response", None), "headers", None)
-    value = str(headers.get("Retry-After", "")).strip() if isinstance(headers, Mapping) else ""
-    if value.isdecimal():
-        return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    seconds: float = (moment - datetime.datetime.now(moment.tzinfo)).total_seconds()
-    return seconds if seconds > 0 else 0.0

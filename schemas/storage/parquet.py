@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import DamagedFile, first_line
-from schemas.storage.filesystems import file_system
+from schemas.storage.filesystems import file_system, input_file_system
 
 ROW_GROUP_BYTES: Final = 16 * 2**20
 
@@ -37,7 +38,7 @@ class OpenedParquet(NamedTuple):
 
 @contextmanager
 def open_parquet(file_uri: str, *, buffer_bytes: int = 0) -> Iterator[OpenedParquet]:
-    """Opens a Parquet file, whoever has written it.
+    """Opens a Parquet file of an input, whoever has written it; one in a bucket through what reads inputs.
 
     Args:
         file_uri: The file.
@@ -47,7 +48,12 @@ def open_parquet(file_uri: str, *, buffer_bytes: int = 0) -> Iterator[OpenedParq
         pyarrow.ArrowInvalid: If it is none.
         OSError: If it cannot be read.
     """
-    fs, path = file_system(file_uri)
+    with _opened(*input_file_system(file_uri), buffer_bytes) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(fs: fsspec.AbstractFileSystem, path: str, buffer_bytes: int = 0) -> Iterator[OpenedParquet]:
     is_local = isinstance(fs, LocalFileSystem)
     with pa.OSFile(path) if is_local else fs.open(path, "rb") as file:
         # To buffer column chunks ahead is threads' work, too.
@@ -59,7 +65,7 @@ def open_parquet(file_uri: str, *, buffer_bytes: int = 0) -> Iterator[OpenedParq
 @contextmanager
 def _open(file_uri: str) -> Iterator[OpenedParquet]:
     try:
-        with open_parquet(file_uri) as opened:
+        with _opened(*file_system(file_uri)) as opened:
             yield opened
     except (pa.ArrowInvalid, OSError) as error:
         if not _is_arrows(error):

@@ -137,7 +137,7 @@ WHOLE = (
 def test_a_server_that_sends_whole_files_alone_is_one_sentence(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("schemas.storage.faults._FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("schemas.storage.attempts._FIRST_PAUSE_SECONDS", 0.001)
     with web_server(folder_site(write_site(tmp_path / "site"), sends_parts=False)) as server:
         with pytest.raises(InvalidInput) as caught:
             extract_command.main([f"--input={server.url}/{name}", f"--output={tmp_path}/store"])
@@ -175,7 +175,7 @@ def test_manifests_are_read_from_any_server(tmp_path: Path, empty_store: Path) -
 
 
 def test_a_server_at_fault_for_a_moment_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("schemas.storage.faults._FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("schemas.storage.attempts._FIRST_PAUSE_SECONDS", 0.001)
     members = {f"{row}.jpg": os.urandom(200_000) for row in range(20)}
     write_tar(tmp_path / "a.tar.gz", members)
     write_zip(tmp_path / "a.zip", members)

@@ -19,8 +19,8 @@ from schemas.delta import Scan, transactions
 from schemas.errors import RunFailed, StoreNotWritable
 from schemas.fragments import TableName, Totals, receipts
 from schemas.fragments import fragment as fragment_module
+from schemas.storage import attempts as storage_attempts
 from schemas.storage import check_created_once
-from schemas.storage import faults as storage_faults
 from schemas.store import FeatureStore, InputCounts, RunResult, RunState
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.fragments import SPEC, a_run, contents, fragment
@@ -61,7 +61,7 @@ def shaky(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ty
     fsspec.register_implementation("shaky", ShakyFileSystem, clobber=True)
     monkeypatch.setattr(ShakyFileSystem, "schedule", random.Random(request.param))
     monkeypatch.setattr(ShakyFileSystem, "faults", Counter())
-    monkeypatch.setattr(storage_faults, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(storage_attempts, "_FIRST_PAUSE_SECONDS", 0.001)
     return ShakyFileSystem
 
 

@@ -9,7 +9,7 @@ from unittest import mock
 
 from fsspec.config import conf
 
-from schemas.storage import faults
+from schemas.storage import attempts
 
 _ANONYMOUS: Final = {"s3": {"anon": True}, "gs": {"token": "anon"}, "gcs": {"token": "anon"}}
 
@@ -30,7 +30,7 @@ def no_network() -> Iterator[list[object]]:
     with (
         mock.patch.object(socket, "getaddrinfo", refuse),
         mock.patch.object(socket.socket, "connect", refuse),
-        mock.patch.object(faults, "_FIRST_PAUSE_SECONDS", 0.0),
+        mock.patch.object(attempts, "_FIRST_PAUSE_SECONDS", 0.0),
         mock.patch.dict(conf, _ANONYMOUS),
     ):
         yield asked

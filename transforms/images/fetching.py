@@ -1,28 +1,51 @@
-"""Fetching the bytes of an image. Pure of Beam: a ref in, bytes out, or an `ImageError`."""
+"""Fetching the bytes of images. Pure of Beam: a ref in, bytes out, or an `ImageError`.
 
+Members that lie together in an archive of a bucket or a server are fetched by one request: small ones cost what a
+request costs, whatever their size.
+"""
+
+import functools
 import zlib
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import FailureCode, ImageError
+from schemas.extents import Extent, RangeReader
 from schemas.images import ImageRef
-from schemas.storage import ANYWHERE, Reach, image_file, in_time, is_on_the_web, member_uri, with_retries
+from schemas.storage import (
+    ANYWHERE,
+    Reach,
+    Watch,
+    image_file,
+    in_time,
+    is_local,
+    is_on_the_web,
+    member_uri,
+    unwatched,
+    with_retries,
+)
 from schemas.uris import read_file
-from transforms.archives import read_member
+from transforms.archives import ArchiveFile, read_member
 
 # No format of images begins so; an object that was stored with `Content-Encoding: gzip` does.
 _GZIP: Final = b"\x1f\x8b\x08"
 
+# What a request may take at once, and what it may read for nothing: as long as another request would take.
+_BYTES_TOGETHER: Final = 4 * 2**20
+_BYTES_BETWEEN: Final = 64 * 2**10
+_MEMBERS_TOGETHER: Final = 32
 
-def fetch_image(ref: ImageRef, max_bytes: int, reach: Reach = ANYWHERE) -> bytes:
+
+def fetch_image(ref: ImageRef, max_bytes: int, reach: Reach = ANYWHERE, watch: Watch = unwatched) -> bytes:
     """Reads an image file whole, trying again after longer and longer pauses where the storage is at fault.
 
     Args:
         ref: The image.
         max_bytes: The most bytes that are read, whatever a listing or a server says that there are.
         reach: Which servers may be asked, and how long the image may take, with everything that is tried again.
+        watch: Is told of each attempt that failed and is followed by another one.
 
     Returns:
         The bytes; unpacked, if what is stored is packed by gzip.
@@ -31,9 +54,132 @@ def fetch_image(ref: ImageRef, max_bytes: int, reach: Reach = ANYWHERE) -> bytes
         ImageError: If the file is missing, too large, or cannot be read, or may not be asked for.
         OSError: If the machine, not the file, is at fault (no memory, no file handles).
     """
+    return _tried(ref, lambda: _read(ref, max_bytes), max_bytes, reach, watch)
+
+
+def _tried(ref: ImageRef, read: Callable[[], bytes], max_bytes: int, reach: Reach, watch: Watch) -> bytes:
     ref.check()
-    content = with_retries(lambda: _read(ref, max_bytes), reach)
+    content = with_retries(read, reach, watch)
     return _unpacked(content, max_bytes) if content.startswith(_GZIP) else content
+
+
+class _Span(NamedTuple):
+    """Bytes of an archive, from `start` to before `end`."""
+
+    archive_uri: str
+    start: int
+    end: int
+
+
+class Together(NamedTuple):
+    """Images that are fetched by one request.
+
+    Attributes:
+        first: The row of the first of them; the others follow it.
+        refs: The images.
+        span: Where they are, if they are members of which that is known.
+    """
+
+    first: int
+    refs: Sequence[ImageRef]
+    span: _Span | None
+
+    @property
+    def size(self) -> int | None:
+        """The bytes that are read; None where they are not known."""
+        return self.span.end - self.span.start if self.span else self.refs[0].size
+
+
+def lying_together(refs: Iterable[ImageRef], max_bytes: int) -> Iterator[Together]:
+    """Divides images into those that one request fetches, in their order: members side by side, or single images.
+
+    Args:
+        refs: The images.
+        max_bytes: The most bytes of an image that are read.
+    """
+    together: list[ImageRef] = []
+    whole: _Span | None = None
+    first = 0
+    for row, ref in enumerate(refs):
+        span = _span(ref, max_bytes)
+        joined = _joined(whole, span) if len(together) < _MEMBERS_TOGETHER else None
+        if together and joined is None:
+            yield Together(first, together, whole)
+            together, first = [], row
+        together.append(ref)
+        whole = joined or span
+    if together:
+        yield Together(first, together, whole)
+
+
+def _span(ref: ImageRef, max_bytes: int) -> _Span | None:
+    """Returns where a member is that a range of bytes is read for; None if it is none, or on this machine."""
+    member = member_uri(ref.location) if ref.problem is None else None
+    if member is None or ref.place is None or is_local(member.archive_uri):
+        return None
+    extent = Extent.parse(ref.place)
+    is_read = extent is not None and extent.size <= max_bytes
+    return _Span(member.archive_uri, extent.offset, extent.end) if extent and is_read else None
+
+
+def _joined(whole: _Span | None, span: _Span | None) -> _Span | None:
+    """Returns both as one; None if they are too far from each other, or too long together."""
+    if whole is None or span is None or whole.archive_uri != span.archive_uri:
+        return None
+    is_near = whole.start <= span.start <= whole.end + _BYTES_BETWEEN
+    end = max(whole.end, span.end)
+    return whole._replace(end=end) if is_near and end - whole.start <= _BYTES_TOGETHER else None
+
+
+def fetch_together(
+    together: Together, max_bytes: int, reach: Reach = ANYWHERE, watch: Watch = unwatched
+) -> list[bytes | ImageError]:
+    """Reads images by one request; where that fails, each by itself.
+
+    Args:
+        together: The images.
+        max_bytes: As in `fetch_image`, for each image; so are the others.
+        reach: Which servers, and how long.
+        watch: Is told of attempts.
+
+    Returns:
+        The bytes of each image, or why there are none.
+
+    Raises:
+        OSError: If the machine is at fault.
+    """
+    span = together.span if len(together.refs) > 1 else None
+    read_range = _read_at_once(span, reach, watch) if span else None
+    fetched: list[bytes | ImageError] = []
+    for ref in together.refs:
+        extent = Extent.parse(ref.place or "")
+        read = functools.partial(_read, ref, max_bytes)
+        if extent is not None and read_range is not None:
+            read = functools.partial(extent.read, read_range, max_bytes)
+        try:
+            fetched.append(_tried(ref, read, max_bytes, reach, watch))
+        except ImageError as error:
+            fetched.append(error)
+    return fetched
+
+
+def _read_at_once(span: _Span, reach: Reach, watch: Watch) -> RangeReader | None:
+    """Reads a span, and returns what reads from it; None if it cannot be read."""
+
+    def read() -> bytes:
+        return ArchiveFile.at(span.archive_uri).read_range(span.start, span.end)
+
+    try:
+        content = with_retries(read, reach, watch)
+    except ImageError:
+        return None
+
+    def read_range(start: int, end: int) -> bytes:
+        if span.start <= start and end <= span.start + len(content):
+            return content[start - span.start : end - span.start]
+        return ArchiveFile.at(span.archive_uri).read_range(start, end)
+
+    return read_range
 
 
 def _read(ref: ImageRef, max_bytes: int) -> bytes:

@@ -26,11 +26,8 @@ from transforms.images.batches import Admission, Admitted, BadImage, Batch, Batc
 from transforms.images.decoder import Content, Decoded, DecodingTask, LocalFile, Undecoded
 from transforms.images.decoder_processes import AnyDecoder, DecoderDied, DecoderPool
 from transforms.images.decoding import DecodingRules
-from transforms.images.fetching import fetch_image
-from transforms.runtime import Meter
-
-# Files fetched at once. A file of 100 KB from a bucket takes some 50 ms: 16 at a time are 300 a second.
-FETCH_THREADS: Final = 16
+from transforms.images.fetching import Together, fetch_image, fetch_together, lying_together
+from transforms.runtime import MOST_READS, Meter, ReadWindow, windowed_map
 
 # Files a message to a decoder, which share what a message costs; fewer of large files, and of augmented images.
 FILES_PER_CHUNK: Final = 8
@@ -55,10 +52,12 @@ class LoadingPools:
     Attributes:
         fetching: Threads that read files.
         decoders: What decodes them.
+        window: How many files are fetched at once.
     """
 
     fetching: concurrent.futures.Executor
     decoders: DecoderPool
+    window: ReadWindow = dataclasses.field(default_factory=ReadWindow)
 
     @classmethod
     def start(cls, threads: int, decode_processes: int = 0) -> "LoadingPools":
@@ -68,7 +67,7 @@ class LoadingPools:
             threads: Threads that decode, where processes do not.
             decode_processes: Processes that decode; 0 for threads.
         """
-        fetching = concurrent.futures.ThreadPoolExecutor(FETCH_THREADS, "fetch")
+        fetching = concurrent.futures.ThreadPoolExecutor(MOST_READS, "fetch")
         return cls(fetching, DecoderPool(threads, decode_processes))
 
 
@@ -101,9 +100,9 @@ def load_batches(
 ) -> Iterator[Batch]:
     """Loads the images of a shard, ahead of the consumer of the batches.
 
-    At most two chunks a decoder, or two batches if they are more, are held besides the batch that is filled, and
-    `FETCH_THREADS` files that are fetched, or `CHUNKS_STREAMED` chunks. A chunk has at most `FILES_PER_CHUNK` pictures,
-    or one image and its copies.
+    At most two chunks a decoder, or two batches if they are more, are held besides the batch that is filled, and the
+    files that the window of reads has room for, or `CHUNKS_STREAMED` chunks. A chunk has at most `FILES_PER_CHUNK`
+    pictures, or one image and its copies.
 
     Args:
         shard: Refs.
@@ -177,8 +176,10 @@ class _Loader:
 
     def fetched_chunks(self, shard: pa.RecordBatch) -> Iterator[_Chunk]:
         """Fetches files, and yields those that are wanted."""
-        files = bounded_map(self._pools.fetching, self._fetch, enumerate(image_refs(shard)), FETCH_THREADS)
-        wanted = (admitted for file in files for admitted in self._admission.admit([file]))
+        together = lying_together(image_refs(shard), self._rules.max_bytes)
+        reads = ((one, one.size) for one in together)
+        fetched = windowed_map(self._pools.fetching, self._fetch_together, reads, self._pools.window)
+        wanted = (admitted for files in fetched for file in files for admitted in self._admission.admit([file]))
         for admitted in _cut(wanted, self._files_per_chunk, _bytes_of):
             yield _Chunk(admitted)
 
@@ -204,7 +205,8 @@ class _Loader:
         return self._decode(chunk, decoder)
 
     def _admitted(self, chunk: _Chunk, contents: Sequence[Content | None]) -> list[Admitted | BadImage]:
-        self._meter.read(sum(content.size for content in contents if content))
+        found = [content.size for content in contents if content]
+        self._meter.read(sum(found), len(found))
         rows = range(chunk.first, chunk.first + len(contents))
         # What a decoder cannot read is fetched as any file is: with several attempts, and the reason if it fails.
         missing = [(row, ref) for row, ref, content in zip(rows, chunk.refs, contents, strict=True) if content is None]
@@ -232,11 +234,26 @@ class _Loader:
     def _fetch(self, numbered: tuple[int, ImageRef]) -> ImageFile | BadImage:
         row, ref = numbered
         try:
-            data = fetch_image(ref, self._rules.max_bytes, self._rules.reach)
+            data = fetch_image(ref, self._rules.max_bytes, self._rules.reach, self._watch)
         except ImageError as error:
             return BadImage(row, error)
         self._meter.read(len(data))
-        return ImageFile(row, Content(hashlib.sha256(data).hexdigest(), len(data)), data)
+        return _image_file(row, data)
+
+    def _fetch_together(self, together: Together) -> list[ImageFile | BadImage]:
+        if len(together.refs) == 1:
+            return [self._fetch((together.first, together.refs[0]))]
+        fetched = fetch_together(together, self._rules.max_bytes, self._rules.reach, self._watch)
+        self._meter.read(sum(len(data) for data in fetched if isinstance(data, bytes)))
+        return [
+            BadImage(row, data) if isinstance(data, ImageError) else _image_file(row, data)
+            for row, data in enumerate(fetched, together.first)
+        ]
+
+    def _watch(self, is_throttled: bool, seconds: float) -> None:
+        self._meter.tried_again(is_throttled, seconds)
+        if is_throttled:
+            self._pools.window.throttled()
 
     def _fetch_all(self, numbered: Sequence[tuple[int, ImageRef]]) -> list[ImageFile | BadImage]:
         return list(map(self._fetch, numbered))
@@ -284,6 +301,10 @@ def _decoded_image(admitted: Admitted, decoded: Decoded) -> DecodedImage | BadIm
     if isinstance(decoded.size, ImageError):
         return BadImage(admitted.file.row, decoded.size, admitted.file.content.sha256)
     return DecodedImage(admitted, *decoded.size)
+
+
+def _image_file(row: int, data: bytes) -> ImageFile:
+    return ImageFile(row, Content(hashlib.sha256(data).hexdigest(), len(data)), data)
 
 
 def _bytes_of(file: Admitted | BadImage) -> int:

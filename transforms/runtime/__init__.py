@@ -1,4 +1,4 @@
-"""The process that a transform runs in: cores, memory, counters, meters, versions of packages, TensorFlow's import."""
+"""The process that a transform runs in: cores, memory, counters, reads in flight, versions, TensorFlow's import."""
 
 from transforms.runtime.blas import single_threaded_blas
 from transforms.runtime.cores import available_cores
@@ -9,11 +9,14 @@ from transforms.runtime.openvino import import_openvino, without_telemetry
 from transforms.runtime.temporary import temporary_folder
 from transforms.runtime.tensorflow import import_tensorflow
 from transforms.runtime.versions import package_versions
+from transforms.runtime.window import MOST_READS, ReadWindow, windowed_map
 
 __all__ = [
+    "MOST_READS",
     "PROGRESS",
     "Meter",
     "Progress",
+    "ReadWindow",
     "available_cores",
     "available_memory",
     "import_openvino",
@@ -23,5 +26,6 @@ __all__ = [
     "progress_of_processes",
     "single_threaded_blas",
     "temporary_folder",
+    "windowed_map",
     "without_telemetry",
 ]

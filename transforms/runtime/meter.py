@@ -23,9 +23,13 @@ class Meter:
         with self._lock:
             self._measures += measures
 
-    def read(self, size: int) -> None:
-        """Counts `size` bytes of files."""
-        self._add(Measures(bytes_read=size))
+    def read(self, size: int, reads: int = 1) -> None:
+        """Counts `size` bytes of files, and in how many reads they came."""
+        self._add(Measures(bytes_read=size, reads=reads))
+
+    def tried_again(self, is_throttled: bool, seconds: float) -> None:
+        """Counts a read that failed and is tried again after `seconds`; whether the storage asked for fewer."""
+        self._add(Measures(retries=1, throttled=int(is_throttled), waited_milliseconds=1000 * seconds))
 
     def decoded(self, files: int, seconds: float) -> None:
         """Counts files that were decoded, and the time that they and augmented copies of their pictures took."""

@@ -174,7 +174,8 @@ TEXTS = [
         Measures(10, 2, 0.5, 1, 0.25, {"host/7": 1}, 1.5),
         (
             '{"batches": 1, "bytes_read": 10, "decode_seconds": 0.5, "decoded": 2, "infer_seconds": 0.25, '
-            '"load_seconds": 1.5, "loads": {"host/7": 1}}'
+            '"load_seconds": 1.5, "loads": {"host/7": 1}, "reads": 0, "retries": 0, "throttled": 0, '
+            '"waited_milliseconds": 0.0}'
         ),
     ),
     (

@@ -13,7 +13,7 @@ from fsspec.implementations.http import HTTPFileSystem
 
 from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef, image_version
-from schemas.storage import Reach, canonical_uri, faults, file_system, filesystems, open_stream, with_retries
+from schemas.storage import Reach, attempts, canonical_uri, faults, file_system, filesystems, open_stream, with_retries
 from tests.support.web import SILENCE, Answer, Asked, folder_site, web_server
 from transforms.images import fetch_image
 
@@ -34,7 +34,7 @@ def failure(url: str, max_bytes: int = LIMIT) -> ImageError:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds between attempts, which the test does not wait for."""
     waited: list[float] = []
-    monkeypatch.setattr(faults.time, "sleep", waited.append)
+    monkeypatch.setattr(attempts.time, "sleep", waited.append)
     return waited
 
 
@@ -93,7 +93,7 @@ def test_each_status_has_its_code(status: int, pauses: list[float]) -> None:
         assert error.code.permanent == (error.code == FailureCode.NOT_FOUND)
         assert "127.0.0.1" not in error.message or status in {404, 410}
         assert len(server.asked) == 1 + len(pauses)
-        assert len(pauses) == (0 if status in {401, 403, 404, 410} else 3)
+        assert len(pauses) == (0 if status in {401, 403, 404, 410} else 8 if status in {429, 503} else 3)
 
 
 @pytest.mark.parametrize("status", [403, 429, 500])

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import zipfile
 from pathlib import Path
 
 import fsspec
@@ -9,8 +10,11 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from schemas.errors import FailureCode, ImageError
-from schemas.images import ImageRef
+from schemas.images import ImageRef, image_refs
+from tests.support.archives import write_tar, write_zip
 from transforms.images import fetch_image
+from transforms.images.fetching import fetch_together, lying_together
+from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source
 
 
 class FaultyFileSystem(MemoryFileSystem):
@@ -117,3 +121,53 @@ def test_only_regular_files_are_opened(kind: str, tmp_path: Path) -> None:
         fetch_image(ImageRef(uri, "", 1), 100)
     assert caught.value.code == FailureCode.NOT_FOUND
     assert "it is a pipe, a socket, a device, or an answer of the kernel" in caught.value.message
+
+
+def member(name: str, offset: int, size: int, archive: str = "s3://bucket/a.tar", **fields: str) -> ImageRef:
+    return ImageRef(f"tar://{name}::{archive}", "1", size, place=f"raw:{offset}:{size}", **fields)
+
+
+FAR = 2**20
+
+
+@pytest.mark.parametrize(
+    ("refs", "groups"),
+    [
+        ([member("1", 512, 100), member("2", 1536, 100), member("3", 2560, 100)], [3]),
+        ([member("1", 512, 100), member("2", 512 + FAR, 100), member("3", 1024 + FAR, 100)], [1, 2]),
+        ([member("1", 512, 100), member("2", 1536, 100, "s3://bucket/b.tar")], [1, 1]),
+        ([member("2", 1536, 100), member("1", 512, 100)], [1, 1]),
+        ([member("1", 512, 3 * FAR), member("2", 512 + 3 * FAR, 3 * FAR)], [1, 1]),
+        ([member("1", 512, 100), member("2", 1536, 5 * FAR), member("3", 2048 + 5 * FAR, 100)], [1, 1, 1]),
+        (
+            [member("1", 512, 100), member("2", 1536, 100, problem="no"), member("3", 2560, 100)],
+            [1] * 3,
+        ),
+        ([member("1", 512, 100, "file:///a.tar"), member("2", 1536, 100, "file:///a.tar")], [1, 1]),
+        ([ImageRef("s3://bucket/1.jpg", "1", 100), ImageRef("s3://bucket/2.jpg", "1", 100)], [1, 1]),
+        ([member(str(number), 1024 * number, 100) for number in range(40)], [32, 8]),
+        ([], []),
+    ],
+)
+def test_members_that_lie_side_by_side_are_read_together(refs: list[ImageRef], groups: list[int]) -> None:
+    together = list(lying_together(refs, max_bytes=4 * FAR))
+    assert [len(one.refs) for one in together] == groups
+    assert [ref for one in together for ref in one.refs] == refs
+    assert [one.first for one in together] == [sum(groups[:number]) for number in range(len(groups))]
+
+
+def test_what_is_read_together_is_what_is_read_alone(tmp_path: Path) -> None:
+    members = {f"{number}.jpg": bytes([number]) * (100 + number) for number in range(9)}
+    fs = fsspec.filesystem("memory")
+    for name in ("stored.zip", "deflated.zip", "a.tar"):
+        method = zipfile.ZIP_STORED if name == "stored.zip" else zipfile.ZIP_DEFLATED
+        path = tmp_path / name
+        write_tar(path, members) if name == "a.tar" else write_zip(path, members, method)
+        fs.pipe_file(name, path.read_bytes())
+        (source,) = find_sources([f"memory://{name}"])
+        (batch,) = list_source(source, ListingRules(), IgnoredFiles())
+        (together,) = lying_together(image_refs(batch), 1000)
+        alone = [fetch_image(ref, 1000) for ref in together.refs]
+        assert fetch_together(together, 1000) == alone == list(members.values())
+        too_large = fetch_together(together._replace(span=None), 104)
+        assert [isinstance(one, ImageError) for one in too_large] == [len(one) > 104 for one in alone]

@@ -17,7 +17,7 @@ from schemas.augmentation import AugmentedRows
 from schemas.delta import Scan
 from schemas.errors import FailureCode
 from schemas.images import ref_schema
-from schemas.storage import faults as storage_faults
+from schemas.storage import attempts as storage_attempts
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.archives import write_tar, write_zip
@@ -229,7 +229,7 @@ def test_a_member_that_cannot_be_read_says_why(
     archive.write_bytes(archive.read_bytes().replace(b"\xff\xd8", b"\0\0", 1))
     damaged = write_tar(tmp_path / "b.tar", {"1.jpg": path.read_bytes()}).read_bytes()
     (tmp_path / "b.tar").write_bytes(damaged[:-9000])
-    monkeypatch.setattr(storage_faults, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(storage_attempts, "_FIRST_PAUSE_SECONDS", 0.001)
     sources = find_sources([f"{tmp_path}/*.zip", f"{tmp_path}/*.tar"])
     batches = [batch for source in sources for batch in list_source(source, ListingRules(), IgnoredFiles())]
     loaded = load(processes, pa.Table.from_batches(batches).combine_chunks().to_batches()[0])
@@ -253,7 +253,7 @@ def test_a_file_that_a_decoder_cannot_read_is_fetched_in_several_attempts(
         return path.read_bytes()
 
     monkeypatch.setattr(fetching, "_read", shaky)
-    monkeypatch.setattr(storage_faults, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(storage_attempts, "_FIRST_PAUSE_SECONDS", 0.001)
     shard = pa.RecordBatch.from_pylist(
         [{"uri": f"file://{path}", "version": "1", "_size": path.stat().st_size + 1}], schema=ref_schema()
     )

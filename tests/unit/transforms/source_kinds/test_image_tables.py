@@ -17,7 +17,7 @@ from tests.support.data_sets import IMAGE, write_image_table
 from tests.unit.transforms.sources.test_sources import refs
 from transforms.archives import parquet_images
 from transforms.images import MAX_BYTES, fetch_image
-from transforms.images.loading import FETCH_THREADS, bounded_map
+from transforms.images.loading import bounded_map
 from transforms.manifests import ManifestOptions
 from transforms.sources import IgnoredFiles, ListingRules, carried_columns, find_sources, list_source, take_first_look
 
@@ -180,8 +180,8 @@ def test_a_row_group_is_read_once_by_threads_that_go_through_it(
         yield from opened(file, group, column)
 
     monkeypatch.setattr(parquet_images, "_cells", counted)
-    with ThreadPoolExecutor(FETCH_THREADS) as pool:
-        contents = list(bounded_map(pool, lambda row: fetch_image(ref_of(row), MAX_BYTES), rows, FETCH_THREADS))
+    with ThreadPoolExecutor(16) as pool:
+        contents = list(bounded_map(pool, lambda row: fetch_image(ref_of(row), MAX_BYTES), rows, 16))
     assert contents == [cell["bytes"] for cell in cells(1000)]
     assert sorted(read) == [0, 1, 2, 3]
     assert fetch_image(ref_of(rows[5]), MAX_BYTES) == contents[5], "what is behind is read again"

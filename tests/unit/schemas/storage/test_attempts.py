@@ -1,0 +1,83 @@
+"""One rule for what is tried again: how often, after which pauses, and who is told."""
+
+import pytest
+
+from schemas.buckets.stores import tries_again
+from schemas.errors import FailureCode, ImageError
+from schemas.storage import Reach, attempts, with_retries
+
+
+class Refused(OSError):
+    """A server's answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"{status}")
+        self.status = status
+
+
+class Reader:
+    """Fails so many times, and then reads."""
+
+    def __init__(self, error: Exception, times: int) -> None:
+        self.error = error
+        self.times = times
+        self.asked = 0
+
+    def __call__(self) -> bytes:
+        self.asked += 1
+        if self.asked <= self.times:
+            raise self.error
+        return b"x"
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds between attempts, which the test does not wait for."""
+    waited: list[float] = []
+    monkeypatch.setattr(attempts.time, "sleep", waited.append)
+    return waited
+
+
+@pytest.mark.parametrize(
+    ("error", "tried"),
+    [
+        (Refused(503), 9),
+        (Refused(429), 9),
+        (Refused(500), 4),
+        (TimeoutError("slow"), 4),
+        (ConnectionResetError("gone"), 4),
+        (Refused(403), 1),
+        (FileNotFoundError("no"), 1),
+    ],
+)
+def test_storage_that_asks_for_fewer_is_given_more_time(error: Exception, tried: int, pauses: list[float]) -> None:
+    told: list[tuple[bool, float]] = []
+    reader = Reader(error, 100)
+    with pytest.raises(ImageError):
+        with_retries(reader, None, lambda *attempt: told.append(attempt))
+    assert reader.asked == tried
+    assert [seconds for _, seconds in told] == pauses
+    assert [is_throttled for is_throttled, _ in told] == [tried == 9] * (tried - 1)
+    longest = [min(0.2 * 2**number, 8.0) for number in range(tried - 1)]
+    assert all(most / 2 <= pause <= most for pause, most in zip(pauses, longest, strict=True))
+
+
+def test_what_passes_is_read(pauses: list[float]) -> None:
+    assert with_retries(Reader(Refused(503), 5)) == b"x"
+    assert with_retries(Reader(Refused(500), 3)) == b"x"
+    assert len(pauses) == 5 + 3
+
+
+def test_no_attempt_begins_when_the_time_of_the_image_would_be_over(pauses: list[float]) -> None:
+    reader = Reader(Refused(503), 100)
+    with pytest.raises(ImageError) as caught:
+        with_retries(reader, Reach(seconds=1.0))
+    assert caught.value.code == FailureCode.SERVER_ERROR
+    assert max(pauses) < 1.0
+    assert reader.asked < 9
+
+
+def test_a_request_is_made_once_where_its_reader_tries_again() -> None:
+    assert tries_again()
+    assert with_retries(lambda: not tries_again())
+    assert tries_again()
