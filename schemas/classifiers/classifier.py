@@ -17,7 +17,16 @@ from schemas.classifiers.model_card import ModelCard
 from schemas.classifiers.model_files import OLD_LIST, ModelFiles
 from schemas.classifiers.reservation import claimed_folder
 from schemas.errors import DamagedModel, InvalidSpec, ModelNotFound, first_line
-from schemas.storage import UNFINISHED, PublishedFile, file_system, join, read_json_file, remove_folder, write_file
+from schemas.storage import (
+    UNFINISHED,
+    PublishedFile,
+    check_reachable,
+    file_system,
+    join,
+    read_json_file,
+    remove_folder,
+    write_file,
+)
 
 CARD_FILE: Final = "model_card.json"
 LABELS_FILE: Final = "labels.json"
@@ -46,9 +55,11 @@ class Classifier:
         """Reads the card of a classifier and its labels, and looks whether its files are there in their sizes.
 
         Raises:
-            ModelNotFound: If there is none.
+            ModelNotFound: If there is none, or it may not be read.
+            StoreUnreachable: If it is in a bucket that cannot be reached.
             DamagedModel: If a file is missing or cut off, or card or labels are not those that were written.
         """
+        check_reachable(uri)
         card = _read_card(uri)
         files = ModelFiles.listed(uri, card.files)
         try:
@@ -113,6 +124,8 @@ def _read_card(uri: str) -> ModelCard:
     card_uri = join(uri, CARD_FILE)
     try:
         return ModelCard.from_json(read_json_file(card_uri))
+    except PermissionError as error:
+        raise ModelNotFound(f"The classifier at {uri} may not be read: {first_line(error)}") from error
     except OSError as error:
         raise ModelNotFound(
             f"There is no classifier at {uri} (no {CARD_FILE}); pipelines.train --output={uri} makes one."

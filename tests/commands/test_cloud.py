@@ -13,8 +13,11 @@ import pytest
 from pipelines import extract as extract_command
 from schemas.buckets import BucketFileSystem
 from schemas.errors import InvalidInput
+from schemas.storage import file_system
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
+from tests.support.azure_server import azurite
+from tests.support.gcs_server import gcs_server
 from tests.support.s3_servers import versitygw
 from tests.support.servers import s3_environment, s3_server
 from tests.support.slow_proxy import slow_proxy
@@ -103,6 +106,39 @@ def test_the_table_is_that_of_the_local_run(
         for begun, going_on in (("obstore", "fsspec"), ("fsspec", "obstore")):
             again = extract(f"--input={uri}", f"--output={tmp_path}/{begun}", f"--storage={going_on}", *SMALL_BASE)
             assert (again["skipped"], again["extracted"]) == (PICTURES, 0)
+
+
+@contextmanager
+def google(folder: Path) -> Iterator[str]:
+    pytest.importorskip("gcsfs", reason="needs gcsfs (the extra gcs), which is absent")
+    folder.mkdir()
+    with gcs_server(folder) as bucket:
+        yield f"gs://{bucket}"
+
+
+@contextmanager
+def azure(folder: Path) -> Iterator[str]:
+    pytest.importorskip("adlfs", reason="needs adlfs (the extra azure), which is absent")
+    with azurite(folder) as container:
+        yield f"abfs://{container}"
+
+
+@pytest.mark.parametrize("server", [google, azure])
+def test_the_table_is_that_of_the_local_run_in_other_clouds(
+    server: Server, pictures: Path, tmp_path: Path, reads_by_obstore: list[str]
+) -> None:
+    extract(f"--input={pictures}", f"--output={tmp_path}/local", "--labels_from=parent", *SMALL_BASE)
+    with server(tmp_path / "server") as root:
+        fs, _ = file_system(root)
+        for path in pictures.rglob("*.jpg"):
+            fs.pipe_file(f"{root}/photos/{path.relative_to(pictures)}", path.read_bytes())
+        options = (f"--input={root}/photos", f"--output={tmp_path}/store", *SMALL_BASE, "--labels_from=parent")
+        summary = extract(*options)
+        assert (summary["extracted"], summary["failed"], len(reads_by_obstore)) == (PICTURES, 0, PICTURES)
+        local = table(tmp_path / "local", f"file://{pictures}")
+        pd.testing.assert_frame_equal(table(tmp_path / "store", f"{root}/photos"), local)
+        again = extract(*options, "--storage=fsspec")
+        assert (again["skipped"], again["extracted"]) == (PICTURES, 0)
 
 
 def test_a_bucket_that_is_not_there_is_one_sentence_whoever_asks(tmp_path: Path) -> None:
