@@ -1,7 +1,8 @@
-"""Pictures in a bucket beside the same ones on this machine's disk: listing, reading, and whole extractions.
+"""Pictures in buckets and on a web server beside the same ones on this machine's disk: stages, and whole extractions.
 
-The bucket is one of versitygw on loopback, as it is and behind a proxy whose answers are late. CPU is that of the
-process that reads, or of the command with all its processes; the server's and the proxy's are not counted.
+The servers are on loopback: versitygw, as it is and behind a proxy whose answers are late, fake-gcs-server, and nginx.
+CPU is that of the process that reads, or of the command with all its processes; the servers' and the proxy's are not
+counted.
 """
 
 import itertools
@@ -10,9 +11,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import pytest
 
@@ -21,30 +23,68 @@ from tests.benchmarks.cases import Case, our_command
 from tests.benchmarks.feeding import SIDE, fed_by
 from tests.benchmarks.results import Figure, ratio
 from tests.benchmarks.workshop import Unmeasurable, Workshop
+from tests.support.gcs_server import gcs_server
 from tests.support.s3_servers import versitygw
 from tests.support.slow_proxy import slow_proxy
+from tests.support.web_servers import nginx
 
 LATENCY_SECONDS: Final = 0.03
 _UPLOADS: Final = 8
+_CPU: Final = "_cpu_seconds"
+LOCAL: Final = "local disk"
 _FAR: Final = "S3, 30 ms away"
 
 
+class Place(NamedTuple):
+    """Where the pictures are.
+
+    Attributes:
+        uri: Their folder.
+        environment: What points to its server.
+        libraries: What can read them.
+    """
+
+    uri: str
+    environment: Mapping[str, str] = MappingProxyType({})
+    libraries: tuple[Storage, ...] = ()
+
+
+Places = Mapping[str, Place]
+Started = AbstractContextManager[Place]
+
+
 def cloud(workshop: Workshop, case: Case, rounds: int) -> list[Figure]:
-    """Measures pictures on disk, in S3, and in S3 far away, in turn, a new process each.
+    """Measures pictures on disk, in S3, near and far, in Google's storage and on the web, in turn, a new process each.
+
+    A place whose server is not installed is left out, with a line on standard error.
 
     Raises:
         Unmeasurable: If versitygw is not built, or a process fails.
     """
     paths = case.paths[: case.count]
-    with _bucket(workshop, paths) as bucket, slow_proxy(os.environ["AWS_ENDPOINT_URL"], LATENCY_SECONDS) as far:
+    with ExitStack() as servers:
+        bucket = servers.enter_context(_bucket(workshop, paths))
+        far = servers.enter_context(slow_proxy(os.environ["AWS_ENDPOINT_URL"], LATENCY_SECONDS))
         local = _linked(paths, workshop.scratch("pictures"))
-        places = {"local disk": (str(local), {}), "S3": (bucket, {}), _FAR: (bucket, {"AWS_ENDPOINT_URL": far})}
+        both = tuple(Storage)
+        places = {
+            LOCAL: Place(str(local)),
+            "S3": Place(bucket, {}, both),
+            _FAR: Place(bucket, {"AWS_ENDPOINT_URL": far}, both),
+        }
+        others: dict[str, Started] = {
+            "Google": _google_bucket(workshop, paths),
+            "the web": _web_server(workshop, local),
+        }
+        for name, started in others.items():
+            try:
+                places[name] = servers.enter_context(started)
+            except pytest.skip.Exception as skipped:
+                print(f"Pictures in {name} are left out: {skipped}.", file=sys.stderr)
         figures = list(_reads(workshop, places, rounds))
         figures += _compared(workshop, "a base that costs nothing", places, rounds, _fed)
-        return figures + _compared(workshop, case.conv_base, places, rounds, _extracted(case))
-
-
-Places = Mapping[str, tuple[str, Mapping[str, str]]]
+        whole = _compared(workshop, case.conv_base, places, rounds, _extracted(case))
+        return figures + whole + list(_stages(workshop, case, places, rounds, whole))
 
 
 @contextmanager
@@ -61,6 +101,25 @@ def _bucket(workshop: Workshop, paths: Sequence[str]) -> Iterator[str]:
         raise Unmeasurable(str(skipped)) from skipped
 
 
+@contextmanager
+def _google_bucket(workshop: Workshop, paths: Sequence[str]) -> Iterator[Place]:
+    import fsspec
+
+    folder = workshop.scratch("google")
+    folder.mkdir(parents=True)
+    with gcs_server(folder) as bucket:
+        fs = fsspec.filesystem("gs")
+        for path in paths:
+            fs.pipe_file(f"{bucket}/pictures/{Path(path).name}", Path(path).read_bytes())
+        yield Place(f"gs://{bucket}/pictures", {}, tuple(Storage))
+
+
+@contextmanager
+def _web_server(workshop: Workshop, folder: Path) -> Iterator[Place]:
+    with nginx(workshop.scratch("nginx"), folder) as url:
+        yield Place(f"{url}/", {}, (Storage.FSSPEC,))
+
+
 def _linked(paths: Sequence[str], folder: Path) -> Path:
     folder.mkdir(parents=True)
     for path in paths:
@@ -70,11 +129,11 @@ def _linked(paths: Sequence[str], folder: Path) -> Path:
 
 def _reads(workshop: Workshop, places: Places, rounds: int) -> Iterator[Figure]:
     """Yields what reading costs through either library, in 16 threads of one process."""
-    remote = {name: place for name, place in places.items() if name != "local disk"}
+    asked = [(name, place, storage) for name, place in places.items() for storage in place.libraries]
     measured: dict[str, list[dict[str, float]]] = {}
-    for _, (name, place), storage in itertools.product(range(rounds), remote.items(), Storage):
-        command = ["-m", "tests.benchmarks.bucket_reads", f"--input={place[0]}", f"--storage={storage}"]
-        with _environment(place[1]):
+    for _, (name, place, storage) in itertools.product(range(rounds), asked):
+        command = ["-m", "tests.benchmarks.bucket_reads", f"--input={place.uri}", f"--storage={storage}"]
+        with _environment(place.environment):
             measured.setdefault(f"{name}, {storage}", []).append(_figures(workshop, command))
     for name, values in measured.items():
         yield Figure(f"{name}: reads", tuple(one["keys"] / one["seconds"] for one in values), "files/s")
@@ -84,18 +143,18 @@ def _reads(workshop: Workshop, places: Places, rounds: int) -> Iterator[Figure]:
 
 def _compared(workshop: Workshop, what: str, places: Places, rounds: int, measured_once: "Measure") -> list[Figure]:
     measured: dict[str, list[tuple[float, float]]] = {}
-    for _, (name, (uri, environment)) in itertools.product(range(rounds), places.items()):
-        with _environment(environment):
-            measured.setdefault(name, []).append(measured_once(workshop, uri))
+    for _, (name, place) in itertools.product(range(rounds), places.items()):
+        with _environment(place.environment):
+            measured.setdefault(name, []).append(measured_once(workshop, place.uri))
     speeds, costs = {}, {}
     for name, values in measured.items():
         seconds, cpu_seconds = zip(*values, strict=True)
         speeds[name] = Figure(f"{what}, {name}", tuple(1 / one for one in seconds), "images/s")
         costs[name] = Figure(f"{what}, {name}: CPU", tuple(1000 * one for one in cpu_seconds), "ms/image")
     ratios = [
-        ratio(f"{what}, {name} ÷ local disk: {kind}", figures[name], figures["local disk"])
+        ratio(f"{what}, {name} ÷ local disk: {kind}", figures[name], figures[LOCAL])
         for name in places
-        if name != "local disk"
+        if name != LOCAL
         for kind, figures in (("CPU", costs), ("speed", speeds))
     ]
     return [*speeds.values(), *costs.values(), *ratios]
@@ -119,6 +178,24 @@ def _extracted(case: Case) -> Measure:
         return done.seconds / case.count, done.cpu_seconds / case.count
 
     return extracted
+
+
+def _stages(workshop: Workshop, case: Case, places: Places, rounds: int, whole: Sequence[Figure]) -> Iterator[Figure]:
+    """Yields what each stage before the base costs in one thread, and what is left of a whole extraction."""
+    costs = {figure.name: figure for figure in whole}
+    for name, place in places.items():
+        command = ["-m", "tests.benchmarks.stages", f"--input={place.uri}", f"--side={case.side}"]
+        with _environment(place.environment):
+            measured = [_figures(workshop, command) for _ in range(rounds)]
+        stages = [stage for stage in measured[0] if stage.endswith(_CPU)]
+        before = [0.0] * rounds
+        for stage in stages:
+            values = tuple(1000 * one[stage] / one["pictures"] for one in measured)
+            before = [sum(pair) for pair in zip(before, values, strict=True)]
+            yield Figure(f"{name}: CPU of {stage.removesuffix(_CPU)}", values, "ms/image")
+        all_of_it = costs[f"{case.conv_base}, {name}: CPU"].values
+        rest = tuple(one - other for one, other in zip(all_of_it, before, strict=True))
+        yield Figure(f"{name}: CPU of the base, of writing and of the rest", rest, "ms/image")
 
 
 def _figures(workshop: Workshop, command: Sequence[str]) -> dict[str, float]:
