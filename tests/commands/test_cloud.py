@@ -70,6 +70,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def local(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The table of the local run."""
+    store = tmp_path_factory.mktemp("local") / "store"
+    extract(f"--input={pictures}", f"--output={store}", "--labels_from=parent", *SMALL_BASE)
+    return table(store, f"file://{pictures}")
+
+
 def table(store: Path, root: str, *columns: str) -> pd.DataFrame:
     """The rows of a store by the paths of their images, features and all."""
     rows = FeatureStore.open(str(store)).scan().to_pandas()
@@ -87,10 +95,8 @@ def upload(folder: Path, bucket: str) -> str:
 
 @SERVERS
 def test_the_table_is_that_of_the_local_run(
-    server: Server, pictures: Path, tmp_path: Path, reads_by_obstore: list[str]
+    server: Server, pictures: Path, local: pd.DataFrame, tmp_path: Path, reads_by_obstore: list[str]
 ) -> None:
-    extract(f"--input={pictures}", f"--output={tmp_path}/local", "--labels_from=parent", *SMALL_BASE)
-    local = table(tmp_path / "local", f"file://{pictures}")
     with server(tmp_path / "server") as bucket:
         uri = upload(pictures, bucket)
         for storage in ("obstore", "fsspec"):
@@ -125,9 +131,8 @@ def azure(folder: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("server", [google, azure])
 def test_the_table_is_that_of_the_local_run_in_other_clouds(
-    server: Server, pictures: Path, tmp_path: Path, reads_by_obstore: list[str]
+    server: Server, pictures: Path, local: pd.DataFrame, tmp_path: Path, reads_by_obstore: list[str]
 ) -> None:
-    extract(f"--input={pictures}", f"--output={tmp_path}/local", "--labels_from=parent", *SMALL_BASE)
     with server(tmp_path / "server") as root:
         fs, _ = file_system(root)
         for path in pictures.rglob("*.jpg"):
@@ -135,7 +140,6 @@ def test_the_table_is_that_of_the_local_run_in_other_clouds(
         options = (f"--input={root}/photos", f"--output={tmp_path}/store", *SMALL_BASE, "--labels_from=parent")
         summary = extract(*options)
         assert (summary["extracted"], summary["failed"], len(reads_by_obstore)) == (PICTURES, 0, PICTURES)
-        local = table(tmp_path / "local", f"file://{pictures}")
         pd.testing.assert_frame_equal(table(tmp_path / "store", f"{root}/photos"), local)
         again = extract(*options, "--storage=fsspec")
         assert (again["skipped"], again["extracted"]) == (PICTURES, 0)

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from tests.support.web import Asked
 
 RESET, HALF, SLOW = "reset", "half", "slow"
-SLOW_SECONDS = 0.3
+SLOW_SECONDS = 0.1
 # Says of a request what becomes of its answer: a status in its place, one of the above, or nothing.
 Fault = Callable[[Asked], str | None]
 

@@ -165,19 +165,16 @@ def fetch_together(
 
 def _read_at_once(span: _Span, reach: Reach, watch: Watch) -> RangeReader | None:
     """Reads a span, and returns what reads from it; None if it cannot be read."""
-
-    def read() -> bytes:
-        return ArchiveFile.at(span.archive_uri).read_range(span.start, span.end)
-
+    archive = ArchiveFile(span.archive_uri)
     try:
-        content = with_retries(read, reach, watch)
+        content = with_retries(lambda: archive.read_range(span.start, span.end), reach, watch)
     except ImageError:
         return None
 
     def read_range(start: int, end: int) -> bytes:
         if span.start <= start and end <= span.start + len(content):
             return content[start - span.start : end - span.start]
-        return ArchiveFile.at(span.archive_uri).read_range(start, end)
+        return archive.read_range(start, end)
 
     return read_range
 
