@@ -46,6 +46,26 @@ def add_source_options(
         "local or any fsspec URL; may be given several times "
         f"(default: {without_input})",
     )
+    _add_folder_options(group)
+    group.add_argument(
+        "--manifest_versions",
+        choices=("stat", "none"),
+        default="stat",
+        help="images of a manifest without a column `version`: stat looks each one up, so that changed images are "
+        "noticed; none trusts that the image under a URI never changes (default: stat)",
+    )
+    group.add_argument(
+        "--storage",
+        choices=tuple(Storage),
+        default=Storage.OBSTORE,
+        help="what reads inputs and images in buckets where both can: obstore, or fsspec's file system of the cloud "
+        f"(default: {Storage.OBSTORE})",
+    )
+    _add_fetching_options(parser)
+    _add_manifest_options(parser, names_labels=names_labels)
+
+
+def _add_folder_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--extensions",
         type=lower_words,
@@ -80,22 +100,6 @@ def add_source_options(
         "is named train, validation or test (or training, val, dev, eval and the like); images directly in such a "
         "folder have its split and no label",
     )
-    group.add_argument(
-        "--manifest_versions",
-        choices=("stat", "none"),
-        default="stat",
-        help="images of a manifest without a column `version`: stat looks each one up, so that changed images are "
-        "noticed; none trusts that the image under a URI never changes (default: stat)",
-    )
-    group.add_argument(
-        "--storage",
-        choices=tuple(Storage),
-        default=Storage.OBSTORE,
-        help="what reads inputs and images in buckets where both can: obstore, or fsspec's file system of the cloud "
-        f"(default: {Storage.OBSTORE})",
-    )
-    _add_fetching_options(parser)
-    _add_manifest_options(parser, names_labels=names_labels)
 
 
 def _add_fetching_options(parser: argparse.ArgumentParser) -> None:

@@ -1,9 +1,10 @@
 """URIs of images as text: protocols, chains, secrets, addresses; where manifests may point; what is a regular file."""
 
 from schemas.uris.addresses import host_address, is_public
-from schemas.uris.allowed_sources import ANY, AllowedSources, Server, server_uri, unknown_source
+from schemas.uris.allowed_sources import ANY, AllowedSources, unknown_source
 from schemas.uris.chains import MEMBER_PROTOCOLS, MemberUri, is_chained, member_uri, split_chain, tidy_name
 from schemas.uris.local_files import check_regular, opened_file, read_file, read_range
+from schemas.uris.places import Server, server_uri
 from schemas.uris.protocols import (
     AZURE_PROTOCOLS,
     BUCKET_PROTOCOLS,

@@ -13,55 +13,32 @@ refusal of loopback, link-local and private addresses); img2dataset opens whatev
 """
 
 import dataclasses
-import fnmatch
 import functools
-import ipaddress
 import re
-from typing import Final, NamedTuple, TypeAlias
-from urllib.parse import urlsplit
+from typing import Final
 
-from schemas.uris.addresses import Address, host_address, is_private_name, is_public, tidy_host
+from schemas.uris.addresses import Address, host_address, is_private_name, is_public
 from schemas.uris.chains import is_chained, member_uri, split_chain
-from schemas.uris.protocols import (
-    AZURE_PROTOCOLS,
-    GCS_PROTOCOLS,
-    LOCAL_PROTOCOLS,
-    S3_PROTOCOLS,
-    is_in_a_bucket,
-    is_local,
-    is_on_the_web,
-    protocol_of,
+from schemas.uris.places import (
+    Network,
+    Server,
+    containing_file,
+    has_port,
+    is_at,
+    is_place,
+    is_same_server,
+    network_of,
+    place_of,
+    server_of,
 )
-from schemas.uris.secrets import bare_uri
+from schemas.uris.protocols import is_in_a_bucket, is_local, is_on_the_web, protocol_of
 
 ANY: Final = "any"
 ONLY: Final = "only"
 OPTION: Final = "--allowed_sources"
 
-_PORTS: Final = {"http": "80", "https": "443"}
 # Files there are the kernel's and devices; /dev/shm is a disk in memory.
 _KERNEL: Final = re.compile(r"file:///+(?:proc|sys|dev(?!/+shm/))(?:/|$)")
-
-_PROTOCOL: Final = re.compile(r"[a-z][a-z0-9+.-]*:")
-_PLACE: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#\\]*)", re.IGNORECASE)
-
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class Server(NamedTuple):
-    """A web server, or with wildcards several.
-
-    Attributes:
-        host: Its name or address, in lower case.
-        port: Its port, as text.
-    """
-
-    host: str
-    port: str
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,13 +71,13 @@ class AllowedSources:
             return None
         if is_chained(uri):
             return self._refusal_of_chain(uri, manifest_uri)
-        if any(_begins(uri, name) for name in self.named):
+        if any(is_at(uri, name) for name in self.named):
             return None
         return self._refusal_of_unnamed(uri, manifest_uri)
 
     def _refusal_of_unnamed(self, uri: str, manifest_uri: str) -> str | None:
         if self.is_exclusive:
-            return _sentence("Nothing is allowed but what is named, and this is not", _place(uri))
+            return _sentence("Nothing is allowed but what is named, and this is not", place_of(uri))
         if _KERNEL.match(uri):
             return _sentence("The file is the kernel's, or a device", f"{_folder(uri)}/")
         if self._is_at_an_input(uri, manifest_uri):
@@ -120,13 +97,13 @@ class AllowedSources:
     def _is_at_an_input(self, uri: str, manifest_uri: str) -> bool:
         if is_local(uri):
             return is_local(manifest_uri) or any(uri.startswith(folder) for folder in self._folders)
-        return _place(uri) in self._places or _place(uri) == _place(_inner(manifest_uri))
+        return place_of(uri) in self._places or place_of(uri) == place_of(containing_file(manifest_uri))
 
     def _refusal_of_server(self, uri: str) -> str | None:
         server = server_of(uri)
-        if server is None or not _is_port(server.port):
+        if server is None or not has_port(server):
             return None  # It is no URL, and fetching it will say so.
-        return self.refusal_of_address(server, host_address(server.host), _place(uri))
+        return self.refusal_of_address(server, host_address(server.host), place_of(uri))
 
     def refusal_of_address(self, server: Server, address: Address | None, place: str = "") -> str | None:
         """Returns why a server may not be asked for an image; None if it may.
@@ -148,28 +125,28 @@ class AllowedSources:
         return _sentence(f"{server.host} has the address {address}, which is not public", named)
 
     def _is_named(self, server: Server) -> bool:
-        return any(_matches(server, pattern) for pattern in self._servers)
+        return any(is_same_server(server, pattern) for pattern in self._servers)
 
     def _is_in_a_network(self, address: Address) -> bool:
         return any(address in network for network in self._networks if network.version == address.version)
 
     @functools.cached_property
     def _servers(self) -> tuple[Server, ...]:
-        found = (server_of(uri) for uri in (*map(_inner, self.inputs), *self.named) if is_on_the_web(uri))
+        found = (server_of(uri) for uri in (*map(containing_file, self.inputs), *self.named) if is_on_the_web(uri))
         return tuple(dict.fromkeys(server for server in found if server is not None))
 
     @functools.cached_property
     def _networks(self) -> tuple[Network, ...]:
-        return tuple(network for network in map(_network, self.named) if network is not None)
+        return tuple(network for network in map(network_of, self.named) if network is not None)
 
     @functools.cached_property
     def _places(self) -> frozenset[str]:
-        return frozenset(_place(_inner(uri)) for uri in self.inputs if not is_local(uri))
+        return frozenset(place_of(containing_file(uri)) for uri in self.inputs if not is_local(uri))
 
     @functools.cached_property
     def _folders(self) -> tuple[str, ...]:
         """The local inputs, and those up to the first wildcard, as folders."""
-        local = (_inner(uri) for uri in self.inputs if is_local(uri))
+        local = (containing_file(uri) for uri in self.inputs if is_local(uri))
         return tuple(f"{re.split(r'/[^/]*[*?[]', uri)[0].rstrip('/')}/" for uri in local)
 
 
@@ -179,87 +156,7 @@ def unknown_source(named: str) -> str | None:
 
 
 def _is_known(name: str) -> bool:
-    is_uri = bool(_PLACE.match(name) or _PROTOCOL.fullmatch(name))
-    return name in {ANY, ONLY} or is_uri or _network(name) is not None
-
-
-def server_of(uri: str) -> Server | None:
-    """Returns the server of a URL; None if it is no URL that has one."""
-    try:
-        parts = urlsplit(uri)
-        host, port = tidy_host(parts.hostname or ""), parts.netloc.rpartition("@")[2].rpartition("]")[2]
-    except ValueError:
-        return None
-    port = port.rpartition(":")[2] if ":" in port else ""
-    return Server(host, port or _PORTS.get(parts.scheme.lower(), "")) if host else None
-
-
-def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and int(text) < 2**16
-
-
-def server_uri(uri: str) -> str:
-    """Returns the URL of the server of a URL, without anything that is below it; other URIs' storage."""
-    return _place(_inner(uri))
-
-
-def _matches(server: Server, pattern: Server) -> bool:
-    address, named = host_address(server.host), host_address(pattern.host)
-    same_host = fnmatch.fnmatchcase(server.host, pattern.host) or (address is not None and address == named)
-    return same_host and pattern.port in {server.port, "*"}
-
-
-def _begins(uri: str, name: str) -> bool:
-    """Whether a URI begins with what was named, at the end of a name."""
-    network = _network(name)
-    if network is not None:
-        return is_on_the_web(uri) and _is_in(uri, network)
-    if "://" not in name:
-        return f"{protocol_of(uri)}:" == name
-    if is_on_the_web(name):
-        server, pattern = server_of(uri), server_of(name)
-        same = server is not None and pattern is not None and _matches(server, pattern)
-        return same and is_on_the_web(uri) and _is_below(_path(uri), _path(name))
-    return _is_below(_canonical_protocol(uri), _canonical_protocol(name))
-
-
-def _is_in(url: str, network: Network) -> bool:
-    server = server_of(url)
-    address = None if server is None else host_address(server.host)
-    return address is not None and address.version == network.version and address in network
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder.rstrip("/") or path.startswith(f"{folder.rstrip('/')}/")
-
-
-def _path(url: str) -> str:
-    """Returns the path of a URL; nothing goes up in it but what a server would go up."""
-    path = urlsplit(url).path
-    return "" if "/.." in path.lower().replace("%2e", ".") else path
-
-
-def _place(uri: str) -> str:
-    """Returns the storage of a URI: its server, its bucket, this machine, or what else is behind its protocol."""
-    if is_on_the_web(uri):
-        server = server_of(bare_uri(uri))
-        return f"{protocol_of(uri)}://{server or ''}/"
-    if is_local(uri):
-        return "file:///"
-    found = _PLACE.match(_canonical_protocol(uri))
-    return f"{found[1]}://{found[2]}/" if found else uri
-
-
-def _inner(uri: str) -> str:
-    """Returns the file of a chain in which the others are."""
-    return _inner(split_chain(uri)[1]) if is_chained(uri) else uri
-
-
-def _canonical_protocol(uri: str) -> str:
-    protocol = protocol_of(uri)
-    aliases = ((S3_PROTOCOLS, "s3"), (GCS_PROTOCOLS, "gs"), (AZURE_PROTOCOLS, "abfs"), (LOCAL_PROTOCOLS, "file"))
-    name = next((name for protocols, name in aliases if protocol in protocols), protocol)
-    return f"{name}://{uri.partition('://')[2]}" if "://" in uri else f"file://{uri}"
+    return name in {ANY, ONLY} or is_place(name)
 
 
 def _folder(uri: str) -> str:
@@ -271,15 +168,8 @@ def _refusal_of_storage(uri: str, manifest_uri: str) -> str | None:
         return _sentence("A manifest that is not on this machine names a file of it", f"{_folder(uri)}/")
     if is_in_a_bucket(uri):
         reason = "The manifest is in another storage than the bucket"
-        return None if is_local(manifest_uri) else _sentence(reason, _place(uri))
+        return None if is_local(manifest_uri) else _sentence(reason, place_of(uri))
     return _sentence("Manifests name files, buckets and the web", f"{protocol_of(uri)}:")
-
-
-def _network(name: str) -> Network | None:
-    try:
-        return ipaddress.ip_network(name, strict=False)
-    except ValueError:
-        return None
 
 
 def _sentence(reason: str, remedy: str) -> str:
