@@ -153,6 +153,21 @@ def test_the_same_image_signed_again_is_known(server: WebServer, tmp_path: Path)
         assert (summary["extracted"], summary["skipped"]) == ((0, 1) if number else (1, 0))
 
 
+def test_lists_that_are_carried_along_are_written_without_secrets(server: WebServer, tmp_path: Path) -> None:
+    pages = [[f"https://pages.example/{number}?{signature}", "x"] for number, signature in enumerate(SIGNATURES)]
+    rows = [
+        {"uri": f"{server.url}/{number}.jpg?{SIGNATURES[0]}", "pages": pages[number:], "labels": pages[number]}
+        for number in range(3)
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    options = f"--allowed_sources={server.url}/", f"--output={tmp_path}/store", *SMALL_BASE
+    assert extract(f"--input={tmp_path}/m.jsonl", *options)["extracted"] == len(rows)
+    assert [where for where, text in written(tmp_path / "store") if MARK in text] == []
+    found = FeatureStore.open(f"{tmp_path}/store").scan(["pages"]).to_arrow()["pages"].to_pylist()
+    assert sorted(map(len, found)) == [5, 6, 7]
+    assert ["https://pages.example/4", "x"] in found[0]
+
+
 def test_a_bug_is_printed_without_secrets(run: Run, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import transforms.sources.finding as finding\n"

@@ -1,6 +1,15 @@
 """Manifests: tables of images as CSV, JSON Lines, Parquet or plain lists, in; rows as Arrow batches out."""
 
-from transforms.manifests.columns import REF_COLUMNS, URI, Column, ManifestOptions, carried_fields_of, cast_to, is_list
+from transforms.manifests.columns import (
+    REF_COLUMNS,
+    URI,
+    Column,
+    ManifestOptions,
+    carried_fields_of,
+    cast_to,
+    is_list,
+    with_items,
+)
 from transforms.manifests.delimited import trimmed
 from transforms.manifests.format import (
     MANIFEST_EXTENSIONS,
@@ -56,4 +65,5 @@ __all__ = [
     "text_of",
     "trimmed",
     "with_chosen_columns",
+    "with_items",
 ]

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -253,6 +254,14 @@ def cast_to(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_time(values.type) or pa.types.is_decimal(values.type):
         return pa.array([None if value is None else str(value) for value in values.to_pylist()], kind)
     return pc.cast(values, kind, safe=not pa.types.is_timestamp(kind))
+
+
+def with_items(lists: pa.Array, items: pa.Array) -> pa.Array:
+    """Returns lists of the same lengths, null where they were, with other items."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    kind = pa.list_(lists.type.value_field.with_type(items.type))
+    return pa.ListArray.from_arrays(offsets, items, kind, mask=pc.is_null(lists))
 
 
 def carried_fields_of(columns: Iterable[Column]) -> Iterator[pa.Field]:

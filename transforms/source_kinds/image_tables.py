@@ -44,6 +44,7 @@ from transforms.manifests import (
     folder_of,
     is_list,
     with_chosen_columns,
+    with_items,
 )
 from transforms.source_kinds.annotations import stated_annotations
 from transforms.source_kinds.source import ListingRules, Source, SourcePart
@@ -196,10 +197,7 @@ def _named(numbers: pa.Array, names: Sequence[str]) -> pa.Array:
     if not is_list(numbers.type):
         are_classes = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(names)))
         return pa.array(names, pa.string()).take(pc.if_else(are_classes, numbers, pa.scalar(None, numbers.type)))
-    flat = _named(pc.list_flatten(numbers), names)
-    lengths = pc.fill_null(pc.list_value_length(numbers), 0).to_numpy(zero_copy_only=False)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    return pa.ListArray.from_arrays(offsets, flat, mask=pc.is_null(numbers))
+    return with_items(numbers, _named(pc.list_flatten(numbers), names))
 
 
 @dataclasses.dataclass(frozen=True)
