@@ -26,6 +26,7 @@ from schemas.storage.image_files import image_file
 from schemas.storage.interruption import commits_have_ended, committing, interrupt, interrupted_by, undisturbed
 from schemas.storage.parquet import (
     ROW_GROUP_BYTES,
+    check_row_groups,
     open_parquet,
     read_batches,
     read_column,
@@ -72,6 +73,7 @@ __all__ = [
     "canonical_uri",
     "check_created_once",
     "check_reachable",
+    "check_row_groups",
     "check_writable",
     "commits_have_ended",
     "committing",

@@ -6,6 +6,7 @@ Arrow's threads read local files, and none that Python reads for it: a thread th
 interpreter ends is ended by force (until Python 3.14), and takes the process with it (exit code 134).
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -22,6 +23,12 @@ from schemas.storage.filesystems import file_system, input_file_system
 ROW_GROUP_BYTES: Final = 16 * 2**20
 
 _ROWS_PER_BATCH: Final = 131_072
+
+# What a row group of a stranger's may unpack to, whatever its size, and for each of its bytes. Pages are unpacked as a
+# whole, those of several columns at once. Writers make row groups of some 128 MB, and URIs are packed by 5 to 50.
+_MOST_UNPACKED_BYTES: Final = 2**28
+_MOST_ROWS: Final = 2**24
+_MOST_EXPANSION: Final = 200
 
 
 class OpenedParquet(NamedTuple):
@@ -45,27 +52,61 @@ def open_parquet(file_uri: str, *, buffer_bytes: int = 0) -> Iterator[OpenedParq
         buffer_bytes: Columns are read so many bytes at a time, instead of whole row groups ahead.
 
     Raises:
-        pyarrow.ArrowInvalid: If it is none.
+        pyarrow.ArrowInvalid: If it is none, or its row groups unpack to more than any table of images.
         OSError: If it cannot be read.
     """
-    with _opened(*input_file_system(file_uri), buffer_bytes) as opened:
+    with _opened(*input_file_system(file_uri), buffer_bytes) as (opened, size):
+        check_row_groups(opened.file.metadata, size)
         yield opened
 
 
+def check_row_groups(metadata: pq.FileMetaData, size: int) -> None:
+    """Refuses a file that says of itself that it unpacks to far more than it has bytes for.
+
+    Arrow takes memory for what a page says of itself, and has no limit for that; so what the footer says is looked at.
+
+    Args:
+        metadata: The footer.
+        size: The bytes of the file.
+
+    Raises:
+        pyarrow.ArrowInvalid: If it is such a file.
+    """
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        chunks = [group.column(column) for column in range(group.num_columns)]
+        packed = [chunk.total_compressed_size for chunk in chunks]
+        unpacked = [chunk.total_uncompressed_size for chunk in chunks]
+        if min((*packed, *unpacked, group.num_rows), default=0) < 0 or sum(packed) > size:
+            raise pa.ArrowInvalid(f"row group {number} has sizes that are none in a file of {size:,} bytes")
+        _refuse_expansion(number, sum(packed), sum(unpacked), _MOST_UNPACKED_BYTES, "bytes")
+        _refuse_expansion(number, sum(packed), group.num_rows, _MOST_ROWS, "rows")
+
+
+def _refuse_expansion(group: int, size: int, count: int, most: int, of_what: str) -> None:
+    most = max(most, _MOST_EXPANSION * size)
+    if count > most:
+        raise pa.ArrowInvalid(
+            f"the {size:,} bytes of row group {group} unpack to {count:,} {of_what}; {most:,} are the most for so few"
+        )
+
+
 @contextmanager
-def _opened(fs: fsspec.AbstractFileSystem, path: str, buffer_bytes: int = 0) -> Iterator[OpenedParquet]:
+def _opened(fs: fsspec.AbstractFileSystem, path: str, buffer_bytes: int = 0) -> Iterator[tuple[OpenedParquet, int]]:
+    """Opens a Parquet file, and yields it and its size."""
     is_local = isinstance(fs, LocalFileSystem)
     with pa.OSFile(path) if is_local else fs.open(path, "rb") as file:
+        size = file.seek(0, io.SEEK_END)
         # To buffer column chunks ahead is threads' work, too.
         ahead = is_local and not buffer_bytes
         opened = pq.ParquetFile(file, pre_buffer=ahead, buffer_size=buffer_bytes, page_checksum_verification=True)
-        yield OpenedParquet(opened, is_local)
+        yield OpenedParquet(opened, is_local), size
 
 
 @contextmanager
 def _open(file_uri: str) -> Iterator[OpenedParquet]:
     try:
-        with _opened(*file_system(file_uri)) as opened:
+        with _opened(*file_system(file_uri)) as (opened, _):
             yield opened
     except (pa.ArrowInvalid, OSError) as error:
         if not _is_arrows(error):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.images import REFS_PER_BATCH
-from schemas.storage import open_parquet
+from schemas.storage import check_row_groups, open_parquet
 from transforms.manifests.columns import Column
 from transforms.manifests.streams import READ_BYTES, open_bytes
 
@@ -26,7 +26,7 @@ def open_manifest_file(uri: str, compression: str | None) -> Iterator[tuple[pq.P
         The file, and whether Arrow's threads may read it.
 
     Raises:
-        pyarrow.ArrowInvalid: If it is no Parquet.
+        pyarrow.ArrowInvalid: If it is no Parquet, or its row groups unpack to more than any table of images.
         OSError: If it cannot be read.
     """
     if compression is None:
@@ -35,7 +35,9 @@ def open_manifest_file(uri: str, compression: str | None) -> Iterator[tuple[pq.P
         return
     with open_bytes(uri, compression) as stream:
         content = _held(stream)
-    yield pq.ParquetFile(pa.BufferReader(content)), True
+    file = pq.ParquetFile(pa.BufferReader(content))
+    check_row_groups(file.metadata, content.size)
+    yield file, True
 
 
 def _held(stream: pa.NativeFile) -> pa.Buffer:

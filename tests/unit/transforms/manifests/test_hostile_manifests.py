@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,9 +29,9 @@ def read(path: Path) -> int:
     return sum(rows.num_rows for section in manifest.sections() for rows in manifest.rows(section))
 
 
-def parquet(table: pa.Table) -> bytes:
+def parquet(table: pa.Table, **options: Any) -> bytes:
     file = io.BytesIO()
-    pq.write_table(table, file)
+    pq.write_table(table, file, **options)
     return file.getvalue()
 
 
@@ -46,6 +47,26 @@ def list_in_lists(depth: int) -> object:
     for _ in range(depth):
         value = [value]
     return value
+
+
+def varint(number: int) -> bytes:
+    """A number as Thrift's compact protocol writes it."""
+    left, digits = number * 2 if number >= 0 else -number * 2 - 1, bytearray()
+    while left > 127:
+        digits.append(left & 127 | 128)
+        left >>= 7
+    return bytes([*digits, left])
+
+
+def claiming(field: str, number: int) -> bytes:
+    """A Parquet file of 9,999 rows whose footer has another number in a field of its row group, or of that's column."""
+    content = parquet(pa.table({"uri": [f"{row}.jpg" for row in range(9_999)]}))
+    group = pq.read_metadata(io.BytesIO(content)).row_group(0)
+    before = varint(getattr(group if hasattr(group, field) else group.column(0), field))
+    footer = content[-8 - int.from_bytes(content[-8:-4], "little") : -8]
+    assert before in footer
+    changed = footer.replace(before, varint(number))
+    return content[: -8 - len(footer)] + changed + len(changed).to_bytes(4, "little") + content[-4:]
 
 
 WHOLE = parquet(pa.table({"uri": [f"{number}.jpg" for number in range(999)]}))
@@ -96,6 +117,28 @@ MANIFESTS: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "pages of zeros": ("m.parquet", lambda: WHOLE[:4] + bytes(len(WHOLE) - 900) + WHOLE[-896:], "cannot be read"),
     "only a footer": ("m.parquet", lambda: b"PAR1" + WHOLE[-600:], "cannot be read"),
     "nothing": ("m.parquet", lambda: b"", "cannot be read"),
+    "a claim of 2 TB": (
+        "m.parquet",
+        lambda: claiming("total_uncompressed_size", 2**41),
+        "bytes of row group 0 unpack to 2,199,023,255,552 bytes; 268,435,456 are the most for so few",
+    ),
+    "a claim of 2 TB, packed": (
+        "m.parquet.zst",
+        lambda: bytes(pa.Codec("zstd").compress(claiming("total_uncompressed_size", 2**41))),
+        "268,435,456 are the most",
+    ),
+    "a claim of 10^12 rows": ("m.parquet", lambda: claiming("num_rows", 10**12), "1,000,000,000,000 rows; 16,777,216"),
+    "a claim of more than there is": (
+        "m.parquet",
+        lambda: claiming("total_compressed_size", 10**6),
+        "row group 0 has sizes that are none in a file of",
+    ),
+    "a claim below nothing": ("m.parquet", lambda: claiming("total_uncompressed_size", -5), "sizes that are none"),
+    "300 MB of the same letter": (
+        "m.parquet",
+        lambda: parquet(pa.table({"uri": pa.repeat("x" * 1000, 300_000)}), use_dictionary=False, compression="zstd"),
+        "of row group 0 unpack to 301,",
+    ),
     "no gzip": ("m.csv.gz", lambda: b"uri\na.jpg\n", "cannot be read"),
     "half a gzip": ("m.csv.gz", lambda: gzip.compress(b"uri\n" + LONG.encode())[:-20], "cannot be read"),
     "a quote that never ends": ("m.csv", lambda: b'uri,note\na.jpg,"' + LONG.encode() * 40, "cannot be read"),
