@@ -96,6 +96,15 @@ def json_object(text: str | bytes) -> dict[str, Any]:
     return values
 
 
+def is_unicode(text: str) -> bool:
+    r"""Whether a text can be written as UTF-8; JSON can name half of a character (`\ud800`), which no table holds."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def with_checksum(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Returns JSON values with a SHA-256 of them under a further name."""
     return {**values, name: _checksum(values)}

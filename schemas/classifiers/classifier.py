@@ -16,7 +16,7 @@ from schemas.classifiers.labels import LabelSet
 from schemas.classifiers.model_card import ModelCard
 from schemas.classifiers.model_files import OLD_LIST, ModelFiles
 from schemas.classifiers.reservation import claimed_folder
-from schemas.errors import DamagedModel, InvalidSpec, ModelNotFound, first_line
+from schemas.errors import DamagedModel, InvalidSpec, ModelNotFound, first_line, shown
 from schemas.storage import (
     UNFINISHED,
     PublishedFile,
@@ -31,6 +31,8 @@ from schemas.storage import (
 CARD_FILE: Final = "model_card.json"
 LABELS_FILE: Final = "labels.json"
 _REPLACEMENT: Final = "replacement-"
+# Of what is wrong with a file that somebody else may have made.
+_MOST_CHARACTERS: Final = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,14 +133,18 @@ def _read_card(uri: str) -> ModelCard:
             f"There is no classifier at {uri} (no {CARD_FILE}); pipelines.train --output={uri} makes one."
         ) from error
     except (ValueError, InvalidSpec) as error:
-        raise DamagedModel(card_uri, f"it is no card of a classifier, or was altered ({first_line(error)})") from error
+        raise DamagedModel(
+            card_uri, f"it is no card of a classifier, or was altered ({shown(first_line(error), 300)})"
+        ) from error
 
 
 def _labels(files: ModelFiles) -> LabelSet:
     try:
         return LabelSet.from_json(files.read(LABELS_FILE))
     except ValueError as error:
-        raise DamagedModel(join(files.uri, LABELS_FILE), f"it lists no classes ({first_line(error)})") from error
+        raise DamagedModel(
+            join(files.uri, LABELS_FILE), f"it lists no classes ({shown(first_line(error), 300)})"
+        ) from error
 
 
 def _publish(

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import InvalidLabels
-from schemas.serialisation import Serialisable
+from schemas.serialisation import Serialisable, is_unicode
 
 # A probability from which on a class is said to be there (multi-label), or the second of two classes to be the one.
 THRESHOLD: Final = 0.5
@@ -40,8 +40,11 @@ class LabelSet(Serialisable, indent=2):
         """Checks that the classes can be told apart.
 
         Raises:
-            ValueError: If there are fewer than two, the same name twice, or not two where the kind is binary.
+            ValueError: If there are fewer than two, the same name twice, one with half of a character, or not two where
+                the kind is binary.
         """
+        if not all(map(is_unicode, self.classes)):
+            raise ValueError("A class has half of a character in its name.")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise ValueError(f"{len(self.classes)} classes, not all of them different, are none to choose from.")
         if self.kind == LabelKind.BINARY and len(self.classes) != 2:

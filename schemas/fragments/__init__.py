@@ -1,7 +1,7 @@
 """Fragments: Parquet files that are written and not committed yet, their statistics, receipts and Delta actions."""
 
 from schemas.fragments.actions import add_action, add_actions, partition_values, remove_action
-from schemas.fragments.fragment import Fragment, FragmentWriter, TableName
+from schemas.fragments.fragment import Fragment, FragmentWriter, TableName, has_told_rows
 from schemas.fragments.receipts import RECEIPTS, leave_receipt, read_receipts, remove_receipts
 from schemas.fragments.rewriting import (
     COMPACTED,
@@ -34,6 +34,7 @@ __all__ = [
     "Totals",
     "add_action",
     "add_actions",
+    "has_told_rows",
     "keep_rows",
     "keys_of",
     "leave_receipt",

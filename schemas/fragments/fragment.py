@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from schemas.errors import FailureCode
 from schemas.fragments.statistics import FileStatistics
 from schemas.serialisation import Serialisable
-from schemas.storage import ROW_GROUP_BYTES, file_system, join, make_folder, sync_file
+from schemas.storage import ROW_GROUP_BYTES, file_system, join, make_folder, read_columns, read_schema, sync_file
 from schemas.tables import AUGMENTATION, feature_shape, has_augmentations
 
 
@@ -139,7 +139,7 @@ class FragmentWriter:
         if self._table == TableName.FAILURES:
             self._codes.update(batch.column("code").to_pylist())
         if self._has_augmentations:
-            self._augmented += pc.sum(pc.greater(batch.column(AUGMENTATION), 0)).as_py()
+            self._augmented += _augmented_rows(batch)
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
         if self._pending_bytes >= ROW_GROUP_BYTES:
@@ -164,6 +164,30 @@ class FragmentWriter:
             self._parquet.write_table(pa.Table.from_batches(self._pending, self._schema))
             self._pending.clear()
             self._pending_bytes = 0
+
+
+def has_told_rows(table_uri: str, fragment: Fragment) -> bool:
+    """Whether the rows of a fragment's file are those that its description tells of: so many, with these statistics.
+
+    Raises:
+        DamagedFile: If the file is no Parquet.
+        OSError: If it cannot be read.
+    """
+    file_uri = join(table_uri, fragment.path)
+    schema = read_schema(file_uri)
+    scalars = pa.schema([field for field in schema if not pa.types.is_nested(field.type)])
+    statistics, augmented = FileStatistics(scalars), 0
+    try:
+        for rows in read_columns(file_uri, scalars.names):
+            statistics.add(rows)
+            augmented += _augmented_rows(rows) if has_augmentations(schema) else 0
+        return (statistics.to_json(), augmented) == (fragment.statistics, fragment.augmented)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return False  # No table has columns of such types.
+
+
+def _augmented_rows(rows: pa.RecordBatch) -> int:
+    return int(pc.sum(pc.greater(rows.column(AUGMENTATION), 0)).as_py() or 0)
 
 
 def _open_new(fs: fsspec.AbstractFileSystem, path: str) -> IO[bytes]:

@@ -3,11 +3,15 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Self
+from typing import Final, Self
 
+from schemas.errors import shown
 from schemas.serialisation import MOST_JSON_BYTES, Serialisable
 from schemas.spec import FeatureSpec
 from schemas.storage.filesystems import file_system, leaves_folder
+
+# As many as a name may have on a disk; ours have a fifth.
+_MOST_PATH_BYTES: Final = 255
 
 
 def read_json_file(uri: str) -> bytes:
@@ -45,10 +49,11 @@ class PublishedFile(Serialisable):
         """Checks that it is a file of the folder.
 
         Raises:
-            ValueError: If its path leads out of the folder.
+            ValueError: If its path leads out of the folder, or is none that we give.
         """
-        if leaves_folder(self.path):
-            raise ValueError(f"{self.path!r} is no path under a folder.")
+        is_ours = self.path.isprintable() and len(self.path.encode()) <= _MOST_PATH_BYTES
+        if leaves_folder(self.path) or not is_ours:
+            raise ValueError(f"{shown(self.path)} is no path under a folder.")
 
     @classmethod
     def of(cls, name: str, path: str, content: bytes) -> Self:
@@ -128,3 +133,12 @@ class PublishedFiles(Serialisable):
     """
 
     files: tuple[PublishedFile, ...]
+
+    def __post_init__(self) -> None:
+        """Checks that there is one.
+
+        Raises:
+            ValueError: If there is none: the list beside the files would be believed.
+        """
+        if not self.files:
+            raise ValueError("It names no file.")

@@ -49,6 +49,7 @@ from schemas.errors import (
     UsageError,
     first_line,
     nearest_names,
+    shown,
 )
 from schemas.fragments import Fragment, TableName
 from schemas.spec import FeatureSpec
@@ -365,7 +366,7 @@ class FeatureStore:
 
 def _property_damaged(uri: str, name: str, error: Exception) -> StoreNotFound:
     return StoreNotFound(
-        f"The store {uri} cannot be used: the property {name} of its table is damaged ({first_line(error)})"
+        f"The store {uri} cannot be used: the property {name} of its table is damaged ({shown(first_line(error), 300)})"
     )
 
 

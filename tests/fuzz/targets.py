@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.fuzz.archives import ARCHIVES
+from tests.fuzz.cards import CARDS
 from tests.fuzz.decoding import DECODER_PROCESSES, DECODING
 from tests.fuzz.logs import LOGS
 from tests.fuzz.manifests import MANIFESTS
+from tests.fuzz.receipts import RECEIPTS
+from tests.fuzz.specs import SPECS
 from tests.fuzz.target import Target
 from tests.fuzz.uris import URIS
 
@@ -17,4 +20,7 @@ TARGETS: Final[Mapping[str, Target[Any]]] = {
     "uris": URIS,
     "archives": ARCHIVES,
     "logs": LOGS,
+    "receipts": RECEIPTS,
+    "cards": CARDS,
+    "specs": SPECS,
 }

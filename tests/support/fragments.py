@@ -37,9 +37,13 @@ def fragment(
     *,
     run_id: str = "r",
     supersedes: bool = False,
+    name: str = "",
     **annotations: object,
 ) -> Fragment:
-    """Writes a fragment: features of `rows`, all their floats the same, and all with the same annotations."""
+    """Writes a fragment: features of `rows`, all their floats the same, and all with the same annotations.
+
+    Its file has a name of its own unless one is given.
+    """
     now = datetime.datetime.now(datetime.UTC)
     values = [
         {
@@ -49,7 +53,8 @@ def fragment(
         }
         for uri, value in rows.items()
     ]  # fmt: skip
-    return _write(store, TableName.FEATURES, values, run_id).fragment(supersedes=supersedes)
+    name = name or f"{run_id}-{uuid.uuid4()}"
+    return _write(store, TableName.FEATURES, values, name).fragment(supersedes=supersedes)
 
 
 def failures(
@@ -69,13 +74,13 @@ def failures(
         }
         for uri in uris
     ]  # fmt: skip
-    return _write(store, TableName.FAILURES, values, run_id).fragment()
+    return _write(store, TableName.FAILURES, values, f"{run_id}-{uuid.uuid4()}").fragment()
 
 
-def _write(store: FeatureStore, table: TableName, values: list[dict[str, object]], run_id: str) -> FragmentWriter:
+def _write(store: FeatureStore, table: TableName, values: list[dict[str, object]], name: str) -> FragmentWriter:
     schema = pa.schema((store.features() if table == TableName.FEATURES else store.failures()).schema())
     schema = schema.remove(schema.get_field_index("ds"))
-    path = f"ds={DS}/{run_id}-{uuid.uuid4()}.parquet"
+    path = f"ds={DS}/{name}.parquet"
     with FragmentWriter(f"{store.uri}/{table}", table, path, schema) as writer:
         writer.write(pa.RecordBatch.from_pylist(values, schema))
     return writer

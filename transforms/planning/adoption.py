@@ -18,7 +18,7 @@ from schemas.annotations import annotated, given_for_all
 from schemas.commits import changed_images
 from schemas.delta import open_table, paths_of
 from schemas.errors import DamagedFile
-from schemas.fragments import Fragment, TableName, keep_rows, read_receipts
+from schemas.fragments import Fragment, TableName, has_told_rows, keep_rows, read_receipts
 from schemas.images import SUPERSEDES
 from schemas.storage import file_system, join, read_keys
 from schemas.tables import file_schema
@@ -47,9 +47,10 @@ def finished_images(snapshot: Snapshot, refresh: str | None = None) -> Iterator[
 
 
 def _images_of(store_uri: str, fragment: Fragment) -> Iterator[pa.RecordBatch]:
-    file_uri = join(store_uri, fragment.table, fragment.path)
+    table_uri = join(store_uri, fragment.table)
+    file_uri = join(table_uri, fragment.path)
     try:
-        if not _is_whole(file_uri, fragment):
+        if not (_is_whole(file_uri, fragment) and has_told_rows(table_uri, fragment)):
             _LOGGER.warning("The fragment %s is damaged and not adopted: its images are computed again.", file_uri)
             return
         for batch in read_keys(file_uri):

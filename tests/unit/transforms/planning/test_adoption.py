@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -107,6 +108,32 @@ def test_a_fragment_that_is_no_table_of_images_is_not_adopted(store: FeatureStor
         leave_receipt(store.uri, "dead", dataclasses.replace(written, size=len(content), sha256=sha256))
         assert len(list(read_receipts(store.uri))) == 1
         assert finished(store) == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"numRecords": 3}, {"minValues": {"uri": "b"}}, {"maxValues": {"uri": "a"}}, {"nullCount": {"label": 0}},
+        {"minValues": {"width": 2}}, {"maxValues": {"extracted_at": "2026-01-01T00:00:00.000000Z"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_receipt_with_the_statistics_of_other_rows_is_not_adopted(told: dict[str, Any], store: FeatureStore) -> None:
+    """Readers would skip the file, and miss its rows."""
+    written = receipt(store, "a", "b")
+    assert len(finished(store)) == 1
+    statistics = json.loads(written.statistics)
+    for part, values in told.items():
+        statistics[part] = {**statistics[part], **values} if isinstance(values, dict) else values
+    changed = dataclasses.replace(written, rows=statistics["numRecords"], statistics=json.dumps(statistics))
+    leave_receipt(store.uri, "dead", changed)
+    assert list(read_receipts(store.uri)) == [changed]
+    assert finished(store) == []
+
+
+def test_a_receipt_that_counts_other_copies_is_not_adopted(store: FeatureStore) -> None:
+    leave_receipt(store.uri, "dead", dataclasses.replace(receipt(store, "a", "b"), augmented=1))
+    assert finished(store) == []
 
 
 def parquet(columns: dict[str, list[object]]) -> bytes:
