@@ -6,6 +6,7 @@ The pages in `docs/reference` include the files that this writes, so that nothin
 """
 
 import argparse
+import importlib
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from pipelines import backfill, explore, extract, finetune, inspect, maintain, predict, search, template, train
+from pipelines.__main__ import COMMANDS as COMMAND_NAMES
 from schemas.augmentation import AugmentedRows
 from schemas.errors import ConvbaseError, FailureCode
 from schemas.spec import FeatureSpec
@@ -23,16 +24,7 @@ from schemas.store import PREDICTIONS
 from schemas.tables import FAILURES, RUNS, TAKEDOWNS, features_schema
 
 COMMANDS: Final[Mapping[str, ModuleType]] = {
-    "extract": extract,
-    "backfill": backfill,
-    "train": train,
-    "finetune": finetune,
-    "predict": predict,
-    "inspect": inspect,
-    "explore": explore,
-    "search": search,
-    "maintain": maintain,
-    "template": template,
+    name: importlib.import_module(f"pipelines.{name}") for name in COMMAND_NAMES
 }
 
 _EXAMPLE: Final = FeatureSpec(

@@ -17,7 +17,7 @@ import argparse
 import contextlib
 import datetime
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from deltalake.exceptions import DeltaError
 
@@ -54,6 +54,7 @@ from pipelines.options import (
     add_backfill_options,
     add_date_options,
     add_extraction_options,
+    add_inputs,
     add_source_options,
     run_main,
 )
@@ -67,10 +68,15 @@ from transforms.sources import ListingRules, Source, take_first_look
 
 Images: TypeAlias = tuple[list[Source], ListingRules]
 
+_FIRST: Final = (
+    "input", "output", "start", "end", "labels_from", "conv_base", "lookback", "dry_run", "time_budget", "summary",
+)  # fmt: skip
+
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.backfill", __doc__.partition("\n")[2].strip(), "Beam's own options pass through.")
+    command = Parser.of_command("pipelines.backfill", __doc__, first=_FIRST, epilog="Beam's own options pass through.")
+    add_inputs(command)
     add_source_options(command, without_input="none; it has to be given, with {ds} where the date is")
     add_date_options(command)
     add_backfill_options(command)

@@ -13,8 +13,10 @@ Exit codes: 0 done; 1 the run failed, or --max_drift is exceeded; 2 the command 
 import argparse
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from pipelines.console import exploration_lines
+from pipelines.functions import ExplorationResult, make_callable, printed
 from pipelines.jobs import explored
 from pipelines.options import (
     Parser,
@@ -27,12 +29,16 @@ from pipelines.options import (
 )
 from pipelines.runners import shown_steps
 from schemas.errors import UsageError, first_line
-from schemas.storage import check_writable
+from schemas.storage import check_writable, join
+
+_FIRST: Final = (
+    "store", "output", "layer", "where", "sample", "duplicate_distance", "thumbnails", "compare", "max_drift", "labels",
+)  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.explore", __doc__.partition("\n")[2].strip())
+    command = Parser.of_command("pipelines.explore", __doc__, first=_FIRST)
     add_table_options(command)
     command.add_argument(
         "--output", metavar="URI", default="explore", help="the folder of the page; it is made (default: ./explore)"
@@ -45,7 +51,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code.
+    """Runs the command, prints what it has done, and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or fails.
+    """
+    return printed(run(arguments))
+
+
+def run(arguments: Sequence[str]) -> ExplorationResult:
+    """Runs the command and returns what it has done.
 
     Raises:
         ConvbaseError: If it cannot start, or fails.
@@ -61,18 +76,32 @@ def main(arguments: Sequence[str]) -> int:
     with shown_steps() as say:
         written = explored(given, say)
     seconds = time.perf_counter() - started
-    for line in exploration_lines(
-        written.found,
+    found = written.found
+    lines = exploration_lines(
+        found,
         written.drift,
         given.output,
         files=written.files,
         thumbnails=written.thumbnails,
         size=written.size,
         seconds=seconds,
-    ):
-        print(line)
-    return 1 if written.drifts_too_far(given.max_drift) else 0
+    )
+    return ExplorationResult(
+        text="\n".join(lines),
+        exit_code=1 if written.drifts_too_far(given.max_drift) else 0,
+        page=join(given.output, written.files[0]),
+        files=[join(given.output, name) for name in written.files],
+        counts={
+            "images": len(found.images),
+            "groups of near-duplicates": len(found.groups),
+            "groups across splits": len(found.leaks),
+            "likely wrong labels": len(found.judgement.issues.rows) if found.judgement.issues is not None else 0,
+        },
+        drift=written.drift,
+    )
 
 
 if __name__ == "__main__":
     run_main(main)
+else:
+    make_callable(__name__)

@@ -10,16 +10,20 @@ it was given; 3 its --time_budget was used up, nothing of it is visible, and the
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pipelines.console import (
     check_summary_file,
     committed_before_text,
     extraction_text,
     first_failures,
+    planned_counts,
     planned_text,
+    run_counts,
+    run_figures,
     write_summary,
 )
+from pipelines.functions import ExtractionResult, make_callable, printed
 from pipelines.jobs import (
     asked_columns,
     committed_before,
@@ -32,7 +36,14 @@ from pipelines.jobs import (
     stored_rules,
     updated_columns,
 )
-from pipelines.options import Parser, add_extraction_options, add_run_name_options, add_source_options, run_main
+from pipelines.options import (
+    Parser,
+    add_extraction_options,
+    add_inputs,
+    add_run_name_options,
+    add_source_options,
+    run_main,
+)
 from pipelines.runners import parse_command
 from schemas.errors import RunFailed, RunStopped, first_line
 from schemas.store import FeatureStore, RunState
@@ -40,10 +51,15 @@ from schemas.tables import check_carried
 from transforms.planning import RetryFailures, known_by_partition, plan_run
 from transforms.sources import ListingRules, Source
 
+_FIRST: Final = (
+    "input", "output", "labels_from", "conv_base", "weights", "layers", "pooling", "exclude", "dry_run", "time_budget",
+)  # fmt: skip
+
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.extract", __doc__.partition("\n")[2].strip(), "Beam's own options pass through.")
+    command = Parser.of_command("pipelines.extract", __doc__, first=_FIRST, epilog="Beam's own options pass through.")
+    add_inputs(command)
     add_source_options(command)
     add_extraction_options(command)
     add_run_name_options(command)
@@ -51,7 +67,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code.
+    """Runs the command, prints what it has done, and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or the run fails.
+    """
+    return printed(run(arguments))
+
+
+def run(arguments: Sequence[str]) -> ExtractionResult:
+    """Runs the command and returns what it has done.
 
     Raises:
         ConvbaseError: If it cannot start, or the run fails.
@@ -60,14 +85,11 @@ def main(arguments: Sequence[str]) -> int:
     check_summary_file(given.summary)
     before = None if given.dry_run else committed_before(given)
     if before is not None:
-        store, row = before
-        _say_committed_before(given, store, row)
-        return 0
+        return _committed_before(given, *before)
     sources, rules = find_images(given)
     check_carried(asked_columns(given), rules.carried)
     if given.dry_run:
-        print(dry_run(given, sources, rules))
-        return 0
+        return dry_run(given, sources, rules)
     store = open_or_create_store(given)
     job = new_job(given, sources, rules, store, beam_arguments)
     try:
@@ -80,26 +102,29 @@ def main(arguments: Sequence[str]) -> int:
         if ended is not None:
             write_summary(given.summary, ended)
     if row is None:
-        print("The job is written down as a template; once it is started, its row in `runs` has its result.")
-        return 0
+        return ExtractionResult(
+            text="The job is written down as a template; once it is started, its row in `runs` has its result."
+        )
     if row["state"] == RunState.STOPPED:
         raise RunStopped(row["message"])
     if row["started_at"] != job.run.started_at:
-        _say_committed_before(given, store, row)
-    else:
-        print(extraction_text(row, store))
-    return 0
+        return _committed_before(given, store, row)
+    return _extracted(row, store)
 
 
-def _say_committed_before(given: argparse.Namespace, store: FeatureStore, row: Mapping[str, Any]) -> None:
-    """Prints, and writes into the summary, what a run of the same name has committed."""
-    print(committed_before_text(row["run_id"]))
-    print(extraction_text(row, store))
+def _extracted(row: Mapping[str, Any], store: FeatureStore, before: str = "") -> ExtractionResult:
+    text = before + extraction_text(row, store)
+    return ExtractionResult(text=text, store=store, counts=run_figures(row), shown=run_counts(row))
+
+
+def _committed_before(given: argparse.Namespace, store: FeatureStore, row: Mapping[str, Any]) -> ExtractionResult:
+    """Returns, and writes into the summary, what a run of the same name has committed."""
     if given.summary:
         write_summary(given.summary, row)
+    return _extracted(row, store, f"{committed_before_text(row['run_id'])}\n")
 
 
-def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: ListingRules) -> str:
+def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: ListingRules) -> ExtractionResult:
     """Plans without doing anything, and returns what would be done.
 
     Raises:
@@ -114,8 +139,12 @@ def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: Listing
         counts = plan_run(sources, rules, known, annotations)
     except OSError as error:
         raise RunFailed(f"The input cannot be listed: {first_line(error)}") from error
-    return planned_text(counts, given.shard_size, spec)
+    shown = planned_counts(counts, given.shard_size, spec)
+    text = planned_text(counts, given.shard_size, spec)
+    return ExtractionResult(text=text, store=store, counts=dict(shown), shown=shown)
 
 
 if __name__ == "__main__":
     run_main(main)
+else:
+    make_callable(__name__)

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from pipelines.console import (
     LEFT_OUT_FILE,
@@ -39,6 +40,7 @@ from pipelines.options import (
     add_decoding_options,
     add_failure_ratio,
     add_finetuning_options,
+    add_inputs,
     add_label_options,
     add_source_options,
     add_split_options,
@@ -73,12 +75,18 @@ from transforms.finetuning import (
 )
 from transforms.runtime import PROGRESS, import_tensorflow, temporary_folder
 
+_FIRST: Final = (
+    "model", "input", "output", "unfreeze_from", "labels_from", "epochs", "learning_rate", "augment", "memory_mb",
+    "overwrite",
+)  # fmt: skip
+
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.finetune", __doc__.partition("\n")[2].strip())
+    command = Parser.of_command("pipelines.finetune", __doc__, first=_FIRST)
     command.add_argument("--model", metavar="URI", required=True, help="the classifier's folder, of pipelines.train")
     add_classifier_output(command)
+    add_inputs(command)
     add_source_options(command, "none; it has to be named", names_labels=False)
     add_decoding_options(command)
     add_failure_ratio(command, "of a reading; more end the run")

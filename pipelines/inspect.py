@@ -11,6 +11,7 @@ Exit codes: 0 done; 1 --coverage found that something is missing; 2 the command 
 
 import argparse
 from collections.abc import Sequence
+from typing import Final
 
 from pipelines.console import coverage_report, failure_lines, run_table, store_lines
 from pipelines.options import (
@@ -26,10 +27,14 @@ from schemas.errors import UsageError
 from schemas.spec import NO_WEIGHTS, FeatureSpec
 from schemas.store import FeatureStore
 
+_FIRST: Final = (
+    "store", "runs", "failures", "run", "coverage", "input", "conv_base", "weights", "input_shape", "limit",
+)  # fmt: skip
+
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.inspect", __doc__.partition("\n")[2].strip())
+    command = Parser.of_command("pipelines.inspect", __doc__, first=_FIRST)
     command.add_argument("store", nargs="?", help="the store to look at")
     add_look_options(command)
     add_source_options(command, without_input="none; --coverage needs one")

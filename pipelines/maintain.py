@@ -56,7 +56,7 @@ _MB: Final = 10**6
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.maintain", __doc__.partition("\n")[2].strip())
+    command = Parser.of_command("pipelines.maintain", __doc__)
     command.add_argument("store", help="the store, or the folder of predictions")
     commands = command.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for build in _PARSERS:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from pipelines.console import committed_before_text, prediction_text
+from pipelines.functions import PredictionResult, make_callable, printed
 from pipelines.jobs import (
     check_label_column,
     find_images,
@@ -29,6 +30,7 @@ from pipelines.options import (
     Parser,
     add_decoding_options,
     add_failure_ratio,
+    add_inputs,
     add_label_options,
     add_source_options,
     decoding_limits,
@@ -41,7 +43,7 @@ from pipelines.runners import (
     beam_options,
     decoders_a_process,
     explained_failures,
-    find_runner,
+    new_pipeline,
     parse_command,
     shown_progress,
     spill_folder,
@@ -66,11 +68,16 @@ if TYPE_CHECKING:
 
 _SHARD_SIZE: Final = 1024
 _FEATURES_PER_BATCH: Final = 256
+_FIRST: Final = (
+    "model", "input", "output", "labels_from", "exclude", "features", "labels", "label_column", "batch_size",
+    "max_failure_ratio",
+)  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.predict", __doc__.partition("\n")[2].strip(), "Beam's own options pass through.")
+    command = Parser.of_command("pipelines.predict", __doc__, first=_FIRST, epilog="Beam's own options pass through.")
+    add_inputs(command)
     command.add_argument("--model", metavar="URI", required=True, help="the folder that pipelines.train wrote")
     command.add_argument(
         "--output",
@@ -85,28 +92,37 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument("--features", metavar="STORE", help="a store with the features that the classifier takes")
     table.add_argument("--table_version", type=int, metavar="N", help="the version of its table (default: the newest)")
     add_label_options(command)
-    run = command.add_argument_group("the run")
-    run.add_argument(
+    how = command.add_argument_group("the run")
+    how.add_argument(
         "--batch_size",
         type=positive,
         metavar="N",
         help=f"images a call (default: {BATCH_SIZES[EngineName.OPENVINO]}, or {_FEATURES_PER_BATCH} with --features)",
     )
-    add_failure_ratio(run)
-    run.add_argument(
+    add_failure_ratio(how)
+    how.add_argument(
         "--run_id",
         type=run_name,
         metavar="NAME",
         help="name of the run; it commits once (default: the time and a random suffix)",
     )
-    run.add_argument(
+    how.add_argument(
         "--log_level", choices=("debug", "info", "warning"), default="warning", help="what is logged (default: warning)"
     )
     return command
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code.
+    """Runs the command, prints what it has done, and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or the run fails.
+    """
+    return printed(run(arguments))
+
+
+def run(arguments: Sequence[str]) -> PredictionResult:
+    """Runs the command and returns what it has done.
 
     Raises:
         ConvbaseError: If it cannot start, or the run fails.
@@ -124,8 +140,7 @@ def main(arguments: Sequence[str]) -> int:
         predict = predict_features if given.features else predict_images
         with true_end(prediction.run_id, visible(tables, prediction)):
             predict(given, prediction, tables, beam_arguments)
-    print(prediction_text(tables, prediction, file))
-    return 0
+    return PredictionResult(text=prediction_text(tables, prediction, file), tables=tables, run_id=prediction.run_id)
 
 
 def visible(tables: PredictionTables, prediction: Prediction) -> Callable[[], str]:
@@ -169,8 +184,6 @@ def predict_images(
     sources, rules = find_images(given)
     check_label_column(given, ref_schema(rules.carried).names)
     options = beam_options(beam_arguments)
-    import apache_beam as beam
-
     from transforms.planning.beam import MakeShards, SkipExtracted
     from transforms.prediction.beam import CommitPredictions, PredictImages
     from transforms.shuffle.beam import Spread
@@ -181,7 +194,7 @@ def predict_images(
         shown_progress("predicting"),
         explained_failures(visible(tables, prediction)),
         spill_folder(options) as spill,
-        beam.Pipeline(runner=find_runner(options), options=options) as root,
+        new_pipeline(options) as root,
     ):
         plan = (
             root
@@ -221,11 +234,10 @@ def predict_features(
 
     tables.create()
     PROGRESS.add(planned=expected.listed)
-    runner = find_runner(options)
     with (
         shown_progress("predicting"),
         explained_failures(visible(tables, prediction)),
-        beam.Pipeline(runner=runner, options=options) as root,
+        new_pipeline(options) as root,
     ):
         counts = root | "Counts" >> beam.Create([expected])
         (
@@ -253,3 +265,5 @@ def refuse_other_features(store: FeatureStore, spec: FeatureSpec) -> None:
 
 if __name__ == "__main__":
     run_main(main)
+else:
+    make_callable(__name__)

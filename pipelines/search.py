@@ -10,15 +10,19 @@ Exit codes: 0 done; 1 the run failed; 2 the command cannot start as it was given
 
 import argparse
 from collections.abc import Sequence
+from typing import Final
 
 from pipelines.console import hit_lines
+from pipelines.functions import SearchResult, make_callable, printed
 from pipelines.jobs import check_hits_file, find_hits, write_hits
 from pipelines.options import Parser, add_decoding_options, add_search_options, add_table_options, run_main
+
+_FIRST: Final = ("store", "image", "uri", "k", "where", "layer", "output", "table_version")
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.search", __doc__.partition("\n")[2].strip())
+    command = Parser.of_command("pipelines.search", __doc__, first=_FIRST)
     add_table_options(command)
     add_search_options(command)
     add_decoding_options(command)
@@ -26,7 +30,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code.
+    """Runs the command, prints what it has found, and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or fails.
+    """
+    return printed(run(arguments))
+
+
+def run(arguments: Sequence[str]) -> SearchResult:
+    """Runs the command and returns what it has found.
 
     Raises:
         ConvbaseError: If it cannot start, or fails.
@@ -34,13 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(list(arguments))
     check_hits_file(given.output)
     hits = find_hits(given)
-    for line in hit_lines(hits):
-        print(line)
+    lines = list(hit_lines(hits))
     if given.output:
         write_hits(given.output, given.uri or given.image, hits)
-        print(f"Written to {given.output}.")
-    return 0
+        lines.append(f"Written to {given.output}.")
+    return SearchResult(text="\n".join(lines), hits=hits)
 
 
 if __name__ == "__main__":
     run_main(main)
+else:
+    make_callable(__name__)

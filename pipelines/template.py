@@ -50,7 +50,7 @@ TEMPLATES: Final[Mapping[str, Template]] = {
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.template", __doc__.partition("\n")[2].strip())
+    command = Parser.of_command("pipelines.template", __doc__)
     command.add_argument("command", choices=tuple(TEMPLATES), help="the command that the template starts")
     return command
 
@@ -83,7 +83,7 @@ def template_parameters(command: argparse.ArgumentParser, required: Collection[s
         ValueError: If the command has an argument that cannot be given as `--name=value`.
     """
     for action in command._actions:
-        if action.dest == "help":
+        if isinstance(action, argparse._HelpAction) or _stands_for_option(command, action):
             continue
         if action.nargs == 0 or not action.option_strings:
             raise ValueError(f"A template cannot give {action.dest}: it is no option with a value.")
@@ -95,6 +95,13 @@ def template_parameters(command: argparse.ArgumentParser, required: Collection[s
             "isOptional": not action.required and name not in required,
             **_values(action),
         }
+
+
+def _stands_for_option(command: argparse.ArgumentParser, action: argparse.Action) -> bool:
+    """Whether an argument that stands without an option can be given by one as well."""
+    return not action.option_strings and any(
+        other.dest == action.dest and other.option_strings for other in command._actions
+    )
 
 
 def _values(action: argparse.Action) -> Metadata:

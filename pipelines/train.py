@@ -23,6 +23,7 @@ from pipelines.console import (
     training_text,
     trial_line,
 )
+from pipelines.functions import TrainingResult, make_callable, printed
 from pipelines.jobs import TrainingSource, read_training_data, training_sources, true_end_of_training
 from pipelines.options import (
     Parser,
@@ -37,8 +38,9 @@ from pipelines.options import (
     run_main,
 )
 from schemas.classifiers import Recipe, SweptField, combinations
+from schemas.storage import join
 from transforms.exploration import count_leaks
-from transforms.export import composer_for, reserved_folder, write_classifier
+from transforms.export import REPORT_FILE, composer_for, reserved_folder, write_classifier
 from transforms.runtime import import_tensorflow
 from transforms.training import (
     TrainingData,
@@ -47,11 +49,14 @@ from transforms.training import (
 )
 
 _LEADERBOARD_FILE: Final = "leaderboard.csv"
+_FIRST: Final = (
+    "features", "output", "overwrite", "labels", "label_column", "layers", "recipe", "hidden", "l2", "sweep",
+)  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.train", __doc__.partition("\n")[2].strip())
+    command = Parser.of_command("pipelines.train", __doc__, first=_FIRST)
     add_data_options(command)
     add_label_options(command)
     add_split_options(command)
@@ -68,7 +73,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code.
+    """Runs the command, prints what it has done, and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or fails.
+    """
+    return printed(run(arguments))
+
+
+def run(arguments: Sequence[str]) -> TrainingResult:
+    """Runs the command, prints how far it is, and returns what it has done.
 
     Raises:
         ConvbaseError: If it cannot start, or fails.
@@ -78,11 +92,12 @@ def main(arguments: Sequence[str]) -> int:
     swept = [SweptField.parse(text) for text in given.sweep]
     recipes = combinations(recipe_of(given), swept)
     with reserved_folder(given.output, overwrite=given.overwrite), true_end_of_training(given.output):
-        train(given, recipes, swept, started)
-    return 0
+        return train(given, recipes, swept, started)
 
 
-def train(given: argparse.Namespace, recipes: Sequence[Recipe], swept: Sequence[SweptField], started: float) -> None:
+def train(
+    given: argparse.Namespace, recipes: Sequence[Recipe], swept: Sequence[SweptField], started: float
+) -> TrainingResult:
     """Trains, and writes the best classifier into its folder, which is kept for it.
 
     Args:
@@ -113,7 +128,12 @@ def train(given: argparse.Namespace, recipes: Sequence[Recipe], swept: Sequence[
             )
     if compared:
         print(leaderboard_text(trials))
-    print(training_text(given.output, card, fitted, evaluation, time.perf_counter() - started))
+    return TrainingResult(
+        text=training_text(given.output, card, fitted, evaluation, time.perf_counter() - started),
+        uri=given.output,
+        report=join(given.output, REPORT_FILE),
+        card=card,
+    )
 
 
 def _read(given: argparse.Namespace, recipes: Sequence[Recipe], source: TrainingSource) -> TrainingData:
@@ -131,3 +151,5 @@ def _show_trial(swept: Sequence[str], several_sources: bool, trial: Trial) -> No
 
 if __name__ == "__main__":
     run_main(main)
+else:
+    make_callable(__name__)

@@ -53,6 +53,7 @@ ORDER = (
     "pipelines/runners",
     "pipelines/jobs",
     "pipelines/console",
+    "pipelines/functions",
     "pipelines",
 )
 MOST_MODULES = 11
@@ -89,7 +90,7 @@ CATCHES_EVERYTHING = {
 }
 
 # Names that stand for the same thing in each module.
-SAME_NAMES = {"main", "parser"}
+SAME_NAMES = {"main", "parser", "run"}
 
 
 class Import(NamedTuple):

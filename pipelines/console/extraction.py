@@ -93,25 +93,11 @@ def write_json(uri: str, figures: Mapping[str, Any] | Sequence[Mapping[str, Any]
 
 def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
     """Returns the closing summary of a run, one screen long."""
-    failures = json.loads(row["failures_by_code"])
     measures = Measures.from_json(row["metrics"] or "{}")
     labels = LabelCounts.from_json(row["labels"] or "{}")
     lines = [
         f"Run {row['run_id']} is {row['state']}.",
-        *figure_lines(
-            ("images in the input", row["listed"]),
-            ("already in the store", row["skipped"]),
-            *((("labels updated", row["labels_updated"]),) if row["labels_updated"] else ()),
-            ("extracted", row["extracted"]),
-            *((("  further, augmented rows", row["augmented"]),) if row["augmented"] else ()),
-            ("  identical content", row["reused"]),
-            *((("  of these adopted", row["adopted"]),) if row["adopted"] else ()),
-            ("failed", row["failed"]),
-            *((f"  {code}", count) for code, count in failures.items()),
-            ("duplicate URIs", row["duplicates"]),
-            ("ignored files", row["left_aside"]),
-            *((("without a label", labels.unlabelled),) if labels.unlabelled else ()),
-        ),
+        *figure_lines(*run_counts(row)),
         *label_lines(labels),
         f"  {row['seconds']:.1f} s, {row['images_per_second']:.1f} images/s",
         *_cost(measures),
@@ -124,6 +110,41 @@ def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
     return "\n".join(lines)
 
 
+def run_counts(row: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Returns the counts of a run as its summary shows them, each with its words, from its row in `runs`."""
+    failures = json.loads(row["failures_by_code"])
+    labels = LabelCounts.from_json(row["labels"] or "{}")
+    return [
+        ("images in the input", row["listed"]),
+        ("already in the store", row["skipped"]),
+        *((("labels updated", row["labels_updated"]),) if row["labels_updated"] else ()),
+        ("extracted", row["extracted"]),
+        *((("  further, augmented rows", row["augmented"]),) if row["augmented"] else ()),
+        ("  identical content", row["reused"]),
+        *((("  of these adopted", row["adopted"]),) if row["adopted"] else ()),
+        ("failed", row["failed"]),
+        *((f"  {code}", count) for code, count in failures.items()),
+        ("duplicate URIs", row["duplicates"]),
+        ("ignored files", row["left_aside"]),
+        *((("without a label", labels.unlabelled),) if labels.unlabelled else ()),
+    ]
+
+
+def planned_counts(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> list[tuple[str, int]]:
+    """Returns the counts of a dry run, each with its words; see `planned_text`."""
+    rows = counts.planned * spec.rows_per_training_image
+    most = ", at most" if spec.augmentation else ""
+    return [
+        ("images in the input", counts.listed),
+        ("already in the store", counts.skipped),
+        *((("labels to update", counts.outdated),) if counts.outdated else ()),
+        ("to extract", counts.planned),
+        ("shards", shards_of(counts.planned, shard_size)),
+        *((("rows of features, at most", rows),) if spec.augmentation else ()),
+        (f"bytes of features{most}", rows * spec.bytes_per_image),
+    ]
+
+
 def planned_text(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> str:
     """Returns what a dry run prints.
 
@@ -132,19 +153,9 @@ def planned_text(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> str
         shard_size: Images a shard.
         spec: The spec of the features.
     """
-    rows = counts.planned * spec.rows_per_training_image
-    most = ", at most" if spec.augmentation else ""
     lines = [
         "Dry run; nothing is written.",
-        *figure_lines(
-            ("images in the input", counts.listed),
-            ("already in the store", counts.skipped),
-            *((("labels to update", counts.outdated),) if counts.outdated else ()),
-            ("to extract", counts.planned),
-            ("shards", shards_of(counts.planned, shard_size)),
-            *((("rows of features, at most", rows),) if spec.augmentation else ()),
-            (f"bytes of features{most}", rows * spec.bytes_per_image),
-        ),
+        *figure_lines(*planned_counts(counts, shard_size, spec)),
         *label_lines(counts.labels),
         f"  fingerprint {spec.fingerprint}",
         *label_warnings(counts.labels),

@@ -15,8 +15,8 @@ from pipelines.runners import (
     beam_options,
     decoders_a_process,
     explained_failures,
-    find_runner,
     is_template,
+    new_pipeline,
     recorded_options,
     runner_name,
     shown_progress,
@@ -156,12 +156,7 @@ def extract(job: Job) -> None:
     Raises:
         RuntimeError: If a worker fails for good.
     """
-    import apache_beam as beam
-
-    with (
-        spill_folder(job.options) as spill,
-        beam.Pipeline(runner=find_runner(job.options), options=job.options) as root,
-    ):
+    with spill_folder(job.options) as spill, new_pipeline(job.options) as root:
         wire(root, job, spill)
 
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
         add_table_options,
     )
     from pipelines.options.finetuning import add_copy_options, add_finetuning_options, fine_tuning_of
-    from pipelines.options.parser import Parser, run_main
+    from pipelines.options.parser import SCRIPT, Parser, run_main, storage_errors_in_a_sentence
     from pipelines.options.run import add_extraction_options, add_failure_ratio, add_look_options, add_run_name_options
     from pipelines.options.sources import (
         add_decoding_options,
+        add_inputs,
         add_source_options,
         decoding_limits,
         fetching_reach,
@@ -62,7 +63,7 @@ else:
                 "add_table_options",
             ],
             "pipelines.options.finetuning": ["add_copy_options", "add_finetuning_options", "fine_tuning_of"],
-            "pipelines.options.parser": ["Parser", "run_main"],
+            "pipelines.options.parser": ["SCRIPT", "Parser", "run_main", "storage_errors_in_a_sentence"],
             "pipelines.options.run": [
                 "add_extraction_options",
                 "add_failure_ratio",
@@ -71,6 +72,7 @@ else:
             ],
             "pipelines.options.sources": [
                 "add_decoding_options",
+                "add_inputs",
                 "add_source_options",
                 "decoding_limits",
                 "fetching_reach",
@@ -104,6 +106,7 @@ else:
 
 __all__ = [
     "ALL_LAYERS",
+    "SCRIPT",
     "OptionType",
     "Parser",
     "add_backfill_options",
@@ -119,6 +122,7 @@ __all__ = [
     "add_failure_ratio",
     "add_finetuning_options",
     "add_flag",
+    "add_inputs",
     "add_label_options",
     "add_look_options",
     "add_recipe_options",
@@ -142,6 +146,7 @@ __all__ = [
     "run_main",
     "run_name",
     "spec_options",
+    "storage_errors_in_a_sentence",
     "true_or_false",
     "version",
 ]

@@ -1,7 +1,7 @@
 """The options of inputs: where images are, and how they are read and decoded."""
 
 import argparse
-from typing import Final
+from typing import Any, Final
 
 from pipelines.options.types import (
     add_flag,
@@ -19,6 +19,19 @@ from transforms.manifests import URI, ManifestOptions
 from transforms.sources import EXTENSIONS, FollowLinks
 
 _NONE: Final = ("none",)
+
+
+class _AddInputs(argparse.Action):
+    """Adds inputs that stand without an option to those of `--input`."""
+
+    def __call__(self, _: object, namespace: argparse.Namespace, values: Any, __: object = None) -> None:
+        if values:
+            namespace.input = [*(namespace.input or ()), *values]
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Lets inputs stand without an option, as in `extract photos/*.jpg`."""
+    parser.add_argument("input", nargs="*", action=_AddInputs, metavar="INPUT", help="inputs, as --input names them")
 
 
 def add_source_options(

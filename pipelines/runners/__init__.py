@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from pipelines.runners.beam_import import beam_imported_meanwhile
     from pipelines.runners.dataflow import is_template
     from pipelines.runners.errors import NOTHING_VISIBLE, explained_failures
+    from pipelines.runners.pipeline import new_pipeline
     from pipelines.runners.progress import shown_progress, shown_steps
     from pipelines.runners.selection import (
         beam_options,
         decoders_a_process,
-        find_runner,
         parse_command,
         recorded_options,
         runner_name,
@@ -29,11 +29,11 @@ else:
             "pipelines.runners.beam_import": ["beam_imported_meanwhile"],
             "pipelines.runners.dataflow": ["is_template"],
             "pipelines.runners.errors": ["NOTHING_VISIBLE", "explained_failures"],
+            "pipelines.runners.pipeline": ["new_pipeline"],
             "pipelines.runners.progress": ["shown_progress", "shown_steps"],
             "pipelines.runners.selection": [
                 "beam_options",
                 "decoders_a_process",
-                "find_runner",
                 "parse_command",
                 "recorded_options",
                 "runner_name",
@@ -49,8 +49,8 @@ __all__ = [
     "beam_options",
     "decoders_a_process",
     "explained_failures",
-    "find_runner",
     "is_template",
+    "new_pipeline",
     "parse_command",
     "recorded_options",
     "runner_name",

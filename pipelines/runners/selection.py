@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from pipelines.runners.beam_import import import_beam, import_file_systems
 from pipelines.runners.dataflow import refuse_bare_dataflow, refuse_local_places, set_dataflow_defaults
@@ -28,9 +28,16 @@ _DOWNLOADED: Final = {
     "SparkRunner": ("spark_job_server_jar", "Beam's job server for Spark as `make spark`"),
 }
 
-_KNOWN_WITHOUT_BEAM: Final = ([], [f"--runner={DIRECT_RUNNER}"], ["--runner", DIRECT_RUNNER])
+_KNOWN_WITHOUT_BEAM: Final = ([], [f"--runner={DIRECT_RUNNER}"])
 
 _SECRET: Final = re.compile("secret|token|password|key|credential")
+
+
+class _BeamParser(argparse.ArgumentParser):
+    """A parser of Beam's options, whose complaints are one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"Beam takes no such option: {message}.")
 
 
 class _SafeFormatter(logging.Formatter):
@@ -90,13 +97,11 @@ def refuse_unknown(arguments: Sequence[str], own: argparse.ArgumentParser) -> No
     import apache_beam.runners.dataflow  # noqa: F401
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    known = _BeamParser(add_help=False, allow_abbrev=False)
     for options in PipelineOptions.__subclasses__():
-        group = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+        group = _BeamParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
         options._add_argparse_args(group)
-        known = argparse.ArgumentParser(
-            add_help=False, allow_abbrev=False, conflict_handler="resolve", parents=[known, group]
-        )
+        known = _BeamParser(add_help=False, allow_abbrev=False, conflict_handler="resolve", parents=[known, group])
     unknown = known.parse_known_args(list(arguments))[1]
     if unknown:
         names = [name for parser in (own, known) for action in parser._actions for name in action.option_strings]

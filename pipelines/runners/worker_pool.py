@@ -34,7 +34,7 @@ _OPTIONS: Final = (
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command's parser."""
-    command = Parser("pipelines.runners.worker_pool", __doc__.partition("\n")[2].strip())
+    command = Parser.of_command("pipelines.runners.worker_pool", __doc__)
     command.add_argument("--service_port", type=positive, required=True, metavar="N", help="the port to listen on")
     command.add_argument(
         "--host",

@@ -79,6 +79,9 @@ class FeatureStore:
         self.uri = uri
         self.spec = spec
 
+    def __repr__(self) -> str:
+        return f"FeatureStore({self.uri!r}: {self.spec.conv_base}, {', '.join(self.spec.layers)})"
+
     @classmethod
     def open(cls, uri: str) -> "FeatureStore":
         """Opens a store.

@@ -136,7 +136,7 @@ def rows_of(numbers: range, schema: pa.Schema, *, labelled: bool = False) -> pa.
 
 def plan(store: FeatureStore, manifest: str) -> tuple[int, int]:
     """Plans as `pipelines.jobs` does on one machine; returns how many images are listed and how many planned."""
-    from pipelines.runners import beam_options, find_runner, spill_folder
+    from pipelines.runners import beam_options, new_pipeline, spill_folder
 
     options = beam_options(["--runner=DirectRunner"])
     import apache_beam as beam
@@ -149,7 +149,7 @@ def plan(store: FeatureStore, manifest: str) -> tuple[int, int]:
     from transforms.sources.beam import ListImages
 
     sources, rules = find_sources([manifest]), ListingRules()
-    with spill_folder(options) as spill, beam.Pipeline(runner=find_runner(options), options=options) as root:
+    with spill_folder(options) as spill, new_pipeline(options) as root:
         planned = (
             root
             | ListImages(sources, rules)

@@ -99,7 +99,7 @@ def test_inspecting_nothing(run: Run) -> None:
 
 
 def test_help_names_every_option_and_its_default(run: Run) -> None:
-    done = run("extract", "--help")
+    done = run("extract", "--help_all")
     assert done.returncode == 0
     for option in ("--input", "--labels_from", "--conv_base_arg", "--layers", "--max_pixels", "--dry_run", "--summary"):
         assert option in done.stdout

@@ -25,8 +25,8 @@ from sklearn.linear_model import RidgeClassifier
 
 from pipelines import extract as extract_command
 from pipelines.console import extraction as console_extraction
-from pipelines.jobs import job as job_module
 from pipelines.jobs import preparation
+from pipelines.runners import pipeline as pipeline_module
 from schemas.delta import Scan
 from schemas.errors import RunFailed, StoreNotWritable
 from schemas.fragments import FragmentWriter
@@ -378,7 +378,7 @@ def test_a_summary_that_can_no_longer_be_written_does_not_fail_the_run(
 
 def test_bundles_that_run_twice_commit_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pictures(tmp_path / "pictures", 7)
-    monkeypatch.setattr(job_module, "find_runner", lambda _: FnApiRunner(bundle_repeat=2))
+    monkeypatch.setattr(pipeline_module, "find_runner", lambda _: FnApiRunner(bundle_repeat=2))
     summary = extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--shard_size=3", *SMALL_BASE)
     assert figures(summary) == (7, 0, 7, 0)
     assert len(features(tmp_path / "store")) == 7

@@ -18,6 +18,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines import maintain as maintain_command
 from pipelines import predict as predict_command
+from pipelines.runners import pipeline as pipeline_module
 from schemas.classifiers import Classifier, publish_classifier
 from schemas.delta import Scan
 from schemas.errors import ConvbaseError, RunFailed, UsageError
@@ -181,7 +182,7 @@ def test_a_run_commits_once_and_a_later_one_replaces_its_rows(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(predict_command, "find_runner", lambda _: FnApiRunner(bundle_repeat=2))
+    monkeypatch.setattr(pipeline_module, "find_runner", lambda _: FnApiRunner(bundle_repeat=2))
     options = (f"--features={early_store.uri}", f"--output={tmp_path}/out")
     for run_id in ("a", "a"):
         predict(model, *options, f"--run_id={run_id}")

@@ -25,8 +25,12 @@ TEXTS = (
 COMMANDS = {"extract": extract.parser, "predict": predict.parser, "train": train.parser}
 
 
+def is_option(action: argparse.Action) -> bool:
+    return bool(action.option_strings) and not isinstance(action, argparse._HelpAction)
+
+
 def options(command: argparse.ArgumentParser) -> dict[str, argparse.Action]:
-    return {action.option_strings[0][2:]: action for action in command._actions if action.dest != "help"}
+    return {action.option_strings[0][2:]: action for action in command._actions if is_option(action)}
 
 
 def parameters(command: str) -> dict[str, dict[str, Any]]:

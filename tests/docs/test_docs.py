@@ -33,6 +33,7 @@ _BLOCK = re.compile(
     flags=re.M | re.S,
 )
 _MODULE = "python -m pipelines."
+_HELP = {"-h", "--help", "--help_all"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,12 @@ def blocks(page: Path) -> list[Block]:
 
 def commands_of(text: str) -> Iterator[str]:
     lines = text.replace("\\\n", " ").splitlines()
-    return (line for line in lines if line.startswith(_MODULE))
+    return (line for line in map(as_module, lines) if line.startswith(_MODULE))
+
+
+def as_module(line: str) -> str:
+    """A command of the console script as its module has it; the script is there only once a wheel is installed."""
+    return re.sub(r"^convbase (?=[a-z])", _MODULE, line)
 
 
 def run_pages() -> list[Path]:
@@ -81,7 +87,7 @@ def run_shell(lines: str) -> None:
 
 def run_bash(block: Block) -> None:
     """Runs a block in order: our commands here, those of `make demo` too, and everything else in a shell."""
-    for line in block.text.replace("\\\n", " ").splitlines():
+    for line in map(as_module, block.text.replace("\\\n", " ").splitlines()):
         if line.startswith(_MODULE):
             run_command(f"{line} {block.extra}" if block.extra and is_extract(line, block) else line)
         elif line.startswith("make demo"):
@@ -197,11 +203,11 @@ def test_the_reference_has_every_option(name: str) -> None:
     actions = COMMANDS[name].parser()._actions
     for action in actions:
         for option in action.option_strings:
-            assert option in {"-h", "--help"} or re.search(rf"`[^`\n]*{option}\b[^`\n]*` \|", generated()[name])
+            assert option in _HELP or re.search(rf"`[^`\n]*{option}\b[^`\n]*` \|", generated()[name])
     for subcommand in next((action.choices for action in actions if isinstance(action.choices, dict)), {}).values():
         for action in subcommand._actions:
             for option in action.option_strings:
-                assert option in {"-h", "--help"} or re.search(rf"`[^`\n]*{option}\b[^`\n]*` \|", generated()[name])
+                assert option in _HELP or re.search(rf"`[^`\n]*{option}\b[^`\n]*` \|", generated()[name])
 
 
 def test_every_command_is_in_the_reference() -> None:

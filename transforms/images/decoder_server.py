@@ -10,7 +10,6 @@ process, for no decoder can be stopped otherwise, and the journal says over whic
 import contextlib
 import gc
 import os
-import resource
 import signal
 import socket
 import time
@@ -97,6 +96,8 @@ class LimitedDecoder(Decoder):
 @contextlib.contextmanager
 def _limited_memory(most: int) -> Iterator[None]:
     """Lets this process allocate so many bytes more; shared memory, where pictures go, does not count."""
+    import resource  # Which Windows lacks, where pictures are decoded in threads.
+
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     pages = int(Path("/proc/self/statm").read_text().split()[5])
     limit = pages * resource.getpagesize() + most

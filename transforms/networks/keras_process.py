@@ -14,7 +14,7 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from typing import ParamSpec, Self, TypeVar
+from typing import Final, ParamSpec, Self, TypeVar
 
 from schemas.errors import RunFailed
 from schemas.storage import undisturbed
@@ -22,6 +22,9 @@ from transforms.runtime import without_telemetry
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Two that start at once would take each other's stand-in for the main module.
+_STARTING: Final = threading.Lock()
 
 
 def in_keras_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -73,13 +76,18 @@ class KerasProcess:
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Keeps a process that starts meanwhile from importing this one's command again: a second, for nothing."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    """Keeps a process that starts meanwhile from importing this one's main module.
+
+    A command's would take a second, for nothing; a script that calls us without `if __name__ == "__main__"` would run
+    again there.
+    """
+    with _STARTING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 class _WithoutTensorFlow(importlib.abc.MetaPathFinder):

@@ -1,6 +1,5 @@
 """How much memory this process may still take, and how much it has taken."""
 
-import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,19 +27,27 @@ def _limits() -> Iterator[int]:
     for most, taken in _CGROUP_FILES:
         if Path(most).exists() and (text := Path(most).read_text().strip()).isdigit():
             yield max(int(text) - int(Path(taken).read_text()), 0)
-    for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
-        soft, _ = resource.getrlimit(kind)
-        if soft != resource.RLIM_INFINITY:
-            yield max(soft - peak_memory(), 0)
+    if sys.platform != "win32":
+        import resource  # Which Windows lacks.
+
+        for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
+            soft, _ = resource.getrlimit(kind)
+            if soft != resource.RLIM_INFINITY:
+                yield max(soft - peak_memory(), 0)
 
 
 def peak_memory() -> int:
     """Returns the most bytes that this process has had in memory at once so far.
 
     Linux counts it in `VmHWM`; `ru_maxrss`, which stands in where there is no /proc, begins with the parent's there.
+    Windows has neither: 0.
     """
+    if sys.platform == "win32":
+        return 0
     if _STATUS.exists():
         lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024
+    import resource  # Which Windows lacks.
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

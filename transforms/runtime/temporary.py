@@ -1,15 +1,15 @@
 """Temporary folders, and the removal of those that killed processes have left."""
 
 import contextlib
-import fcntl
 import functools
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 _PREFIX: Final = "convbase-"
 _LOCK: Final = ".lock"
@@ -28,8 +28,20 @@ def temporary_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with (folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _take(lock, wait=True)
             yield folder
+
+
+def _take(lock: TextIO, *, wait: bool) -> None:
+    """Locks a file until it is closed. Windows has no such locks, so nothing is removed there that others have left.
+
+    Raises:
+        BlockingIOError: If another process holds it, and its end is not waited for.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @functools.cache
@@ -42,12 +54,14 @@ def remove_abandoned_folders() -> None:
 
 
 def _is_abandoned(folder: Path) -> bool:
+    if sys.platform == "win32":
+        return False
     found = folder.stat()
     if found.st_uid != os.getuid() or time.time() - found.st_mtime < _SECONDS_UNTIL_LOCKED:
         return False
     with (folder / _LOCK).open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(lock, wait=False)
         except BlockingIOError:
             return False
     return True
