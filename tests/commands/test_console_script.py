@@ -82,8 +82,8 @@ def test_alone_it_lists_the_commands(installed: Installed, tmp_path: Path) -> No
 
 
 def test_a_command_that_there_is_not_is_one_sentence(installed: Installed, tmp_path: Path) -> None:
-    done = installed.run([installed.script, "extrakt"], tmp_path)
-    assert (done.returncode, done.stderr) == (2, "error: There is no command extrakt; did you mean 'extract'?\n")
+    done = installed.run([installed.script, "backfil"], tmp_path)
+    assert (done.returncode, done.stderr) == (2, "error: There is no command backfil; did you mean 'backfill'?\n")
     done = installed.run([installed.script, "train", "--feature=store"], tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith("; see convbase train --help.\n")

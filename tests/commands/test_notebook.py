@@ -22,7 +22,7 @@ done = extract(
     "photos", output="store", labels_from="parent", conv_base="MobileNet", conv_base_arg={"alpha": 0.25},
     weights="none", input_shape=(32, 32, 3),
 )
-print(done.counts["extracted"], train(features="store", output="model").uri)
+print(done.counts["extracted"], train(features="store", output="model", test_fraction=0).uri)
 """
 
 

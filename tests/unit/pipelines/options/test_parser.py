@@ -36,7 +36,7 @@ def test_help_all_shows_every_option(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as ended:
         extract.main(["--help-all"])
     assert ended.value.code == 0
-    assert {"input", "decode_memory", "zoom", "help_all"} <= options_in(capsys.readouterr().out)
+    assert {"input", "decode_memory", "help_all"} <= options_in(capsys.readouterr().out)
 
 
 def test_names_of_options_may_have_dashes() -> None:
