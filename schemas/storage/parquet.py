@@ -24,8 +24,9 @@ ROW_GROUP_BYTES: Final = 16 * 2**20
 
 _ROWS_PER_BATCH: Final = 131_072
 
-# What a row group of a stranger's may unpack to, whatever its size, and for each of its bytes. Pages are unpacked as a
-# whole, those of several columns at once. Writers make row groups of some 128 MB, and URIs are packed by 5 to 50.
+# What a row group of a stranger's may unpack to, whatever the size of its file, and for each byte of that. Pages are
+# unpacked as a whole, those of several columns at once. Writers make row groups of some 128 MB, and URIs are packed by
+# 5 to 50.
 _MOST_UNPACKED_BYTES: Final = 2**28
 _MOST_ROWS: Final = 2**24
 _MOST_EXPANSION: Final = 200
@@ -74,21 +75,15 @@ def check_row_groups(metadata: pq.FileMetaData, size: int) -> None:
     """
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
-        chunks = [group.column(column) for column in range(group.num_columns)]
-        packed = [chunk.total_compressed_size for chunk in chunks]
-        unpacked = [chunk.total_uncompressed_size for chunk in chunks]
-        if min((*packed, *unpacked, group.num_rows), default=0) < 0 or sum(packed) > size:
-            raise pa.ArrowInvalid(f"row group {number} has sizes that are none in a file of {size:,} bytes")
-        _refuse_expansion(number, sum(packed), sum(unpacked), _MOST_UNPACKED_BYTES, "bytes")
-        _refuse_expansion(number, sum(packed), group.num_rows, _MOST_ROWS, "rows")
-
-
-def _refuse_expansion(group: int, size: int, count: int, most: int, of_what: str) -> None:
-    most = max(most, _MOST_EXPANSION * size)
-    if count > most:
-        raise pa.ArrowInvalid(
-            f"the {size:,} bytes of row group {group} unpack to {count:,} {of_what}; {most:,} are the most for so few"
-        )
+        for count, most, of_what in (
+            (group.total_byte_size, _MOST_UNPACKED_BYTES, "bytes"),
+            (group.num_rows, _MOST_ROWS, "rows"),
+        ):
+            allowed = max(most, _MOST_EXPANSION * size)
+            if not 0 <= count <= allowed:
+                raise pa.ArrowInvalid(
+                    f"row group {number} has {count:,} {of_what}; {allowed:,} are the most in a file of {size:,} bytes"
+                )
 
 
 @contextmanager
