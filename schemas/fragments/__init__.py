@@ -1,7 +1,8 @@
-"""Fragments: Parquet files that are written and not committed yet, their statistics, receipts and Delta actions."""
+"""Fragments: Parquet files that are written and not committed yet, statistics, footers, receipts and Delta actions."""
 
 from schemas.fragments.actions import add_action, add_actions, partition_values, remove_action
 from schemas.fragments.fragment import Fragment, FragmentWriter, TableName, has_told_rows
+from schemas.fragments.parquet_footer import null_counts
 from schemas.fragments.receipts import RECEIPTS, leave_receipt, read_receipts, remove_receipts
 from schemas.fragments.rewriting import (
     COMPACTED,
@@ -38,6 +39,7 @@ __all__ = [
     "keep_rows",
     "keys_of",
     "leave_receipt",
+    "null_counts",
     "partition_values",
     "read_receipts",
     "remove_action",

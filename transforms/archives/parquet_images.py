@@ -11,7 +11,7 @@ import collections
 import json
 import re
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import FailureCode, ImageError
+from schemas.fragments import null_counts
 from schemas.storage import open_parquet
 from transforms.archives.archive import ArchiveFile, ArchiveKind, Member, Wanted, nothing
 from transforms.archives.last_used import LastUsed
@@ -125,21 +126,21 @@ def holds_paths(schema: pa.Schema, column: str) -> bool:
     return bool(pa.types.is_struct(schema.field(column).type))
 
 
-def has_bytes(file: pq.ParquetFile, group: int, column: str) -> np.ndarray:
-    """Returns bool [n], whether the cells of a row group hold bytes; by its statistics, where these can tell.
+def has_bytes(file: pq.ParquetFile, column: str, groups: Iterable[int]) -> Iterator[np.ndarray]:
+    """Yields bool [n] for each of some row groups: whether its cells hold bytes; by statistics, where these can tell.
 
     Raises:
-        pyarrow.ArrowInvalid: If the row group lacks them.
+        pyarrow.ArrowInvalid: If a row group is damaged.
+        OSError: If it cannot be read.
     """
-    metadata = file.metadata.row_group(group)
-    leaves = (metadata.column(index) for index in range(metadata.num_columns))
-    leaf = next((leaf for leaf in leaves if leaf.path_in_schema == _leaf(file, column)), None)
-    if leaf is None:
-        raise pa.ArrowInvalid(f"row group {group} lacks the column {column} of the schema")
-    known = leaf.statistics is not None and leaf.statistics.has_null_count
-    if known and leaf.statistics.null_count in {0, metadata.num_rows}:
-        return np.full(metadata.num_rows, leaf.statistics.null_count == 0)
-    return np.concatenate([cells.is_valid().to_numpy(zero_copy_only=False) for cells in _cells(file, group, column)])
+    nulls = null_counts(file.metadata, _leaf(file, column))
+    for group in groups:
+        rows, count = file.metadata.row_group(group).num_rows, nulls[group]
+        if count is not None and count in {0, rows}:
+            yield np.full(rows, count == 0)
+        else:
+            cells = (each.is_valid().to_numpy(zero_copy_only=False) for each in _cells(file, group, column))
+            yield np.concatenate([np.empty(0, bool), *cells])
 
 
 def _leaf(file: pq.ParquetFile, column: str) -> str:
@@ -163,8 +164,8 @@ class ParquetImages(ArchiveKind):
             if column is None:
                 return
             first = 0
-            for group in range(file.num_row_groups):
-                given = has_bytes(file, group, column)
+            groups = range(file.num_row_groups)
+            for group, given in zip(groups, has_bytes(file, column, groups), strict=True):
                 for row in np.flatnonzero(given).tolist():
                     place = str(Cell(group, row, column, version))
                     yield Member(cell_name(column, first + row), version, None, place)

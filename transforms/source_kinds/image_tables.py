@@ -222,7 +222,7 @@ class ImageTablePart(SourcePart):
                 names.append(f"{source.column}.{PATH}")
             groups = range(self.section.start, self.section.end or 0)
             sizes = [file.metadata.row_group(group).num_rows for group in groups]
-            given = np.concatenate([has_bytes(file, group, source.column) for group in groups])
+            given = np.concatenate([*has_bytes(file, source.column, groups)])
             numbers = np.stack([np.repeat(groups, sizes), np.concatenate([np.arange(size) for size in sizes])])
             for rows in file.iter_batches(REFS_PER_BATCH, groups, names, use_threads=threads):
                 end = row + rows.num_rows
