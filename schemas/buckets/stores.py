@@ -5,6 +5,7 @@ import datetime
 import functools
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -19,6 +20,7 @@ from schemas.clouds import (
     AZURE_ENVIRONMENT,
     GOOGLE_ENVIRONMENT,
     azure_access,
+    configuration_of,
     follows_token,
     given_option,
     google_access,
@@ -50,11 +52,13 @@ _CONTAINER: Final = re.compile(r"([a-z0-9$][a-z0-9-]{2,62})(?:@([a-z0-9]{3,24})\
 # The variables by which a cloud is asked.
 ENVIRONMENTS: Final = {"s3": AWS_ENVIRONMENT, "gs": GOOGLE_ENVIRONMENT, "abfs": AZURE_ENVIRONMENT}
 _EVERY_BUCKET: Final = "https://s3.amazonaws.com"
-# Longer than the largest image that is read takes at a megabit a second.
-_TOTAL: Final = "900s"
+# Seconds that a request may take: the first of these that is no less than whoever asks has left. Each has a store, with
+# connections of its own. The last is longer than the largest image that is read takes at a megabit a second.
+_TOTALS: Final = (1, 5, 30, 120, 300, 900)
 _STORES_KEPT: Final = 64
 
 _TRIES_AGAIN: ContextVar[bool] = ContextVar("tries again", default=True)
+_UNTIL: ContextVar[float | None] = ContextVar("until", default=None)
 
 
 def is_read_by_obstore(protocol: str, bucket: str, key: str) -> bool:
@@ -71,8 +75,7 @@ def is_read_by_obstore(protocol: str, bucket: str, key: str) -> bool:
         and is_exact(key)
         and "?versionId=" not in key
         and _is_fsspecs_own(protocol)
-        and not untranslated(protocol)
-        and (protocol not in GCS_PROTOCOLS or follows_token(given_option(protocol, "token")))
+        and _follows_configuration(protocol, configuration_of(protocol))
     )
 
 
@@ -82,13 +85,26 @@ def _is_fsspecs_own(protocol: str) -> bool:
     return bool(is_own and known_implementations[protocol]["class"] == own)
 
 
+@functools.lru_cache(maxsize=len(_OF_FSSPEC))
+def _follows_configuration(protocol: str, _configuration: str) -> bool:
+    """Whether obstore can do all that is configured; asked for each image, and looked through where it has changed."""
+    is_known = protocol not in GCS_PROTOCOLS or follows_token(given_option(protocol, "token"))
+    return is_known and not untranslated(protocol)
+
+
 @contextlib.contextmanager
-def tried_again_outside() -> Iterator[None]:
-    """Lets each request of this thread be made once: whoever asks tries again, and counts how often."""
+def tried_again_outside(seconds: float | None = None) -> Iterator[None]:
+    """Lets each request of this thread be made once: whoever asks tries again, and counts how often.
+
+    Args:
+        seconds: After how many none is under way any more, or soon after; None if that is all the same.
+    """
     token = _TRIES_AGAIN.set(False)
+    until = _UNTIL.set(None if seconds is None else time.monotonic() + seconds)
     try:
         yield
     finally:
+        _UNTIL.reset(until)
         _TRIES_AGAIN.reset(token)
 
 
@@ -106,12 +122,21 @@ def store_of(protocol: str, bucket: str) -> ObjectStore:
 
     Raises:
         NoCredentialsError: If there are no credentials.
+        TimeoutError: If the time of whoever asks is over.
     """
-    return _STORES[protocol](bucket, tries_again(), *map(os.environ.get, ENVIRONMENTS[protocol]))
+    return _STORES[protocol](bucket, _total(), tries_again(), *map(os.environ.get, ENVIRONMENTS[protocol]))
+
+
+def _total() -> int:
+    until = _UNTIL.get()
+    left = _TOTALS[-1] if until is None else until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("its time was over")
+    return next((total for total in _TOTALS if left <= total), _TOTALS[-1])
 
 
 @functools.lru_cache(maxsize=_STORES_KEPT)
-def _s3_store(bucket: str, is_tried_again: bool, *_environment: str | None) -> ObjectStore:
+def _s3_store(bucket: str, total: int, is_tried_again: bool, *_environment: str | None) -> ObjectStore:
     access = s3_access()
     options, endpoint = dict(access.options), access.endpoint
     if endpoint is None:
@@ -123,27 +148,27 @@ def _s3_store(bucket: str, is_tried_again: bool, *_environment: str | None) -> O
     return S3Store(
         bucket,
         config=options,  # type: ignore[arg-type]  # The names as `deltalake` has them.
-        client_options=_client_options(endpoint or _EVERY_BUCKET),
+        client_options=_client_options(endpoint or _EVERY_BUCKET, total),
         retry_config=_retries(is_tried_again),
         credential_provider=access.credentials,
     )
 
 
 @functools.lru_cache(maxsize=_STORES_KEPT)
-def _google_store(bucket: str, is_tried_again: bool, *_environment: str | None) -> ObjectStore:
+def _google_store(bucket: str, total: int, is_tried_again: bool, *_environment: str | None) -> ObjectStore:
     access = google_access()
     options = dict(access.options)
     return GCSStore(
         bucket,
         config=options,  # type: ignore[arg-type]  # The names as `deltalake` has them.
-        client_options=_client_options(access.endpoint or "https://"),
+        client_options=_client_options(access.endpoint or "https://", total),
         retry_config=_retries(is_tried_again),
         credential_provider=access.credentials,
     )
 
 
 @functools.lru_cache(maxsize=_STORES_KEPT)
-def _azure_store(bucket: str, is_tried_again: bool, *_environment: str | None) -> ObjectStore:
+def _azure_store(bucket: str, total: int, is_tried_again: bool, *_environment: str | None) -> ObjectStore:
     found = _CONTAINER.fullmatch(bucket)
     container, account = (found[1], found[2]) if found else (bucket, None)
     access = azure_access(account)
@@ -152,7 +177,7 @@ def _azure_store(bucket: str, is_tried_again: bool, *_environment: str | None) -
     return AzureStore(
         container,
         config=options,  # type: ignore[arg-type]  # The names as `deltalake` has them.
-        client_options=_client_options(access.endpoint or "https://"),
+        client_options=_client_options(access.endpoint or "https://", total),
         retry_config=_retries(is_tried_again),
         credential_provider=access.credentials,
     )
@@ -165,12 +190,12 @@ _STORES: Final[Mapping[str, Callable[..., ObjectStore]]] = {
 }
 
 
-def _client_options(endpoint: str) -> "ClientConfig":
+def _client_options(endpoint: str, total: int) -> "ClientConfig":
     options: ClientConfig = {
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": _seconds("connect_timeout", CONNECT_TIMEOUT_SECONDS),
         "read_timeout": _seconds("read_timeout", READ_TIMEOUT_SECONDS),
-        "timeout": _TOTAL,
+        "timeout": datetime.timedelta(seconds=total),
     }
     authorities = os.environ.get("AWS_CA_BUNDLE")
     if authorities and endpoint.startswith("https://"):

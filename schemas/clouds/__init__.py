@@ -5,7 +5,7 @@ from schemas.clouds.aws import ENVIRONMENT as AWS_ENVIRONMENT
 from schemas.clouds.aws import region_of, s3_access
 from schemas.clouds.azure import ENVIRONMENT as AZURE_ENVIRONMENT
 from schemas.clouds.azure import azure_access
-from schemas.clouds.credentials import bucket_options, given_option, untranslated
+from schemas.clouds.credentials import bucket_options, configuration_of, given_option, untranslated
 from schemas.clouds.errors import BucketError, BucketUnavailable, InexactKey, NoCredentialsError, bucket_errors
 from schemas.clouds.google import ENVIRONMENT as GOOGLE_ENVIRONMENT
 from schemas.clouds.google import follows_token, google_access
@@ -22,6 +22,7 @@ __all__ = [
     "azure_access",
     "bucket_errors",
     "bucket_options",
+    "configuration_of",
     "follows_token",
     "given_option",
     "google_access",

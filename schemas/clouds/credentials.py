@@ -108,6 +108,12 @@ def untranslated(protocol: str) -> list[str]:
     return [name for name, value in _given(protocol) if name not in known and value is not None]
 
 
+def configuration_of(protocol: str) -> str:
+    """Returns what is configured of a protocol's buckets as a text that is another one whenever it is."""
+    options = _BY_PROTOCOL[protocol]
+    return repr([*map(os.environ.get, options.environment.values()), *map(conf.get, options.sections)])
+
+
 def given_option(protocol: str, name: str) -> Any:
     """Returns one option of fsspec's configuration, by its path with dots; None where it is not set."""
     return dict(_given(protocol)).get(name)

@@ -61,7 +61,7 @@ def with_retries(read: Callable[[], T], reach: Reach | None = None, watch: Watch
         ImageError: If it fails because of the image or the storage.
         Exception: What was raised if the machine is at its limit, or there is a bug.
     """
-    with held(reach), tried_again_outside():
+    with held(reach), tried_again_outside(seconds_left()):
         attempt = 1
         while True:
             try:

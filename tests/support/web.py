@@ -28,7 +28,7 @@ class Answer:
     """What the server says.
 
     Attributes:
-        body: The bytes; pieces are sent in chunks, without a length.
+        body: The bytes; pieces are sent in chunks, without a length unless the headers have one.
         status: The status.
         headers: Further headers.
     """
@@ -118,6 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             self._send([answer.body] if self.command == "GET" else [])
+        elif "Content-Length" in answer.headers:
+            self.end_headers()
+            self._send(answer.body if self.command == "GET" else [])
         else:
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()

@@ -2,9 +2,11 @@
 
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import boto3
 import fsspec
@@ -12,10 +14,10 @@ import pytest
 from fsspec.config import conf
 from fsspec.registry import _registry
 
-from schemas.buckets import BucketFileSystem
-from schemas.errors import ImageError
+from schemas.buckets import BucketFileSystem, is_read_by_obstore, stores
+from schemas.errors import FailureCode, ImageError
 from schemas.images import ImageRef, image_version
-from schemas.storage import Storage, canonical_uri, file_system, input_file_system, use_storage
+from schemas.storage import Reach, Storage, canonical_uri, file_system, input_file_system, use_storage
 from schemas.storage import attempts as storage_attempts
 from tests.support.s3_servers import listed_keys
 from tests.support.servers import s3_environment, s3_server
@@ -141,6 +143,24 @@ def test_what_only_fsspec_can_follow_is_left_to_it(given: dict[str, Any], monkey
     assert not isinstance(input_file_system("s3://bucket/a.jpg")[0], BucketFileSystem)
 
 
+@pytest.mark.parametrize(("protocol", "bucket"), [("s3", "bucket"), ("gs", "bucket"), ("abfs", "container")])
+def test_the_configuration_is_looked_through_once_until_it_changes(
+    protocol: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = mock.Mock(wraps=stores.untranslated)
+    monkeypatch.setattr(stores, "untranslated", looks)
+    given: dict[str, Any] = {"listings_expiry_time": 1234.5, "nested": {}}
+    monkeypatch.setitem(conf, protocol, given)
+    found = [is_read_by_obstore(protocol, bucket, f"{number}.jpg") for number in range(100)]
+    assert (set(found), looks.call_count) == ({True}, 1)
+    given["nested"]["unknown"] = True  # In place, as `conf["s3"]["client_kwargs"]["verify"] = False` is.
+    assert not is_read_by_obstore(protocol, bucket, "a.jpg")
+    del given["nested"]["unknown"]
+    assert is_read_by_obstore(protocol, bucket, "a.jpg")
+    monkeypatch.delitem(conf, protocol)
+    assert is_read_by_obstore(protocol, bucket, "a.jpg")
+
+
 @pytest.mark.parametrize(
     "uri", ["s3://arn:aws:s3:us-east-1:1:accesspoint/a/b.jpg", "s3://express--use1-az4--x-s3/a.jpg", "memory://a/b.jpg"]
 )
@@ -214,6 +234,24 @@ def test_a_server_that_does_not_answer_has_the_same_code_whoever_reads(storage: 
     assert code_of("http://no-such-host.invalid", storage) == "unknown_host"
     with web_server(lambda _: SILENCE) as server:
         assert code_of(server.url, storage) == "timeout"
+
+
+def dripping() -> Iterator[bytes]:
+    while True:
+        time.sleep(0.05)
+        yield b"x"
+
+
+@BOTH
+@pytest.mark.parametrize("size", [None, 100_000])
+def test_an_answer_that_drips_ends_with_the_time_of_its_image(storage: Storage, size: int | None) -> None:
+    headers = {"ETag": '"1"', "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT", "Content-Length": "100000"}
+    with web_server(lambda _: Answer(dripping(), headers=headers)) as server, read_from(server.url, storage) as uri:
+        began = time.monotonic()
+        with pytest.raises(ImageError) as caught:
+            fetch_image(ImageRef(uri, "v", size), 200_000, Reach(seconds=0.9))
+        assert time.monotonic() - began < 5
+    assert caught.value.code == FailureCode.TIMEOUT
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
