@@ -11,7 +11,7 @@ import types
 from typing import TYPE_CHECKING
 
 from pipelines.functions.arguments import arguments_of, signature_of
-from pipelines.options import storage_errors_in_a_sentence
+from pipelines.options import interruptible, storage_errors_in_a_sentence
 from schemas.store import FeatureStore
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class CommandModule(types.ModuleType):
         Raises:
             ConvbaseError: Where the command would end with this sentence.
         """
-        with storage_errors_in_a_sentence():
+        with interruptible(), storage_errors_in_a_sentence():
             return self.run(arguments_of(self.parser(), positional, options))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         add_table_options,
     )
     from pipelines.options.finetuning import add_copy_options, add_finetuning_options, fine_tuning_of
-    from pipelines.options.parser import SCRIPT, Parser, run_main, storage_errors_in_a_sentence
+    from pipelines.options.parser import SCRIPT, Parser, interruptible, run_main, storage_errors_in_a_sentence
     from pipelines.options.run import add_extraction_options, add_failure_ratio, add_look_options, add_run_name_options
     from pipelines.options.sources import (
         add_decoding_options,
@@ -63,7 +63,13 @@ else:
                 "add_table_options",
             ],
             "pipelines.options.finetuning": ["add_copy_options", "add_finetuning_options", "fine_tuning_of"],
-            "pipelines.options.parser": ["SCRIPT", "Parser", "run_main", "storage_errors_in_a_sentence"],
+            "pipelines.options.parser": [
+                "SCRIPT",
+                "Parser",
+                "interruptible",
+                "run_main",
+                "storage_errors_in_a_sentence",
+            ],
             "pipelines.options.run": [
                 "add_extraction_options",
                 "add_failure_ratio",
@@ -136,6 +142,7 @@ __all__ = [
     "decoding_limits",
     "fetching_reach",
     "fine_tuning_of",
+    "interruptible",
     "manifest_options",
     "not_negative",
     "number",

@@ -7,13 +7,14 @@ import gc
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
 
 from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line, printable
-from schemas.storage import interrupt
+from schemas.storage import forget_interruptions, interrupt
 from schemas.uris import without_secrets
 
 # The console script, as `pyproject.toml` names it.
@@ -224,6 +225,27 @@ def _interrupt(number: int, _: object) -> NoReturn:
         signal.signal(each, signal.SIG_DFL)
     interrupt(number)
     raise KeyboardInterrupt(number)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Lets SIGINT end what is done meanwhile as it ends a command, and this process go on; only in its main thread."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: object) -> NoReturn:
+        signal.signal(number, before)
+        interrupt(number)
+        raise KeyboardInterrupt(number)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        forget_interruptions()
 
 
 def _said(sentence: str, code: int) -> int:

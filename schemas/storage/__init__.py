@@ -23,7 +23,14 @@ from schemas.storage.filesystems import (
     use_storage,
 )
 from schemas.storage.image_files import image_file
-from schemas.storage.interruption import commits_have_ended, committing, interrupt, interrupted_by, undisturbed
+from schemas.storage.interruption import (
+    commits_have_ended,
+    committing,
+    forget_interruptions,
+    interrupt,
+    interrupted_by,
+    undisturbed,
+)
 from schemas.storage.parquet import (
     ROW_GROUP_BYTES,
     check_row_groups,
@@ -81,6 +88,7 @@ __all__ = [
     "delta_storage_options",
     "file_system",
     "files_below",
+    "forget_interruptions",
     "image_errors",
     "image_file",
     "in_time",

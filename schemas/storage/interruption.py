@@ -16,6 +16,11 @@ def interrupt(number: int) -> None:
     _signals.append(number)
 
 
+def forget_interruptions() -> None:
+    """Lets shards and commits begin again, in a process that goes on after a signal has ended what it did."""
+    _signals.clear()
+
+
 def interrupted_by() -> int | None:
     """Returns the signal that ends this process, if one does."""
     return _signals[0] if _signals else None

@@ -1,15 +1,18 @@
 """Commands as functions: what they return is what their commands print, and what is wrong is raised."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines import explore, extract, open_store, predict, search, train
-from schemas.errors import ConvbaseError, RunFailed, StoreNotFound, UsageError
+from schemas.errors import ConvbaseError, RunFailed, RunInterrupted, StoreNotFound, UsageError
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY, write_pictures
+from transforms.conv_bases import OpenVINOEngine
 
 BASE = {"conv_base": "MobileNet", "conv_base_arg": {"alpha": 0.25}, "weights": "none", "input_shape": (32, 32, 3)}
 
@@ -94,6 +97,22 @@ def test_what_is_wrong_is_raised_and_ends_no_process(folder: Path, tmp_path: Pat
     with pytest.raises(ConvbaseError) as failed:
         extract(folder / "photos/train/cats/bad.jpg", output=tmp_path / "failed", **BASE)
     assert isinstance(failed.value, RunFailed)
+
+
+def test_an_interrupted_call_says_so_and_the_process_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, submit = signal.getsignal(signal.SIGINT), OpenVINOEngine.submit
+
+    def interrupted(self: OpenVINOEngine, pixels: np.ndarray) -> object:
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)
+        return submit(self, pixels)
+
+    write_pictures(tmp_path / "photos", 5)
+    monkeypatch.setattr(OpenVINOEngine, "submit", interrupted)
+    with pytest.raises(RunInterrupted, match="is interrupted; nothing of it is visible"):
+        extract(tmp_path / "photos", output=tmp_path / "store", **BASE)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert extract(tmp_path / "photos", output=tmp_path / "store", **BASE).counts["extracted"] == 5
 
 
 @pytest.mark.parametrize(
