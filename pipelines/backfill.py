@@ -27,7 +27,6 @@ from pipelines.console import (
     DateResult,
     DateState,
     check_results,
-    check_summary_file,
     planned_lines,
     write_json,
 )
@@ -61,6 +60,7 @@ from pipelines.options import (
 from pipelines.runners import parse_command
 from schemas.errors import ConvbaseError, RunFailed, RunInterrupted, UsageError, first_line
 from schemas.fragments import Totals
+from schemas.storage import check_file
 from schemas.store import FeatureStore, InputCounts, RunResult, RunState
 from schemas.tables import check_carried
 from transforms.planning import RetryFailures, before_deadline, known_by_partition, past_rate, plan_run
@@ -91,7 +91,8 @@ def main(arguments: Sequence[str]) -> int:
         ConvbaseError: If it cannot start, a date fails, or the time is up.
     """
     given, beam_arguments = parse_command(parser(), arguments)
-    check_summary_file(given.summary)
+    if given.summary:
+        check_file(f"--summary={given.summary}", given.summary)
     backfill = Backfill(given, beam_arguments)
     if given.dry_run:
         print("\n".join(backfill.priced()))
@@ -247,7 +248,7 @@ def _failed(job: Job, message: str) -> DateResult:
     try:
         job.store.recover_run(job.run.run_id)  # If it has committed before it failed.
         job.store.record_run(job.run, result)  # Nothing where it has a row: it is the same commit.
-        row = job.store.find_run(job.run.run_id)
+        row = job.store.find_run(job.run.run_id, job.run.started_at)
     except (ConvbaseError, DeltaError, OSError):
         row = None
     return DateResult(job.run.ds, DateState.FAILED, row, message)

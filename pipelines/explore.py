@@ -28,8 +28,8 @@ from pipelines.options import (
     run_main,
 )
 from pipelines.runners import shown_steps
-from schemas.errors import UsageError, first_line
-from schemas.storage import check_writable, join
+from schemas.errors import UsageError
+from schemas.storage import check_folder, join
 
 _FIRST: Final = (
     "store", "output", "layer", "where", "sample", "duplicate_distance", "thumbnails", "compare", "max_drift", "labels",
@@ -69,10 +69,7 @@ def run(arguments: Sequence[str]) -> ExplorationResult:
     given = parser().parse_args(list(arguments))
     if given.max_drift is not None and given.compare is None:
         raise UsageError("--max_drift judges what --compare BEFORE LATER finds; name both sides.")
-    try:
-        check_writable(given.output)
-    except OSError as error:
-        raise UsageError(f"The folder {given.output} cannot be written: {first_line(error)}.") from error
+    check_folder(f"The folder {given.output}", given.output)
     with shown_steps() as say:
         written = explored(given, say)
     seconds = time.perf_counter() - started

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pipelines.console import (
-    check_summary_file,
     committed_before_text,
     extraction_text,
     first_failures,
@@ -46,6 +45,7 @@ from pipelines.options import (
 )
 from pipelines.runners import parse_command
 from schemas.errors import RunFailed, RunStopped, first_line
+from schemas.storage import check_file
 from schemas.store import FeatureStore, RunState
 from schemas.tables import check_carried
 from transforms.planning import RetryFailures, known_by_partition, plan_run
@@ -82,7 +82,8 @@ def run(arguments: Sequence[str]) -> ExtractionResult:
         ConvbaseError: If it cannot start, or the run fails.
     """
     given, beam_arguments = parse_command(parser(), arguments)
-    check_summary_file(given.summary)
+    if given.summary:
+        check_file(f"--summary={given.summary}", given.summary)
     before = None if given.dry_run else committed_before(given)
     if before is not None:
         return _committed_before(given, *before)
@@ -98,7 +99,7 @@ def run(arguments: Sequence[str]) -> ExtractionResult:
         failures = first_failures(store, job.run.run_id)
         raise RunFailed("\n".join([str(error), *failures])) from error
     finally:
-        ended = store.find_run(job.run.run_id) if given.summary else None
+        ended = store.find_run(job.run.run_id, job.run.started_at) if given.summary else None
         if ended is not None:
             write_summary(given.summary, ended)
     if row is None:

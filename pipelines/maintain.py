@@ -77,8 +77,6 @@ def main(arguments: Sequence[str]) -> int:
     try:
         for line in given.run(tables, given):
             print(line)
-    except BrokenPipeError:  # Nobody reads what is printed.
-        raise
     except (OSError, DeltaError) as error:
         raise RunFailed(f"{given.command} of {tables.uri} could not be completed: {first_line(error)}") from error
     except KeyboardInterrupt as error:

@@ -23,6 +23,8 @@ from pipelines import train as train_command
 from schemas.fragments import FragmentWriter, TableName
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
+from tests.support.children import start_program
+from tests.support.keras_processes import warm_keras_processes
 from transforms.conv_bases import Features, OpenVINOEngine
 from transforms.conv_bases.cache import CACHE_VARIABLE
 from transforms.extraction import as_lists
@@ -65,6 +67,13 @@ def unsynced() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def keras_starts_warm() -> Iterator[None]:
+    """Processes for Keras do not import it each: see `tests/support/keras_processes.py`."""
+    with warm_keras_processes():
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real weights, real pictures and hostile pictures."""
@@ -80,10 +89,23 @@ def mobilenet_weights(shared: Path) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a command as a user would, in an empty folder: `run("extract", "--input=...")`."""
+def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs a command as a user would, in an empty folder: `run("extract", "--input=...")`.
+
+    Its process is forked from one that has imported the slow packages, unless variables change how Python starts.
+    """
 
     def run_module(command: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        if any(name.startswith("PYTHON") for name in environment):
+            return run_interpreter(command, *arguments, **environment)
+        folder = tmp_path_factory.mktemp("program")
+        process = start_program(command, arguments, folder, cwd=tmp_path, environment=environment)
+        process.join()
+        assert process.exitcode is not None
+        printed, said = ((folder / name).read_text() for name in ("stdout", "stderr"))
+        return subprocess.CompletedProcess([command, *map(str, arguments)], process.exitcode, printed, said)
+
+    def run_interpreter(command: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", f"pipelines.{command}", *map(str, arguments)],
             cwd=tmp_path,

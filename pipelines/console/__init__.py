@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from pipelines.console.coverage import coverage_report
     from pipelines.console.exploration import exploration_lines, hit_lines
     from pipelines.console.extraction import (
-        check_summary_file,
         committed_before_text,
         extraction_text,
         planned_counts,
@@ -46,7 +45,6 @@ else:
             "pipelines.console.coverage": ["coverage_report"],
             "pipelines.console.exploration": ["exploration_lines", "hit_lines"],
             "pipelines.console.extraction": [
-                "check_summary_file",
                 "committed_before_text",
                 "extraction_text",
                 "planned_counts",
@@ -82,7 +80,6 @@ __all__ = [
     "DateResult",
     "DateState",
     "check_results",
-    "check_summary_file",
     "committed_before_text",
     "coverage_report",
     "data_text",

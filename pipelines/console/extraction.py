@@ -6,10 +6,10 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from schemas.errors import UsageError, printable
+from schemas.errors import printable
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
-from schemas.storage import check_writable, write_file
+from schemas.storage import write_file
 from schemas.store import FeatureStore, InputCounts, LabelCounts
 from transforms.planning import shards_of
 
@@ -67,20 +67,6 @@ def run_figures(row: Mapping[str, Any]) -> dict[str, Any]:
     figures["labels"] = json.loads(row["labels"] or "null")
     figures["metrics"] = json.loads(row["metrics"] or "null")
     return figures
-
-
-def check_summary_file(uri: str | None) -> None:
-    """Checks, before any work, that the file of `--summary` can be written; of cloud storage only the write can tell.
-
-    Raises:
-        UsageError: If it cannot.
-    """
-    if uri is None:
-        return
-    try:
-        check_writable(uri.rpartition("/")[0] or ".")
-    except OSError as error:
-        raise UsageError(f"--summary={uri} cannot be written: {error}") from error
 
 
 def write_json(uri: str, figures: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:

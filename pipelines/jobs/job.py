@@ -142,7 +142,7 @@ def _recorded_row(job: Job) -> Mapping[str, Any] | None:
     """Returns the row of a job that has ended, and removes its receipts; None if it is a template."""
     if is_template(job.options):
         return None
-    row = job.store.find_run(job.run.run_id)
+    row = job.store.find_run(job.run.run_id, job.run.started_at)
     if row is None:
         raise RunFailed(f"The pipeline ended, but {job.store.uri}/runs has no row for the run {job.run.run_id}.")
     if row["state"] == RunState.COMPLETE:

@@ -22,8 +22,9 @@ from schemas.storage import (
     bare_uri,
     canonical_uri,
     check_created_once,
-    check_writable,
+    check_folder,
     join,
+    refused_if_not_writable,
     without_secrets,
 )
 from schemas.store import FeatureStore, Run, new_run_id
@@ -219,15 +220,13 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
     spec = new_spec(given)
     if spec.precision == TF32 and choose_engine(given.engine) == EngineName.OPENVINO:
         raise UsageError(TF32_NEEDS_A_GPU)
-    try:
-        check_writable(uri)
-        with temporary_folder() as folder, beam_imported_meanwhile():
-            prepared = cached_conv_base(spec, Path(folder))
-            if not given.single_writer:
-                check_created_once(canonical_uri(uri))
-            published = prepared.publish(canonical_uri(uri))
-    except OSError as error:
-        raise StoreNotWritable(f"The store {uri} cannot be written: {error}") from error
+    what = f"The store {uri}"
+    check_folder(what, uri, refusal=StoreNotWritable)
+    with refused_if_not_writable(what, StoreNotWritable), temporary_folder() as folder, beam_imported_meanwhile():
+        prepared = cached_conv_base(spec, Path(folder))
+        if not given.single_writer:
+            check_created_once(canonical_uri(uri))
+        published = prepared.publish(canonical_uri(uri))
     store = FeatureStore.create(uri, prepared.spec, published.files, single_writer=given.single_writer)
     if spec.precision == BFLOAT16 and choose_engine(given.engine) == EngineName.OPENVINO:
         _say_if_slower(store)
@@ -240,12 +239,9 @@ def _check_writable(store: FeatureStore) -> None:
     Raises:
         StoreNotWritable: If it cannot.
     """
-    try:
-        for table in (TableName.FEATURES, TableName.FAILURES, TableName.RUNS):
-            check_writable(join(store.uri, table))
-            check_writable(join(store.uri, table, "_delta_log"))
-    except OSError as error:
-        raise StoreNotWritable(f"The store {store.uri} cannot be written: {error}") from error
+    tables = [join(store.uri, table) for table in (TableName.FEATURES, TableName.FAILURES, TableName.RUNS)]
+    logs = [join(table, "_delta_log") for table in tables]
+    check_folder(f"The store {store.uri}", *tables, *logs, refusal=StoreNotWritable)
 
 
 def _publish_if_missing(store: FeatureStore) -> None:

@@ -16,7 +16,7 @@ from pipelines.jobs.preparation import pinned_version
 from pipelines.options import decoding_limits
 from schemas.errors import ImageError, InvalidInput, UsageError, shown
 from schemas.images import ImageRef
-from schemas.storage import canonical_uri, write_file
+from schemas.storage import canonical_uri, check_file, write_file
 from schemas.store import FeatureStore
 from transforms.conv_bases import BATCH_SIZES, EngineName, load_engine
 from transforms.gallery import hits_html
@@ -82,15 +82,18 @@ def _picture_bytes(given: argparse.Namespace) -> bytes:
 
 
 def check_hits_file(output: str | None) -> None:
-    """Refuses a file of hits of a kind that is not written.
+    """Refuses a file of hits of a kind that is not written, or that cannot be written, before anything is searched.
 
     Raises:
         UsageError: If it is one.
     """
-    if output is not None and not output.endswith(_KINDS):
+    if output is None:
+        return
+    if not output.endswith(_KINDS):
         raise UsageError(
             f"--output={shown(output)} is none of {', '.join(_KINDS)}, the files that hits are written to."
         )
+    check_file(f"--output={output}", output)
 
 
 def write_hits(output: str, asked: str, hits: pa.Table) -> None:

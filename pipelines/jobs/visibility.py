@@ -107,7 +107,7 @@ def _readable(visible: Callable[[], str]) -> str:
 
 
 def _visible_part(store: FeatureStore, run: Run) -> str:
-    row = store.find_run(run.run_id) if committed(store.runs(), run.commit_id) else None
+    row = store.find_run(run.run_id, run.started_at) if committed(store.runs(), run.commit_id) else None
     if row is not None and row["state"] == RunState.COMPLETE:
         return _COMPLETE
     if committed(store.features(), run.commit_id):

@@ -11,8 +11,9 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn, TextIO
+from typing import Final, NoReturn
 
+from pipelines.options.streams import LastingStream, PrintableStream
 from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line, printable
 from schemas.storage import forget_interruptions, interrupt
 from schemas.uris import without_secrets
@@ -150,30 +151,26 @@ def _shown_name(prog: str) -> str:
 def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Runs a command and exits with its code; what ends it, but for a bug, is one sentence on standard error.
 
-    SIGINT and SIGTERM raise `KeyboardInterrupt` in the command, once: a second one ends the process.
+    SIGINT and SIGTERM raise `KeyboardInterrupt` in the command, once: a second one ends the process. What cannot be
+    printed ends no command: see `pipelines/options/streams.py`.
     """
     sys.excepthook = _print_bug
-    output = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 (for good; the caller has closed ours)
-    sys.stdout = _PrintableStream(output)  # type: ignore[assignment]
+    output, errors = PrintableStream(sys.stdout), LastingStream(sys.stderr)
+    sys.stdout, sys.stderr = output, errors  # type: ignore[assignment]
     gc.freeze()  # What is imported by now lives to the end; looking through it once more there takes 0.1 s.
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
     try:
         with storage_errors_in_a_sentence():
             code = main(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Nobody reads what is printed; the interpreter shall not find that out once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + signal.SIGPIPE
+    except SystemExit as error:  # Of --help.
+        code = int(error.code or 0)
     except ConvbaseError as error:
         code = _said(str(error), error.exit_code)
     except KeyboardInterrupt as error:
         code = 128 + (error.args[0] if error.args else signal.SIGINT)
         print("Interrupted.", file=sys.stderr)
-    except OSError as error:  # Of standard output.
-        code = _said(_storage_sentence(error), 1)
-    _end_process(code)
+    _end_process(code, output)
 
 
 @contextlib.contextmanager
@@ -181,12 +178,10 @@ def storage_errors_in_a_sentence() -> Iterator[None]:
     """Turns what storage and its libraries raise into a sentence.
 
     Raises:
-        RunFailed: For such an error, but for a pipe that nobody reads.
+        RunFailed: For such an error.
     """
     try:
         yield
-    except BrokenPipeError:
-        raise
     except (OSError, *_delta_errors()) as error:
         raise RunFailed(_storage_sentence(error)) from error
     except ValueError as error:
@@ -204,20 +199,6 @@ def _delta_errors() -> tuple[type[Exception], ...]:
 def _print_bug(_: object, error: BaseException, __: object) -> None:
     """Prints a traceback as Python does, but for the secrets of URLs that are in it."""
     print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-
-
-class _PrintableStream:
-    """A stream to which nothing is written that a terminal would obey, whoever has named what is printed."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Writes a text, its control characters but for line breaks and tabs as Python writes them."""
-        return self._stream.write("\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n")))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 def _interrupt(number: int, _: object) -> NoReturn:
@@ -260,16 +241,26 @@ def _storage_sentence(error: Exception) -> str:
     )
 
 
-def _end_process(code: int) -> NoReturn:
+def _end_process(code: int, output: LastingStream) -> NoReturn:
     """Ends the process with its code once all is cleaned up and flushed, and leaves the interpreter as it is.
 
     To finalize it takes threads of libraries by surprise: one of Arrow's that drops a Python object then aborts the
     process (Python before 3.14), and the exit code is 134, after all was done.
     """
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            code = code or 120  # As Python itself ends where what was printed cannot be written.
-    os._exit(code)
+    output.flush()
+    lost = 0 if output.error is None else _code_of_lost_output(output.error)
+    sys.stderr.flush()
+    os._exit(code or lost)
+
+
+def _code_of_lost_output(error: OSError) -> int:
+    """Returns the exit code of a command that has done its work and could not say so, and tells why on standard error.
+
+    A reader that has left, such as `head`, wanted no more, and is told nothing.
+    """
+    if isinstance(error, BrokenPipeError):
+        return 128 + signal.SIGPIPE
+    return _said(
+        f"Standard output cannot be written ({first_line(error)}): what was printed is lost, what was done is not.", 1
+    )

@@ -1,10 +1,12 @@
-"""Commits to the tables of a store: new rows in, superseded ones out, what others committed meanwhile left out."""
+"""Commits to tables: new rows in, those that they replace out, what others committed meanwhile left out."""
 
 from schemas.commits.annotation_updates import FileUpdate, changed_images, update_file
 from schemas.commits.commit import TOTALS, Commit, commit_fragments
 from schemas.commits.removal import Holding, files_holding, removal_actions
+from schemas.commits.replacement import REPLACED, replace_rows
 
 __all__ = [
+    "REPLACED",
     "TOTALS",
     "Commit",
     "FileUpdate",
@@ -13,5 +15,6 @@ __all__ = [
     "commit_fragments",
     "files_holding",
     "removal_actions",
+    "replace_rows",
     "update_file",
 ]

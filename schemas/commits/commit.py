@@ -13,7 +13,8 @@ from deltalake import DeltaTable
 
 from schemas.commits.annotation_updates import FileUpdate, updates_on
 from schemas.commits.conflicts import Dropped, files_since, without_committed
-from schemas.commits.removal import replaced_failures_actions, superseding_actions
+from schemas.commits.removal import superseding_actions
+from schemas.commits.replacement import replaced_failures_actions
 from schemas.delta import (
     RUN_ID,
     TableAction,
@@ -113,7 +114,7 @@ def commit_fragments(
         if not checked.fragments and not updated:
             return False
         added = add_actions(table_uri, checked.fragments)
-        actions = [*added, *_replacing_actions(table_uri, name, table, checked.fragments, updated)]
+        actions = [*added, *_replacing_actions(folder_uri, name, table, checked.fragments, updated)]
         totals = Totals.of(checked.fragments) + Totals(labels_updated=sum(update.images for update in updated))
         metadata = {**about, RUN_ID: run_id, TOTALS: totals.to_json()}
         write_actions(table, actions, commit_properties(commit_id, metadata, table.version()))
@@ -127,15 +128,15 @@ def commit_fragments(
 
 
 def _replacing_actions(
-    table_uri: str, name: TableName, table: DeltaTable, fragments: Sequence[Fragment], updated: Sequence[FileUpdate]
+    folder_uri: str, name: TableName, table: DeltaTable, fragments: Sequence[Fragment], updated: Sequence[FileUpdate]
 ) -> Iterator[TableAction]:
     """Yields the actions that take out what new rows replace."""
     if name == TableName.FEATURES:
         superseding = [fragment.path for fragment in fragments if fragment.supersedes]
         replacements = {update.path: update.fragment for update in updated}
-        yield from superseding_actions(table_uri, table, superseding, replacements)
+        yield from superseding_actions(join(folder_uri, name), table, superseding, replacements)
     else:
-        yield from replaced_failures_actions(table_uri, table, [fragment.path for fragment in fragments])
+        yield from replaced_failures_actions(folder_uri, table, fragments)
 
 
 def _went_back(checked: _Checked, folder_uri: str, newest: Mapping[TableName, DeltaTable]) -> bool:

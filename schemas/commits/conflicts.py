@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from schemas.commits.removal import all_keys
 from schemas.delta import files_of, open_table, paths_of
 from schemas.fragments import Fragment, keep_rows, keys_of, without_keys
 from schemas.storage import join, read_columns, read_keys
@@ -124,7 +123,7 @@ def without_committed(
     """
     found = {fragment.path: _Found() for fragment in fragments}
     largest = max((fragment.rows for fragment in fragments), default=1)
-    read_own = functools.lru_cache(max(1, _KEYS_HELD // largest))(all_keys)
+    read_own = functools.lru_cache(max(1, _KEYS_HELD // largest))(_all_keys)
     for file in files:
         near = [fragment for fragment in fragments if file.may_share_images_with(fragment)]
         for committed in read_keys(file.uri) if near else ():
@@ -139,3 +138,8 @@ def without_committed(
             yield marked
         elif len(keys) < fragment.images:
             yield keep_rows(table_uri, marked, run_id, without_keys(keys))
+
+
+def _all_keys(file_uri: str) -> pa.RecordBatch:
+    """Returns the uri and version of each image in a file."""
+    return pa.Table.from_batches(read_keys(file_uri)).combine_chunks().to_batches()[0]

@@ -4,7 +4,6 @@ Files are never changed: those that hold such a row are written again without it
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -19,33 +18,42 @@ from schemas.fragments import (
     Keep,
     TableName,
     add_action,
-    keys_of,
     remove_action,
     without,
-    without_keys,
     write_again,
 )
-from schemas.storage import join, read_column, read_keys
+from schemas.storage import join, read_column
 
 
 @dataclasses.dataclass(frozen=True)
 class Holding:
-    """A file of a table with rows of images that are to go.
+    """A file of a table with rows that are to go.
 
     Attributes:
         path: Its path under the table's folder.
-        gone: The URIs of these rows.
+        rows: How many they are.
         whole: Whether they are all of its rows.
         keep: Says which of its rows stay.
     """
 
     path: str
-    gone: pa.Array
+    rows: int
     whole: bool
     keep: Keep
 
 
-def files_holding(table_uri: str, table: DeltaTable, uris: pa.Array) -> Iterator[Holding]:
+@dataclasses.dataclass(frozen=True)
+class HoldingImages(Holding):
+    """A file of a table with rows of images that are to go.
+
+    Attributes:
+        gone: The URIs of these rows.
+    """
+
+    gone: pa.Array
+
+
+def files_holding(table_uri: str, table: DeltaTable, uris: pa.Array) -> Iterator[HoldingImages]:
     """Yields the files of a snapshot with rows of images; reads the URIs of those that may have some.
 
     Args:
@@ -57,23 +65,7 @@ def files_holding(table_uri: str, table: DeltaTable, uris: pa.Array) -> Iterator
         stored = read_column(join(table_uri, path), "uri")
         gone = stored.filter(pc.is_in(stored, value_set=uris))
         if len(gone):
-            yield Holding(path, gone, len(gone) == len(stored), without(gone))
-
-
-def _files_with_versions(table_uri: str, table: DeltaTable, images: pa.RecordBatch) -> Iterator[Holding]:
-    """Yields the files of a snapshot with rows of versions of images, as `files_holding` does of all versions."""
-    keys = keys_of(images)
-    for path in _files_that_may_hold(table, images.column("uri")):
-        stored = all_keys(join(table_uri, path))
-        gone = stored.filter(pc.is_in(keys_of(stored), value_set=keys)).column("uri")
-        if len(gone):
-            yield Holding(path, gone, len(gone) == stored.num_rows, without_keys(keys))
-
-
-def all_keys(*file_uris: str) -> pa.RecordBatch:
-    """Returns the uri and version of each image in files."""
-    rows = pa.Table.from_batches(itertools.chain.from_iterable(map(read_keys, file_uris)))
-    return rows.combine_chunks().to_batches()[0]
+            yield HoldingImages(path, len(gone), len(gone) == len(stored), without(gone), gone)
 
 
 def removal_actions(
@@ -88,7 +80,7 @@ def removal_actions(
     Args:
         table_uri: The table's folder.
         name: The table.
-        files: The files, as `files_holding` finds them.
+        files: The files, as `files_holding` and `ReplacedRows` find them.
         origin: How the names of the new files begin.
         replacements: By path of a file what holds its rows from now on.
     """
@@ -111,7 +103,7 @@ def superseding_actions(
         superseding_paths: Paths under the table's folder of the fragments that hold new rows of their images.
         replacements: By path of a file what holds its rows from now on, with other annotations.
     """
-    held: list[Holding] = []
+    held: list[HoldingImages] = []
     if superseding_paths:
         uris = pa.chunked_array([read_column(join(table_uri, path), "uri") for path in superseding_paths])
         held += files_holding(table_uri, table, uris.combine_chunks())
@@ -121,20 +113,6 @@ def superseding_actions(
         if path not in done:
             yield remove_action(path)
             yield add_action(table_uri, fragment)
-
-
-def replaced_failures_actions(table_uri: str, table: DeltaTable, new_paths: Sequence[str]) -> Iterator[TableAction]:
-    """Yields the Delta actions that take out of `failures` what failed before and has failed again in the same version.
-
-    Args:
-        table_uri: The table's folder.
-        table: The snapshot that the commit builds on.
-        new_paths: Paths under the table's folder of the fragments with the new rows.
-    """
-    if new_paths:
-        images = all_keys(*(join(table_uri, path) for path in new_paths))
-        held = _files_with_versions(table_uri, table, images)
-        yield from removal_actions(table_uri, TableName.FAILURES, held, SUPERSEDED)
 
 
 def _files_that_may_hold(table: DeltaTable, uris: pa.Array) -> list[str]:

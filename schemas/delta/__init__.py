@@ -1,10 +1,8 @@
-"""Delta tables: opening, creating, transactions, replacing rows, a snapshot's rows, conditions on them, history."""
+"""Delta tables: opening, creating, transactions, a snapshot's rows, conditions on them, history."""
 
 from schemas.delta.conflict_token import commit_with_token
 from schemas.delta.history import table_history
 from schemas.delta.log_entries import DamagedEntry, damaged_entries, remove_entry
-from schemas.delta.replacement import REPLACED, Replacement
-from schemas.delta.row_keys import RowKeys
 from schemas.delta.scan import Scan, Where, as_expression
 from schemas.delta.transactions import (
     COMMIT_ID,
@@ -31,12 +29,9 @@ from schemas.delta.where import parse_where
 __all__ = [
     "COMMIT_ID",
     "LOST_CONFLICTS",
-    "REPLACED",
     "RUN_ID",
     "UPKEEP",
     "DamagedEntry",
-    "Replacement",
-    "RowKeys",
     "Scan",
     "TableAction",
     "Where",

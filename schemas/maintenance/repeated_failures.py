@@ -33,7 +33,7 @@ def drop_repeated_failures(store_uri: str) -> int:
 
     def actions_on(table: DeltaTable) -> list[TableAction] | None:
         held = list(_with_older_rows(table_uri, table))
-        dropped[0] = sum(len(file.gone) for file in held)
+        dropped[0] = sum(file.rows for file in held)
         return list(removal_actions(table_uri, TableName.FAILURES, held, COMPACTED)) or None
 
     commit_with_token(table_uri, "compact", actions_on)
@@ -44,10 +44,9 @@ def _with_older_rows(table_uri: str, table: DeltaTable) -> Iterator[Holding]:
     rows_by_path = {path: list(read_columns(join(table_uri, path), _COLUMNS)) for path in sorted(paths_of(table))}
     keep = _without_rows(_older_rows([rows for batches in rows_by_path.values() for rows in batches]))
     for path, batches in rows_by_path.items():
-        gone = [rows.column("uri").filter(pc.invert(keep(rows))) for rows in batches]
-        together = pa.chunked_array(gone, pa.string()).combine_chunks()
-        if len(together):
-            yield Holding(path, together, len(together) == sum(rows.num_rows for rows in batches), keep)
+        gone = sum(rows.num_rows - keep(rows).true_count for rows in batches)
+        if gone:
+            yield Holding(path, gone, gone == sum(rows.num_rows for rows in batches), keep)
 
 
 def _without_rows(names: pa.Array) -> Keep:

@@ -7,7 +7,6 @@ from schemas.storage.filesystems import (
     Storage,
     canonical_uri,
     check_reachable,
-    check_writable,
     delta_location,
     delta_storage_options,
     file_system,
@@ -46,6 +45,7 @@ from schemas.storage.parquet import (
 from schemas.storage.published_files import PublishedBase, PublishedFile, PublishedFiles, PublishedList, read_json_file
 from schemas.storage.put_if_absent import check_created_once
 from schemas.storage.reach import ANYWHERE, FETCH_SECONDS, Reach, in_time, reaching
+from schemas.storage.writable import check_file, check_folder, refused_if_not_writable
 from schemas.uris import (
     MEMBER_PROTOCOLS,
     MemberUri,
@@ -79,9 +79,10 @@ __all__ = [
     "bare_uri",
     "canonical_uri",
     "check_created_once",
+    "check_file",
+    "check_folder",
     "check_reachable",
     "check_row_groups",
-    "check_writable",
     "commits_have_ended",
     "committing",
     "delta_location",
@@ -116,6 +117,7 @@ __all__ = [
     "read_keys",
     "read_rows",
     "read_schema",
+    "refused_if_not_writable",
     "remove_folder",
     "rename_folder",
     "row_count",

@@ -31,7 +31,15 @@ def write_file(uri: str, data: bytes) -> None:
         fs.pipe_file(path, data)
 
 
+def is_device(path: Path) -> bool:
+    """Whether a path names what is written to as it is, and not replaced by a file: /dev/null, a pipe, a terminal."""
+    return path.parent == Path("/dev") or (path.exists() and not path.is_file() and not path.is_dir())
+
+
 def _write_local_file(path: Path, data: bytes) -> None:
+    if is_device(path):
+        path.write_bytes(data)
+        return
     make_folder(path.parent)
     unfinished = path.with_name(f".{uuid.uuid4()}{UNFINISHED}")
     try:

@@ -6,7 +6,6 @@ comes back exactly.
 
 import datetime
 import enum
-import errno
 import functools
 import operator
 import os
@@ -14,7 +13,6 @@ import posixpath
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import IO, Any, Final
 
 import fsspec
@@ -337,26 +335,6 @@ def modified_at(info: Mapping[str, Any]) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(stamp, datetime.UTC)
     moment = datetime.datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp
     return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-
-
-def check_writable(uri: str) -> None:
-    """Checks that a folder can be made or written, without making it.
-
-    Of a bucket no more is known before the first write than whether it is there.
-
-    Raises:
-        OSError: If it cannot.
-        StoreUnreachable: As in `check_reachable`.
-    """
-    check_reachable(uri)
-    fs, path = file_system(uri)
-    if not isinstance(fs, LocalFileSystem):
-        return
-    existing = next(folder for folder in (Path(path), *Path(path).parents) if folder.exists())
-    if not existing.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
 def check_reachable(uri: str) -> None:

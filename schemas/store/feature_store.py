@@ -10,6 +10,7 @@ its spec is one atomic commit, so that two commands that create a store at the s
 the conv base stand there too, with their SHA-256: whoever can write beside them cannot vouch for them.
 """
 
+import datetime
 import functools
 import json
 import operator
@@ -351,9 +352,15 @@ class FeatureStore:
 
         commit_once(join(self.uri, TableName.RUNS), commit_id, write)
 
-    def find_run(self, run_id: str) -> dict[str, Any] | None:
-        """Returns the row of a run by column, the last if it was begun several times, or None if it has not ended."""
-        rows = self._run_rows(run_id)
+    def find_run(self, run_id: str, started_at: datetime.datetime | None = None) -> dict[str, Any] | None:
+        """Returns the row of a run by column, or None if it has not ended.
+
+        Args:
+            run_id: The run.
+            started_at: When it began, if it may have been begun several times: clocks may be set back in between. Where
+                no row is of that attempt, or none is named, the last one is returned.
+        """
+        rows = sorted(self._run_rows(run_id), key=lambda row: row["started_at"] == started_at)
         return rows[-1] if rows else None
 
     def committed_run(self, run_id: str) -> dict[str, Any] | None:

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from schemas.delta import REPLACED, Replacement, Scan, committed, create_table, find_commit, find_table, open_table
+from schemas.commits import REPLACED, replace_rows
+from schemas.delta import Scan, committed, create_table, find_commit, find_table, open_table
 from schemas.errors import StoreNotWritable, first_line
 from schemas.fragments import Fragment, TableName
 from schemas.storage import canonical_uri, join
@@ -108,8 +109,8 @@ class PredictionTables:
         written = list(fragments)
         predicted = [fragment for fragment in written if fragment.table == TableName.PREDICTIONS]
         failed = [fragment for fragment in written if fragment.table == TableName.FAILURES]
-        Replacement(self.uri, TableName.FAILURES, failed, written).commit(run_id)
-        Replacement(self.uri, TableName.PREDICTIONS, predicted, predicted, model_id).commit(run_id)
+        replace_rows(self.uri, TableName.FAILURES, run_id, failed, written)
+        replace_rows(self.uri, TableName.PREDICTIONS, run_id, predicted, predicted, model_id=model_id)
 
     def replaced_by(self, run_id: str) -> int:
         """Returns how many predictions of earlier runs left in the commit of a run, as far as the log knows it."""

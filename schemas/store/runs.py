@@ -150,7 +150,7 @@ class RunResult:
 
 def run_row(run: Run, result: RunResult, spec: FeatureSpec) -> pa.Table:
     """Returns the row of a run in the `runs` table."""
-    seconds = (result.ended_at - run.started_at).total_seconds()
+    seconds = max(0.0, (result.ended_at - run.started_at).total_seconds())  # A clock may be set back meanwhile.
     row = {
         **vars(run),
         **vars(result.counts),

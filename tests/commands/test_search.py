@@ -104,6 +104,7 @@ def test_maps_are_averaged(tmp_path: Path) -> None:
         (["--image=."], InvalidInput, "is a folder"),
         ([], UsageError, "One of the arguments --image --uri is required"),
         (["--uri=a", "--output=hits.json"], UsageError, "is none of .html, .parquet, .csv"),
+        (["--uri=a", "--output=/dev/null/hits.csv"], UsageError, "--output=/dev/null/hits.csv cannot be written"),
         (["--uri=a", "--where=lable = 'x'"], UsageError, "did you mean 'label'"),
         (["--uri=a", "--layer=b"], UsageError, "no features of a layer 'b'"),
     ],

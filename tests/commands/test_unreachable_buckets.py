@@ -1,5 +1,6 @@
 """Stores, models and outputs in buckets that cannot be reached: one sentence, within ten seconds, whoever asks."""
 
+import functools
 import os
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pipelines import predict as predict_command
 from schemas.classifiers import Classifier
 from schemas.clouds import machine
 from schemas.errors import ModelNotFound, StoreUnreachable
-from schemas.storage import check_writable
+from schemas.storage import check_folder
 from schemas.store import FeatureStore
 from tests.support.servers import s3_server
 from transforms.export import reserved_folder
@@ -25,7 +26,12 @@ def reserve(uri: str) -> None:
         pass
 
 
-ASKED = {"model": Classifier.open, "output": check_writable, "training": reserve, "store": FeatureStore.open}
+ASKED = {
+    "model": Classifier.open,
+    "output": functools.partial(check_folder, "The folder"),
+    "training": reserve,
+    "store": FeatureStore.open,
+}
 ASKS = pytest.mark.parametrize("asks", ASKED)
 
 

@@ -1,7 +1,7 @@
 """A kill and a full disk at every write of every command: the command again puts everything right.
 
 Of each command six events are tried, evenly spread; `EVERY_WRITE=1 pytest tests/crashes/test_every_write.py` tries
-them all. A fine-tuning writes its folder as a training does.
+them all. What TensorFlow would compute for a training or a fine-tuning is made before; what they write is their own.
 """
 
 import os

@@ -13,7 +13,7 @@ from tests.conftest import clusters, store_of_features, train, write_pictures
 from tests.support.moments import FAULTS, Moment, assert_told, set_fault
 
 IMAGES = 4
-_COMMIT = "schemas.delta.replacement:write_actions"
+_COMMIT = "schemas.commits.replacement:write_actions"
 _SHARD = "transforms.prediction.beam:predict_shard"
 MOMENTS = {
     "before the fragments": Moment(_SHARD),

@@ -18,7 +18,8 @@ from pipelines import maintain as maintain_command
 from schemas.classifiers import holds_classifier
 from schemas.fragments import TableName, read_receipts
 from schemas.store import FeatureStore, PredictionTables
-from tests.conftest import REPOSITORY, SMALL_BASE, extract, train, write_pictures
+from tests.conftest import REPOSITORY, SMALL_BASE, extract, write_pictures
+from tests.crashes.conftest import FOLDERS
 from tests.support.children import Pause, start_program
 
 IMAGES = 3000
@@ -61,24 +62,8 @@ def test_a_signal_ends_a_run_with_one_sentence(number: signal.Signals, code: int
     finished = sum(fragment.images for fragment in read_receipts(f"file://{store}"))
     assert 150 <= int(sentence[1]) <= finished < IMAGES
     assert list(temporary.iterdir()) == []
-    assert extract(f"--input={pictures}", f"--output={store}", *OPTIONS)["adopted"] == finished
-
-
-FOLDERS = ("train/a", "train/b", "validation/a", "validation/b")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of two classes, one that is none, their features, and a classifier; do not change them."""
-    folder = tmp_path_factory.mktemp("made")
-    for number, name in enumerate(FOLDERS):
-        write_pictures(folder / "pictures" / name, 4, seed=number)
-    (folder / "pictures" / "train" / "a" / "page.jpg").write_bytes(b"<html>")
-    options = (f"--output={folder}/store", "--labels_from=parent", "--max_failure_ratio=0.5")
-    extract(f"--input={folder}/pictures/validation", *options, "--layers=conv_pw_1_relu", *SMALL_BASE)
-    extract(f"--input={folder}/pictures", *options)
-    train(f"--features={folder}/store", f"--output={folder}/model", "--split=column", "--test_fraction=0")
-    return folder
+    # All of them are one picture, which need not be computed a thousand times more.
+    assert extract(f"--input={pictures}", f"--output={store}")["adopted"] == finished
 
 
 class Case(NamedTuple):
@@ -105,7 +90,7 @@ FINETUNE = (
 PREDICT = "predict --model=MADE/model --input=MADE/pictures --output=HERE/out --run_id=night --max_failure_ratio=0.5"
 BACKFILL = "backfill --input=HERE/{ds} --output=HERE/store --start=2024-03-01 --end=2024-03-02 " + " ".join(SMALL_BASE)
 _CARD = "schemas.classifiers.classifier:_write_card"
-_COMMIT = "schemas.delta.replacement:write_actions"
+_COMMIT = "schemas.commits.replacement:write_actions"
 NOTHING = "nothing of it is visible"
 
 CASES = {

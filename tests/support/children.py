@@ -14,10 +14,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from types import MappingProxyType
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pipelines.extract", "transforms.extraction.beam", "openvino"])
@@ -95,34 +96,64 @@ class Pause:
     sleeps_through: bool = False
 
 
-def start_program(command: str, arguments: Sequence[object], folder: Path, pause: Pause) -> ForkServerProcess:
+def start_program(
+    command: str,
+    arguments: Sequence[object],
+    folder: Path,
+    pause: Pause | None = None,
+    *,
+    prepare: Callable[[], object] | None = None,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> ForkServerProcess:
     """Starts a command in a process of its own as a shell does, at the head of a group of processes.
 
     Args:
         command: Its name.
         arguments: Its arguments.
-        folder: Where it writes `stdout` and `stderr`, has its temporary files in `temporary`, and makes `reached` where
-            it stays.
+        folder: Where it writes `stdout` and `stderr`, which may be there already as links or pipes, has its temporary
+            files in `temporary`, and makes `reached` where it stays.
         pause: Where it stays.
+        prepare: What the process does first; a function of a module.
+        cwd: Its working directory; that of this process unless given.
+        environment: Further variables of its environment.
     """
     (folder / "temporary").mkdir(parents=True)
-    given = (command, list(map(str, arguments)), folder, pause, dict(os.environ))
-    process = CONTEXT.Process(target=_run_program, args=given)
+    variables = {**os.environ, **environment}
+    program = _Program(command, [*map(str, arguments)], folder, pause, prepare, cwd or Path.cwd(), variables)
+    process = CONTEXT.Process(target=_run_program, args=(program,))
     process.start()
     return process
 
 
-def _run_program(command: str, arguments: list[str], folder: Path, pause: Pause, environment: dict[str, str]) -> None:
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    """What `start_program` was given, and the environment."""
+
+    command: str
+    arguments: Sequence[str]
+    folder: Path
+    pause: Pause | None
+    prepare: Callable[[], object] | None
+    cwd: Path
+    environment: Mapping[str, str]
+
+
+def _run_program(program: _Program) -> None:
     from pipelines.options import run_main
 
     os.setsid()
-    os.environ.update(environment, TMPDIR=str(folder / "temporary"))
+    os.chdir(program.cwd)
+    os.environ.update(program.environment, TMPDIR=str(program.folder / "temporary"))
     tempfile.tempdir = None
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), descriptor)
-    sys.argv = [command, *arguments]
-    main = importlib.import_module(f"pipelines.{command}").main
-    wrap(pause.function, functools.partial(_paused, pause, folder / "reached"))
+        os.dup2(os.open(program.folder / name, os.O_WRONLY | os.O_CREAT), descriptor)
+    sys.argv = [program.command, *program.arguments]
+    main = importlib.import_module(f"pipelines.{program.command}").main
+    if program.pause is not None:
+        wrap(program.pause.function, functools.partial(_paused, program.pause, program.folder / "reached"))
+    if program.prepare is not None:
+        program.prepare()
     run_main(main)
 
 

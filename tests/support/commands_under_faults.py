@@ -16,6 +16,7 @@ from unittest import mock
 
 from deltalake.exceptions import TableNotFoundError
 
+from pipelines import finetune as finetune_command
 from pipelines import maintain
 from pipelines import predict as predict_command
 from pipelines import train as train_command
@@ -26,6 +27,7 @@ from schemas.maintenance import all_damage
 from schemas.store import FeatureStore, PredictionTables, RunState
 from tests.conftest import SMALL_BASE, write_pictures
 from tests.conftest import extract as extract_pictures
+from tests.support.fine_tuning import MODEL_ID, without_tensorflow
 from tests.support.nights import BAD, SPEC, MeanColours, World, loading_pools
 from transforms.conv_bases.published import damaged_files, fetch_published
 from transforms.conv_bases.publishing import CONV_BASE_FILES, PreparedConvBase, replace_files
@@ -161,6 +163,17 @@ def train_again(folder: Path) -> None:
         train(folder, folder / "model", NEW, "--overwrite")
 
 
+EPOCHS = 2
+
+
+def finetune(folder: Path) -> None:
+    """Fine-tunes what is in `new` into `model`, where it goes on from a checkpoint that may be there."""
+    given = (f"--model={folder}/new", f"--input={folder}/pictures", f"--output={folder}/model", f"--epochs={EPOCHS}")
+    options = ("--labels_from=parent", "--unfreeze_from=conv_pw_1", "--patience=0", "--test_fraction=0", "--overwrite")
+    with contextlib.redirect_stdout(io.StringIO()), without_tensorflow(folder / "composed"):
+        assert finetune_command.main([*given, *options]) == 0
+
+
 def predict(folder: Path) -> None:
     output = (f"--output={folder}/predictions", "--run_id=night", "--max_failure_ratio=0.5")
     with contextlib.redirect_stdout(io.StringIO()):
@@ -273,6 +286,12 @@ def model_is_new(folder: Path) -> None:
     only_its_files(folder)
 
 
+def model_is_tuned(folder: Path) -> None:
+    assert model_in(folder) == MODEL_ID
+    assert Classifier.open(f"{folder}/model").card.epochs == EPOCHS
+    only_its_files(folder)
+
+
 def only_its_files(folder: Path) -> None:
     found = Classifier.open(f"{folder}/model")
     files = {str(path.relative_to(folder / "model")) for path in (folder / "model").rglob("*") if path.is_file()}
@@ -338,6 +357,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "check --repair": Scenario(damaged, maintained("check", "--deep", "--repair"), unread, next_run_makes()),
     "train": Scenario(labelled, train_again, model_is_whole, model_is_new),
     "train --overwrite": Scenario(with_classifier, train_again, model_is_whole, model_is_new),
+    "finetune": Scenario(labelled, finetune, model_is_whole, model_is_tuned),
     "predict": Scenario(with_bad_pictures, predict, predictions_are_whole, all_is_predicted),
 }
 

@@ -24,7 +24,7 @@ from schemas.classifiers import (
     publish_classifier,
 )
 from schemas.errors import ModelNotWritable, RunFailed
-from schemas.storage import check_writable
+from schemas.storage import check_folder, refused_if_not_writable
 from transforms.evaluation import Evaluation, card_markdown, evaluate, report_html
 from transforms.export.composing import CLASSIFIER_FILE, CLASSIFIER_NETWORK, END_TO_END_FILE, END_TO_END_NETWORK
 from transforms.export.end_to_end import Composer
@@ -67,12 +67,10 @@ def reserved_folder(uri: str, *, overwrite: bool) -> Iterator[None]:
         ModelNotWritable: If it cannot be written, or another training writes to it.
     """
     with contextlib.ExitStack() as reserved:
-        try:
-            check_writable(uri)
+        check_folder(_folder(uri), uri, refusal=ModelNotWritable)
+        with refused_if_not_writable(_folder(uri), ModelNotWritable):
             reserved.enter_context(locked_folder(uri))
             is_taken = holds_classifier(uri)
-        except OSError as error:
-            raise ModelNotWritable(f"{_not_written(uri)}: {error}") from error
         if is_taken and not overwrite:
             raise ModelNotWritable(
                 f"There is a classifier in {uri} already; give --overwrite to replace it, or another --output."
@@ -158,7 +156,9 @@ def write_folder(
     try:
         return publish_classifier(uri, card, contents)
     except OSError as error:
-        raise RunFailed(f"{_not_written(uri)}: {error}. No classifier in it is left half written.") from error
+        raise RunFailed(
+            f"{_folder(uri)} cannot be written: {error}. No classifier in it is left half written."
+        ) from error
 
 
 def history_csv(history: Mapping[str, Sequence[float]]) -> str:
@@ -171,5 +171,5 @@ def history_csv(history: Mapping[str, Sequence[float]]) -> str:
     return text.getvalue()
 
 
-def _not_written(uri: str) -> str:
-    return f"The classifier's folder {uri} cannot be written"
+def _folder(uri: str) -> str:
+    return f"The classifier's folder {uri}"

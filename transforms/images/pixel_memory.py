@@ -14,6 +14,8 @@ from typing import Final
 
 import numpy as np
 
+from schemas.errors import RunFailed
+
 _NAME: Final = "convbase pictures"
 _NO_FILE: Final = -1
 
@@ -61,6 +63,9 @@ class PixelMemory:
 
         Returns:
             Where it lies, for `view`, and the array; its values are of no meaning.
+
+        Raises:
+            RunFailed: If a limit of this machine (`ulimit -f`) forbids a file in memory of that size.
         """
         length = _pages(shape)
         try:
@@ -78,9 +83,16 @@ class PixelMemory:
 
     def _grow(self, length: int) -> int:
         with self._lock:
-            offset, self.size = self.size, self.size + length
+            offset, size = self.size, self.size + length
             if self.fd != _NO_FILE:
-                os.ftruncate(self.fd, self.size)
+                try:
+                    os.ftruncate(self.fd, size)
+                except OSError as error:
+                    raise RunFailed(
+                        f"The memory that decoder processes share cannot grow to {size:,} bytes ({error}); "
+                        "--decode_processes=0 decodes in threads, which need none."
+                    ) from error
+            self.size = size
         return offset
 
     def _whole(self, offset: int, length: int) -> np.ndarray:

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.delta import RowKeys, Scan, paths_of, replacement
+from schemas.commits import replacement
+from schemas.commits.row_keys import RowKeys
+from schemas.delta import Scan, paths_of
 from schemas.errors import FailureCode, StoreNotWritable
 from schemas.fragments import Fragment, FragmentWriter, TableName
 from schemas.maintenance import compact, drop_files
@@ -113,7 +115,7 @@ def test_a_run_commits_once(tables: PredictionTables) -> None:
 def test_rows_that_were_there_twice_leave_together(tables: PredictionTables) -> None:
     """As in tables that were written before rows were replaced."""
     for run_id in ("r1", "r2"):
-        replacement.Replacement(tables.uri, TableName.PREDICTIONS, [predicted(tables, run_id, "ab")], []).commit(run_id)
+        replacement.replace_rows(tables.uri, TableName.PREDICTIONS, run_id, [predicted(tables, run_id, "ab")], [])
     assert Scan(tables.table(TableName.PREDICTIONS)).count() == 4
     commit(tables, "r3", "a")
     rows = Scan(tables.table(TableName.PREDICTIONS), ["uri", "run_id"]).to_arrow().to_pylist()

@@ -1,0 +1,96 @@
+"""Whether what a command is to write can be written, found out before any work.
+
+Of a bucket no more is known before the first write than whether it can be reached.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from fsspec.implementations.local import LocalFileSystem
+
+from schemas.errors import UsageError, first_line
+from schemas.storage.durable import is_device
+from schemas.storage.filesystems import check_reachable, file_system
+
+_ENTER_AND_WRITE: Final = os.W_OK | os.X_OK
+
+
+@contextlib.contextmanager
+def refused_if_not_writable(what: str, refusal: type[UsageError] = UsageError) -> Iterator[None]:
+    """Turns what a file system has against a write into one sentence.
+
+    Args:
+        what: What was to be written, as the sentence begins.
+        refusal: The error that says it.
+
+    Raises:
+        UsageError: If it cannot be written; `refusal`, to be exact.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise refusal(f"{what} cannot be written: {first_line(error).rstrip('.')}.") from error
+
+
+def check_folder(what: str, *uris: str, refusal: type[UsageError] = UsageError) -> None:
+    """Checks that folders can be made or written, without making them.
+
+    Args:
+        what: What is to be written there, as the sentence begins that refuses it.
+        uris: The folders.
+        refusal: The error that says it.
+
+    Raises:
+        UsageError: If one of them cannot; `refusal`, to be exact.
+        StoreUnreachable: As in `check_reachable`.
+    """
+    with refused_if_not_writable(what, refusal):
+        for uri in uris:
+            path = _local_path(uri)
+            if path is not None:
+                _check_local_folder(path)
+
+
+def check_file(what: str, uri: str) -> None:
+    """Checks that a file can be written, in the place of the one that may be there, without writing it.
+
+    Args:
+        what: What is to be written there, as the sentence begins that refuses it.
+        uri: The file.
+
+    Raises:
+        UsageError: If it cannot.
+        StoreUnreachable: As in `check_reachable`.
+    """
+    with refused_if_not_writable(what):
+        path = _local_path(uri)
+        if path is None:
+            return
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if is_device(path):
+            _check_access(path, os.W_OK)
+        else:
+            _check_local_folder(path.parent)
+
+
+def _local_path(uri: str) -> Path | None:
+    check_reachable(uri)
+    fs, path = file_system(uri)
+    return Path(path) if isinstance(fs, LocalFileSystem) else None
+
+
+def _check_local_folder(path: Path) -> None:
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
+    _check_access(existing, _ENTER_AND_WRITE)
+
+
+def _check_access(path: Path, mode: int) -> None:
+    if not os.access(path, mode):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
