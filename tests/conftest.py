@@ -1,6 +1,7 @@
 """What the tests share: the folder of real pictures and weights, small pictures, and ways to run the commands."""
 
 import datetime
+import fcntl
 import hashlib
 import json
 import os
@@ -47,11 +48,29 @@ settings.load_profile("repeatable")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session alone, which all its workers share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> None:
+    """Makes a folder of the session, unless another worker has; waits for one that is at it."""
+    done = folder.with_suffix(".done")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            make(folder)
+            done.touch()
+
+
 @pytest.fixture(scope="session", autouse=True)
-def conv_base_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def conv_base_cache(session_folder: Path) -> Iterator[Path]:
     """A cache of conv bases for this session alone."""
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
+        folder = session_folder / "cache"
+        folder.mkdir(mode=0o700, exist_ok=True)
         patch.setenv(CACHE_VARIABLE, str(folder))
         yield folder
 
@@ -170,15 +189,18 @@ def empty_store(small_store: FeatureStore, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dogs_vs_cats(shared: Path, mobilenet_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def dogs_vs_cats(shared: Path, mobilenet_weights: Path, session_folder: Path) -> FeatureStore:
     """All of dogs_vs_cats through the real MobileNet 0.25."""
-    store = tmp_path_factory.mktemp("dogs") / "store"
-    summary = extract(
-        f"--input={shared}/images/dogs_vs_cats", "--labels_from=parent", "--conv_base=MobileNet",
-        "--conv_base_arg=alpha=0.25", f"--weights={mobilenet_weights}", f"--output={store}",
-    )  # fmt: skip
-    assert (summary["listed"], summary["extracted"], summary["failed"]) == (4000, 4000, 0)
-    return FeatureStore.open(str(store))
+
+    def make(store: Path) -> None:
+        summary = extract(
+            f"--input={shared}/images/dogs_vs_cats", "--labels_from=parent", "--conv_base=MobileNet",
+            "--conv_base_arg=alpha=0.25", f"--weights={mobilenet_weights}", f"--output={store}",
+        )  # fmt: skip
+        assert (summary["listed"], summary["extracted"], summary["failed"]) == (4000, 4000, 0)
+
+    made_once(session_folder / "dogs", make)
+    return FeatureStore.open(f"{session_folder}/dogs")
 
 
 def store_of_features(

@@ -26,36 +26,65 @@ def forked() -> Iterator[Server]:
         yield running
 
 
+class Workplace:
+    """The folder in which all commands work, and copies of it as steps have left it that several begin with."""
+
+    def __init__(self, forked: Server, folder: Path) -> None:
+        self.forked, self.folder = forked, folder / "at work"
+        self._copies = folder / "copies"
+        self._copies.mkdir()
+
+    def before(self, name: str) -> Path:
+        """Returns a copy of the folder as it is before a command."""
+        return self._after(name, len(SCENARIOS[name].steps))
+
+    def put_back(self, copy: Path) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(copy, self.folder)
+
+    def do(self, task: str, *arguments: object) -> None:
+        ended = self.forked.run(f"{TASKS}:{task}", self.folder, *arguments)
+        assert ended.error is None, ended.error
+
+    def _after(self, name: str, steps: int) -> Path:
+        copy = self._copies / "-".join(["nothing", *(step.__name__ for step in SCENARIOS[name].steps[:steps])])
+        if not copy.exists() and steps:
+            self.put_back(self._after(name, steps - 1))
+            self.do("prepare", name, steps - 1)
+            shutil.copytree(self.folder, copy)
+        copy.mkdir(exist_ok=True)
+        return copy
+
+
+@pytest.fixture(scope="module")
+def workplace(forked: Server, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    return Workplace(forked, tmp_path_factory.mktemp("commands"))
+
+
 class Trial:
-    """A folder that is as it was before each trial of a command.
+    """A command that is tried, its folder each time as it was before.
 
     Attributes:
         events: What the command does to files of the folder when nothing goes wrong.
     """
 
-    def __init__(self, forked: Server, name: str, tmp_path: Path) -> None:
-        self._forked, self._name = forked, name
-        self._folder, self._before = tmp_path / "at work", tmp_path / "before"
-        self._folder.mkdir()
-        self._done("prepare")
-        shutil.copytree(self._folder, self._before)
+    def __init__(self, workplace: Workplace, name: str) -> None:
+        self._workplace, self._name = workplace, name
+        self._before = workplace.before(name)
         self.events = self.act(Fault.COUNTED).events
         self.recover()
 
     def act(self, fault: Fault, event: int = 0) -> Ended:
         """Gives the command, with a fault at an event."""
-        shutil.rmtree(self._folder)
-        shutil.copytree(self._before, self._folder)
-        arguments = (self._folder, self._name)
-        return self._forked.run(f"{TASKS}:act", *arguments, fault=fault, event=event, folder=str(self._folder))
+        self._workplace.put_back(self._before)
+        folder = self._workplace.folder
+        return self._workplace.forked.run(
+            f"{TASKS}:act", folder, self._name, fault=fault, event=event, folder=str(folder)
+        )
 
     def recover(self) -> None:
         """Gives it once more, and compares what there is with what is right."""
-        self._done("recover")
-
-    def _done(self, task: str) -> None:
-        ended = self._forked.run(f"{TASKS}:{task}", self._folder, self._name)
-        assert ended.error is None, ended.error
+        self._workplace.do("recover", self._name)
 
 
 def tried(events: int) -> list[int]:
@@ -67,8 +96,8 @@ def tried(events: int) -> list[int]:
 
 @pytest.mark.timeout(36_000 if os.environ.get("EVERY_WRITE") else 600)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_fault_at_a_write_costs_nothing(name: str, forked: Server, tmp_path: Path) -> None:
-    trial = Trial(forked, name, tmp_path)
+def test_a_fault_at_a_write_costs_nothing(name: str, workplace: Workplace) -> None:
+    trial = Trial(workplace, name)
     assert trial.events > 3
     events = tried(trial.events)
     for fault in (Fault.KILLED, Fault.FULL):

@@ -1,6 +1,6 @@
 """Commands that write, and what has to hold after a fault anywhere in them; see `test_every_write.py`.
 
-Each is a scenario: `prepare` makes a folder, `act` is what the fault happens to, and `recover` is the command again,
+Each is a scenario: its steps make a folder, `act` is what the fault happens to, and `recover` is the command again,
 the next run, and the comparison with what is right.
 """
 
@@ -78,18 +78,15 @@ def one_night(folder: Path) -> None:
     put(world, SECOND, 1_700_000_100)
 
 
-def two_nights(folder: Path) -> None:
-    one_night(folder)
+def another_night(folder: Path) -> None:
     world_in(folder).extract()
 
 
-def compacted(folder: Path) -> None:
-    two_nights(folder)
+def compaction(folder: Path) -> None:
     upkeep(world_in(folder), "compact")
 
 
-def damaged(folder: Path) -> None:
-    two_nights(folder)
+def damage(folder: Path) -> None:
     world = world_in(folder)
     path = world.store_folder / "features" / sorted(paths_of(world.store.features()))[0]
     path.write_bytes(path.read_bytes()[:-5])
@@ -101,8 +98,8 @@ def unpublished(folder: Path) -> None:
         (folder / "built" / name).write_bytes(content)
 
 
-def published(folder: Path) -> None:
-    unpublished(folder)
+def publication(folder: Path) -> None:
+    """Publishes a base, which is exported again since."""
     publish(folder)
     for name, content in NEW_NETWORK.items():
         (folder / "built" / name).write_bytes(content)
@@ -126,16 +123,14 @@ def labelled(folder: Path) -> None:
         shutil.copy(path, folder / "composed")
 
 
-def with_classifier(folder: Path) -> None:
-    """The same, and an older classifier in `model`, as if it were in use."""
-    labelled(folder)
+def older_classifier(folder: Path) -> None:
+    """Trains another classifier, which is in `model`, too, as if it were in use."""
     train(folder, folder / "old", OLD)
     shutil.copytree(folder / "old", folder / "model")
 
 
-def with_bad_pictures(folder: Path) -> None:
-    """The same, and a picture that is none among those that are to be predicted."""
-    labelled(folder)
+def bad_picture(folder: Path) -> None:
+    """Puts a picture that is none among those that are to be predicted."""
     (folder / "pictures" / "page.jpg").write_bytes(b"<html>")
 
 
@@ -326,13 +321,13 @@ class Scenario(NamedTuple):
     """A command that writes.
 
     Attributes:
-        prepare: Makes the folder in which it works.
+        steps: Make the folder in which it works, one after the other.
         act: The command.
         always: What holds right after the fault, whatever it was.
         right: What holds once the command was given again, and has succeeded.
     """
 
-    prepare: Callable[[Path], None]
+    steps: tuple[Callable[[Path], None], ...]
     act: Callable[[Path], None]
     always: Callable[[Path], None]
     right: Callable[[Path], None]
@@ -340,30 +335,31 @@ class Scenario(NamedTuple):
 
 BOTH = good(FIRST, SECOND)
 TAKEN = {name: colour for name, colour in BOTH.items() if name != "c.png"}
+NIGHTS = (one_night, another_night)
 VACUUM = ("vacuum", "--retention=0h", "--allow_short_retention")
 
 SCENARIOS: Mapping[str, Scenario] = {
-    "extract": Scenario(one_night, extract, rows_are(good(FIRST), BOTH), next_run_makes()),
-    "publish": Scenario(unpublished, publish, unread, base_is_published),
-    "republish": Scenario(published, replace_network, network_is_whole, network_is_new),
-    "compact": Scenario(two_nights, maintained("compact"), rows_are(BOTH), next_run_makes()),
-    "vacuum": Scenario(compacted, maintained(*VACUUM), rows_are(BOTH), next_run_makes()),
+    "extract": Scenario((one_night,), extract, rows_are(good(FIRST), BOTH), next_run_makes()),
+    "publish": Scenario((unpublished,), publish, unread, base_is_published),
+    "republish": Scenario((unpublished, publication), replace_network, network_is_whole, network_is_new),
+    "compact": Scenario(NIGHTS, maintained("compact"), rows_are(BOTH), next_run_makes()),
+    "vacuum": Scenario((*NIGHTS, compaction), maintained(*VACUUM), rows_are(BOTH), next_run_makes()),
     "restore": Scenario(
-        two_nights, maintained("restore", "--table_version=1"), rows_are(BOTH, good(FIRST)), next_run_makes()
+        NIGHTS, maintained("restore", "--table_version=1"), rows_are(BOTH, good(FIRST)), next_run_makes()
     ),
     "takedown": Scenario(
-        two_nights, maintained("takedown", "--uris={uris}"), rows_are(BOTH, TAKEN), next_run_makes(frozenset({"c.png"}))
+        NIGHTS, maintained("takedown", "--uris={uris}"), rows_are(BOTH, TAKEN), next_run_makes(frozenset({"c.png"}))
     ),
-    "check --repair": Scenario(damaged, maintained("check", "--deep", "--repair"), unread, next_run_makes()),
-    "train": Scenario(labelled, train_again, model_is_whole, model_is_new),
-    "train --overwrite": Scenario(with_classifier, train_again, model_is_whole, model_is_new),
-    "finetune": Scenario(labelled, finetune, model_is_whole, model_is_tuned),
-    "predict": Scenario(with_bad_pictures, predict, predictions_are_whole, all_is_predicted),
+    "check --repair": Scenario((*NIGHTS, damage), maintained("check", "--deep", "--repair"), unread, next_run_makes()),
+    "train": Scenario((labelled,), train_again, model_is_whole, model_is_new),
+    "train --overwrite": Scenario((labelled, older_classifier), train_again, model_is_whole, model_is_new),
+    "finetune": Scenario((labelled,), finetune, model_is_whole, model_is_tuned),
+    "predict": Scenario((labelled, bad_picture), predict, predictions_are_whole, all_is_predicted),
 }
 
 
-def prepare(folder: str, name: str) -> None:
-    SCENARIOS[name].prepare(Path(folder))
+def prepare(folder: str, name: str, step: str) -> None:
+    SCENARIOS[name].steps[int(step)](Path(folder))
 
 
 def act(folder: str, name: str) -> None:
