@@ -148,6 +148,7 @@ def _run_program(program: _Program) -> None:
     tempfile.tempdir = None
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(program.folder / name, os.O_WRONLY | os.O_CREAT), descriptor)
+        setattr(sys, name, os.fdopen(descriptor, "w", 1 if name == "stderr" else -1, closefd=False))
     sys.argv = [program.command, *program.arguments]
     main = importlib.import_module(f"pipelines.{program.command}").main
     if program.pause is not None:
