@@ -43,9 +43,8 @@ from schemas.storage.parquet import (
     row_count,
 )
 from schemas.storage.published_files import PublishedBase, PublishedFile, PublishedFiles, PublishedList, read_json_file
-from schemas.storage.put_if_absent import check_created_once
 from schemas.storage.reach import ANYWHERE, FETCH_SECONDS, Reach, in_time, reaching
-from schemas.storage.writable import check_file, check_folder, refused_if_not_writable
+from schemas.storage.writable import check_created_once, check_file, check_folder, refused_if_not_writable
 from schemas.uris import (
     MEMBER_PROTOCOLS,
     MemberUri,
