@@ -1,9 +1,11 @@
 """python -m pipelines.predict: what a classifier says of images, or of the features of a store, as a Delta table.
 
     python -m pipelines.predict --model=model --input=photos/ --output=predictions
+    python -m pipelines.predict --model=model --input=photos/ --output=predictions --output_format=csv
     python -m pipelines.predict --model=model --features=store --output=predictions
 
-With --features no image is read. Given labels, the metrics are printed.
+Beside the tables least_sure.html shows the predictions that are worth a look, and report.html how right they are where
+labels are known. With --features no image is read but for these pages, and with --thumbnails=0 none at all.
 Exit codes: 0 done; 1 the run failed, and the sentence says if anything of it is visible; 2 the command cannot start as
 it was given.
 """
@@ -11,7 +13,7 @@ it was given.
 import argparse
 import datetime
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -35,6 +37,7 @@ from pipelines.options import (
     add_source_options,
     decoding_limits,
     fetching_reach,
+    not_negative,
     positive,
     run_main,
     run_name,
@@ -50,18 +53,20 @@ from pipelines.runners import (
     threads_a_process,
 )
 from schemas.classifiers import Classifier
-from schemas.delta import files_of
-from schemas.errors import SpecMismatch, UsageError
+from schemas.delta import Scan, files_of
+from schemas.errors import OutputNotWritten, SpecMismatch, UsageError, first_line, shown
 from schemas.fragments import TableName
 from schemas.images import ref_schema
 from schemas.spec import FeatureSpec
-from schemas.storage import Storage, canonical_uri, join
+from schemas.storage import Storage, canonical_uri, join, write_file
 from schemas.store import FeatureStore, InputCounts, PredictionTables, new_run_id
 from transforms.conv_bases import BATCH_SIZES, EngineName
+from transforms.evaluation import thumbnail
+from transforms.gallery import least_sure_html
 from transforms.planning import RetryFailures
-from transforms.prediction import Prediction
+from transforms.prediction import OutputFormat, PredictedRows, Prediction, predictions_html, write_output_file
 from transforms.runtime import PROGRESS
-from transforms.training import read_label_file
+from transforms.training import LabelFile, read_label_file
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -70,8 +75,11 @@ _SHARD_SIZE: Final = 1024
 _FEATURES_PER_BATCH: Final = 256
 _FIRST: Final = (
     "model", "input", "output", "labels_from", "exclude", "features", "labels", "label_column", "batch_size",
-    "max_failure_ratio",
+    "max_failure_ratio", "output_format",
 )  # fmt: skip
+_REPORT_FILE: Final = "report.html"
+_LEAST_SURE_FILE: Final = "least_sure.html"
+_LEAST_SURE: Final = 60
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,6 +93,21 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         help="the folder of the predictions; a run replaces those "
         "of the same images by the same classifier, and adds to all others",
+    )
+    command.add_argument(
+        "--output_format",
+        choices=tuple(OutputFormat),
+        default=OutputFormat.DELTA,
+        help="delta: the tables alone; parquet, csv: the predictions of this run also as one file beside them, "
+        "predictions.parquet or predictions.csv, which has a column for the score of each class (default: delta)",
+    )
+    command.add_argument(
+        "--thumbnails",
+        type=not_negative,
+        default=_LEAST_SURE,
+        metavar="N",
+        help="the least sure predictions that least_sure.html shows; with 0 there is no such page, and no picture is "
+        f"read for report.html (default: {_LEAST_SURE})",
     )
     add_source_options(command, "none; --features is taken", names_labels=False)
     add_decoding_options(command)
@@ -130,17 +153,86 @@ def run(arguments: Sequence[str]) -> PredictionResult:
     given, beam_arguments = parse_command(parser(), arguments)
     if bool(given.input) == bool(given.features):
         raise UsageError("Name either --input, to predict from images, or --features, to predict from a store.")
+    refuse_a_file(given.output)
+    given.output_format = OutputFormat(given.output_format)
     classifier = Classifier.open(given.model)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
     prediction = new_prediction(given, classifier, beam_options(beam_arguments))
     tables = PredictionTables(given.output)
-    if tables.have_committed(prediction.run_id):
+    committed_before = tables.have_committed(prediction.run_id)
+    if committed_before:
         print(committed_before_text(prediction.run_id))
     else:
         predict = predict_features if given.features else predict_images
         with true_end(prediction.run_id, visible(tables, prediction)):
             predict(given, prediction, tables, beam_arguments)
-    return PredictionResult(text=prediction_text(tables, prediction, file), tables=tables, run_id=prediction.run_id)
+    with true_end(prediction.run_id, visible(tables, prediction)):
+        rows = predicted_rows(tables, prediction, file)
+        lines = [prediction_text(tables, prediction, rows, given.output_format)]
+        if len(rows.uris) or not committed_before:  # Else later runs have replaced them, and written these files.
+            lines += write_files(given, tables, prediction, rows)
+    return PredictionResult(text="\n".join(lines), tables=tables, run_id=prediction.run_id)
+
+
+def predicted_rows(tables: PredictionTables, prediction: Prediction, file: LabelFile | None) -> PredictedRows:
+    """Returns the predictions of a run, with labels from a file, or where there is none those of the table."""
+    table = tables.of_run(TableName.PREDICTIONS, prediction.run_id, ["uri", "scores", "true_labels", "split"])
+    true = file.labels_of(table["uri"].combine_chunks()) if file else table["true_labels"].combine_chunks()
+    return PredictedRows.of(table, prediction.labels, true)
+
+
+def write_files(
+    given: argparse.Namespace, tables: PredictionTables, prediction: Prediction, rows: PredictedRows
+) -> list[str]:
+    """Writes the files that stand beside the tables, and returns a line for each.
+
+    Raises:
+        OutputNotWritten: If one cannot be written.
+    """
+    try:
+        return [f"  {what} {uri}" for uri, what in written_files(given, tables, prediction, rows)]
+    except OSError as error:
+        raise OutputNotWritten(
+            f"Run {prediction.run_id} is complete, but a file beside its tables cannot be written: "
+            f"{first_line(error)}. The same command with --run_id={prediction.run_id} writes it."
+        ) from error
+
+
+def written_files(
+    given: argparse.Namespace, tables: PredictionTables, prediction: Prediction, rows: PredictedRows
+) -> Iterator[tuple[str, str]]:
+    """Writes the predictions as a file, the report and the least sure ones; yields each file with what it is.
+
+    Raises:
+        OSError: If one cannot be written.
+    """
+    picture_of = functools.partial(thumbnail, max_bytes=given.max_bytes, reach=prediction.reach)
+    if given.output_format.file_name:
+        scan = Scan(tables.table(TableName.PREDICTIONS), where=[("run_id", "=", prediction.run_id)])
+        uri = join(tables.uri, given.output_format.file_name)
+        write_output_file(uri, given.output_format, scan.to_batches(), prediction.labels)
+        yield uri, "predictions"
+    if rows.metrics:
+        uri = join(tables.uri, _REPORT_FILE)
+        read = picture_of if given.thumbnails else lambda _: None
+        write_file(uri, predictions_html(rows, prediction.run_id, prediction.model_id, read).encode())
+        yield uri, "report"
+    if len(rows.uris) and given.thumbnails:
+        uri = join(tables.uri, _LEAST_SURE_FILE)
+        write_file(uri, least_sure_html(rows, given.thumbnails, prediction.run_id, picture_of).encode())
+        yield uri, "the least sure"
+
+
+def refuse_a_file(output: str) -> None:
+    """Refuses the name of a file for the folder of predictions.
+
+    Raises:
+        UsageError: If it is one.
+    """
+    stem, dot, extension = output.rpartition(".")
+    if dot and extension in (*OutputFormat, "html"):
+        kind = "" if extension == "html" else f" --output_format={extension}"
+        raise UsageError(f"--output={shown(output)} would be a folder: --output={shown(stem)}{kind} writes into one.")
 
 
 def visible(tables: PredictionTables, prediction: Prediction) -> Callable[[], str]:

@@ -102,6 +102,14 @@ class RunFailed(ConvbaseError):
     """The run could not be completed; where something of it is visible all the same, the message says so."""
 
 
+class OutputNotWritten(ConvbaseError):
+    """A run is complete, but a file that shows what it made cannot be written."""
+
+
+class DriftFound(ConvbaseError):
+    """Images differ more from those before them than was allowed."""
+
+
 class DamagedFile(RunFailed):
     """A file of a table cannot be read, though its storage answers.
 

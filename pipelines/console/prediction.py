@@ -1,67 +1,85 @@
-"""What `pipelines.predict` prints: how many images it predicted, and how right it was where labels are known."""
+"""What `pipelines.predict` prints: what it says of images, where the rest is, and how right it was."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.console.extraction import figure_lines
+from pipelines.console.padded_lines import padded_line
 from pipelines.console.training import metrics_line
-from schemas.classifiers import UNLABELLED, LabelKind, LabelSet
-from schemas.errors import printable
+from schemas.errors import printable, shown
 from schemas.fragments import TableName
 from schemas.storage import join
-from schemas.store import STRINGS, PredictionTables, lists_of_one
-from transforms.evaluation import split_metrics
-from transforms.prediction import Prediction
-from transforms.training import LabelFile
+from schemas.store import PredictionTables
+from transforms.prediction import OutputFormat, PredictedRows, Prediction
+
+_IMAGES_SHOWN: Final = 20
+_CLASSES_SHOWN: Final = 3
+_LONGEST_NAME: Final = 60
 
 
-def prediction_text(tables: PredictionTables, prediction: Prediction, file: LabelFile | None) -> str:
+def prediction_text(
+    tables: PredictionTables, prediction: Prediction, rows: PredictedRows, output_format: OutputFormat
+) -> str:
     """Returns the closing summary of a run.
 
     Args:
         tables: The tables that it wrote to.
         prediction: The run.
-        file: Labels by image; those of the predictions' own rows where it is None.
+        rows: Its predictions.
+        output_format: Where they are besides.
     """
     run_id, labels = prediction.run_id, prediction.labels
-    rows = tables.of_run(TableName.PREDICTIONS, run_id, ["uri", "labels", "scores", "true_labels", "split"])
     codes = Counter(tables.of_run(TableName.FAILURES, run_id, ["code"])["code"].to_pylist())
-    lines = [f"Run {run_id}: {rows.num_rows:,} images predicted, {codes.total():,} failed."]
+    lines = [f"Run {run_id}: {len(rows.uris):,} images predicted, {codes.total():,} failed."]
     lines += figure_lines(*codes.most_common())
     replaced = tables.replaced_by(run_id)
     lines += [f"  {replaced:,} predictions of the same images by this classifier are replaced"] if replaced else []
-    said = Counter(pc.list_flatten(rows["labels"]).to_pylist())
-    lines.append("  " + ", ".join(f"{printable(name)} {said[name]:,}" for name in labels.classes if said[name]))
-    lines += _metrics_lines(rows, labels, file)
+    said = dict(zip(labels.classes, rows.said.tolist(), strict=True))
+    lines.append("  " + ", ".join(f"{printable(name)} {count:,}" for name, count in said.items() if count))
+    lines += _image_lines(rows)
+    lines += [metrics_line(name, metrics) for name, _, metrics in rows.metrics]
     lines.append(f"  classifier {prediction.model_id}, table {join(tables.uri, TableName.PREDICTIONS)}")
+    lines.append(f"  to read them: {_reading(tables.uri, run_id, output_format)}")
     return "\n".join(lines)
 
 
-def _metrics_lines(rows: pa.Table, labels: LabelSet, file: LabelFile | None) -> Iterator[str]:
-    """Yields the metrics of each split, and of all rows where there is none."""
-    true = file.labels_of(rows["uri"].combine_chunks()) if file else rows["true_labels"].combine_chunks()
-    targets = _targets(true, labels)
-    labelled = (targets if targets.ndim == 1 else targets[:, 0]) != UNLABELLED
-    scores = pc.list_flatten(rows["scores"]).to_numpy().reshape(-1, len(labels.classes))
-    splits = pc.fill_null(rows["split"], "all").to_numpy()
-    for name in sorted(set(splits[labelled])):
-        chosen = labelled & (splits == name)
-        metrics = split_metrics(labels, targets[chosen], scores[chosen])
-        if metrics is not None:
-            yield metrics_line(name, metrics)
+def _image_lines(rows: PredictedRows) -> Iterator[str]:
+    """Yields the first images by name, with the most probable classes and their scores."""
+    if not len(rows.uris):
+        return
+    numbered = pa.table({"uri": rows.uris, "row": np.arange(len(rows.uris))})
+    first = numbered.take(pc.select_k_unstable(numbered, _IMAGES_SHOWN, [("uri", "ascending")]))
+    names = [shown(name, _LONGEST_NAME) for name in _short_names(first["uri"].to_pylist())]
+    width = -max(map(len, names), default=0) - 2
+    for name, row in zip(names, first["row"].to_pylist(), strict=True):
+        scores = rows.scores[row]
+        best = np.argsort(-scores, kind="stable")[:_CLASSES_SHOWN]
+        classes = ", ".join(f"{printable(rows.labels.classes[number])} {scores[number]:.3f}" for number in best)
+        yield "    " + padded_line((name, classes), (width, 0))
+    if len(rows.uris) > len(names):
+        yield f"    … and {len(rows.uris) - len(names):,} more"
 
 
-def _targets(true: pa.Array, labels: LabelSet) -> np.ndarray:
-    """Returns targets of labels of either kind; an image with several classes has no single one."""
-    lists = pa.types.is_list(true.type)
-    if labels.kind == LabelKind.MULTI_LABEL:
-        return labels.targets(true if lists else lists_of_one(true))
-    if not lists:
-        return labels.targets(true)
-    single = pc.equal(pc.list_value_length(true), 1)
-    first = pc.list_element(pc.if_else(pc.fill_null(single, False), true, pa.scalar([""], STRINGS)), 0)
-    return labels.targets(first)
+def _short_names(uris: Sequence[str]) -> list[str]:
+    """Returns the names of files, with those folders before them that not all have."""
+    folders = [uri.rpartition("/")[0].split("/") for uri in uris]
+    common = 0
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common += 1
+    return ["/".join(uri.split("/")[common:]) for uri in uris]
+
+
+def _reading(uri: str, run_id: str, output_format: OutputFormat) -> str:
+    """Returns a line of Python that reads the predictions of a run."""
+    folder = uri.removeprefix("file://")
+    if output_format == OutputFormat.DELTA:
+        table, chosen = join(folder, TableName.PREDICTIONS), [("run_id", "=", run_id)]
+        return f"deltalake.DeltaTable({table!r}).to_pandas(filters={chosen})"
+    return f"pandas.read_{output_format}({join(folder, output_format.file_name or '')!r})"

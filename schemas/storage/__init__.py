@@ -1,7 +1,7 @@
 """URIs and file systems: credentials, timeouts, Parquet files, files that are durable or created only once."""
 
 from schemas.storage.attempts import Watch, unwatched, with_retries
-from schemas.storage.durable import UNFINISHED, make_folder, rename_folder, sync_file, write_file
+from schemas.storage.durable import UNFINISHED, make_folder, rename_folder, sync_file, whole_file, write_file
 from schemas.storage.faults import image_errors
 from schemas.storage.filesystems import (
     Storage,
@@ -127,6 +127,7 @@ __all__ = [
     "unwatched",
     "uri_builder",
     "use_storage",
+    "whole_file",
     "with_retries",
     "without_query",
     "without_secrets",

@@ -5,10 +5,13 @@ files of zeros, files of no bytes, and names without files (Pillai et al., "All 
 OSDI 2014). Object storage shows an object whole or not at all.
 """
 
+import contextlib
 import os
+import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -26,9 +29,30 @@ def write_file(uri: str, data: bytes) -> None:
     """
     fs, path = file_system(uri)
     if isinstance(fs, LocalFileSystem):
-        _write_local_file(Path(path), data)
+        with _whole_local_file(Path(path)) as file:
+            file.write(data)
     else:
         fs.pipe_file(path, data)
+
+
+@contextlib.contextmanager
+def whole_file(uri: str) -> Iterator[IO[bytes]]:
+    """Opens a file that is written piece by piece, and gets its name when the block ends: whole, or not at all.
+
+    For storage that is not of this machine the pieces are gathered in a temporary file.
+
+    Raises:
+        OSError: If it cannot be written; what stood under the name is still there then.
+    """
+    fs, path = file_system(uri)
+    if isinstance(fs, LocalFileSystem):
+        with _whole_local_file(Path(path)) as file:
+            yield file
+        return
+    with tempfile.NamedTemporaryFile() as file:
+        yield file
+        file.flush()
+        fs.put_file(file.name, path)
 
 
 def is_device(path: Path) -> bool:
@@ -36,15 +60,17 @@ def is_device(path: Path) -> bool:
     return path.parent == Path("/dev") or (path.exists() and not path.is_file() and not path.is_dir())
 
 
-def _write_local_file(path: Path, data: bytes) -> None:
+@contextlib.contextmanager
+def _whole_local_file(path: Path) -> Iterator[IO[bytes]]:
     if is_device(path):
-        path.write_bytes(data)
+        with path.open("wb") as device:
+            yield device
         return
     make_folder(path.parent)
     unfinished = path.with_name(f".{uuid.uuid4()}{UNFINISHED}")
     try:
         with unfinished.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)

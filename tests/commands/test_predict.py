@@ -30,6 +30,7 @@ from transforms.images import decoder
 from transforms.prediction import Prediction
 
 if TYPE_CHECKING:
+    import pandas as pd
     from apache_beam.options.pipeline_options import PipelineOptions
 
 SHAPES = ("discs", "squares", "stripes")
@@ -274,6 +275,92 @@ def test_metrics_are_printed_where_labels_are_known(
     assert "accuracy" not in capsys.readouterr().out
 
 
+def test_up_to_twenty_pictures_are_printed_and_how_the_rest_is_read(
+    model: Path, early_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict(model, f"--features={early_store.uri}", f"--output={tmp_path}/out", "--run_id=r")
+    printed = capsys.readouterr().out
+    shown = re.findall(r"^    (\w+/\d+\.jpg) +(\w+) (\d\.\d{3}), \w+ \d\.\d{3}, \w+ \d\.\d{3}$", printed, flags=re.M)
+    found = {"/".join(row["uri"].split("/")[-2:]): row for row in rows(tmp_path / "out")}
+    assert [name for name, _, _ in shown] == sorted(found)
+    assert len(shown) == 12
+    for name, label, score in shown:
+        assert (label, score) == (found[name]["label"], f"{found[name]['score']:.3f}")
+    assert len(read_as_told(printed)) == 12
+    many = store_of_features(tmp_path / "many", np.zeros((25, 32)), early_store)
+    predict(model, f"--features={many.uri}", f"--output={tmp_path}/out", "--run_id=many", "--thumbnails=0")
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^    image-\d+  ", printed, flags=re.M)) == 20
+    assert "    … and 5 more\n" in printed
+    assert len(read_as_told(printed)) == 25
+
+
+def read_as_told(printed: str) -> "pd.DataFrame":
+    """Reads predictions by the line of Python that the command prints."""
+    import deltalake
+    import pandas as pd
+
+    (line,) = re.findall("^  to read them: (.*)$", printed, flags=re.M)
+    return eval(line, {"deltalake": deltalake, "pandas": pd})
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_run_can_be_one_file(
+    kind: str, model: Path, early_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (f"--features={early_store.uri}", f"--output={tmp_path}/out", f"--output_format={kind}")
+    predict(model, *options, "--run_id=r")
+    found = read_as_told(capsys.readouterr().out)
+    expected = rows(tmp_path / "out")
+    found = found.sort_values("uri")
+    assert found["uri"].tolist() == [row["uri"] for row in expected]
+    assert found["label"].tolist() == [row["label"] for row in expected]
+    if kind == "csv":
+        scores = found[[f"score_{name}" for name in SHAPES]].to_numpy()
+        np.testing.assert_allclose(scores, [row["scores"] for row in expected], rtol=1e-6)
+        assert found["true_labels"].tolist() == [row["true_labels"][0] for row in expected]
+    file = tmp_path / "out" / f"predictions.{kind}"
+    file.unlink()
+    predict(model, *options, "--run_id=r")  # It is committed; the file is written again.
+    assert file.exists()
+    predict(model, *options[:2], "--run_id=later")
+    file.unlink()
+    predict(model, *options, "--run_id=r")  # Its rows are replaced: an empty file would be none of them.
+    assert not file.exists()
+
+
+def test_a_file_that_cannot_be_written_fails_a_run_that_is_complete(
+    model: Path, early_store: FeatureStore, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "out" / "predictions.csv").mkdir(parents=True)
+    options = (f"--model={model}", f"--features={early_store.uri}", "--output=out", "--output_format=csv")
+    done = run("predict", *options, "--run_id=r")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: Run r is complete, but a file beside its tables cannot be written: .*predictions\.csv'?\. The same "
+        r"command with --run_id=r writes it\.\n",
+        done.stderr,
+    )
+    assert len(rows(tmp_path / "out")) == 12
+
+
+def test_the_pages_show_pictures_unless_none_is_wanted(model: Path, early_store: FeatureStore, tmp_path: Path) -> None:
+    predict(model, f"--features={early_store.uri}", f"--output={tmp_path}/out", "--thumbnails=5")
+    page = (tmp_path / "out" / "least_sure.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == page.count("<figure") == 5
+    least = min(rows(tmp_path / "out"), key=lambda row: -np.subtract(*np.sort(row["scores"])[-2:]))
+    assert re.findall('<figure class="card" title="(.*?)"', page)[0] == least["uri"]
+    report = (tmp_path / "out" / "report.html").read_text()
+    mistakes = sum(row["labels"] != row["true_labels"] for row in rows(tmp_path / "out"))
+    assert report.count("data:image/jpeg;base64,") == mistakes
+    assert "Confusion on the train split" in report
+    predict(model, f"--features={early_store.uri}", f"--output={tmp_path}/blank", "--thumbnails=0")
+    assert not (tmp_path / "blank" / "least_sure.html").exists()
+    assert "data:image" not in (tmp_path / "blank" / "report.html").read_text()
+    predict(model, f"--input={pictures_of(early_store)}", f"--output={tmp_path}/unlabelled")
+    assert not (tmp_path / "unlabelled" / "report.html").exists()
+
+
 def test_several_labels_and_two_classes(
     early_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -325,6 +412,11 @@ def test_features_of_another_spec_are_refused(model: Path, tmp_path: Path) -> No
         (("--features=STORE", "--ouptut=x"), "Neither this command nor Beam knows the argument '--ouptut=x'"),
         (("--features=STORE", "--output=/dev/null/x"), "The predictions .*/dev/null/x cannot be written"),
         (("--features=STORE", "--output=STORE"), "is a feature store; predictions need a folder of their own"),
+        (
+            ("--features=STORE", "--output=a/b.csv"),
+            "would be a folder: --output=a/b --output_format=csv writes into one",
+        ),
+        (("--features=STORE", "--output_format=xml"), "'xml'"),
     ],
 )
 def test_refusals(

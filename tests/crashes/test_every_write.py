@@ -17,7 +17,7 @@ from tests.support.every_write import Ended, Fault, Server, server
 TASKS = "tests.support.commands_under_faults"
 TRIED = 6
 # What a command turns into one sentence, or is one.
-SENTENCES = ("RunFailed", "StoreNotWritable", "ModelNotWritable", "DamagedFile", "OSError")
+SENTENCES = ("RunFailed", "StoreNotWritable", "ModelNotWritable", "OutputNotWritten", "DamagedFile", "OSError")
 
 
 @pytest.fixture(scope="module")

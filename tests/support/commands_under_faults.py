@@ -314,6 +314,7 @@ def predictions_are_whole(folder: Path) -> None:
 
 def all_is_predicted(folder: Path) -> None:
     assert predictions_in(folder) == ALL_PREDICTED
+    assert f"Of {4 * IMAGES} predictions of run night" in Path(folder, "predictions/least_sure.html").read_text()
     assert all(not checked.damages for _, checked in all_damage(f"{folder}/predictions", deep=True))
 
 

@@ -38,7 +38,7 @@ class Evaluation:
     Attributes:
         labels: The classes.
         by_split: The metrics of each split; None for one without images.
-        judged: The split on which what follows was computed: the last that has images of training, validation and test.
+        judged: The split on which what follows was computed: the last that has images.
         confusion: int64 [classes, classes], true by predicted; None for multi-label, and for more than 1,000 classes.
         confused: Pairs of true and predicted class that are confused most often, and the images; none for multi-label.
         roc: ROC curves.
@@ -145,15 +145,22 @@ def evaluate(
     return dataclasses.replace(judge(labels, score), learning=points, compared=leaderboard(trials))
 
 
-def judge(labels: LabelSet, score: Callable[[Split], ScoredSplit]) -> Evaluation:
+def judge(
+    labels: LabelSet,
+    score: Callable[[Split], ScoredSplit],
+    splits: Sequence[Split] = SPLITS,
+    picture_of: Callable[[str], str | None] | None = None,
+) -> Evaluation:
     """Judges a classifier on every split.
 
     Args:
         labels: The classes.
         score: Returns what the classifier says of a split. It is called once a split.
+        splits: The splits; at least one of them has images.
+        picture_of: Returns the small picture of an image, if there is one.
     """
     by_split: dict[Split, SplitMetrics | None] = {}
-    for split in SPLITS:
+    for split in splits:
         scored = score(split)
         by_split[split] = split_metrics(labels, scored.targets, scored.scores)
         if len(scored.targets):
@@ -170,5 +177,5 @@ def judge(labels: LabelSet, score: Callable[[Split], ScoredSplit]) -> Evaluation
         roc=roc_curves(labels, targets, scores),
         precision_recall=precision_recall_curves(labels, targets, scores),
         calibration=calibration_bins(labels, targets, scores),
-        mistakes=worst_mistakes(labels, judged_split.uris_of, targets, scores, MISTAKES_SHOWN),
+        mistakes=worst_mistakes(labels, judged_split.uris_of, targets, scores, MISTAKES_SHOWN, picture_of=picture_of),
     )

@@ -13,6 +13,7 @@ from PIL import Image
 from schemas.classifiers import LabelKind, LabelSet
 from schemas.errors import ImageError
 from schemas.images import ImageRef
+from schemas.storage import ANYWHERE, Reach
 from transforms.evaluation.metrics import predicted_indicators
 from transforms.images import MAX_BYTES, DecodingRules, decode_image, fetch_image
 
@@ -47,6 +48,8 @@ def worst_mistakes(
     targets: np.ndarray,
     scores: np.ndarray,
     most: int,
+    *,
+    picture_of: Callable[[str], str | None] | None = None,
 ) -> list[Mistake]:
     """Finds the images whose true classes have the lowest scores, or for multi-label the classes furthest off.
 
@@ -56,6 +59,7 @@ def worst_mistakes(
         targets: The targets of the split's images, as `LabelSet.targets` gives them.
         scores: float32 [n, classes] in 0 to 1.
         most: The most images to return, the worst first.
+        picture_of: Returns the small picture of an image, if there is one; that of `thumbnail` by default.
     """
     true, predicted = labels.indicators(targets), predicted_indicators(labels, scores)
     errors = np.abs(true - scores)
@@ -66,8 +70,7 @@ def worst_mistakes(
     places = np.sort(worst)
     uris = dict(zip(places.tolist(), uris_of(places), strict=True))
     found = [uris[int(place)] for place in worst]
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        thumbnails = list(pool.map(thumbnail, found))
+    pictures = small_pictures(found, picture_of or thumbnail)
     return [
         Mistake(
             uri=uri,
@@ -77,14 +80,26 @@ def worst_mistakes(
             score=float(scores[row, decisive[row]]),
             thumbnail=picture,
         )
-        for uri, row, picture in zip(found, worst, thumbnails, strict=True)
+        for uri, row, picture in zip(found, worst, pictures, strict=True)
     ]
 
 
-def thumbnail(uri: str) -> str | None:
-    """Returns a small square picture of an image as a JPEG in base64, or None if it cannot be read."""
+def small_pictures(uris: Sequence[str], picture_of: Callable[[str], str | None]) -> list[str | None]:
+    """Returns the small pictures of images, several read at once."""
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(picture_of, uris))
+
+
+def thumbnail(uri: str, max_bytes: int = MAX_BYTES, reach: Reach = ANYWHERE) -> str | None:
+    """Returns a small square picture of an image as a JPEG in base64, or None if it cannot be read.
+
+    Args:
+        uri: The image.
+        max_bytes: The most bytes of its file.
+        reach: Which servers may be asked for it, and how long it may take.
+    """
     try:
-        picture = decode_image(fetch_image(ImageRef(uri, "", None), MAX_BYTES), _RULES)
+        picture = decode_image(fetch_image(ImageRef(uri, "", None), max_bytes, reach), _RULES)
     except ImageError:
         return None
     file = io.BytesIO()

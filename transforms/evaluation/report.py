@@ -1,11 +1,11 @@
 """The report on a classifier: one HTML page that needs nothing beside it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from schemas.classifiers import L2, SPLITS, LabelKind, ModelCard
+from schemas.classifiers import L2, LabelKind, ModelCard
 from transforms.evaluation.card_text import card_lines
 from transforms.evaluation.charts import COLOURS, Axes, Dot, Line, dot_chart, line_chart, matrix_chart, ticks
 from transforms.evaluation.evaluation import Evaluation
@@ -40,14 +40,16 @@ def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, S
         evaluation: How good it is.
         history: Loss and accuracy an epoch, by Keras's names, or what was found with each L2.
     """
-    judged = evaluation.by_split[evaluation.judged]
     return render(
         "report.html.j2",
         card=card,
         card_lines=card_lines(card),
-        evaluation=evaluation,
-        by_split=[(split, evaluation.by_split[split]) for split in SPLITS if evaluation.by_split[split] is not None],
-        classes=judged.classes if judged else (),
+        **judged_parts(evaluation),
+        by_split=[
+            (split.word, card.images[split.word], metrics)
+            for split, metrics in evaluation.by_split.items()
+            if metrics is not None
+        ],
         curves_title="The choice of L2" if L2 in history else "Learning curves",
         learning_curves=_l2_curves(card, history) if L2 in history else _learning_curves(card, history),
         epochs_note=_l2_note(card, history) if L2 in history else _epochs_note(card),
@@ -56,15 +58,30 @@ def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, S
         compared_charts=list(_compared(evaluation)),
         more_labels=list(_more_labels(evaluation)),
         more_labels_note=_MORE_LABELS_NOTE % evaluation.judged.word,
-        confusion_matrix=_confusion_matrix(evaluation),
-        confused_pairs=evaluation.confused,
-        roc=line_chart(
+    )
+
+
+def judged_parts(evaluation: Evaluation, judged_name: str | None = None) -> dict[str, Any]:
+    """Returns what the template `judged.html.j2` names: what is shown of the split that was judged.
+
+    Args:
+        evaluation: How good a classifier is.
+        judged_name: What the split is called in a sentence; by its own name if None.
+    """
+    judged = evaluation.by_split[evaluation.judged]
+    return {
+        "evaluation": evaluation,
+        "judged": judged_name or f"the {evaluation.judged.word} split",
+        "classes": judged.classes if judged else (),
+        "confusion_matrix": _confusion_matrix(evaluation),
+        "confused_pairs": evaluation.confused,
+        "roc": line_chart(
             _lines(evaluation.roc), Axes("false positive rate", "true positive rate", _UNIT, _UNIT), diagonal=True
         ),
-        precision_recall=line_chart(_lines(evaluation.precision_recall), Axes("recall", "precision", _UNIT, _UNIT)),
-        calibration=_calibration(evaluation),
-        calibration_note=_calibration_note(evaluation),
-    )
+        "precision_recall": line_chart(_lines(evaluation.precision_recall), Axes("recall", "precision", _UNIT, _UNIT)),
+        "calibration": _calibration(evaluation),
+        "calibration_note": _calibration_note(evaluation),
+    }
 
 
 def _learning_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) -> "Iterator[markupsafe.Markup]":

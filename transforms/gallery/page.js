@@ -8,6 +8,9 @@ const DASH = "\u2013";
 const CATEGORY_COLOURS = 10;
 const NEIGHBOURS_SHOWN = 12;
 const CARDS_AT_ONCE = 60;
+const FRAME_MILLISECONDS = 25;
+const LEAST_WHILE_MOVING = 4000;
+const SETTLED_MILLISECONDS = 160;
 const SCALE_STOPS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
 function element(tag, className, ...children) {
@@ -230,6 +233,18 @@ void main() {
   float r = length(gl_PointCoord - 0.5); if (c.a < 0.5 || r > 0.5) discard;
   float a = 0.85 * (1.0 - smoothstep(0.38, 0.5, r)); gl_FragColor = vec4(c.rgb * a, a); }`;
 
+/** An order in which the first of many are spread among all, always the same. */
+function scattered(count) {
+  const order = Uint32Array.from({ length: count }, (_, at) => at);
+  let state = 2017;
+  for (let at = count - 1; at > 0; at--) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const other = Math.floor((state / 4294967296) * (at + 1));
+    [order[at], order[other]] = [order[other], order[at]];
+  }
+  return order;
+}
+
 /** Draws points with WebGL. */
 class PointsByWebGL {
   constructor(canvas, images, colours) {
@@ -249,10 +264,11 @@ class PointsByWebGL {
     if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error("no shaders");
     gl.useProgram(program);
     this.uniforms = Object.fromEntries(["scale", "shift", "size"].map((name) => [name, gl.getUniformLocation(program, name)]));
+    this.order = scattered(images.count);
     const places = new Uint16Array(images.count * 2);
-    for (let image = 0; image < images.count; image++) places.set([images.x[image], images.y[image]], image * 2);
+    this.order.forEach((image, at) => { places[2 * at] = images.x[image]; places[2 * at + 1] = images.y[image]; });
     this.attribute(program, "place", places, 2, gl.UNSIGNED_SHORT);
-    this.colourBuffer = this.attribute(program, "colour", colours.rgb, 4, gl.UNSIGNED_BYTE);
+    this.colourBuffer = this.attribute(program, "colour", this.ordered(), 4, gl.UNSIGNED_BYTE);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   }
@@ -268,13 +284,33 @@ class PointsByWebGL {
     return buffer;
   }
 
+  /** The colours in the order in which points are drawn, four bytes taken as one number. */
+  ordered() {
+    const colours = new Uint32Array(this.colours.rgb.buffer);
+    return Uint32Array.from(this.order, (image) => colours[image]);
+  }
+
   recolour() {
     const { gl } = this;
     gl.bindBuffer(gl.ARRAY_BUFFER, this.colourBuffer);
-    gl.bufferData(gl.ARRAY_BUFFER, this.colours.rgb, gl.STATIC_DRAW);
+    gl.bufferData(gl.ARRAY_BUFFER, this.ordered(), gl.STATIC_DRAW);
   }
 
-  draw(view, size) {
+  /** How many points can be drawn in the time of a frame: without a graphics card they are fewer than there are. */
+  inAFrame(view, size) {
+    const { gl } = this;
+    const drawn = () => {
+      this.draw(view, size);
+      gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));  // Waits until it is drawn.
+    };
+    drawn();
+    const started = performance.now();
+    drawn();
+    const taken = performance.now() - started;
+    return taken <= FRAME_MILLISECONDS ? this.count : Math.floor((this.count * FRAME_MILLISECONDS) / taken);
+  }
+
+  draw(view, size, count = this.count) {
     const { gl } = this;
     gl.viewport(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight);
     gl.clearColor(0, 0, 0, 0);
@@ -282,7 +318,7 @@ class PointsByWebGL {
     gl.uniform2f(this.uniforms.scale, 2 * view.scaleX, -2 * view.scaleY);
     gl.uniform2f(this.uniforms.shift, 2 * view.shiftX - 1, 1 - 2 * view.shiftY);
     gl.uniform1f(this.uniforms.size, size);
-    gl.drawArrays(gl.POINTS, 0, this.count);
+    gl.drawArrays(gl.POINTS, 0, Math.min(count, this.count));
   }
 }
 
@@ -297,10 +333,18 @@ class PointsByCanvas {
 
   recolour() {}
 
-  draw(view, size) {
+  inAFrame(view, size) {
+    const started = performance.now();
+    this.draw(view, size);
+    const taken = performance.now() - started;
+    return taken <= FRAME_MILLISECONDS ? this.images.count : Math.floor((this.images.count * FRAME_MILLISECONDS) / taken);
+  }
+
+  draw(view, size, count = this.images.count) {
     const { context, canvas, images, colours } = this;
     context.clearRect(0, 0, canvas.width, canvas.height);
-    for (let image = 0; image < images.count; image++) {
+    const step = Math.max(Math.ceil(images.count / count), 1);
+    for (let image = 0; image < images.count; image += step) {
       if (!colours.shows(image)) continue;
       const x = ((images.x[image] / 65535) * view.scaleX + view.shiftX) * canvas.width;
       const y = ((images.y[image] / 65535) * view.scaleY + view.shiftY) * canvas.height;
@@ -329,6 +373,7 @@ class PointMap {
     this.lassoMode = false;
     this.pointers = new Map();
     this.frames = [];
+    this.movedAt = -Infinity;
     this.index();
     try {
       this.points = new PointsByWebGL(this.canvas, images, colours);
@@ -398,9 +443,23 @@ class PointMap {
       this.frames.push(now);
       if (this.frames.length > 240) this.frames.shift();
       const view = this.view();
-      this.points.draw(view, this.pointSize() * this.ratio);
+      this.points.draw(view, this.pointSize() * this.ratio, this.isMoving(now) ? this.whileMoving : undefined);
       this.drawMarks(view);
     });
+  }
+
+  /** Whether the map is being moved: then fewer points are drawn if all of them take too long, and all a moment later. */
+  isMoving(now) {
+    if (now - this.movedAt >= SETTLED_MILLISECONDS) return false;
+    this.whileMoving ??= Math.max(this.points.inAFrame(this.view(), this.pointSize() * this.ratio), LEAST_WHILE_MOVING);
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => this.redraw(), SETTLED_MILLISECONDS + 10);
+    return true;
+  }
+
+  moved() {
+    this.movedAt = performance.now();
+    this.redraw();
   }
 
   drawMarks(view) {
@@ -476,13 +535,13 @@ class PointMap {
     this.zoom = Math.min(Math.max(this.zoom * factor, 0.5), 400);
     const [x2, y2] = this.mapPlace(px, py);
     this.centre = [this.centre[0] + x - x2, this.centre[1] + y - y2];
-    this.redraw();
+    this.moved();
   }
 
   pan(dx, dy) {
     const view = this.view();
     this.centre = [this.centre[0] - dx / this.width / view.scaleX, this.centre[1] - dy / this.height / view.scaleY];
-    this.redraw();
+    this.moved();
   }
 
   whole() {
@@ -820,6 +879,7 @@ class Page {
     const { data } = this;
     this.tabs = ["map", ...[...document.querySelectorAll("section[data-finding]")].map((section) => section.id)];
     for (const tab of document.querySelectorAll("nav button")) tab.onclick = () => this.show(tab.dataset.tab);
+    document.querySelector("nav").onkeydown = (event) => this.nextTab(event);
     const groups = (list, target) => more($(target), list, (group) => this.group(group));
     groups(data.groups.filter((group) => group.splits.length > 1), "leak-groups");
     groups(data.groups.filter((group) => group.splits.length < 2), "duplicate-groups");
@@ -855,6 +915,17 @@ class Page {
     }
     made.title = failure.uri;
     return made;
+  }
+
+  /** Arrow keys go from one tab to the next, as in the pattern of tabs that screen readers know. */
+  nextTab(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const at = this.tabs.indexOf(event.target.dataset.tab);
+    if (!step || at < 0) return;
+    const tab = this.tabs[(at + step + this.tabs.length) % this.tabs.length];
+    this.show(tab);
+    $(`tab-${tab}`).focus();
+    event.preventDefault();
   }
 
   show(tab) {

@@ -13,7 +13,35 @@ GROUPS_SHOWN: Final = 500
 ISSUES_SHOWN: Final = 1000
 
 
-def summary(found: Exploration) -> str:
+def page_notes(
+    found: Exploration, rows: np.ndarray, places: np.ndarray, drift: Drift | None, failed: int
+) -> dict[str, str]:
+    """Returns the notes by the names of the findings, and the summary.
+
+    Args:
+        found: What was found.
+        rows: int64 [n], the images of the page.
+        places: int32 [all images], those of their thumbnails, -1 where there is none.
+        drift: How two sets of the images differ, if they were compared.
+        failed: Images without features.
+    """
+    return {
+        "summary": _summary(found),
+        "map": _map_note(found, rows, places),
+        "leaks": _leaks_note(found),
+        "duplicates": _duplicates_note(found),
+        "issues": _issues_note(found),
+        "classes": _classes_note(found),
+        "oddities": "Told from sizes, from distances, and from the brightness and edges of thumbnails.",
+        "drift": "" if drift is None else _drift_note(drift),
+        "failures": "Images that have no features, from the table failures; they are not on the map."
+        if failed
+        else "Every image has features.",
+        "about": "What this page was made of, and the files beside it.",
+    }
+
+
+def _summary(found: Exploration) -> str:
     """Returns what was found in one line."""
     images = found.images
     count = (
@@ -30,7 +58,7 @@ def summary(found: Exploration) -> str:
     return "; ".join(parts) + "."
 
 
-def map_note(found: Exploration, rows: np.ndarray, places: np.ndarray) -> str:
+def _map_note(found: Exploration, rows: np.ndarray, places: np.ndarray) -> str:
     """Returns how the map was drawn; `places` are those of all images' thumbnails, -1 where there is none."""
     how = "t-SNE" if found.projection == Projection.TSNE else "the two principal components"
     said = [
@@ -46,7 +74,7 @@ def map_note(found: Exploration, rows: np.ndarray, places: np.ndarray) -> str:
     return " ".join(said)
 
 
-def leaks_note(found: Exploration) -> str:
+def _leaks_note(found: Exploration) -> str:
     """Returns how many groups are in several splits, and what decides these."""
     by = (
         "by the table's column split"
@@ -64,7 +92,7 @@ def leaks_note(found: Exploration) -> str:
     )
 
 
-def duplicates_note(found: Exploration) -> str:
+def _duplicates_note(found: Exploration) -> str:
     """Returns how near near-duplicates are, and how many there are."""
     groups = [group for group in found.groups if not group.leaks]
     copies = sum(len(group.rows) - 1 for group in found.groups)
@@ -76,7 +104,7 @@ def duplicates_note(found: Exploration) -> str:
     )
 
 
-def issues_note(found: Exploration) -> str:
+def _issues_note(found: Exploration) -> str:
     """Returns how likely wrong labels were told, or why not."""
     judgement = found.judgement
     if judgement.issues is None:
@@ -88,7 +116,17 @@ def issues_note(found: Exploration) -> str:
     )
 
 
-def drift_note(drift: Drift) -> str:
+def _classes_note(found: Exploration) -> str:
+    """Returns what the table of classes shows, or why there is none."""
+    if found.judgement.labels is None:
+        return found.judgement.why_not
+    return (
+        f"Of the {found.neighbours.rows.shape[1]} nearest neighbours of each image, the share that is of its class, "
+        "and the class that the others are of most often. The class that agrees least is first."
+    )
+
+
+def _drift_note(drift: Drift) -> str:
     """Returns how well later images are told from earlier ones."""
     low, high = drift.interval
     verdict = "That is more than chance." if drift.is_found else "That may be chance."

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from transforms.gallery.page import thinned
+from transforms.gallery.page_rows import thinned
 
 
 @pytest.mark.parametrize("most", [1000, 5000])

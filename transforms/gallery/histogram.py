@@ -1,0 +1,60 @@
+"""The histogram of the page of an exploration: how far images are from their nearest neighbours."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+_BARS: Final = 54
+_LEFT, _RIGHT, _TOP, _BOTTOM = 10.0, 550.0, 14.0, 150.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Bar:
+    x: float
+    y: float
+    width: float
+    height: float
+    images: int
+    text: str
+    near: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Histogram:
+    """A histogram, in the units of its drawing.
+
+    Attributes:
+        bars: Its bars.
+        mark: Where the threshold is, if it is above 0.
+        ticks: Powers of ten: where they are, and their texts.
+    """
+
+    bars: Sequence[_Bar]
+    mark: float | None
+    ticks: Sequence[tuple[float, str]]
+
+
+def distance_histogram(nearest: np.ndarray, threshold: float) -> Histogram:
+    """Returns how many images are how far from their nearest neighbours, on a logarithmic axis."""
+    least = float(max(nearest.min(), 1e-6))
+    low = math.log10(min(least, threshold or least) * 0.9)
+    high = math.log10(max(float(nearest.max()), threshold, least) * 1.1)
+    edges = np.linspace(low, high, _BARS + 1)
+    counts, _ = np.histogram(np.log10(np.maximum(nearest, least)), edges)
+
+    def x(exponent: float) -> float:
+        return _LEFT + (_RIGHT - _LEFT) * (exponent - low) / (high - low)
+
+    step = (_RIGHT - _LEFT) / _BARS
+    tallest = max(int(counts.max()), 1)
+    bars = [
+        _Bar(x(edge), _BOTTOM - (_BOTTOM - _TOP) * count / tallest, step - 1, (_BOTTOM - _TOP) * count / tallest,
+             int(count), f"{10**edge:.2g}", bool(10 ** (edge + (high - low) / _BARS / 2) <= threshold))
+        for edge, count in zip(edges[:-1], counts, strict=True)
+        if count
+    ]  # fmt: skip
+    ticks = [(x(exponent), f"{10.0**exponent:g}") for exponent in range(math.ceil(low), math.floor(high) + 1)]
+    return Histogram(bars, x(math.log10(threshold)) if threshold > 0 else None, ticks)
