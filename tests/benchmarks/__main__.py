@@ -23,6 +23,8 @@ from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, RACED, SCALED, SIDES
 from tests.benchmarks.cloud import cloud
 from tests.benchmarks.commits import FRAGMENTS, commits
 from tests.benchmarks.epochs import TABLE, epochs
+from tests.benchmarks.exploring import ROWS as EXPLORED
+from tests.benchmarks.exploring import SEARCHED, ExploredBase, exploring
 from tests.benchmarks.feeding import feeding
 from tests.benchmarks.machine import SECONDS_PER_SIZE
 from tests.benchmarks.memory_growth import memory_growth
@@ -41,14 +43,14 @@ from tests.benchmarks.workshop import Unmeasurable, Workshop
 
 ONLY: Final = (
     "race", "megapixels", "nothing_new", "syncs", "feeding", "processes", "archives", "cloud", "training_reads",
-    "probes", "epochs", "memory", "planning", "commits",
+    "probes", "epochs", "memory", "planning", "commits", "exploring",
 )  # fmt: skip
 _WITHOUT_PICTURES: Final = frozenset(
-    {"feeding", "archives", "training_reads", "probes", "epochs", "planning", "commits"}
+    {"feeding", "archives", "training_reads", "probes", "epochs", "planning", "commits", "exploring"}
 )
 _QUICK: Final = {
     "count": 64, "rounds": 1, "megapixel_count": 16, "known": 64, "rows": 4096, "fed": 256, "members": 500,
-    "planned": (10_000,), "fragments": 100, "probe_share": 0.02,
+    "planned": (10_000,), "fragments": 100, "probe_share": 0.02, "explored": 4000, "searched": 20_000,
 }  # fmt: skip
 _QUICK_LIMIT_SECONDS: Final = 0.5
 _LIGHT_BASE: Final = "MobileNet"
@@ -129,6 +131,20 @@ def parser() -> argparse.ArgumentParser:
         help=f"fragments of a commit, and a tenth as many commits (default: {FRAGMENTS})",
     )
     command.add_argument(
+        "--explored", type=int, default=EXPLORED, metavar="N", help=f"images compared (default: {EXPLORED})"
+    )
+    command.add_argument(
+        "--searched", type=int, default=SEARCHED, metavar="N", help=f"images searched in (default: {SEARCHED})"
+    )
+    command.add_argument(
+        "--explored_base",
+        type=ExploredBase.parse,
+        action="append",
+        default=[],
+        metavar="BASE:NAME=VALUE:FILE",
+        help="explore --images through this conv base, too, as MobileNet:alpha=0.25:weights.h5; given several times",
+    )
+    command.add_argument(
         "--memory_base", choices=RACED, default="VGG16", help="base of the memory benchmark (default: VGG16)"
     )
     command.add_argument(
@@ -159,6 +175,8 @@ def main() -> int:
         given = command.parse_args()
     if given.images is None and not _WITHOUT_PICTURES.issuperset(given.only):
         command.error(f"--images=FOLDER is needed but for {', '.join(sorted(_WITHOUT_PICTURES))}.")
+    if given.explored_base and given.images is None:
+        command.error("--explored_base takes the pictures of --images=FOLDER.")
     pictures = find_pictures(given.images) if given.images else ()
     if len(pictures) < given.count and "race" in given.only:
         command.error(f"{given.images} has {len(pictures)} JPEGs; --count={given.count} needs more.")
@@ -266,6 +284,10 @@ class Benchmarks:
                 "Pictures in a bucket",
                 lambda: cloud(self._workshop, self._plain(_LIGHT_BASE, given.count), given.rounds),
             )
+        yield from self._of_made_tables()
+
+    def _of_made_tables(self) -> Iterator[tuple[str, Callable[[], list[Figure]]]]:
+        given = self._given
         if "training_reads" in given.only:
             yield "Training reads", lambda: training_reads(self._workshop, given.rounds, given.rows)
         if "probes" in given.only:
@@ -280,6 +302,18 @@ class Benchmarks:
             yield "Memory", lambda: memory_growth(self._workshop, self._plain(given.memory_base, given.count))
         if "planning" in given.only:
             yield "Planning", lambda: planning(self._workshop, given.planned)
+        if "exploring" in given.only:
+            yield (
+                "Exploring",
+                lambda: exploring(
+                    self._workshop,
+                    given.rounds,
+                    rows=given.explored,
+                    searched=given.searched,
+                    pictures=self._pictures,
+                    bases=given.explored_base,
+                ),
+            )
         if "commits" in given.only:
             yield "Commits", lambda: commits(self._workshop, given.fragments, given.fragments // 10)
 

@@ -178,7 +178,15 @@ def test_our_command_takes_the_precision_only_where_it_is_not_the_default() -> N
 
 def test_every_peer_has_a_script() -> None:
     scripts = Path(__file__).parent.joinpath("peers").glob("*.py")
-    others = {"logistic_regression", "model_fit", "task", "torch_networks", "__init__"}
+    others = {
+        "label_issues",
+        "logistic_regression",
+        "model_fit",
+        "nearest_neighbors",
+        "task",
+        "torch_networks",
+        "__init__",
+    }
     assert {*PEERS.values(), *others} == {script.stem for script in scripts}
 
 

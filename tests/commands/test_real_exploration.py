@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image, ImageEnhance
 
 from pipelines import explore as command
 from tests.conftest import extract
+from tests.support.planted import KINDS_OF_COPY, save_copy
 
 COPIES = 40
 TURNED = 30
@@ -25,20 +25,6 @@ class Planted:
     turned: set[str]
 
 
-def save_copy(original: Path, kind: int, copy: Path) -> None:
-    """Saves a picture recompressed, resized, cropped by 5 % or brightened."""
-    picture = Image.open(original).convert("RGB")
-    width, height = picture.size
-    x, y = round(width * 0.025), round(height * 0.025)
-    changed = (
-        lambda: picture,
-        lambda: picture.resize((round(width * 0.6), round(height * 0.6))),
-        lambda: picture.crop((x, y, width - x, height - y)),
-        lambda: ImageEnhance.Brightness(picture).enhance(1.2),
-    )[kind]()
-    changed.save(copy, quality=50 if kind == 0 else 90)
-
-
 @pytest.fixture(scope="module")
 def planted(shared: Path, mobilenet_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Planted:
     folder = tmp_path_factory.mktemp("planted")
@@ -49,7 +35,7 @@ def planted(shared: Path, mobilenet_weights: Path, tmp_path_factory: pytest.Temp
     copies = {}
     for number, original in enumerate(chosen[:COPIES]):
         copy = folder / f"{number}.jpg"
-        save_copy(original, number % 4, copy)
+        save_copy(original, number % KINDS_OF_COPY, copy)
         copies[copy.as_uri()] = original.as_uri()
         rows.append((copy.as_uri(), original.parent.name))
     turned = {uri for uri, _ in rows[-COPIES - TURNED : -COPIES]}
