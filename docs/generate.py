@@ -21,7 +21,7 @@ from schemas.augmentation import AugmentedRows
 from schemas.errors import ConvbaseError, FailureCode
 from schemas.spec import FeatureSpec
 from schemas.store import PREDICTIONS
-from schemas.tables import FAILURES, RUNS, TAKEDOWNS, features_schema
+from schemas.tables import DRIFT, FAILURES, RUNS, TAKEDOWNS, features_schema
 
 COMMANDS: Final[Mapping[str, ModuleType]] = {
     name: importlib.import_module(f"pipelines.{name}") for name in COMMAND_NAMES
@@ -54,6 +54,7 @@ def generated() -> dict[str, str]:
         "failures": FAILURES,
         "runs": RUNS,
         "takedowns": TAKEDOWNS,
+        "drift": DRIFT,
         "predictions": PREDICTIONS,
     }
     return {

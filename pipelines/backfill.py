@@ -7,14 +7,17 @@ The rows of a date are a partition of the table, `ds`. A date is complete when a
 began after the date was over (UTC), as long as no restoration or repair has taken out what it committed. A complete
 date is skipped, whatever has come since; --lookback looks for that. A date without an image is empty, which is no
 error, and is looked at again by every backfill that covers it. A date that fails does not stop the others, and
---time_budget is for all of them.
+--time_budget is for all of them. With --check_drift the images of each date that got some are compared with those of
+the dates before it.
 
-Exit codes: 0 every date is complete or empty; 1 a date failed, the others are as the table says; 2 the command cannot
-start as it was given; 3 its --time_budget was used up, no date failed, and the next backfill goes on from there.
+Exit codes: 0 every date is complete or empty; 1 a date failed, the others are as the table says, or the images of one
+differ more than --max_drift allows; 2 the command cannot start as it was given; 3 its --time_budget was used up, no
+date failed, and the next backfill goes on from there.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import datetime
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
@@ -26,7 +29,9 @@ from pipelines.console import (
     DatePlan,
     DateResult,
     DateState,
+    check_drift,
     check_results,
+    drift_line,
     planned_lines,
     write_json,
 )
@@ -54,6 +59,7 @@ from pipelines.options import (
     add_date_options,
     add_extraction_options,
     add_inputs,
+    add_nightly_drift_options,
     add_source_options,
     run_main,
 )
@@ -61,8 +67,9 @@ from pipelines.runners import parse_command
 from schemas.errors import ConvbaseError, RunFailed, RunInterrupted, UsageError, first_line
 from schemas.fragments import Totals
 from schemas.storage import check_file
-from schemas.store import FeatureStore, InputCounts, RunResult, RunState
+from schemas.store import FeatureStore, InputCounts, RunResult, RunState, read_drift, record_drift
 from schemas.tables import check_carried
+from transforms.exploration import measure_nightly_drift
 from transforms.planning import RetryFailures, before_deadline, known_by_partition, past_rate, plan_run
 from transforms.sources import ListingRules, Source, take_first_look
 
@@ -80,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     add_source_options(command, without_input="none; it has to be given, with {ds} where the date is")
     add_date_options(command)
     add_backfill_options(command)
+    add_nightly_drift_options(command)
     add_extraction_options(command)
     return command
 
@@ -93,6 +101,8 @@ def main(arguments: Sequence[str]) -> int:
     given, beam_arguments = parse_command(parser(), arguments)
     if given.summary:
         check_file(f"--summary={given.summary}", given.summary)
+    if given.max_drift is not None and not given.check_drift:
+        raise UsageError("--max_drift judges what --check_drift finds; give both.")
     backfill = Backfill(given, beam_arguments)
     if given.dry_run:
         print("\n".join(backfill.priced()))
@@ -102,10 +112,21 @@ def main(arguments: Sequence[str]) -> int:
     for result in backfill.run():
         print(result.line(), flush=True)
         results.append(result)
-        if given.summary:
-            write_json(given.summary, [each.figures() for each in sorted(results, key=lambda each: each.ds)])
+        write_results(given.summary, results)
+    if given.check_drift:
+        for number, compared in backfill.compared(results):
+            results[number] = compared
+            print(drift_line(compared), flush=True)
+        write_results(given.summary, results)
     check_results(results)
+    check_drift(results, given.max_drift, given.output)
     return 0
+
+
+def write_results(uri: str | None, results: Sequence[DateResult]) -> None:
+    """Writes the summary for machines, if one is wanted: the results so far, by date."""
+    if uri:
+        write_json(uri, [each.figures() for each in sorted(results, key=lambda each: each.ds)])
 
 
 class Backfill:
@@ -159,6 +180,27 @@ class Backfill:
                 yield DateResult(ds, DateState.NOT_BEGUN)
             else:
                 yield self._run_date(ds)
+
+    def compared(self, results: Sequence[DateResult]) -> Iterator[tuple[int, DateResult]]:
+        """Compares the images of each date that got some with those of the dates before, and records that.
+
+        A date that got none has the difference that was recorded before: a job that is tried again finds it again.
+
+        Yields:
+            The places of results, and these with their difference.
+        """
+        if self._store is None:
+            return
+        known = {row["ds"]: row for row in read_drift(self._store.uri)}
+        for number, result in enumerate(results):
+            if result.row is not None and result.row["extracted"] and result.state == DateState.COMPLETE:
+                found = measure_nightly_drift(self._store, result.ds)
+                row = None if found is None else found.row(result.row["run_id"])
+                if row is not None:
+                    record_drift(self._store.uri, row)
+                yield number, dataclasses.replace(result, drift=row)
+            elif result.ds in known and result.ds not in self._listed_anew:
+                yield number, dataclasses.replace(result, drift=known[result.ds])
 
     def priced(self) -> Iterator[str]:
         """Plans without doing anything, and yields the lines that say what would be done.

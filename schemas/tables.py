@@ -121,6 +121,24 @@ TAKEDOWNS: Final = pa.schema(
     ]
 )
 
+DRIFT: Final = pa.schema(
+    [
+        commented_field("run_id", pa.string(), "the run that brought the images"),
+        commented_field("ds", pa.date32(), "the date whose images were compared with those before it"),
+        commented_field("since", pa.date32(), "the first of the dates before that were compared with it"),
+        commented_field("layer", pa.string(), "the feature column"),
+        commented_field("before", pa.int64(), "images of the dates before that were compared"),
+        commented_field("later", pa.int64(), "images of the date that were compared"),
+        commented_field("auc", pa.float64(), "how well a linear classifier tells them apart; 0.5 is not at all"),
+        commented_field("auc_low", pa.float64(), "the lower end of its interval of 95 %"),
+        commented_field("auc_high", pa.float64(), "the upper end"),
+        commented_field("found", pa.bool_(), "whether that is more than chance"),
+        commented_field("classes", pa.string(), "JSON: the shares of the classes that changed most"),
+        commented_field("novel", pa.string(), "JSON: the images that are furthest from all before"),
+        commented_field("measured_at", TIMESTAMP, "when it was measured"),
+    ]
+)
+
 PARTITIONED_BY: Final = ("ds",)
 
 _RESERVED: Final = frozenset(field.name for field in (*_FEATURES_HEAD, *_FEATURES_TAIL)) | set(REF_SCHEMA.names)

@@ -34,7 +34,7 @@ REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
 SMALL_BASE = ("--conv_base=MobileNet", "--conv_base_arg=alpha=0.25", "--weights=none", "--input_shape=32,32,3")
 
-LABELLING = ("label", "split")
+OF_EVERY_STORE = ("uri", "label", "split", "sha256")
 ROWS_PER_WRITE = 1024
 
 # The same examples each time, or with `--hypothesis-profile=explore` many others.
@@ -204,7 +204,11 @@ def dogs_vs_cats(shared: Path, mobilenet_weights: Path, session_folder: Path) ->
 
 
 def store_of_features(
-    folder: Path, features: np.ndarray, published: FeatureStore | None = None, **columns: Sequence[object]
+    folder: Path,
+    features: np.ndarray,
+    published: FeatureStore | None = None,
+    ds: str = "2026-01-31",
+    **columns: Sequence[object],
 ) -> FeatureStore:
     """Makes a store of features that no conv base has computed, of the images `file:///image-0` and so on.
 
@@ -212,6 +216,7 @@ def store_of_features(
         folder: The store's folder.
         features: float32 [n, *shape], the only feature column.
         published: A store of one layer of this shape; the new one gets its spec and its conv base.
+        ds: Their partition date; a store that is there gets further images, of another date and with URIs of their own.
         columns: Further columns; `label` and `split` are null unless they are given.
     """
     spec = FeatureSpec(
@@ -222,7 +227,9 @@ def store_of_features(
         spec = published.spec
         shutil.copytree(published.uri.removeprefix("file://") + "/conv_bases", folder / "conv_bases")
     store = FeatureStore.create(str(folder), spec)
-    store.carry([pa.field(name, pa.array(values).type) for name, values in columns.items() if name not in LABELLING])
+    store.carry(
+        [pa.field(name, pa.array(values).type) for name, values in columns.items() if name not in OF_EVERY_STORE]
+    )
     schema = pa.schema(store.features().schema())
     schema = schema.remove(schema.get_field_index("ds"))
     count, now = len(features), datetime.datetime.now(datetime.UTC)
@@ -247,11 +254,11 @@ def store_of_features(
         ],
         schema=schema,
     )
-    path = "ds=2026-01-31/features.parquet"
+    path = f"ds={ds}/features.parquet"
     with FragmentWriter(f"{store.uri}/features", TableName.FEATURES, path, schema) as writer:
         for start in range(0, count, ROWS_PER_WRITE):
             writer.write(rows.slice(start, ROWS_PER_WRITE))
-    store.commit_fragments(TableName.FEATURES, "r", [writer.fragment()])
+    store.commit_fragments(TableName.FEATURES, f"r-{ds}", [writer.fragment()])
     return store
 
 

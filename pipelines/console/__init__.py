@@ -6,7 +6,15 @@ Names are imported when they are first used, so that a command imports what it n
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.console.backfill import DatePlan, DateResult, DateState, check_results, planned_lines
+    from pipelines.console.backfill import (
+        DatePlan,
+        DateResult,
+        DateState,
+        check_drift,
+        check_results,
+        drift_line,
+        planned_lines,
+    )
     from pipelines.console.coverage import coverage_report
     from pipelines.console.exploration import exploration_lines, hit_lines
     from pipelines.console.extraction import (
@@ -41,7 +49,15 @@ else:
     __getattr__ = lazy_attributes(
         __name__,
         {
-            "pipelines.console.backfill": ["DateResult", "DatePlan", "DateState", "check_results", "planned_lines"],
+            "pipelines.console.backfill": [
+                "DateResult",
+                "DatePlan",
+                "DateState",
+                "check_drift",
+                "check_results",
+                "drift_line",
+                "planned_lines",
+            ],
             "pipelines.console.coverage": ["coverage_report"],
             "pipelines.console.exploration": ["exploration_lines", "hit_lines"],
             "pipelines.console.extraction": [
@@ -79,10 +95,12 @@ __all__ = [
     "DatePlan",
     "DateResult",
     "DateState",
+    "check_drift",
     "check_results",
     "committed_before_text",
     "coverage_report",
     "data_text",
+    "drift_line",
     "epoch_text",
     "exploration_lines",
     "extraction_text",

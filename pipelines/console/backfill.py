@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from pipelines.console.extraction import run_figures
 from pipelines.console.padded_lines import padded_line
-from pipelines.console.runs import duration_text, line_without_run, run_line
-from schemas.errors import RunFailed, RunStopped
+from pipelines.console.runs import drift_figures, drift_text, duration_text, line_without_run, run_line
+from schemas.errors import DriftFound, RunFailed, RunStopped
 from schemas.spec import FeatureSpec
 from schemas.store import InputCounts, RunState
 
@@ -43,12 +43,14 @@ class DateResult:
         state: How it ended.
         row: Its run's row in the `runs` table, if there was a run.
         message: Why it failed, where there is no row that says so.
+        drift: How its images differ from those of the dates before, as a row of the table `drift`, if that is known.
     """
 
     ds: datetime.date
     state: DateState
     row: Mapping[str, Any] | None = None
     message: str | None = None
+    drift: Mapping[str, Any] | None = None
 
     def line(self) -> str:
         """Returns its line of the closing table."""
@@ -59,7 +61,8 @@ class DateResult:
     def figures(self) -> dict[str, Any]:
         """Returns its part of the summary for machines; figures of a run only where there was one."""
         own = {"ds": self.ds.isoformat(), "state": str(self.state), "message": self.message}
-        return {**own, **run_figures(self.row)} if self.row is not None else own
+        of_run = run_figures(self.row) if self.row is not None else {}
+        return {**own, **of_run, **({"drift": drift_figures(self.drift)} if self.drift else {})}
 
 
 def check_results(results: Sequence[DateResult]) -> None:
@@ -77,6 +80,33 @@ def check_results(results: Sequence[DateResult]) -> None:
         raise RunStopped(
             f"The time was up with {len(left)} of {len(results)} dates left, {min(left)} to {max(left)}; the next "
             "backfill goes on from there."
+        )
+
+
+def drift_line(result: DateResult) -> str:
+    """Returns the line that says how the images of a date differ from those before it."""
+    if result.drift is None:
+        return f"drift of {result.ds}: too few images to tell"
+    row = result.drift
+    compared = f"{row['later']:,} images against {row['before']:,} since {row['since']}"
+    return f"drift of {result.ds}: {drift_text(row)}; {compared}"
+
+
+def check_drift(results: Sequence[DateResult], most: float | None, store_uri: str) -> None:
+    """Raises if the images of a date differ more from those before than is allowed.
+
+    Raises:
+        DriftFound: If they do.
+    """
+    far = [result.drift for result in results if result.drift and result.drift["found"]]
+    far = [row for row in far if most is not None and row["auc_low"] > most]
+    if far:
+        days = datetime.timedelta(days=1)
+        first = far[0]
+        raise DriftFound(
+            f"The images of {', '.join(str(row['ds']) for row in far)} differ from those before: {drift_text(first)}, "
+            f"--max_drift={most:g}. Look at them: python -m pipelines.explore {store_uri} --compare "
+            f"ds={first['since']}..{first['ds'] - days} ds={first['ds']}"
         )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.console.padded_lines import padded_line
+from pipelines.console.runs import drift_text
 from schemas.errors import printable
 from schemas.storage import join
 from transforms.exploration import Drift, Exploration
@@ -54,9 +55,7 @@ def exploration_lines(
     else:
         yield f"  likely wrong labels  {len(issues.rows):,}"
     if drift is not None:
-        low, high = drift.interval
-        said = "more than chance" if drift.is_found else "may be chance"
-        yield f"  drift                AUC {drift.auc:.3f} ({low:.3f} to {high:.3f}), {said}"
+        yield f"  drift                {drift_text(drift.figures())}"
     yield f"  {thumbnails:,} thumbnails, {size / 1e6:,.1f} MB, {seconds:.1f} s; with it {', '.join(files[1:])}"
     yield f"Open {join(output, files[0])}"
 

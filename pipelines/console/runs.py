@@ -1,6 +1,7 @@
 """Runs as a table for people, a line a run."""
 
 import datetime
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ HEADS: Final = padded_line(("date", "listed", "new", "failed", "img/s", "duratio
 
 # What `run_line` reads of a run.
 COLUMNS: Final = (
+    "run_id",
     "ds",
     "listed",
     "extracted",
@@ -26,13 +28,32 @@ COLUMNS: Final = (
 )
 
 
-def run_line(row: Mapping[str, Any]) -> str:
-    """Returns the line of a run, from its row in the `runs` table."""
+def run_line(row: Mapping[str, Any], drift: Mapping[str, Any] | None = None) -> str:
+    """Returns the line of a run.
+
+    Args:
+        row: Its row in the `runs` table.
+        drift: Its row in the table `drift`, if there is one.
+    """
     cells = [row[name] for name in ("ds", "listed", "extracted", "failed", "images_per_second")]
     figures = padded_line([*cells, duration_text(row["seconds"])], _WIDTHS)
     extras = [f"{row[name]:,} {name}" for name in ("adopted", "reused", "remaining") if row[name]]
     state = f"{row['state']} ({', '.join(extras)})" if extras else row["state"]
-    return f"{figures}  {state}" + (f": {printable(row['message'])}" if row["message"] else "")
+    message = f": {printable(row['message'])}" if row["message"] else ""
+    return f"{figures}  {state}{message}" + (f"; drift: {drift_text(drift)}" if drift else "")
+
+
+def drift_figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a row of the table `drift` as values of JSON."""
+    known = {name: row[name] for name in ("run_id", "layer", "before", "later", "auc", "auc_low", "auc_high", "found")}
+    parsed = {name: json.loads(row[name]) for name in ("classes", "novel")}
+    return {**known, "since": row["since"].isoformat(), **parsed}
+
+
+def drift_text(row: Mapping[str, Any]) -> str:
+    """Returns how far the images of a date can be told from those before it, from its row in the table `drift`."""
+    said = "more than chance" if row["found"] else "may be chance"
+    return f"AUC {row['auc']:.3f} ({row['auc_low']:.3f} to {row['auc_high']:.3f}), {said}"
 
 
 def line_without_run(ds: datetime.date, state: str) -> str:

@@ -11,7 +11,7 @@ from pipelines.console.padded_lines import padded_line
 from pipelines.console.runs import COLUMNS, HEADS, run_line
 from schemas.delta import Scan, files_of
 from schemas.errors import printable
-from schemas.store import FeatureStore, read_failures
+from schemas.store import FeatureStore, read_drift, read_failures
 
 _RUNS_SHOWN: Final = 10
 _FAILURES_SHOWN: Final = 5
@@ -45,8 +45,9 @@ def run_table(store: FeatureStore, shown: int) -> Iterator[str]:
         shown: The most runs that are shown.
     """
     runs = Scan(store.runs(), [*COLUMNS, "ended_at"]).to_arrow().sort_by([("ended_at", "descending")])
+    drift = {row["run_id"]: row for row in read_drift(store.uri)}
     yield HEADS
-    yield from map(run_line, runs.slice(0, shown).to_pylist())
+    yield from (run_line(row, drift.get(row["run_id"])) for row in runs.slice(0, shown).to_pylist())
     if runs.num_rows > shown:
         yield f"… and {runs.num_rows - shown:,} earlier ones."
 

@@ -19,11 +19,12 @@ from pipelines.options import decoding_limits
 from schemas.annotations import LABELS, has_label_lists
 from schemas.classifiers import SplitFractions
 from schemas.delta import Scan, Where, parse_where
-from schemas.errors import InvalidLabels, UsageError, nearest_names
+from schemas.errors import InvalidLabels, SpecMismatch, UsageError, nearest_names, shown
 from schemas.storage import join, without_secrets, write_file
 from schemas.store import FeatureStore
 from transforms.exploration import (
     Drift,
+    DriftSide,
     Exploration,
     ExploredImages,
     Projection,
@@ -31,6 +32,7 @@ from transforms.exploration import (
     explore,
     issues_table,
     measure_drift,
+    names_of,
     read_explored,
 )
 from transforms.gallery import (
@@ -74,7 +76,7 @@ class WrittenExploration:
 
     def drifts_too_far(self, most: float | None) -> bool:
         """Whether both sets can be told apart better than was allowed."""
-        return self.drift is not None and most is not None and self.drift.interval[0] > most
+        return self.drift is not None and self.drift.exceeds(most)
 
 
 def asked_images(given: argparse.Namespace, store: FeatureStore, version: int) -> Where | None:
@@ -99,28 +101,76 @@ def explored(given: argparse.Namespace, say: Say) -> WrittenExploration:
     say("reading", 0.0)
     images = read_explored(store, layer, version, where, given.sample)
     labelled = _labelled(images, given.label_column, file)
-    sides = [_side(images, text) for text in given.compare or ()]
+    drift = None
+    if given.compare:
+        say("comparing both sides", 0.0)
+        drift = _drift(given, store, images, file)
     found = explore(images, labelled, given.duplicate_distance, Projection(given.projection), say)
-    drift = measure_drift(found, *sides) if sides else None
     return _written(given, store, found, drift, say)
 
 
-def _side(images: ExploredImages, text: str) -> np.ndarray:
-    """Returns bool [n], the images of a side of a comparison.
+def _drift(given: argparse.Namespace, store: FeatureStore, images: ExploredImages, file: LabelFile | None) -> Drift:
+    """Measures how both sides of `--compare` differ; images that a snapshot before has already are not later ones.
+
+    Raises:
+        UsageError: If a side is neither a condition nor a snapshot of the same features, or has too few images.
+    """
+    snapshots = [_snapshot(store, text) for text in given.compare]
+    read = [images if snapshot is None else _read_snapshot(given, images, *snapshot) for snapshot in snapshots]
+    before, later = (
+        DriftSide.of(side, _label_names(side, given.label_column, file), _rows_of(side, text, snapshot is None))
+        for side, text, snapshot in zip(read, given.compare, snapshots, strict=True)
+    )
+    if any(snapshots):
+        later = later.take(np.flatnonzero(~later.are_in(before)))
+    return measure_drift(before, later)
+
+
+def _snapshot(store: FeatureStore, text: str) -> tuple[FeatureStore, int] | None:
+    """Returns what a side of a comparison names if it is a snapshot: a version of the store, or another store.
+
+    Raises:
+        UsageError: If there is no such version, or the other store holds other features.
+    """
+    if named := re.fullmatch(r"table_version=(\d+)", text):
+        return store, pinned_version(store, int(named[1]))
+    uri, version = re.fullmatch(r"(.*?)(?:@(\d+))?", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    other = None if re.search("[=<>]", uri) else FeatureStore.find(uri)
+    if other is None:
+        return None
+    if other.fingerprint != store.fingerprint:
+        differences = "; ".join(other.spec.differences(store.spec.fields_of_features()))
+        raise SpecMismatch(f"--compare: {shown(text)} holds features of another spec ({differences}).")
+    return other, pinned_version(other, None if version is None else int(version))
+
+
+def _read_snapshot(
+    given: argparse.Namespace, images: ExploredImages, store: FeatureStore, version: int
+) -> ExploredImages:
+    return read_explored(store, images.layer, version, asked_images(given, store, version), given.sample)
+
+
+def _label_names(images: ExploredImages, column: str, file: LabelFile | None) -> pa.Array | None:
+    labelled = _labelled(images, column, file)
+    return None if isinstance(labelled, InvalidLabels) else names_of(labelled.labels, labelled.targets)
+
+
+def _rows_of(images: ExploredImages, text: str, is_condition: bool) -> np.ndarray | None:
+    """Returns int64 [m], the images of a side of a comparison; None where it is a snapshot, for all of them.
 
     Raises:
         UsageError: If it is no condition.
     """
+    if not is_condition:
+        return None
     if span := re.fullmatch(r"(\w+)=(.+)\.\.(.+)", text):
         name, first, last = span.groups()
         text = f"{name} >= {_quoted(first)} AND {name} <= {_quoted(last)}"
     elif value := re.fullmatch(r"(\w+)=([^=' ]+)", text):
         text = f"{value[1]} = {_quoted(value[2])}"
     numbered = images.table.append_column("", pa.array(np.arange(len(images))))
-    rows = numbered.filter(parse_where(text, images.table.schema, "--compare"))[""].to_numpy()
-    side = np.zeros(len(images), bool)
-    side[rows] = True
-    return side
+    rows: np.ndarray = numbered.filter(parse_where(text, images.table.schema, "--compare"))[""].to_numpy()
+    return rows
 
 
 def _quoted(text: str) -> str:
@@ -186,7 +236,7 @@ def _written(
     if (issues := _issues(found)) is not None:
         write(ISSUES_FILE, _parquet(issues))
     if drift is not None:
-        write(DRIFT_FILE, _drift_json(found, drift))
+        write(DRIFT_FILE, json.dumps(drift.to_dict(), indent=2).encode())
     places = thumbnails.places[len(found.images) :].tolist() + [-1] * (len(failures) - len(shown))
     codes = collections.Counter(failure.code for failure in failures).most_common()
     listed = list(zip(failures, places, strict=True))[:_FAILURES_SHOWN]
@@ -211,12 +261,6 @@ def _failures(store: FeatureStore, uris: pa.ChunkedArray) -> list[FailedImage]:
     rows = rows.filter(pc.invert(pc.is_in(rows["uri"], value_set=uris.combine_chunks())))
     last = {row["uri"]: FailedImage(row["uri"], row["code"], row["message"]) for row in rows.to_pylist()}
     return sorted(last.values(), key=lambda failure: (failure.code, failure.uri))
-
-
-def _drift_json(found: Exploration, drift: Drift) -> bytes:
-    uris = found.images.table["uri"].take(pa.array(drift.novel)).to_pylist()
-    novel = [{"uri": uri, "distance": far} for uri, far in zip(uris, drift.distances.tolist(), strict=True)]
-    return json.dumps({**drift.to_dict(), "novel": novel}, indent=2).encode()
 
 
 def _parquet(table: pa.Table) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipelines.options.augmentation import asked_augmentation
-    from pipelines.options.dates import add_backfill_options, add_date_options
+    from pipelines.options.dates import add_backfill_options, add_date_options, add_nightly_drift_options
     from pipelines.options.exploration import (
         add_drift_options,
         add_exploration_options,
@@ -55,7 +55,7 @@ else:
         __name__,
         {
             "pipelines.options.augmentation": ["asked_augmentation"],
-            "pipelines.options.dates": ["add_backfill_options", "add_date_options"],
+            "pipelines.options.dates": ["add_backfill_options", "add_date_options", "add_nightly_drift_options"],
             "pipelines.options.exploration": [
                 "add_drift_options",
                 "add_exploration_options",
@@ -131,6 +131,7 @@ __all__ = [
     "add_inputs",
     "add_label_options",
     "add_look_options",
+    "add_nightly_drift_options",
     "add_recipe_options",
     "add_run_name_options",
     "add_search_options",

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipelines.options.types import date, positive
+from pipelines.options.types import date, positive, ratio
 
 
 def add_date_options(parser: argparse.ArgumentParser) -> None:
@@ -30,4 +30,27 @@ def add_backfill_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compute every image of the dates again, failed ones and copies too, and supersede the rows that are "
         "there; dates whose last refresh is longest ago come first, so that a refresh that was stopped goes on",
+    )
+
+
+def add_nightly_drift_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that compare the images of a date with those before it."""
+    group = parser.add_argument_group("drift")
+    group.add_argument(
+        "--check_drift",
+        action="store_true",
+        help="after the dates are done, compare the images of each one that got some with those of the dates before: "
+        "a row in the table `drift`, shown by pipelines.inspect --runs",
+    )
+    add_max_drift(group)
+
+
+def add_max_drift(group: "argparse._ArgumentGroup") -> None:
+    """Adds the option that says how far images may drift."""
+    group.add_argument(
+        "--max_drift",
+        type=ratio,
+        metavar="X",
+        help="exit with 1 if a linear classifier tells later images from those before by an AUC whose interval is "
+        "above this (0.5: any difference that is more than chance)",
     )

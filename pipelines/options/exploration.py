@@ -3,7 +3,8 @@
 import argparse
 from typing import Final
 
-from pipelines.options.types import distance, not_negative, positive, ratio
+from pipelines.options.dates import add_max_drift
+from pipelines.options.types import distance, not_negative, positive
 from transforms.exploration import Projection
 
 _THUMBNAILS: Final = 20_000
@@ -61,16 +62,11 @@ def add_drift_options(parser: argparse.ArgumentParser) -> None:
         "--compare",
         nargs=2,
         metavar=("BEFORE", "LATER"),
-        help="say how later images differ from those before, each as COLUMN=VALUE, COLUMN=FROM..TO, or a condition as "
-        "in --where; drift.json is written, too",
+        help="say how later images differ from those before, each as COLUMN=VALUE, COLUMN=FROM..TO, a condition as "
+        "in --where, table_version=N, or another store (STORE, or STORE@N for a version of it); of a snapshot, what "
+        "the one before has already is not later; drift.json is written, too",
     )
-    group.add_argument(
-        "--max_drift",
-        type=ratio,
-        metavar="X",
-        help="exit with 1 if the lower end of the interval of the AUC, by which a linear classifier tells both sets "
-        "apart, is above this (0.5: any difference that is more than chance)",
-    )
+    add_max_drift(group)
 
 
 def add_search_options(parser: argparse.ArgumentParser) -> None:

@@ -31,6 +31,7 @@ class TableName(enum.StrEnum):
     PREDICTIONS = "predictions"
     RUNS = "runs"
     TAKEDOWNS = "takedowns"
+    DRIFT = "drift"
 
 
 @dataclasses.dataclass(frozen=True)

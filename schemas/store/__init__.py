@@ -1,6 +1,7 @@
 """The feature store: `FeatureStore`, its runs, its failures, and the contents whose features it knows."""
 
 from schemas.store.content_index import KnownContents, read_known_contents, read_places
+from schemas.store.drift_rows import read_drift, record_drift
 from schemas.store.failure_rows import read_failures
 from schemas.store.feature_store import FeatureStore
 from schemas.store.label_counts import MOST_EXAMPLES, LabelCounts
@@ -27,7 +28,9 @@ __all__ = [
     "TakenOut",
     "lists_of_one",
     "new_run_id",
+    "read_drift",
     "read_failures",
     "read_known_contents",
     "read_places",
+    "record_drift",
 ]

@@ -4,23 +4,25 @@ import argparse
 import datetime
 import errno
 import json
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageOps
 
 from pipelines import backfill as command
-from pipelines import maintain
+from pipelines import inspect, maintain
 from pipelines.console import HEADS
 from pipelines.jobs import DatedRuns, asked_dates, check_templates, inputs_of
 from pipelines.jobs import job as job_module
 from schemas.delta import Scan, paths_of
-from schemas.errors import ConvbaseError, RunFailed, RunStopped, UsageError
+from schemas.errors import ConvbaseError, DriftFound, RunFailed, RunStopped, UsageError
 from schemas.fragments import TableName
 from schemas.maintenance import TARGET_BYTES, compact
-from schemas.store import FeatureStore
+from schemas.store import FeatureStore, read_drift
 from tests.conftest import SMALL_BASE, Run, extract, write_pictures
 from tests.support.fragments import SPEC, contents, fragment
 from transforms.extraction import shard
@@ -516,3 +518,38 @@ def test_a_date_that_fails_after_its_commit_has_a_row_that_says_so(
     assert len(rows(folder)) == 3
     assert [(run["state"], run["extracted"]) for run in runs(folder)] == [("recovered", 3)]
     assert new_images(backfill(folder, end=0)) == [0]
+
+
+def test_drift_is_measured_recorded_shown_and_can_fail_the_night(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, ds in enumerate(DAYS[:3]):
+        write_pictures(tmp_path / "uploads" / str(ds), 24, seed=number)
+    for path in (tmp_path / "uploads" / str(DAYS[2])).iterdir():
+        with Image.open(path) as picture:
+            ImageOps.invert(picture.convert("RGB")).point(lambda value: value // 4).save(path)
+    early = ("--layers=conv_pw_3_relu", "--check_drift")
+    reported = backfill(tmp_path, *early, end=1)
+    assert "drift" not in reported[str(DAYS[0])]
+    assert reported[str(DAYS[1])]["drift"]["found"] is False
+    printed = capsys.readouterr().out
+    assert f"drift of {DAYS[0]}: too few images to tell" in printed
+    assert re.search(
+        rf"drift of {DAYS[1]}: AUC 0\.\d+ .*, may be chance; 24 images against 24 since {DAYS[0]}", printed
+    )
+    for _ in range(2):  # The second time the date is skipped, and what was recorded is judged.
+        with pytest.raises(DriftFound, match=rf"^The images of {DAYS[2]} differ from those before: AUC ") as found:
+            backfill(tmp_path, *early, "--max_drift=0.5")
+        assert found.value.exit_code == 1
+        assert str(found.value).endswith(f"--compare ds={DAYS[0]}..{DAYS[1]} ds={DAYS[2]}")
+    assert states(tmp_path) == "skipped skipped skipped"
+    backfill(tmp_path, *early, "--max_drift=1")
+    assert len(read_drift(f"{tmp_path}/store")) == 2
+    assert inspect.main([f"{tmp_path}/store", "--runs"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[-3:]}
+    assert re.search(r"complete; drift: AUC [\d.]+ \([\d.]+ to [\d.]+\), more than chance$", lines[str(DAYS[2])])
+    assert lines[str(DAYS[0])].endswith("complete")
+    assert maintain.main([f"{tmp_path}/store", "compact"]) == 0
+    assert "drift: 2 of 2 files" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="--max_drift judges what --check_drift finds"):
+        backfill(tmp_path, "--max_drift=0.5")

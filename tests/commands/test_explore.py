@@ -16,10 +16,11 @@ from pipelines import explore as command
 from pipelines import maintain
 from pipelines.jobs import draw_samples
 from schemas.classifiers import Duplicates, SplitFractions
-from schemas.errors import ConvbaseError, InvalidFeatures, UsageError
+from schemas.errors import ConvbaseError, InvalidFeatures, SpecMismatch, UsageError
 from schemas.store import FeatureStore
 from tests.conftest import extract, store_of_features, train
 from tests.support.browser import Browser, opened_browser
+from tests.support.fragments import SPEC
 from transforms.training import SplitBy, read_labelled_images
 
 HOSTILE = "<img src=x onerror=alert(1)>&'\".jpg"
@@ -231,12 +232,41 @@ def test_drift_between_two_sets_is_told_and_can_fail_the_command(explored: Explo
     told = json.loads((page.parent / "drift.json").read_text())
     assert told["found"] is True
     assert told["auc"] > 0.95
-    assert [share["name"] for share in told["classes"]] == ["discs", "stripes", "squares"]
+    assert [share["name"] for share in told["classes"]] == ["discs", "stripes"]
     assert len(told["novel"]) == 12
     assert "drift                AUC " in printed
     assert command.main([explored.store.uri, f"--output={tmp_path}/too-far", *options, "--max_drift=0.8"]) == 1
     with pytest.raises(UsageError, match="have 31 images in common"):
         command.main([explored.store.uri, f"--output={tmp_path}/common", "--compare", "split=test", "split=test"])
+
+
+def test_snapshots_of_one_store_and_of_two_are_compared(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    near, far = rng.standard_normal((2, 60, 8)) + np.array([0, 3])[:, None, None]
+    store = store_of_features(tmp_path / "store", near[:30], label=["a"] * 30)
+    version = store.features().version()
+    uris = [f"file:///later-{number}" for number in range(30)]
+    store_of_features(tmp_path / "store", far[:30], ds="2026-02-01", uri=uris, label=["b"] * 30)
+    other = store_of_features(tmp_path / "other", near[30:], uri=[f"file:///other-{n}" for n in range(30)])
+    for sides, found, later in (
+        ((f"table_version={version}", store.uri), True, 30),
+        ((other.uri, f"table_version={version}"), False, 30),
+        ((f"{tmp_path}/other@{other.features().version()}", store.uri), True, 60),
+        ((f"table_version={version}", "label = 'b'"), True, 30),
+    ):
+        page, _ = run_explore(store.uri, tmp_path / "explore", "--thumbnails=0", "--compare", *sides)
+        told = json.loads((page.parent / "drift.json").read_text())
+        assert (told["found"], told["before"], told["later"]) == (found, 30, later), sides
+    assert {share["name"]: share["later"] for share in told["classes"]} == {"a": 0.0, "b": 1.0}
+    with pytest.raises(UsageError, match="have 60 and 0 images"):
+        run_explore(store.uri, tmp_path / "explore", "--compare", store.uri, f"table_version={version}")
+    with pytest.raises(UsageError, match="no version 99"):
+        run_explore(store.uri, tmp_path / "explore", "--compare", store.uri, "table_version=99")
+    with pytest.raises(UsageError, match="--compare"):
+        run_explore(store.uri, tmp_path / "explore", "--compare", store.uri, f"{tmp_path}/nowhere")
+    foreign = FeatureStore.create(f"{tmp_path}/foreign", SPEC)
+    with pytest.raises(SpecMismatch, match="holds features of another spec"):
+        run_explore(store.uri, tmp_path / "explore", "--compare", store.uri, foreign.uri)
 
 
 @pytest.fixture(scope="module")
