@@ -8,6 +8,7 @@ counted.
 import itertools
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +66,7 @@ def cloud(workshop: Workshop, case: Case, rounds: int) -> list[Figure]:
     with ExitStack() as servers:
         bucket = servers.enter_context(_bucket(workshop, paths))
         far = servers.enter_context(slow_proxy(os.environ["AWS_ENDPOINT_URL"], LATENCY_SECONDS))
-        local = _linked(paths, workshop.scratch("pictures"))
+        local = _copied(paths, workshop.scratch("pictures"))
         both = tuple(Storage)
         places = {
             LOCAL: Place(str(local)),
@@ -120,10 +121,11 @@ def _web_server(workshop: Workshop, folder: Path) -> Iterator[Place]:
         yield Place(f"{url}/", {}, (Storage.FSSPEC,))
 
 
-def _linked(paths: Sequence[str], folder: Path) -> Path:
+def _copied(paths: Sequence[str], folder: Path) -> Path:
+    """Copies pictures: links that lead out of a folder are not followed."""
     folder.mkdir(parents=True)
     for path in paths:
-        (folder / Path(path).name).symlink_to(Path(path).absolute())
+        shutil.copy(path, folder)
     return folder
 
 
