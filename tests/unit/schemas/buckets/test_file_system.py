@@ -186,6 +186,7 @@ def read_from(endpoint: str, storage: Storage) -> Iterator[str]:
     limits = {"connect_timeout": 1, "read_timeout": 1, "retries": {"mode": "standard", "max_attempts": 1}}
     with s3_environment(endpoint), pytest.MonkeyPatch.context() as patch:
         patch.setitem(conf, "s3", {"config_kwargs": limits, "use_listings_cache": False})
+        patch.setattr(fsspec.get_filesystem_class("s3"), "retries", 1)
         use_storage(storage)
         yield "s3://bucket/a.jpg"
 
