@@ -9,6 +9,7 @@ As the console script it imports nothing from the folder in which it is called.
 import ast
 import importlib
 import importlib.util
+import os
 from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
@@ -22,6 +23,7 @@ COMMANDS: Final = (
 
 def console_script() -> NoReturn:
     """Runs the command that the first argument names, and exits with its code."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # Beam's worker processes look for packages in the folder, too.
     run_main(dispatch)
 
 
@@ -66,4 +68,4 @@ def what_it_does(name: str) -> str:
 
 
 if __name__ == "__main__":
-    console_script()
+    run_main(dispatch)

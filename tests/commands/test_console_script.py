@@ -14,6 +14,7 @@ from pipelines.__main__ import COMMANDS, what_it_does
 from tests.conftest import REPOSITORY, SMALL_BASE, write_pictures
 
 PACKAGES = ("pipelines", "schemas", "transforms")
+IN_WORKERS = ("--direct_running_mode=multi_processing", "--direct_num_workers=1")
 
 # What Windows lacks.
 WITHOUT_UNIX = "for name in ('fcntl', 'grp', 'pwd', 'resource', 'termios'): sys.modules[name] = None\n"
@@ -102,7 +103,7 @@ def test_it_extracts_beside_packages_of_the_same_names(installed: Installed, tmp
     write_pictures(tmp_path / "photos", 3)
     photos = sorted(path.relative_to(tmp_path) for path in (tmp_path / "photos").iterdir())
     base = [option.replace("_", "-") for option in SMALL_BASE]
-    done = installed.run([installed.script, "extract", *photos, "--output=store", *base], tmp_path)
+    done = installed.run([installed.script, "extract", *photos, "--output=store", *base, *IN_WORKERS], tmp_path)
     assert done.returncode == 0, done.stderr
     assert [line.split() for line in done.stdout.splitlines()][3] == ["extracted", "3"]
     done = installed.run([sys.executable, "-m", "pipelines.extract", "--help"], tmp_path)
