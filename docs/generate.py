@@ -69,7 +69,7 @@ def command_text(parser: argparse.ArgumentParser) -> str:
     """Returns a command's examples, what its description says, and a table of options for each group of them."""
     examples, _, description = (parser.description or "").partition("\n\n")
     description = description.replace("\nExit codes:", "\n\nExit codes:")
-    fenced = f"```sh\n{textwrap.dedent('    ' + examples)}\n```"
+    fenced = f"```sh\n{textwrap.dedent(examples)}\n```"
     return "\n\n".join([fenced, _escaped(description), *_option_tables(parser), *_subcommands(parser)]) + "\n"
 
 

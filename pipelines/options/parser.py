@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
         head, _, description = (documentation or "").partition("\n")
         sentence = head.partition(": ")[2]
         sentence = f"{sentence[:1].upper()}{sentence[1:]}"
-        return cls(prog, description.strip(), epilog, sentence=sentence, first=first)
+        return cls(prog, description.strip("\n"), epilog, sentence=sentence, first=first)
 
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
