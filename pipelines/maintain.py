@@ -232,6 +232,8 @@ def _vacuum(tables: Tables, given: argparse.Namespace) -> Iterator[str]:
     )
     if waste.live_runs:
         yield f"Uncommitted files of live runs stay: {', '.join(waste.live_runs)}."
+    if waste.young:
+        yield f"{waste.young} uncommitted files of upkeep and of superseding commits stay for a day."
 
 
 def _takedown(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:

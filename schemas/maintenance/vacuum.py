@@ -31,6 +31,7 @@ LEAST_RETENTION: Final = datetime.timedelta(hours=24)
 _TABLES: Final = tuple(TableName)
 _OF_RUNS: Final = (TableName.FEATURES, TableName.FAILURES, TableName.PREDICTIONS)
 _FRAGMENT: Final = re.compile(r"(?P<run_id>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.parquet")
+_PARQUET: Final = ".parquet"
 _OF_NO_RUN: Final = frozenset({COMPACTED, RESTORED, SUPERSEDED, TAKEDOWN, WIDENED})
 
 
@@ -44,6 +45,7 @@ class Waste:
         receipts: URIs of receipts of runs that will never be adopted.
         size: Bytes of all of them.
         live_runs: Runs whose uncommitted files stay because the run is live.
+        young: How many uncommitted files of no run stay because a commit that is under way may need them.
     """
 
     old: tuple[str, ...]
@@ -51,6 +53,7 @@ class Waste:
     receipts: tuple[str, ...]
     size: int
     live_runs: tuple[str, ...]
+    young: int
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -91,13 +94,16 @@ def find_waste(store_uri: str, retention: datetime.timedelta, now: datetime.date
             strays = sorted((_vacuumed(table, hours, full=True) - removed) & listed[name].keys())
             uncommitted += [listed[name][path] for path in strays]
     dead = [file for file in uncommitted if file.owner not in alive]
+    kept = {file.owner for file in (*uncommitted, *receipts.values())} & alive
+    of_runs_kept = {owner for owner in kept if not owner.endswith(_PARQUET)}
     forgotten = [file for file in receipts.values() if file.owner not in alive]
     return Waste(
         old=tuple(file.uri for file in old),
         uncommitted=tuple(file.uri for file in dead),
         receipts=tuple(file.uri for file in forgotten),
         size=sum(file.size for file in (*old, *dead, *forgotten)),
-        live_runs=tuple(sorted({file.owner for file in (*uncommitted, *receipts.values())} & alive)),
+        live_runs=tuple(sorted(of_runs_kept)),
+        young=len(kept - of_runs_kept),
     )
 
 

@@ -56,7 +56,7 @@ def names(uris: tuple[str, ...]) -> set[str]:
 
 
 def test_a_store_without_waste_stays_whole(store: FeatureStore) -> None:
-    assert waste(store, datetime.timedelta(0)) == Waste((), (), (), 0, ())
+    assert waste(store, datetime.timedelta(0)) == Waste((), (), (), 0, (), 0)
 
 
 def test_files_of_older_versions_go_after_the_retention(store: FeatureStore) -> None:
@@ -110,7 +110,8 @@ def test_runs_of_the_last_day_are_live_whatever_the_retention(store: FeatureStor
 def test_files_written_again_do_not_pass_for_a_run(store: FeatureStore) -> None:
     stray = leave(store, "compacted", 8)
     leave(store, "compacted", 0)
-    assert names(waste(store).uncommitted) == {stray.name}
+    found = waste(store)
+    assert (names(found.uncommitted), found.live_runs, found.young) == ({stray.name}, (), 1)
 
 
 def test_a_committed_fragment_never_goes(store: FeatureStore) -> None:
