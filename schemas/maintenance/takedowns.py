@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 
-from schemas.commits import files_holding, removal_actions
+from schemas.commits import append_rows, files_holding, removal_actions
 from schemas.delta import (
     UPKEEP,
     Scan,
@@ -29,7 +29,7 @@ from schemas.delta import (
     open_table,
 )
 from schemas.fragments import TAKEDOWN, TableName
-from schemas.storage import committing, join
+from schemas.storage import join
 from schemas.tables import TAKEDOWNS, TIMESTAMP
 
 TAKEN_FROM: Final = (TableName.FEATURES, TableName.FAILURES)
@@ -116,8 +116,7 @@ def _record(store_uri: str, uris: pa.Array, reason: str | None) -> None:
 
     def write(table: DeltaTable) -> bool:
         properties = commit_properties(commit_id, {UPKEEP: "takedown"})
-        with committing():
-            write_deltalake(table, rows, mode="append", commit_properties=properties)
+        append_rows(store_uri, TableName.TAKEDOWNS, table, rows, properties)
         return True
 
     commit_once(table_uri, commit_id, write)

@@ -22,11 +22,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import Field
 
-from schemas.commits import Commit, FileUpdate, commit_fragments
+from schemas.commits import Commit, FileUpdate, append_rows, commit_fragments
 from schemas.delta import (
     LOST_CONFLICTS,
     RUN_ID,
@@ -54,7 +54,7 @@ from schemas.errors import (
 )
 from schemas.fragments import Fragment, TableName
 from schemas.spec import FeatureSpec
-from schemas.storage import PublishedBase, PublishedFile, PublishedFiles, canonical_uri, committing, join
+from schemas.storage import PublishedBase, PublishedFile, PublishedFiles, canonical_uri, join
 from schemas.store.nearest_images import nearest_images
 from schemas.store.recovery import lost_runs
 from schemas.store.runs import Run, RunResult, run_row
@@ -332,7 +332,7 @@ class FeatureStore:
 
         def write(table: DeltaTable) -> bool:
             lost = lost_runs(self.uri, self.spec, table, result.planned_on, run.commit_id)
-            _append(table, {**lost.rows, run.commit_id: own}, run.commit_id, run.run_id, lost.marks)
+            _append(self.uri, table, {**lost.rows, run.commit_id: own}, run.commit_id, run.run_id, marks=lost.marks)
             return True
 
         commit_once(join(self.uri, TableName.RUNS), run.commit_id, write)
@@ -347,7 +347,7 @@ class FeatureStore:
             lost = {name: row for name, row in found.items() if row["run_id"].to_pylist() == [run_id]}
             lost = {name: row for name, row in lost.items() if row["table_version"].null_count == 0}
             if lost:
-                _append(table, lost, commit_id, run_id)
+                _append(self.uri, table, lost, commit_id, run_id)
             return bool(lost)
 
         commit_once(join(self.uri, TableName.RUNS), commit_id, write)
@@ -381,10 +381,12 @@ def _property_damaged(uri: str, name: str, error: Exception) -> StoreNotFound:
 
 
 def _append(
+    store_uri: str,
     runs: DeltaTable,
     rows: Mapping[str, pa.Table],
     commit_id: str,
     run_id: str,
+    *,
     marks: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Adds rows to `runs`, each once: they are marked with the names of the commits of their runs.
@@ -393,9 +395,7 @@ def _append(
     """
     ended = {name: 1 for name, row in rows.items() if name != commit_id and row["table_version"].null_count == 0}
     properties = commit_properties(commit_id, {RUN_ID: run_id}, runs.version(), {**ended, **marks})
-    together = pa.concat_tables(rows.values())
-    with committing():
-        write_deltalake(runs, together, mode="append", schema_mode="merge", commit_properties=properties)
+    append_rows(store_uri, TableName.RUNS, runs, pa.concat_tables(rows.values()), properties)
 
 
 def _gets_wider(field: pa.Field, present: pa.Schema) -> bool:

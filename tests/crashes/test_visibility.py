@@ -30,7 +30,7 @@ OPTIONS = ("--shard_size=3", "--max_failure_ratio=0.5", "--threads=1", "--decode
 _FRAGMENT = "transforms.extraction.shard:write_computed"
 _RECEIPT = "transforms.extraction.shard:leave_receipt"
 _COMMIT = "schemas.commits.commit:write_actions"
-_RUNS = "schemas.store.feature_store:write_deltalake"
+_RUNS = "schemas.commits.appended_rows:write_actions"
 
 MOMENTS = {
     "before a fragment": Moment(_FRAGMENT, 2),

@@ -22,11 +22,12 @@ import pyarrow as pa
 from PIL import Image
 
 from schemas.classifiers import trains_by_default
+from schemas.commits import appended_rows
 from schemas.commits import commit as commit_module
 from schemas.delta import Scan, conflict_token, paths_of
 from schemas.fragments import Fragment, TableName, remove_receipts
 from schemas.spec import FeatureSpec
-from schemas.store import FeatureStore, Run, RunResult, RunState, feature_store
+from schemas.store import FeatureStore, Run, RunResult, RunState
 from transforms.conv_bases import EngineName, Features, load_engine
 from transforms.extraction import Extraction, ShardResult, Worker
 from transforms.extraction.run_commit import commit_run
@@ -273,7 +274,7 @@ def at_write(table: str, moment: Callable[[], None], *, done: bool) -> Iterator[
         for module, name in (
             (commit_module, "write_actions"),
             (conflict_token, "write_actions"),
-            (feature_store, "write_deltalake"),
+            (appended_rows, "write_actions"),
         ):
             write = getattr(module, name)
             patches.enter_context(mock.patch.object(module, name, functools.partial(wrapped, write)))

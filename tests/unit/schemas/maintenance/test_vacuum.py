@@ -110,7 +110,7 @@ def test_runs_of_the_last_day_are_live_whatever_the_retention(store: FeatureStor
 def test_files_written_again_do_not_pass_for_a_run(store: FeatureStore) -> None:
     stray = leave(store, "compacted", 8)
     leave(store, "compacted", 0)
-    found = waste(store)
+    found = waste(store, datetime.timedelta(0))
     assert (names(found.uncommitted), found.live_runs, found.young) == ({stray.name}, (), 1)
 
 
