@@ -159,7 +159,7 @@ def test_a_damaged_file_is_named_or_does_no_harm(
 
         found = said(checked, store)
         printed = capsys.readouterr().out
-        # Of a page of one row most is its header; and `runs` is written by Delta's own writer, without checksums.
+        # Of a page of one row most is its header, of which nothing has a checksum.
         if name in needed and (damage != "one bit flipped" or name.startswith(("features/", "conv_bases/"))):
             assert found is not None, name
             assert Path(name).name in printed, name
