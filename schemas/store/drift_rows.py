@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 
+from schemas.commits import append_rows
 from schemas.delta import RUN_ID, Scan, commit_once, commit_properties, create_table, find_table
 from schemas.fragments import TableName
-from schemas.storage import committing, join
+from schemas.storage import join
 from schemas.tables import DRIFT
 
 
@@ -24,8 +25,7 @@ def record_drift(store_uri: str, row: Mapping[str, Any]) -> None:
 
     def write(table: DeltaTable) -> bool:
         properties = commit_properties(commit_id, {RUN_ID: row["run_id"]})
-        with committing():
-            write_deltalake(table, pa.Table.from_pylist([row], DRIFT), mode="append", commit_properties=properties)
+        append_rows(store_uri, TableName.DRIFT, table, pa.Table.from_pylist([row], DRIFT), properties)
         return True
 
     commit_once(table_uri, commit_id, write)
