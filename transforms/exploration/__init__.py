@@ -7,7 +7,7 @@ from transforms.exploration.explored_images import ExploredImages, read_explored
 from transforms.exploration.label_issues import find_label_issues, issues_table, names_of
 from transforms.exploration.leaks import Leaks, count_leaks
 from transforms.exploration.nightly_drift import NightlyDrift, measure_nightly_drift
-from transforms.exploration.oddities import Oddity, find_oddities
+from transforms.exploration.oddities import Oddity, find_oddities, outliers
 from transforms.exploration.projection import Projection
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "measure_drift",
     "measure_nightly_drift",
     "names_of",
+    "outliers",
     "read_explored",
 ]

@@ -69,8 +69,8 @@ def find_oddities(
         bright: float32 [n], the mean brightness of each picture, 0 to 255; NaN where it is not known.
         sharp: float32 [n], how strong its edges are; NaN where it is not known.
     """
-    far = neighbours.distances[:, min(_FAR, neighbours.distances.shape[1]) - 1]
-    rows = np.argsort(-far, kind="stable")[:_SHOWN]
+    far = _distances(neighbours)
+    rows = outliers(neighbours)
     yield Oddity(
         "Outliers",
         f"The {len(rows):,} images that are furthest from their {_FAR}th neighbour.",
@@ -87,6 +87,18 @@ def find_oddities(
     )  # fmt: skip
     ratio = np.maximum(width, height) / np.maximum(np.minimum(width, height), 1)
     yield from _below("Long", f"One side at least {_LONG:g} times the other.", -ratio, -_LONG, "{:.1f} : 1")
+
+
+def outliers(neighbours: Neighbours) -> np.ndarray:
+    """Returns int64 [m], the images that are furthest from all others, the furthest first."""
+    rows: np.ndarray = np.argsort(-_distances(neighbours), kind="stable")[:_SHOWN]
+    return rows
+
+
+def _distances(neighbours: Neighbours) -> np.ndarray:
+    """Returns float32 [n], how far an image is from its `_FAR`th neighbour, or from the last of fewer."""
+    far: np.ndarray = neighbours.distances[:, min(_FAR, neighbours.distances.shape[1]) - 1]
+    return far
 
 
 def class_agreement(neighbours: Neighbours, labels: LabelSet, targets: np.ndarray) -> list[ClassAgreement]:

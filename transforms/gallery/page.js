@@ -390,6 +390,9 @@ class PointMap {
   /** Puts the points into cells of a grid, by which the one under the pointer is found. */
   index() {
     const { count, x, y } = this.images;
+    const [left, right] = bounds(x);
+    const [top, bottom] = bounds(y);
+    this.spread = [right - left, bottom - top].map((side) => Math.max(side / 65535, 0.05));
     this.cellStarts = new Int32Array(256 * 256 + 1);
     for (let image = 0; image < count; image++) this.cellStarts[(y[image] >> 8) * 256 + (x[image] >> 8) + 1]++;
     for (let cell = 0; cell < 65536; cell++) this.cellStarts[cell + 1] += this.cellStarts[cell];
@@ -411,9 +414,9 @@ class PointMap {
     this.redraw();
   }
 
-  /** How places on the map, 0 to 1, become shares of the canvas; the map keeps its proportions. */
+  /** How places on the map, 0 to 1, become shares of the canvas; the map keeps its proportions, and fills the canvas. */
   view() {
-    const side = Math.min(this.width, this.height) * 0.94 * this.zoom;
+    const side = Math.min(this.width / this.spread[0], this.height / this.spread[1]) * 0.94 * this.zoom;
     const scaleX = side / this.width;
     const scaleY = side / this.height;
     return { scaleX, scaleY, shiftX: 0.5 - this.centre[0] * scaleX, shiftY: 0.5 - this.centre[1] * scaleY };
@@ -714,6 +717,7 @@ class Page {
     this.legend();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour());
     document.addEventListener("keydown", (event) => this.key(event));
+    document.addEventListener("scroll", () => { $("hover").hidden = true; });
   }
 
   controls() {
@@ -865,6 +869,7 @@ class Page {
 
   search(text) {
     const wanted = text.trim().toLowerCase();
+    $("hover").hidden = true;
     this.hits = [];
     if (wanted) {
       for (let image = 0; image < this.images.count && this.hits.length < 500; image++) {
@@ -931,6 +936,7 @@ class Page {
   show(tab) {
     for (const name of this.tabs) $(name).hidden = name !== tab;
     for (const each of document.querySelectorAll("nav button")) each.setAttribute("aria-selected", String(each.dataset.tab === tab));
+    $(`tab-${tab}`).scrollIntoView({ block: "nearest", inline: "center" });
     $("hover").hidden = true;
     if (tab === "map") this.map.resize();
   }

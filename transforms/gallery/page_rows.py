@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from transforms.exploration import Exploration
+from transforms.exploration import Exploration, outliers
 from transforms.gallery.page_notes import GROUPS_SHOWN, ISSUES_SHOWN
 
 # The most points of a map; of more images the densest places are thinned.
@@ -19,10 +19,15 @@ def shown_rows(found: Exploration) -> np.ndarray:
     images = len(found.images)
     if images <= MOST_POINTS:
         return np.arange(images)
+    return np.unique(np.concatenate([thinned(on_page(found.points), MOST_POINTS), *_listed(found)]))
+
+
+def _listed(found: Exploration) -> list[np.ndarray]:
+    """Returns the images that the page lists: of groups, of likely wrong labels, and outliers."""
     issues = found.judgement.issues
     listed = [group.rows[:IMAGES_PER_GROUP] for group in found.groups[:GROUPS_SHOWN]]
     listed += [] if issues is None else [issues.rows[:ISSUES_SHOWN]]
-    return np.unique(np.concatenate([thinned(on_page(found.points), MOST_POINTS), *listed]))
+    return [*listed, outliers(found.neighbours)]
 
 
 def thinned(places: np.ndarray, most: int) -> np.ndarray:
@@ -49,11 +54,8 @@ def wanted_thumbnails(found: Exploration, rows: np.ndarray, most: int) -> np.nda
     """
     if len(rows) <= most:
         return rows
-    issues = found.judgement.issues
-    listed = [group.rows[:IMAGES_PER_GROUP] for group in found.groups[:GROUPS_SHOWN]]
-    listed += [] if issues is None else [issues.rows[:ISSUES_SHOWN]]
     spread = rows[np.random.default_rng(0).permutation(len(rows))]
-    order = np.concatenate([*listed, spread])
+    order = np.concatenate([*_listed(found), spread])
     _, firsts = np.unique(order, return_index=True)
     return np.sort(order[np.sort(firsts)[:most]])
 
