@@ -376,6 +376,31 @@ def test_search_lasso_and_legend(page: Browser) -> None:
     assert page.errors == []
 
 
+def test_while_the_map_is_moved_fewer_points_may_be_drawn_and_all_when_it_rests(page: Browser) -> None:
+    page.value(
+        """(() => {
+          const { map } = window.page;
+          const draw = map.points.draw.bind(map.points);
+          window.drawn = [];
+          map.whileMoving = 10;
+          map.points.draw = (view, size, count) => { window.drawn.push(count ?? "all"); draw(view, size, count); };
+          map.pan(5, 5);
+        })()"""
+    )
+    page.wait("window.drawn.length > 1 && window.drawn.at(-1) === 'all'")
+    assert page.value("window.drawn[0]") == 10
+    assert page.errors == []
+
+
+def test_arrow_keys_go_from_tab_to_tab(page: Browser) -> None:
+    page.value("document.getElementById('tab-map').focus()")
+    for key, tab in (("ArrowRight", "leaks"), ("ArrowLeft", "map"), ("ArrowLeft", "about")):
+        page.key(key)
+        assert page.value("document.activeElement.dataset.tab") == tab
+        assert page.value(f"document.getElementById('{tab}').hidden") is False
+    assert page.errors == []
+
+
 def test_the_keyboard_alone_is_enough(page: Browser) -> None:
     page.value("document.getElementById('marks').focus()")
     for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):

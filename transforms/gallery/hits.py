@@ -15,7 +15,8 @@ def hits_html(asked: str, hits: pa.Table, summary: str) -> str:
         summary: What is said below the title.
     """
     cards = [Card(row["uri"], _lines(row)) for row in hits.to_pylist()]
-    return cards_html(f"Nearest to {asked}", summary, cards, thumbnail)
+    name = asked.rpartition("/")[2] or asked
+    return cards_html(f"Nearest to {name}", f"{summary} Asked for: {asked}", cards, thumbnail)
 
 
 def _lines(row: dict[str, object]) -> list[str]:
