@@ -81,7 +81,7 @@ def exploring(
 
 
 def _near_duplicates(workshop: Workshop, rows: int) -> Iterator[Figure]:
-    table = MadeTable(rows, _WIDE, 102)
+    table = MadeTable(rows, _WIDE, 1)  # Of several classes, most of the time would be that of the probes.
     store = make_table(workshop.warm_store(store_without_rows(workshop, _WIDE)), table)
     copies = rows // _ONE_COPY_IN
     _plant_copies(store, rows, copies)
