@@ -51,9 +51,9 @@ def test_a_file_that_is_not_finished_replaces_none(folder: str, tmp_path: Path) 
         raise OSError("No space left")
 
     uri = f"{folder if '://' in folder else tmp_path}/predictions.csv"
-    write_output_file(uri, OutputFormat.CSV, [batch()], LABELS)
+    write_output_file(uri, OutputFormat.CSV, [batch(), batch()], LABELS)
     before = fsspec.open(uri).open().read()
-    assert before.count(b"\n") == 3
+    assert before.count(b"\n") == 5
     with pytest.raises(OSError, match="No space left"):
         write_output_file(uri, OutputFormat.CSV, broken(), LABELS)
     assert fsspec.open(uri).open().read() == before
