@@ -118,7 +118,8 @@ def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         if any(name.startswith("PYTHON") for name in environment):
             return run_interpreter(command, *arguments, **environment)
         folder = tmp_path_factory.mktemp("program")
-        process = start_program(command, arguments, folder, cwd=tmp_path, environment=environment)
+        variables = {"PYTHONPATH": str(REPOSITORY), **environment}  # For the processes that it starts.
+        process = start_program(command, arguments, folder, cwd=tmp_path, environment=variables)
         process.join()
         assert process.exitcode is not None
         printed, said = ((folder / name).read_text() for name in ("stdout", "stderr"))

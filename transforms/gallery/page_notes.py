@@ -131,8 +131,8 @@ def _drift_note(drift: Drift) -> str:
     low, high = drift.interval
     verdict = "That is more than chance." if drift.is_found else "That may be chance."
     return (
-        f"A linear classifier takes one of {drift.later:,} later images for later than one of {drift.before:,} before "
-        f"with probability {drift.auc:.3f} ({low:.3f} to {high:.3f}); 0.5 is a toss. {verdict}"
+        f"Shown one of the {drift.later:,} later images and one of the {drift.before:,} before, a linear classifier "
+        f"picks the later one with probability {drift.auc:.3f} ({low:.3f} to {high:.3f}); 0.5 is a guess. {verdict}"
     )
 
 
