@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,10 @@ settings.register_profile("explore", settings.get_profile("repeatable"), max_exa
 settings.load_profile("repeatable")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+# In the background a shell has SIGINT ignored, by all that is started from here too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
