@@ -53,7 +53,7 @@ from pipelines.runners import (
     threads_a_process,
 )
 from schemas.classifiers import Classifier
-from schemas.delta import Scan, files_of
+from schemas.delta import files_of
 from schemas.errors import OutputNotWritten, SpecMismatch, UsageError, first_line, shown
 from schemas.fragments import TableName
 from schemas.images import ref_schema
@@ -208,9 +208,9 @@ def written_files(
     """
     picture_of = functools.partial(thumbnail, max_bytes=given.max_bytes, reach=prediction.reach)
     if given.output_format.file_name:
-        scan = Scan(tables.table(TableName.PREDICTIONS), where=[("run_id", "=", prediction.run_id)])
+        batches = tables.scan_of_run(TableName.PREDICTIONS, prediction.run_id).to_batches()
         uri = join(tables.uri, given.output_format.file_name)
-        write_output_file(uri, given.output_format, scan.to_batches(), prediction.labels)
+        write_output_file(uri, given.output_format, batches, prediction.labels)
         yield uri, "predictions"
     if rows.metrics:
         uri = join(tables.uri, _REPORT_FILE)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from schemas.delta import Scan
 from schemas.errors import printable
 from schemas.fragments import TableName
 from schemas.storage import join
@@ -109,7 +108,7 @@ class PredictionResult(Result):
 
     def to_arrow(self) -> pa.Table:
         """Returns its rows of the table `predictions`."""
-        return Scan(self.tables.table(TableName.PREDICTIONS), where=[("run_id", "=", self.run_id)]).to_arrow()
+        return self.tables.scan_of_run(TableName.PREDICTIONS, self.run_id).to_arrow()
 
     def to_pandas(self) -> "pd.DataFrame":
         """Returns its rows of the table `predictions` as a DataFrame."""
@@ -118,7 +117,7 @@ class PredictionResult(Result):
     def figures(self) -> Mapping[str, object]:
         """Returns counts of images, and where the table is."""
         counts = {
-            word: self.tables.of_run(name, self.run_id, ["uri"]).num_rows
+            word: self.tables.scan_of_run(name, self.run_id).count()
             for word, name in (("predicted", TableName.PREDICTIONS), ("failed", TableName.FAILURES))
         }
         return {**counts, "table": join(self.tables.uri, TableName.PREDICTIONS)}

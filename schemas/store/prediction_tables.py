@@ -123,4 +123,8 @@ class PredictionTables:
 
     def of_run(self, name: TableName, run_id: str, columns: list[str]) -> pa.Table:
         """Returns the rows of one run."""
-        return Scan(self.table(name), columns, [("run_id", "=", run_id)]).to_arrow()
+        return self.scan_of_run(name, run_id, columns).to_arrow()
+
+    def scan_of_run(self, name: TableName, run_id: str, columns: list[str] | None = None) -> Scan:
+        """Returns the rows of one run, not read yet; with all columns by default."""
+        return Scan(self.table(name), columns, [("run_id", "=", run_id)])

@@ -35,11 +35,6 @@ KEYS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def obstore_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CONVBASE_STORAGE", raising=False)
-
-
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A container of odd keys, each with its own name as its content."""

@@ -36,9 +36,7 @@ BOTH = pytest.mark.parametrize("storage", Storage)
 
 
 @pytest.fixture(autouse=True)
-def obstore_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test says of the library that reads ends with it."""
-    monkeypatch.delenv("CONVBASE_STORAGE", raising=False)
+def asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for most in ("_ATTEMPTS", "_ATTEMPTS_IF_THROTTLED"):
         monkeypatch.setattr(storage_attempts, most, 1)
 

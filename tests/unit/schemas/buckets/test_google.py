@@ -28,11 +28,6 @@ from transforms.sources import find_sources
 KEYS = ("a/1.jpg", "a b/c+d.jpg", "100%.jpg", "a%20b.jpg", "caf\u00e9.jpg", "cafe\u0301.jpg", "a#b?c.jpg")
 
 
-@pytest.fixture(autouse=True)
-def obstore_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CONVBASE_STORAGE", raising=False)
-
-
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A bucket of odd keys, each with its own name as its content."""
