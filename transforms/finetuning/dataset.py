@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +14,11 @@ from schemas.classifiers import LabelKind, Split
 from schemas.errors import ConvbaseError
 from transforms.finetuning.pictures import Pictures
 from transforms.images import augmented
-from transforms.runtime import PROGRESS
+from transforms.runtime import PROGRESS, tensorflow_batches
 from transforms.training import LabelledImages
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-_BATCHES_AHEAD: Final = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +102,7 @@ class LabelledPictures:
             tf.TensorSpec((None, outputs), tf.float32),
             *([tf.TensorSpec((None,), tf.float32)] if weighted else []),
         ]
-        dataset = tf.data.Dataset.from_generator(until_an_error, output_signature=tuple(signature))
-        return dataset.prefetch(_BATCHES_AHEAD)
+        return tensorflow_batches(until_an_error, signature)
 
 
 def _copy(pixels: np.ndarray, sha256: str, augmentation: Augmentation | None, index: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The process that a transform runs in: cores, memory, counters, reads in flight, versions, TensorFlow's import."""
+"""The process that a transform runs in: cores, memory, counters, reads in flight, versions, TensorFlow."""
 
 from transforms.runtime.blas import single_threaded_blas
 from transforms.runtime.cores import available_cores
@@ -7,7 +7,7 @@ from transforms.runtime.memory import available_memory, peak_memory
 from transforms.runtime.meter import Meter
 from transforms.runtime.openvino import import_openvino, without_telemetry
 from transforms.runtime.temporary import temporary_folder
-from transforms.runtime.tensorflow import import_tensorflow
+from transforms.runtime.tensorflow import import_tensorflow, tensorflow_batches
 from transforms.runtime.versions import package_versions
 from transforms.runtime.window import MOST_READS, ReadWindow, windowed_map
 
@@ -26,6 +26,7 @@ __all__ = [
     "progress_of_processes",
     "single_threaded_blas",
     "temporary_folder",
+    "tensorflow_batches",
     "windowed_map",
     "without_telemetry",
 ]

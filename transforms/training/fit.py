@@ -10,6 +10,7 @@ import numpy as np
 from schemas.classifiers import LabelKind, Recipe, Split
 from schemas.errors import InvalidRecipe, RunFailed
 from transforms.linear import LinearHead
+from transforms.runtime import tensorflow_batches
 from transforms.training.dataset import TrainingData
 from transforms.training.feature_rows import SplitRows
 from transforms.training.heads import build_head, compile_head
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 EVALUATION_BATCH_SIZE: Final = 1024
-_BATCHES_AHEAD: Final = 2
 
 WeightedBatch: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -161,16 +161,11 @@ def class_weights(class_weight: str, images: LabelledImages) -> np.ndarray | Non
 def _dataset(
     split: SplitRows, images: LabelledImages, batches: Callable[[], Iterator[WeightedBatch]]
 ) -> "tf.data.Dataset":
-    """Returns batches of a split as TensorFlow takes them, the next ones prepared meanwhile.
-
-    Given the generator itself, Keras would have as many prepared as TensorFlow sees fit.
-    """
     import tensorflow as tf
 
     targets = images.columns(split.numbers[:0]).shape[1:]
     shapes = ((None, *split.rows.shape), (None, *targets), (None,))
-    signature = tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)
-    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(_BATCHES_AHEAD)
+    return tensorflow_batches(batches, [tf.TensorSpec(shape, tf.float32) for shape in shapes])
 
 
 def _weighted_batches(
