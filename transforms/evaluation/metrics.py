@@ -15,8 +15,7 @@ import numpy as np
 from schemas.classifiers import THRESHOLD, LabelKind, LabelSet
 from transforms.evaluation.chance import interval_of_error
 from transforms.evaluation.ranking import Ranking, influences_on_auc, ordered_bits
-from transforms.images import bounded_map
-from transforms.runtime import available_cores
+from transforms.runtime import available_cores, bounded_map
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         format_by_name,
     )
     from transforms.images.fetching import fetch_image
-    from transforms.images.loading import LoadingPools, LoadingRules, bounded_map, load_batches
+    from transforms.images.loading import LoadingPools, LoadingRules, load_batches
 else:
     from schemas.lazy_imports import lazy_attributes
 
@@ -45,7 +45,7 @@ else:
             ],
             "transforms.images.fetching": ["fetch_image"],
             "transforms.images.batches": ["BadImage", "Batch", "ImageFile", "LoadedPicture"],
-            "transforms.images.loading": ["LoadingPools", "LoadingRules", "bounded_map", "load_batches"],
+            "transforms.images.loading": ["LoadingPools", "LoadingRules", "load_batches"],
         },
     )
 
@@ -66,7 +66,6 @@ __all__ = [
     "LoadingPools",
     "LoadingRules",
     "augmented",
-    "bounded_map",
     "decode_image",
     "fetch_image",
     "format_by_name",

@@ -4,7 +4,9 @@ Members that lie together in an archive of a bucket or a server are fetched by o
 request costs, whatever their size.
 """
 
+import dataclasses
 import functools
+import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -28,6 +30,9 @@ from schemas.storage import (
 )
 from schemas.uris import read_file
 from transforms.archives import ArchiveFile, read_member
+from transforms.images.batches import BadImage, ImageFile
+from transforms.images.decoder import Content
+from transforms.runtime import Meter, ReadWindow
 
 # No format of images begins so; an object that was stored with `Content-Encoding: gzip` does.
 _GZIP: Final = b"\x1f\x8b\x08"
@@ -161,6 +166,57 @@ def fetch_together(
         except ImageError as error:
             fetched.append(error)
     return fetched
+
+
+@dataclasses.dataclass(frozen=True)
+class Fetcher:
+    """Fetches the files of a shard, and measures what it reads. Safe to be used from several threads.
+
+    Attributes:
+        max_bytes: The most bytes of a file that are read.
+        reach: Which servers may be asked, and how long fetching one image may take.
+        window: How many files are fetched at once; it is narrowed where the storage asks for fewer.
+        meter: Measures bytes and attempts.
+    """
+
+    max_bytes: int
+    reach: Reach
+    window: ReadWindow
+    meter: Meter
+
+    def fetch(self, numbered: tuple[int, ImageRef]) -> ImageFile | BadImage:
+        """Fetches an image, which comes with its row."""
+        row, ref = numbered
+        try:
+            data = fetch_image(ref, self.max_bytes, self.reach, self._watch)
+        except ImageError as error:
+            return BadImage(row, error)
+        self.meter.read(len(data))
+        return _image_file(row, data)
+
+    def fetch_all(self, numbered: Iterable[tuple[int, ImageRef]]) -> list[ImageFile | BadImage]:
+        """Fetches images, one after another."""
+        return list(map(self.fetch, numbered))
+
+    def fetch_together(self, together: Together) -> list[ImageFile | BadImage]:
+        """Fetches images by one request."""
+        if len(together.refs) == 1:
+            return [self.fetch((together.first, together.refs[0]))]
+        fetched = fetch_together(together, self.max_bytes, self.reach, self._watch)
+        self.meter.read(sum(len(data) for data in fetched if isinstance(data, bytes)))
+        return [
+            BadImage(row, data) if isinstance(data, ImageError) else _image_file(row, data)
+            for row, data in enumerate(fetched, together.first)
+        ]
+
+    def _watch(self, is_throttled: bool, seconds: float) -> None:
+        self.meter.tried_again(is_throttled, seconds)
+        if is_throttled:
+            self.window.throttled()
+
+
+def _image_file(row: int, data: bytes) -> ImageFile:
+    return ImageFile(row, Content(hashlib.sha256(data).hexdigest(), len(data)), data)
 
 
 def _read_at_once(span: _Span, reach: Reach, watch: Watch) -> RangeReader | None:

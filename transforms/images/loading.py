@@ -9,7 +9,6 @@ import collections
 import concurrent.futures
 import dataclasses
 import functools
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
@@ -26,8 +25,8 @@ from transforms.images.batches import Admission, Admitted, BadImage, Batch, Batc
 from transforms.images.decoder import Content, Decoded, DecodingTask, LocalFile, Undecoded
 from transforms.images.decoder_processes import AnyDecoder, DecoderDied, DecoderPool
 from transforms.images.decoding import DecodingRules
-from transforms.images.fetching import Together, fetch_image, fetch_together, lying_together
-from transforms.runtime import MOST_READS, Meter, ReadWindow, windowed_map
+from transforms.images.fetching import Fetcher, lying_together
+from transforms.runtime import MOST_READS, Meter, ReadWindow, bounded_map, windowed_map
 
 # Files a message to a decoder, which share what a message costs; fewer of large files, and of augmented images.
 FILES_PER_CHUNK: Final = 8
@@ -42,7 +41,6 @@ MOST_DEATHS: Final = 4
 _LOCAL: Final = "file://"
 
 A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +160,7 @@ class _Loader:
         self._task = task
         self._admission = admission
         self._meter = meter
+        self._fetcher = Fetcher(rules.max_bytes, rules.reach, pools.window, meter)
         self._files_per_chunk = max(1, FILES_PER_CHUNK // task.rows_per_image)
 
     def local_chunks(self, shard: pa.RecordBatch) -> Iterator[_Chunk]:
@@ -178,7 +177,7 @@ class _Loader:
         """Fetches files, and yields those that are wanted."""
         together = lying_together(image_refs(shard), self._rules.max_bytes)
         reads = ((one, one.size) for one in together)
-        fetched = windowed_map(self._pools.fetching, self._fetch_together, reads, self._pools.window)
+        fetched = windowed_map(self._pools.fetching, self._fetcher.fetch_together, reads, self._pools.window)
         wanted = (admitted for files in fetched for file in files for admitted in self._admission.admit([file]))
         for admitted in _cut(wanted, self._files_per_chunk, _bytes_of):
             yield _Chunk(admitted)
@@ -187,7 +186,7 @@ class _Loader:
         """Reads members that one thread reaches soonest, and yields those that are wanted."""
         together = _cut(enumerate(image_refs(shard)), self._files_per_chunk, lambda numbered: numbered[1].size or 0)
         with concurrent.futures.ThreadPoolExecutor(1, "stream") as reader:
-            for files in bounded_map(reader, self._fetch_all, together, CHUNKS_STREAMED):
+            for files in bounded_map(reader, self._fetcher.fetch_all, together, CHUNKS_STREAMED):
                 yield _Chunk(self._admission.admit(files))
 
     def load(self, chunk: _Chunk) -> list[DecodedImage | BadImage]:
@@ -210,7 +209,7 @@ class _Loader:
         rows = range(chunk.first, chunk.first + len(contents))
         # What a decoder cannot read is fetched as any file is: with several attempts, and the reason if it fails.
         missing = [(row, ref) for row, ref, content in zip(rows, chunk.refs, contents, strict=True) if content is None]
-        fetched = self._pools.fetching.map(self._fetch, missing)
+        fetched = self._pools.fetching.map(self._fetcher.fetch, missing)
         files = [
             next(fetched) if content is None else ImageFile(row, content)
             for row, content in zip(rows, contents, strict=True)
@@ -225,38 +224,11 @@ class _Loader:
             if isinstance(file, Admitted) and file.file.data is None:
                 row = file.file.row
                 content = contents[row - chunk.first]
-                now = ImageFile(row, content) if content else self._fetch((row, chunk.refs[row - chunk.first]))
+                now = ImageFile(row, content) if content else self._fetcher.fetch((row, chunk.refs[row - chunk.first]))
                 files.append(now if isinstance(now, BadImage) else dataclasses.replace(file, file=now))
             else:
                 files.append(file)
         return files
-
-    def _fetch(self, numbered: tuple[int, ImageRef]) -> ImageFile | BadImage:
-        row, ref = numbered
-        try:
-            data = fetch_image(ref, self._rules.max_bytes, self._rules.reach, self._watch)
-        except ImageError as error:
-            return BadImage(row, error)
-        self._meter.read(len(data))
-        return _image_file(row, data)
-
-    def _fetch_together(self, together: Together) -> list[ImageFile | BadImage]:
-        if len(together.refs) == 1:
-            return [self._fetch((together.first, together.refs[0]))]
-        fetched = fetch_together(together, self._rules.max_bytes, self._rules.reach, self._watch)
-        self._meter.read(sum(len(data) for data in fetched if isinstance(data, bytes)))
-        return [
-            BadImage(row, data) if isinstance(data, ImageError) else _image_file(row, data)
-            for row, data in enumerate(fetched, together.first)
-        ]
-
-    def _watch(self, is_throttled: bool, seconds: float) -> None:
-        self._meter.tried_again(is_throttled, seconds)
-        if is_throttled:
-            self._pools.window.throttled()
-
-    def _fetch_all(self, numbered: Sequence[tuple[int, ImageRef]]) -> list[ImageFile | BadImage]:
-        return list(map(self._fetch, numbered))
 
     def _decode(self, chunk: _Chunk, decoder: AnyDecoder) -> list[DecodedImage | BadImage]:
         files = chunk.files or []
@@ -303,10 +275,6 @@ def _decoded_image(admitted: Admitted, decoded: Decoded) -> DecodedImage | BadIm
     return DecodedImage(admitted, *decoded.size)
 
 
-def _image_file(row: int, data: bytes) -> ImageFile:
-    return ImageFile(row, Content(hashlib.sha256(data).hexdigest(), len(data)), data)
-
-
 def _bytes_of(file: Admitted | BadImage) -> int:
     return 0 if isinstance(file, BadImage) else file.file.content.size
 
@@ -346,20 +314,3 @@ def _cut(items: Iterable[A], most: int, size: Callable[[A], int]) -> Iterator[li
             chunk, size_of_chunk = [], 0
     if chunk:
         yield chunk
-
-
-def bounded_map(
-    pool: concurrent.futures.Executor, function: Callable[[A], B], items: Iterable[A], ahead: int
-) -> Iterator[B]:
-    """Maps in a pool, in order, with at most `ahead` results computed or waiting (Python 3.14: `map(buffersize=)`)."""
-    waiting: collections.deque[concurrent.futures.Future[B]] = collections.deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()

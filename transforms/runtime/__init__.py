@@ -1,15 +1,15 @@
-"""The process that a transform runs in: cores, memory, counters, reads in flight, versions, TensorFlow."""
+"""The process that a transform runs in: cores, pools, memory, counters, versions, TensorFlow."""
 
 from transforms.runtime.blas import single_threaded_blas
 from transforms.runtime.cores import available_cores
 from transforms.runtime.counters import PROGRESS, Progress, progress_of_processes
+from transforms.runtime.mapping import MOST_READS, ReadWindow, bounded_map, windowed_map
 from transforms.runtime.memory import available_memory, peak_memory
 from transforms.runtime.meter import Meter
 from transforms.runtime.openvino import import_openvino, without_telemetry
 from transforms.runtime.temporary import temporary_folder
 from transforms.runtime.tensorflow import import_tensorflow, tensorflow_batches
 from transforms.runtime.versions import package_versions
-from transforms.runtime.window import MOST_READS, ReadWindow, windowed_map
 
 __all__ = [
     "MOST_READS",
@@ -19,6 +19,7 @@ __all__ = [
     "ReadWindow",
     "available_cores",
     "available_memory",
+    "bounded_map",
     "import_openvino",
     "import_tensorflow",
     "package_versions",

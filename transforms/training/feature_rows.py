@@ -17,8 +17,7 @@ from schemas.delta import Scan
 from schemas.errors import InvalidFeatures
 from schemas.spec import Shape
 from schemas.tables import feature_array, feature_shape
-from transforms.images import bounded_map
-from transforms.runtime import available_cores
+from transforms.runtime import available_cores, bounded_map
 
 _FLOAT_BYTES: Final = 4
 _URIS_SHOWN: Final = 3

@@ -28,7 +28,7 @@ from transforms.finetuning import (
     read_pictures,
     unfreeze,
 )
-from transforms.images import DecodingRules, LoadingPools, LoadingRules, fetch_image, loading
+from transforms.images import DecodingRules, LoadingPools, LoadingRules, fetch_image, fetching
 from transforms.sources import ListingRules, carried_columns, find_sources
 from transforms.training import SplitBy, read_labelled_images
 
@@ -140,7 +140,7 @@ def test_pictures_that_are_gone_end_it_in_one_sentence(
             raise GONE[sentence]
         return fetch_image(ref, *limits)
 
-    monkeypatch.setattr(loading, "fetch_image", fetch)
+    monkeypatch.setattr(fetching, "fetch_image", fetch)
     with pytest.raises(RunFailed, match=sentence) as caught:
         fine_tune(network, HOW, data, None, lambda _: None)
     assert caught.value.exit_code == 1

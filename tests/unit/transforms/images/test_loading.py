@@ -27,9 +27,9 @@ from transforms.images import (
     LoadedPicture,
     LoadingPools,
     LoadingRules,
+    fetch_image,
     fetching,
     load_batches,
-    loading,
 )
 from transforms.images.augmentation import augmented
 from transforms.images.augmented_images import AugmentedImages
@@ -202,7 +202,7 @@ def test_members_of_archives_are_loaded_as_files_are(
 
     def counted(ref: fetching.ImageRef, *limits: Any) -> bytes:
         fetched.append(threading.current_thread().name.partition("_")[0])
-        return fetching.fetch_image(ref, *limits)
+        return fetch_image(ref, *limits)
 
     readable = [uri for uri in uris if Path(uri.removeprefix("file://")).is_file()]
     members = {Path(uri).name: Path(uri.removeprefix("file://")).read_bytes() for uri in readable}
@@ -215,7 +215,7 @@ def test_members_of_archives_are_loaded_as_files_are(
     (shard,) = list_source(source, ListingRules(), IgnoredFiles())
     expected = load(threads, readable)
     assert_same(load(threads, shard), expected)
-    monkeypatch.setattr(loading, "fetch_image", counted)
+    monkeypatch.setattr(fetching, "fetch_image", counted)
     assert_same(load(processes, shard), expected)
     # What is reached through what is before it is read by one thread, ahead of the decoders.
     assert fetched == (["stream"] * len(readable) if name == "a.tar.gz" else ["fetch"])

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from transforms.runtime.window import FIRST_READS, MOST_BYTES, MOST_READS, ReadWindow, windowed_map
+from transforms.runtime.mapping import FIRST_READS, MOST_BYTES, MOST_READS, ReadWindow, windowed_map
 
 
 class Clock:

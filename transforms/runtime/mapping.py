@@ -1,7 +1,8 @@
-"""The window of reads: how many a process has in flight, and what they may take of its memory.
+"""Mapping in pools, ahead of whoever takes the results: so many at most, or as many reads as their window has room for.
 
-It opens by one for each window of reads that whoever decodes has waited for, and is halved where the storage asks for
-fewer: additive increase, multiplicative decrease (Chiu and Jain, 1989), as TCP finds out what a network carries.
+The window is how many reads a process has in flight, and what they may take of its memory. It opens by one for each
+window of reads that were waited for, and is halved where the storage asks for fewer: additive increase, multiplicative
+decrease (Chiu and Jain, 1989), as TCP finds out what a network carries.
 """
 
 import collections
@@ -103,4 +104,21 @@ def windowed_map(
             yield next_result()
     finally:
         for future, _ in waiting:
+            future.cancel()
+
+
+def bounded_map(
+    pool: concurrent.futures.Executor, function: Callable[[A], B], items: Iterable[A], ahead: int
+) -> Iterator[B]:
+    """Maps in a pool, in order, with at most `ahead` results computed or waiting (Python 3.14: `map(buffersize=)`)."""
+    waiting: collections.deque[concurrent.futures.Future[B]] = collections.deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
             future.cancel()
