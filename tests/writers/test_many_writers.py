@@ -15,6 +15,7 @@ from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.children import CONTEXT, start_extraction
 from tests.support.gcs_server import gcs_server
+from tests.support.s3_servers import versitygw
 from tests.support.servers import s3_server
 
 IMAGES = 20
@@ -33,14 +34,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["disk", "S3", "GCS"])
+@pytest.fixture(params=["disk", "moto", "versitygw", "GCS"])
 def store_uri(request: pytest.FixtureRequest, made: Path, tmp_path: Path) -> Iterator[str]:
-    """A store with a conv base and one row, on the local disk, on S3 or on GCS."""
+    """A store with a conv base and one row, on the local disk, or in a bucket of one of three servers."""
     with contextlib.ExitStack() as running:
         if request.param == "disk":
             uri = f"file://{tmp_path}/store"
-        elif request.param == "S3":
+        elif request.param == "moto":
             uri = f"s3://{running.enter_context(s3_server()).bucket}/store"
+        elif request.param == "versitygw":
+            uri = f"s3://{running.enter_context(versitygw(tmp_path / 'versitygw'))}/store"
         else:
             pytest.importorskip("gcsfs", reason="needs gcsfs (the extra gcs), which is absent")
             uri = f"gs://{running.enter_context(gcs_server(tmp_path))}/store"
