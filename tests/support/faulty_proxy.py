@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.support.web import Asked
 
-RESET, HALF, SLOW = "reset", "half", "slow"
+# The connection is cut before the server is asked, or after it has done what was asked; half of the answer comes; late.
+RESET, LOST, HALF, SLOW = "reset", "lost", "half", "slow"
 SLOW_SECONDS = 0.1
 # Says of a request what becomes of its answer: a status in its place, one of the above, or nothing.
 Fault = Callable[[Asked], str | None]
@@ -56,7 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.fault(Asked(self.command, self.path, self.headers["Range"]))
         if fault is not None:
             self.server.reported.append(fault)
-        if fault == RESET:
+        if fault == LOST:
+            self._asked_beyond(body)
+        if fault in {RESET, LOST}:
             self._reset()
         elif fault is not None and fault.isdecimal():
             self._answer(int(fault), [], b"")
