@@ -37,11 +37,12 @@ from pipelines.options import (
     recipe_of,
     run_main,
 )
+from pipelines.runners import print_above, shown_progress
 from schemas.classifiers import Recipe, SweptField, combinations
 from schemas.storage import join
 from transforms.exploration import count_leaks
 from transforms.export import REPORT_FILE, composer_for, reserved_folder, write_classifier
-from transforms.runtime import import_tensorflow
+from transforms.runtime import PROGRESS, import_tensorflow
 from transforms.training import (
     TrainingData,
     Trial,
@@ -113,7 +114,8 @@ def train(
             import_tensorflow()
         read = functools.partial(_read, given, recipes)
         show = functools.partial(_show_trial, [field.name for field in swept], len(sources) > 1)
-        fitted, data, trials = fit_all(sources, recipes, read, show)
+        with shown_progress("training"):
+            fitted, data, trials = fit_all(sources, recipes, read, show)
         compared = swept or len(sources) > 1
         with composer.of(data.store) as own:
             card, evaluation = write_classifier(
@@ -137,16 +139,18 @@ def train(
 
 
 def _read(given: argparse.Namespace, recipes: Sequence[Recipe], source: TrainingSource) -> TrainingData:
+    PROGRESS.stage = "reading features"
     data = read_training_data(source, recipes, given.memory_mb)
-    print(data_text(data), flush=True)
+    PROGRESS.stage = ""
+    print_above(data_text(data))
     for line in leak_lines(count_leaks(data), source.store.uri):
-        print(line, flush=True)
+        print_above(line)
     return data
 
 
 def _show_trial(swept: Sequence[str], several_sources: bool, trial: Trial) -> None:
     if swept or several_sources:
-        print(trial_line(trial, swept, with_source=several_sources), flush=True)
+        print_above(trial_line(trial, swept, with_source=several_sources))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pipelines.runners.dataflow import is_template
     from pipelines.runners.errors import NOTHING_VISIBLE, explained_failures
     from pipelines.runners.pipeline import new_pipeline
-    from pipelines.runners.progress import shown_progress, shown_steps
+    from pipelines.runners.progress import print_above, shown_progress, shown_steps
     from pipelines.runners.selection import (
         beam_options,
         decoders_a_process,
@@ -30,7 +30,7 @@ else:
             "pipelines.runners.dataflow": ["is_template"],
             "pipelines.runners.errors": ["NOTHING_VISIBLE", "explained_failures"],
             "pipelines.runners.pipeline": ["new_pipeline"],
-            "pipelines.runners.progress": ["shown_progress", "shown_steps"],
+            "pipelines.runners.progress": ["print_above", "shown_progress", "shown_steps"],
             "pipelines.runners.selection": [
                 "beam_options",
                 "decoders_a_process",
@@ -52,6 +52,7 @@ __all__ = [
     "is_template",
     "new_pipeline",
     "parse_command",
+    "print_above",
     "recorded_options",
     "runner_name",
     "shown_progress",

@@ -11,15 +11,25 @@ from typing import Final
 
 from tqdm import tqdm
 
+from pipelines.runners.progress_text import Pace, bar_layout, log_line
 from transforms.runtime import Progress, progress_of_processes
 
+_SECONDS_TO_FIRST_LINE: Final = 10.0
 _SECONDS_BETWEEN_LINES: Final = 30.0
 _SECONDS_BETWEEN_REFRESHES: Final = 0.2
+_SECONDS_BETWEEN_LOOKS: Final = 1.0
+_COLUMNS_OF_NOTEBOOKS: Final = 120
 
 
 @contextmanager
 def shown_progress(doing: str = "extracting") -> Iterator[None]:
-    """Shows how far the run in this process and its children is: a bar where one moves, else a line every 30 s."""
+    """Shows how far the run in this process and its children is: a bar where one moves, else a line every 30 s.
+
+    What is printed meanwhile goes through `print_above`.
+
+    Args:
+        doing: One word for what is done.
+    """
     done = threading.Event()
     show = functools.partial(_show_bar, doing) if _bars_move() else _show_lines
     with progress_of_processes() as progress:
@@ -30,6 +40,12 @@ def shown_progress(doing: str = "extracting") -> Iterator[None]:
         finally:
             done.set()
             thread.join()
+
+
+def print_above(line: str) -> None:
+    """Prints a line, above the bar where there is one."""
+    tqdm.write(line, file=sys.stdout)
+    sys.stdout.flush()
 
 
 @contextmanager
@@ -77,30 +93,28 @@ def _show_step(bar: "tqdm[None]", step: str, share: float) -> None:
 
 
 def _show_bar(doing: str, progress: Callable[[], Progress], done: threading.Event) -> None:
-    with _bar_class()(total=0, unit=" images", desc=doing, smoothing=0.1, dynamic_ncols=True) as bar:
+    pace = Pace()
+    with _bar_class()(total=0, bar_format=doing, leave=True, dynamic_ncols=True) as bar:
         while not done.wait(_SECONDS_BETWEEN_REFRESHES):
-            _update(bar, progress())
-        _update(bar, progress())
+            _update(bar, doing, progress(), pace)
+        _update(bar, doing, progress(), pace)
 
 
-def _update(bar: "tqdm[None]", counts: Progress) -> None:
-    bar.total = counts.planned
-    bar.n = counts.extracted + counts.failed
-    bar.set_postfix_str(f"{counts.failed} failed, {counts.skipped} skipped", refresh=False)
+def _update(bar: "tqdm[None]", doing: str, counts: Progress, pace: Pace) -> None:
+    pace.observe(time.monotonic(), counts.done + counts.passes)
+    if _in_notebook() and bar.total != counts.planned:
+        bar.reset(counts.planned)  # Which tells the widget.
+    columns = _COLUMNS_OF_NOTEBOOKS if _in_notebook() else bar.format_dict["ncols"] or 80
+    bar.total, bar.n = counts.planned, min(counts.done, counts.planned)
+    bar.bar_format = bar_layout(doing, counts, pace.rate, columns)
     bar.refresh()
 
 
 def _show_lines(progress: Callable[[], Progress], done: threading.Event) -> None:
-    started = time.monotonic()
-    while not done.wait(_SECONDS_BETWEEN_LINES):
-        seconds = time.monotonic() - started
-        counts = progress()
-        images = counts.extracted + counts.failed
-        rate = images / seconds
-        left = f"{(counts.planned - images) / rate:.0f} s left" if rate else "planning"
-        print(
-            f"{seconds:.0f} s: {images} of {counts.planned} images, {counts.failed} failed, "
-            f"{rate:.1f} images/s, {left}",
-            file=sys.stderr,
-            flush=True,
-        )
+    started, pace, due = time.monotonic(), Pace(), _SECONDS_TO_FIRST_LINE
+    while not done.wait(_SECONDS_BETWEEN_LOOKS):
+        counts, seconds = progress(), time.monotonic() - started
+        pace.observe(seconds, counts.done + counts.passes)
+        if seconds >= due:
+            due += _SECONDS_BETWEEN_LINES
+            print(log_line(seconds, counts, pace.rate), file=sys.stderr, flush=True)

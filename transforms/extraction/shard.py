@@ -7,7 +7,7 @@ written while it runs on the batches after.
 import collections
 import concurrent.futures
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +23,9 @@ from transforms.extraction.known_annotations import with_known_annotations
 from transforms.extraction.tasks import ShardResult
 from transforms.extraction.worker import Worker
 from transforms.extraction.writing import write_computed, write_failures, write_identical
-from transforms.images import AugmentedImages, BadImage, Batch, LoadedPicture, load_batches
+from transforms.images import AugmentedImages, BadImage, Batch, ImageFile, LoadedPicture, load_batches
 from transforms.planning import before_deadline
-from transforms.runtime import Meter
+from transforms.runtime import Meter, ShardProgress, shard_progress
 
 
 def compute_shard(shard: pa.RecordBatch, find_worker: Callable[[Meter], Worker], extraction: Extraction) -> ShardResult:
@@ -46,7 +46,8 @@ def compute_shard(shard: pa.RecordBatch, find_worker: Callable[[Meter], Worker],
     # Here and not before: a worker without a shard needs no conv base.
     worker = find_worker(meter)
     refs = with_known_annotations(shard, extraction)
-    fragments = extract_shard(refs, worker, extraction, reusable_contents(extraction, worker), meter)
+    with shard_progress() as progress:
+        fragments = extract_shard(refs, worker, extraction, meter, progress)
     for fragment in fragments:
         if fragment.table == TableName.FEATURES:
             leave_receipt(extraction.output_uri, extraction.run_id, fragment)
@@ -68,7 +69,11 @@ def reusable_contents(extraction: Extraction, worker: Worker) -> KnownContents |
 
 
 def extract_shard(
-    shard: pa.RecordBatch, worker: Worker, extraction: Extraction, known: KnownContents | None, meter: Meter
+    shard: pa.RecordBatch,
+    worker: Worker,
+    extraction: Extraction,
+    meter: Meter,
+    progress: ShardProgress,
 ) -> list[Fragment]:
     """Computes the features of a shard and writes them.
 
@@ -76,9 +81,8 @@ def extract_shard(
         shard: Refs.
         worker: Loads pictures and runs the conv base.
         extraction: What to do.
-        known: The contents whose features need not be computed again, to which those of this shard are added; None
-            computes every image.
         meter: Measures the work.
+        progress: Counts the images as they pass.
 
     Returns:
         At most one fragment of `features` with what was computed, one with what was known already, and one of
@@ -90,20 +94,27 @@ def extract_shard(
         MemoryError: If there is too little memory.
     """
     bad: list[BadImage] = []
+    known = reusable_contents(extraction, worker)  # To which those of this shard are added.
     augmentation = extraction.spec.augmentation
     augmented_images = AugmentedImages(augmentation, shard.column("split")) if augmentation else None
     identical = IdenticalImages(known, augmented_images)
+
+    def is_new(file: ImageFile) -> bool:
+        is_wanted = identical.is_new(file)
+        progress.add(extracted=int(not is_wanted))
+        return is_wanted
+
     batches = load_batches(
         shard,
         extraction.loading_rules,
         worker.pools,
         bad,
         meter,
-        is_wanted=identical.is_new,
+        is_wanted=is_new,
         augmented_images=augmented_images,
     )
     fragments = []
-    inferred = finite_only(infer_batches(batches, worker.engine, meter), bad)
+    inferred = counted(finite_only(infer_batches(batches, worker.engine, meter), bad), bad, progress)
     first = next(inferred, None)
     if first is not None:
         fragments.append(write_computed(shard, itertools.chain([first], inferred), extraction, known))
@@ -112,6 +123,8 @@ def extract_shard(
         fragments.append(write_identical(shard, reused, extraction, known))
     if bad:
         fragments.append(write_failures(shard, [*bad, *bad_too], extraction))
+    failed = len(bad) + len(bad_too)
+    progress.settle(extracted=shard.num_rows - failed, failed=failed)
     return fragments
 
 
@@ -131,6 +144,16 @@ def infer_batches(batches: Iterable[Batch], engine: Engine, meter: Meter) -> Ite
             yield oldest, future.result()
     for oldest, future in running:
         yield oldest, future.result()
+
+
+def counted(
+    inferred: Iterable[tuple[Batch, Features]], bad: Sequence[BadImage], progress: ShardProgress
+) -> Iterator[tuple[Batch, Features]]:
+    """Counts images while the batches of their pictures pass, and the bad ones among them."""
+    for batch, features in inferred:
+        pictures = sum(loaded.augmentation == 0 for loaded in batch.pictures)
+        progress.add(extracted=pictures, failed=len(bad) - progress.failed)
+        yield batch, features
 
 
 def finite_only(inferred: Iterable[tuple[Batch, Features]], bad: list[BadImage]) -> Iterator[tuple[Batch, Features]]:

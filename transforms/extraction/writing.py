@@ -20,7 +20,6 @@ from transforms.extraction.deduplication import IdenticalImage, read_identical
 from transforms.extraction.extraction import Extraction
 from transforms.extraction.tasks import ShardTask
 from transforms.images import BadImage, Batch, LoadedPicture
-from transforms.runtime import PROGRESS
 
 _GATHERED_BYTES: Final = 2**20
 
@@ -57,7 +56,6 @@ def write_computed(
             writer.write(_feature_rows(shard, [loaded.row for loaded in pictures], columns, extraction))
             sha256s += [loaded.sha256 for loaded in pictures]
             augmentations += [loaded.augmentation for loaded in pictures]
-            PROGRESS.add(extracted=sum(loaded.augmentation == 0 for loaded in pictures))
     if known is not None:
         known.add(join(extraction.table_uri(TableName.FEATURES), path), sha256s, augmentations)
     return _described(writer, shard, extraction)
@@ -97,7 +95,6 @@ def write_identical(
             columns = {name: table[name].combine_chunks() for name in names}
             columns["sha256"] = pa.array([sha256_by_row[row] for row in rows])
             writer.write(_feature_rows(shard, rows, columns, extraction))
-    PROGRESS.add(extracted=len(identical))
     return dataclasses.replace(_described(writer, shard, extraction), reused=True)
 
 
@@ -159,7 +156,6 @@ def write_failures(shard: pa.RecordBatch, bad: Sequence[BadImage], task: ShardTa
     uri = task.table_uri(TableName.FAILURES)
     with FragmentWriter(uri, TableName.FAILURES, task.new_path(), schema) as writer:
         writer.write(pa.RecordBatch.from_arrays(columns, schema=schema))
-    PROGRESS.add(failed=len(bad))
     return writer.fragment()
 
 

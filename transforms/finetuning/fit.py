@@ -13,6 +13,7 @@ from transforms.evaluation import ScoredSplit, split_metrics
 from transforms.finetuning.checkpoints import Checkpoint
 from transforms.finetuning.dataset import LabelledPictures
 from transforms.finetuning.unfreezing import TrainableNetwork, compute_in_mixed_precision
+from transforms.runtime import PROGRESS
 from transforms.training import class_weights, compile_classifier
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def fine_tune(
     for epoch in range(resumed_from + 1, how.epochs + 1):
         if how.patience and epoch - 1 - state.best_epoch >= how.patience:
             break
+        PROGRESS.stage = f"epoch {epoch} of {how.epochs}"
         found = _train_epoch(model, how, data, weights, epoch)
         state.record(found, _values(model.trainable_variables), _values(optimizer.variables))
         on_epoch(state)

@@ -16,6 +16,7 @@ from schemas.errors import RunFailed
 from transforms.linear.head import LinearHead
 from transforms.linear.loss import Examples, loss_and_gradient
 from transforms.linear.standardisation import Moments
+from transforms.runtime import PROGRESS
 
 # The least decrease of the loss by an iteration after which another is made.
 TOLERANCE: Final = 1e-7
@@ -90,6 +91,7 @@ def minimise(start: Minimum, examples: Examples, l2: float, curvature: Curvature
         kernel, bias = weights(point)
         loss, by_kernel, by_bias = loss_and_gradient(head.with_weights(kernel, bias), examples)
         losses.append(loss)
+        PROGRESS.add(passes=1)
         by_point = coordinates.gradient(by_kernel + 2 * l2 * kernel)
         return loss + l2 * float(np.vdot(kernel, kernel)), np.append(by_bias / coordinates.of_bias, by_point)
 

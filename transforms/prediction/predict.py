@@ -21,9 +21,18 @@ from schemas.store import PREDICTIONS, STRINGS, InputCounts, PredictionTables, R
 from schemas.tables import AUGMENTATION, FLOATS, TIMESTAMP, feature_array, file_schema, has_augmentations
 from transforms.conv_bases import Engine
 from transforms.evaluation import predicted_indicators
-from transforms.extraction import ShardResult, ShardTask, Worker, as_lists, infer_batches, judge_run, write_failures
+from transforms.extraction import (
+    ShardResult,
+    ShardTask,
+    Worker,
+    as_lists,
+    counted,
+    infer_batches,
+    judge_run,
+    write_failures,
+)
 from transforms.images import BadImage, load_batches
-from transforms.runtime import PROGRESS, Meter
+from transforms.runtime import Meter, ShardProgress, shard_progress
 
 _SCHEMA: Final = file_schema(PREDICTIONS)
 
@@ -64,15 +73,17 @@ def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction)
     meter = Meter()
     bad: list[BadImage] = []
 
-    def predicted() -> Iterator[pa.RecordBatch]:
+    def predicted(progress: ShardProgress) -> Iterator[pa.RecordBatch]:
         batches = load_batches(shard, prediction.loading_rules, worker.pools, bad, meter)
-        for batch, outputs in infer_batches(batches, worker.engine, meter):
+        for batch, outputs in counted(infer_batches(batches, worker.engine, meter), bad, progress):
             refs = shard.take(pa.array(batch.rows))
             yield _prediction_rows(refs, outputs[0][: len(batch.rows)], prediction)
 
-    fragments = _write_predictions(predicted(), prediction)
-    if bad:
-        fragments.append(write_failures(shard, bad, prediction))
+    with shard_progress() as progress:
+        fragments = _write_predictions(predicted(progress), prediction)
+        if bad:
+            fragments.append(write_failures(shard, bad, prediction))
+        progress.settle(extracted=shard.num_rows - len(bad), failed=len(bad))
     return ShardResult(tuple(fragments), meter.measures())
 
 
@@ -91,14 +102,16 @@ def predict_file(file_uri: str, engine: Engine, prediction: Prediction) -> Shard
     """
     shape = prediction.spec.shape_by_layer[prediction.layer]
 
-    def predicted() -> Iterator[pa.RecordBatch]:
+    def predicted(progress: ShardProgress) -> Iterator[pa.RecordBatch]:
         for rows in _read_features(file_uri, prediction):
             features = feature_array(rows.column(prediction.layer), shape)
             padded = np.zeros((prediction.batch_size, *shape), np.float32)
             padded[: rows.num_rows] = features
             yield _prediction_rows(rows, engine.submit(padded).result()[0][: rows.num_rows], prediction)
+            progress.add(extracted=rows.num_rows)
 
-    return ShardResult(tuple(_write_predictions(predicted(), prediction)))
+    with shard_progress() as progress:
+        return ShardResult(tuple(_write_predictions(predicted(progress), prediction)))
 
 
 def _read_features(file_uri: str, prediction: Prediction) -> Iterator[pa.RecordBatch]:
@@ -156,7 +169,6 @@ def _write_predictions(batches: Iterator[pa.RecordBatch], prediction: Prediction
     with FragmentWriter(uri, TableName.PREDICTIONS, path, _SCHEMA) as writer:
         for batch in itertools.chain([first], batches):
             writer.write(batch)
-            PROGRESS.add(extracted=batch.num_rows)
     return [writer.fragment()]
 
 

@@ -2,8 +2,8 @@
 
 from transforms.runtime.blas import single_threaded_blas
 from transforms.runtime.cores import available_cores
-from transforms.runtime.counters import PROGRESS, Progress, progress_of_processes
-from transforms.runtime.mapping import MOST_READS, ReadWindow, bounded_map, windowed_map
+from transforms.runtime.counters import PROGRESS, Progress, ShardProgress, progress_of_processes, shard_progress
+from transforms.runtime.mapping import FIRST_READS, MOST_READS, ReadWindow, bounded_map, windowed_map
 from transforms.runtime.memory import available_memory, peak_memory
 from transforms.runtime.meter import Meter
 from transforms.runtime.openvino import import_openvino, without_telemetry
@@ -12,11 +12,13 @@ from transforms.runtime.tensorflow import import_tensorflow, tensorflow_batches
 from transforms.runtime.versions import package_versions
 
 __all__ = [
+    "FIRST_READS",
     "MOST_READS",
     "PROGRESS",
     "Meter",
     "Progress",
     "ReadWindow",
+    "ShardProgress",
     "available_cores",
     "available_memory",
     "bounded_map",
@@ -25,6 +27,7 @@ __all__ = [
     "package_versions",
     "peak_memory",
     "progress_of_processes",
+    "shard_progress",
     "single_threaded_blas",
     "temporary_folder",
     "tensorflow_batches",

@@ -10,7 +10,7 @@ import numpy as np
 from schemas.classifiers import LabelKind, Recipe, Split
 from schemas.errors import InvalidRecipe, RunFailed
 from transforms.linear import LinearHead
-from transforms.runtime import tensorflow_batches
+from transforms.runtime import PROGRESS, tensorflow_batches
 from transforms.training.dataset import TrainingData
 from transforms.training.feature_rows import SplitRows
 from transforms.training.heads import build_head, compile_head
@@ -93,6 +93,7 @@ def fit_head(asked: Recipe, data: TrainingData) -> Fitted:
     learning_rate = float(head.optimizer.learning_rate)
     weights = class_weights(recipe.class_weight, images)
     shuffling = np.random.default_rng(recipe.seed)
+    PROGRESS.add(planned=recipe.epochs * len(rows.train))
     stopping = [keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True)]
     fitted = head.fit(
         _dataset(rows.train, images, lambda: _weighted_batches(rows.train, batch_size, images, weights, shuffling)),
@@ -104,11 +105,13 @@ def fit_head(asked: Recipe, data: TrainingData) -> Fitted:
             lambda: _weighted_batches(rows.validation, EVALUATION_BATCH_SIZE, images, None, None),
         ),
         validation_steps=_steps(rows.validation, EVALUATION_BATCH_SIZE),
-        callbacks=stopping if recipe.patience else [],
+        callbacks=[_epochs_told(recipe.epochs), *(stopping if recipe.patience else [])],
         shuffle=False,  # The batches are.
         verbose=0,
     )
     losses = fitted.history["val_loss"]
+    PROGRESS.add(planned=(len(losses) - recipe.epochs) * len(rows.train))
+    PROGRESS.stage = ""
     if not np.isfinite([*losses, *fitted.history["loss"]]).all():
         raise RunFailed(f"The training diverged: the loss is not finite with the learning rate {learning_rate:g}.")
     best = int(np.argmin(losses)) + 1 if recipe.patience else len(losses)
@@ -179,6 +182,17 @@ def _weighted_batches(
     while True:
         for features, numbers in split.batches(batch_size, shuffling):
             yield features, images.columns(numbers), images.weights(numbers, weights)
+            PROGRESS.add(extracted=0 if shuffling is None else len(numbers))
+
+
+def _epochs_told(epochs: int) -> "keras.callbacks.Callback":
+    """Returns what tells the progress in which epoch a fit is."""
+    import keras
+
+    def tell(epoch: int, _: object) -> None:
+        PROGRESS.stage = f"epoch {epoch + 1} of {epochs}"
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=tell)
 
 
 def _steps(split: SplitRows, batch_size: int) -> int:

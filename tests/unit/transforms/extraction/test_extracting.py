@@ -4,13 +4,16 @@ import dataclasses
 import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from schemas.errors import FailureCode, ImageError
 from schemas.fragments import TableName, read_receipts
 from tests.support.nights import BAD, World
-from transforms.extraction import ShardResult, Worker
+from transforms.extraction import ShardResult, Worker, counted
 from transforms.extraction.shard import compute_shard
-from transforms.runtime import Meter
+from transforms.images import BadImage, Batch, LoadedPicture
+from transforms.runtime import Meter, shard_progress
 
 NOW = datetime.datetime.now(datetime.UTC)
 
@@ -43,3 +46,15 @@ def test_before_the_deadline_every_image_is_in_a_fragment(world: World) -> None:
     assert (done.remaining, done.measures.batches, done.measures.decoded) == (0, 2, 3)
     features = [fragment for fragment in done.fragments if fragment.table == TableName.FEATURES]
     assert sorted(read_receipts(world.store.uri), key=str) == sorted(features, key=str)
+
+
+def test_images_count_as_their_batches_pass() -> None:
+    batch = Batch(np.zeros((4, 1, 1, 3), np.uint8), [LoadedPicture(0, 1, 1, "a", 0), LoadedPicture(0, 1, 1, "a", 1)])
+    bad = [BadImage(1, ImageError(FailureCode.NOT_AN_IMAGE, "none"))]
+    with shard_progress() as progress:
+        passing = counted([(batch, []), (batch, [])], bad, progress)
+        next(passing)
+        assert (progress.extracted, progress.failed) == (1, 1)
+        next(passing)
+        assert (progress.extracted, progress.failed) == (2, 1)
+        progress.settle()
