@@ -100,6 +100,14 @@ def image_refs(batch: pa.RecordBatch) -> Iterator[ImageRef]:
         yield ImageRef(*values)
 
 
+def refs_of_uris(uris: pa.Array) -> pa.RecordBatch:
+    """Returns refs of images of which nothing but where they are is known."""
+    columns = {"uri": uris.cast(pa.string()), "version": pa.array([""] * len(uris))}
+    return pa.RecordBatch.from_arrays(
+        [columns.get(field.name, pa.nulls(len(uris), field.type)) for field in REF_SCHEMA], schema=REF_SCHEMA
+    )
+
+
 def listed_version(info: Mapping[str, Any]) -> str | None:
     """Returns the version by an entry of a listing; None if it has yet to be looked up, as where it has names alone."""
     return image_version(info) or (None if info.get("size") is None else "")

@@ -4,7 +4,7 @@ import copy
 import functools
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
 import numpy as np
@@ -18,13 +18,21 @@ from fsspec.implementations.local import LocalFileSystem
 
 from schemas.delta.transactions import files_of
 from schemas.errors import RunFailed, UsageError, nearest_names
+from schemas.loaders import BatchOrder, Reader, RowBatches, hugging_face_rows, jax_batches, tensorflow_batches
 from schemas.storage import file_system
 from schemas.tables import feature_array, feature_shape
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
+    import tensorflow as tf
+
+    from schemas.loaders.torch_batches import TorchBatches
 
 ROWS_PER_BATCH: Final = 8192
+
+# What loaders shuffle together unless they are told otherwise: eight row groups.
+WINDOW_MB: Final = 128
 
 # Row groups that are read ahead of the one that is put into place.
 _BATCHES_AHEAD: Final = 4
@@ -113,6 +121,86 @@ class Scan:
         scanner = self._dataset.scanner(columns=[name], filter=self._filter, batch_readahead=_BATCHES_AHEAD)
         parts = (feature_array(batch.column(0), shape) for batch in scanner.to_batches())
         return _in_one_array(parts, (rows, *shape))
+
+    def to_torch(
+        self, batch_size: int, *, shuffle: bool = False, seed: int = 0, window_mb: int = WINDOW_MB
+    ) -> "TorchBatches":
+        """Returns the rows as an `IterableDataset` of PyTorch, in batches, for a `DataLoader` with `batch_size=None`.
+
+        A batch is a dictionary by column: float32 [b, *shape] of a feature column, [b] of numbers, else a list. The
+        workers of the loader divide the rows among them, and so do the ranks of `torch.distributed`; with `shuffle`
+        each rank has as many batches as the others, for which up to one row a rank is left out, another one in each
+        epoch. `set_epoch(epoch, step)` chooses the order, and the step from which a training goes on. Memory stays
+        bounded by two windows a worker.
+
+        Args:
+            batch_size: Rows a batch.
+            shuffle: Whether row groups come in another order in each epoch, and rows are shuffled within windows.
+            seed: Another seed gives another order.
+            window_mb: The most megabytes that are read and shuffled together; a row group has some 16.
+        """
+        from schemas.loaders.torch_batches import TorchBatches
+
+        return TorchBatches(self._batches(batch_size, shuffle=shuffle, seed=seed, window_mb=window_mb))
+
+    def to_tf(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        step: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        window_mb: int = WINDOW_MB,
+    ) -> "tf.data.Dataset":
+        """Returns the rows as a `tf.data.Dataset` of batches, dictionaries by column; each iteration is the next epoch.
+
+        Features and numbers are as with `to_torch`; texts are strings, empty where a row has none.
+
+        Args:
+            batch_size: Rows a batch.
+            shuffle: See `to_torch`.
+            seed: Another seed gives another order.
+            epoch: The epoch of the first iteration.
+            step: The batches of that epoch that are left out, to go on where a training ended.
+            rank: Which of several processes this is, from 0; each has a part of the rows.
+            ranks: How many there are.
+            window_mb: See `to_torch`.
+
+        Raises:
+            UsageError: If a column is neither of features nor of numbers nor of texts.
+        """
+        batches = self._batches(batch_size, shuffle=shuffle, seed=seed, window_mb=window_mb)
+        return tensorflow_batches(batches, epoch, step, Reader(rank, ranks))
+
+    def to_jax(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        step: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        window_mb: int = WINDOW_MB,
+    ) -> Iterator[dict[str, Any]]:
+        """Yields the batches of one epoch, dictionaries by column: arrays of JAX, and lists; see `to_tf`."""
+        batches = self._batches(batch_size, shuffle=shuffle, seed=seed, window_mb=window_mb)
+        return jax_batches(batches, epoch, step, Reader(rank, ranks))
+
+    def to_huggingface(self) -> "datasets.IterableDataset":
+        """Returns the rows as an `IterableDataset` of Hugging Face's package `datasets`, a shard a row group.
+
+        What that class has for it shuffles, divides the rows among nodes and workers, and resumes.
+        """
+        return hugging_face_rows(self._batches(1, shuffle=False, seed=0, window_mb=WINDOW_MB))
+
+    def _batches(self, batch_size: int, *, shuffle: bool, seed: int, window_mb: int) -> RowBatches:
+        order = BatchOrder(batch_size, shuffle, seed, window_mb * 10**6)
+        return RowBatches(self.schema, self._dataset.schema, self.to_row_groups(), self._filter, order)
 
     def _only_feature_column(self) -> str:
         names = [field.name for field in self.schema if feature_shape(field) is not None]

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 from schemas.classifiers import SPLITS, Split
 from schemas.delta import Scan
 from schemas.errors import InvalidFeatures
+from schemas.loaders import batches_of, packed
 from schemas.spec import Shape
 from schemas.tables import feature_array, feature_shape
 from transforms.runtime import available_cores, bounded_map
@@ -97,7 +98,7 @@ class SplitRows:
 
     def batches(
         self, batch_size: int, shuffling: np.random.Generator | None = None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    ) -> Iterator[tuple[np.ndarray, ...]]:
         """Yields the split once, in batches of `batch_size`, of which only the last may be smaller.
 
         Args:
@@ -107,24 +108,11 @@ class SplitRows:
         Yields:
             float32 [b, *shape], the features, and int64 [b], the numbers of their rows.
         """
-        rest_features, rest_numbers = np.empty((0, *self.rows.shape), np.float32), np.empty(0, np.int64)
-        for features, numbers in self._windows(shuffling):
-            order = np.arange(len(numbers)) if shuffling is None else shuffling.permutation(len(numbers))
-            first = min(-len(rest_numbers) % batch_size, len(order))
-            if len(rest_numbers):
-                rest_features = np.concatenate([rest_features, features[order[:first]]])
-                rest_numbers = np.concatenate([rest_numbers, numbers[order[:first]]])
-                if len(rest_numbers) == batch_size:
-                    yield rest_features, rest_numbers
-                    rest_numbers = rest_numbers[:0]
-            for start in range(first, len(order), batch_size):
-                taken = order[start : start + batch_size]
-                if len(taken) == batch_size:
-                    yield features[taken], numbers[taken]
-                else:
-                    rest_features, rest_numbers = features[taken], numbers[taken]
-        if len(rest_numbers):
-            yield rest_features, rest_numbers
+        ordered = (
+            (window, np.arange(len(window[1])) if shuffling is None else shuffling.permutation(len(window[1])))
+            for window in self._windows(shuffling)
+        )
+        yield from batches_of(ordered, batch_size)
 
     def _windows(self, shuffling: np.random.Generator | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if self.held is not None:
@@ -134,7 +122,7 @@ class SplitRows:
         groups = np.flatnonzero(np.diff(bounds))
         if shuffling is not None:
             groups = shuffling.permutation(groups)
-        for window in _packed(groups, np.diff(bounds) * self.rows.row_bytes, self.window_bytes):
+        for window in packed(groups, np.diff(bounds) * self.rows.row_bytes, self.window_bytes):
             numbers = np.concatenate([self.numbers[bounds[group] : bounds[group + 1]] for group in window])
             yield self._read(window, bounds), numbers
 
@@ -149,7 +137,7 @@ class SplitRows:
         """
         bounds = np.searchsorted(self.numbers, self.rows.starts)
         groups = np.flatnonzero(np.diff(bounds))
-        windows = _packed(groups, np.diff(bounds) * self.rows.row_bytes, _BLOCK_BYTES)
+        windows = packed(groups, np.diff(bounds) * self.rows.row_bytes, _BLOCK_BYTES)
         if self.held is not None:
             for window in windows:
                 yield self.held[bounds[window[0]] : bounds[window[-1] + 1]]
@@ -167,19 +155,6 @@ class SplitRows:
             features[filled : filled + len(within)] = self.rows.read(group)[within]
             filled += len(within)
         return features
-
-
-def _packed(groups: np.ndarray, group_bytes: np.ndarray, most: int) -> Iterator[list[int]]:
-    window: list[int] = []
-    held = 0
-    for group in groups:
-        if window and held + group_bytes[group] > most:
-            yield window
-            window, held = [], 0
-        window.append(int(group))
-        held += int(group_bytes[group])
-    if window:
-        yield window
 
 
 @dataclasses.dataclass(frozen=True)

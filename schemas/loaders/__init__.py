@@ -1,0 +1,17 @@
+"""Loaders: batches of a scan's rows for training elsewhere, in shuffled windows of row groups, shared by processes."""
+
+from schemas.loaders.batches import RowBatches
+from schemas.loaders.frameworks import hugging_face_rows, jax_batches, tensorflow_batches
+from schemas.loaders.order import BatchOrder, Reader
+from schemas.loaders.windows import batches_of, packed
+
+__all__ = [
+    "BatchOrder",
+    "Reader",
+    "RowBatches",
+    "batches_of",
+    "hugging_face_rows",
+    "jax_batches",
+    "packed",
+    "tensorflow_batches",
+]
