@@ -17,4 +17,4 @@ else:
 
     __getattr__ = lazy_attributes(__name__, {"pipelines.functions": ["open_store"]})
 
-__all__ = ["explore", "extract", "open_store", "predict", "search", "train"]
+__all__ = ["explore", "extract", "finetune", "measure", "open_store", "predict", "search", "train"]

@@ -70,6 +70,7 @@ from schemas.storage import check_file
 from schemas.store import FeatureStore, InputCounts, RunResult, RunState, read_drift, record_drift
 from schemas.tables import check_carried
 from transforms.exploration import measure_nightly_drift
+from transforms.machine import find_measured
 from transforms.planning import RetryFailures, before_deadline, known_by_partition, past_rate, plan_run
 from transforms.sources import ListingRules, Source, take_first_look
 
@@ -226,7 +227,8 @@ class Backfill:
                 plans.append(DatePlan(ds, plan_run(*found, known, compared[ds], refresh=self._given.refresh)))
         computed = any(date.counts for date in plans)
         spec = self._store.spec if self._store else resolved_spec(self._given) if computed else None
-        yield from planned_lines(plans, spec, past_rate(self._store))
+        measured = find_measured(self._store.uri) if self._store else None
+        yield from planned_lines(plans, spec, past_rate(self._store), measured)
 
     def _is_skipped(self, ds: datetime.date) -> bool:
         if self._given.refresh or ds in self._listed_anew:

@@ -48,6 +48,7 @@ from schemas.errors import RunFailed, RunStopped, first_line
 from schemas.storage import check_file
 from schemas.store import FeatureStore, RunState
 from schemas.tables import check_carried
+from transforms.machine import find_measured
 from transforms.planning import RetryFailures, known_by_partition, plan_run
 from transforms.sources import ListingRules, Source
 
@@ -141,7 +142,7 @@ def dry_run(given: argparse.Namespace, sources: Sequence[Source], rules: Listing
     except OSError as error:
         raise RunFailed(f"The input cannot be listed: {first_line(error)}") from error
     shown = planned_counts(counts, given.shard_size, spec)
-    text = planned_text(counts, given.shard_size, spec)
+    text = planned_text(counts, given.shard_size, spec, find_measured(store.uri) if store else None)
     return ExtractionResult(text=text, store=store, counts=dict(shown), shown=shown)
 
 

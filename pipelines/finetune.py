@@ -24,6 +24,7 @@ from pipelines.console import (
     pictures_text,
     start_text,
 )
+from pipelines.functions import TrainingResult, make_callable, printed
 from pipelines.jobs import (
     FineTuningJob,
     digest_of,
@@ -48,7 +49,7 @@ from pipelines.options import (
     positive,
     run_main,
 )
-from pipelines.runners import shown_progress
+from pipelines.runners import print_above, shown_progress
 from schemas.classifiers import Classifier, ModelCard, Split
 from schemas.errors import ModelNotWritable, UsageError
 from schemas.storage import canonical_uri, join
@@ -57,6 +58,7 @@ from transforms.evaluation import Evaluation, judge
 from transforms.export import (
     BASE_WEIGHTS_FILE,
     CLASSIFIER_FILE,
+    REPORT_FILE,
     compose_fine_tuned,
     folder_texts,
     reserved_folder,
@@ -105,7 +107,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code.
+    """Runs the command, prints what it has done, and returns its exit code.
+
+    Raises:
+        ConvbaseError: If it cannot start, or fails.
+    """
+    return printed(run(arguments))
+
+
+def run(arguments: Sequence[str]) -> TrainingResult:
+    """Runs the command, prints how far it is, and returns what it has done.
 
     Raises:
         ConvbaseError: If it cannot start, or fails.
@@ -118,11 +129,10 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("--output is the folder of --model; name another, for the classifier there is the start.")
     state = functools.partial(checkpoint_text, given.output)
     with reserved_folder(given.output, overwrite=given.overwrite), true_end_of_training(given.output, state):
-        train_further(given, started)
-    return 0
+        return train_further(given, started)
 
 
-def train_further(given: argparse.Namespace, started: float) -> None:
+def train_further(given: argparse.Namespace, started: float) -> TrainingResult:
     """Trains, and writes the new classifier into its folder, which is kept for it.
 
     Args:
@@ -148,7 +158,12 @@ def train_further(given: argparse.Namespace, started: float) -> None:
     tuned = fine_tune_shown(job, state)
     evaluation = judge(data.images.labels, lambda split: score_split(network, data, split))
     card = write(job, tuned, evaluation)
-    print(finetuning_text(given.output, card, evaluation, time.perf_counter() - started))
+    return TrainingResult(
+        text=finetuning_text(given.output, card, evaluation, time.perf_counter() - started),
+        uri=given.output,
+        report=join(given.output, REPORT_FILE),
+        card=card,
+    )
 
 
 def checkpoint_text(uri: str) -> str:
@@ -171,7 +186,7 @@ def fine_tune_shown(job: FineTuningJob, state: Checkpoint | None) -> FineTuned:
             state.save(output)
         except OSError as error:
             raise ModelNotWritable(f"The checkpoint in {output} cannot be written: {error}") from error
-        print(epoch_text(state, how.epochs), flush=True)
+        print_above(epoch_text(state, how.epochs))
 
     with shown_progress("fine-tuning"):
         epochs = how.epochs - (state.epochs if state else 0)
@@ -209,3 +224,5 @@ def write(job: FineTuningJob, tuned: FineTuned, evaluation: Evaluation) -> Model
 
 if __name__ == "__main__":
     run_main(main)
+else:
+    make_callable(__name__)

@@ -12,6 +12,7 @@ from pipelines.console.runs import drift_figures, drift_text, duration_text, lin
 from schemas.errors import DriftFound, RunFailed, RunStopped
 from schemas.spec import FeatureSpec
 from schemas.store import InputCounts, RunState
+from transforms.machine import Measured
 
 _PLAN_WIDTHS: Final = (-10, 12, 12, 11, 20, 11)
 _PLAN_HEADS: Final = (
@@ -125,14 +126,20 @@ class DatePlan:
     state: str = "to do"
 
 
-def planned_lines(plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: float | None) -> Iterator[str]:
+def planned_lines(
+    plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: float | None, measured: Measured | None = None
+) -> Iterator[str]:
     """Yields what a dry run prints.
 
     Args:
         plans: What would be done, by date.
         spec: The spec of the features; None if there is nothing to compute.
-        rate: Images a second, or None if nothing is known.
+        rate: Images a second of the store's runs, or None if nothing is known.
+        measured: How fast this machine is with the conv base, which tells where no run does.
     """
+    how = "the median of this store's runs"
+    if rate is None and measured is not None:
+        rate, how = measured.limit(measured.precision, measured.decode), "as pipelines.measure found on this machine"
     yield "Dry run; nothing is written."
     yield _PLAN_HEADS
     total = InputCounts()
@@ -146,9 +153,9 @@ def planned_lines(plans: Sequence[DatePlan], spec: FeatureSpec | None, rate: flo
     if spec and spec.augmentation:
         yield f"Bytes are at most so many: only training images have {spec.augmentation.rows} further rows."
     yield (
-        f"Time at {rate:.1f} images/s, the median of this store's runs."
+        f"Time at {rate:.1f} images/s, {how}."
         if rate
-        else "Time is unknown: no run of this store has computed anything yet."
+        else "Time is unknown: no run of this store has computed anything yet; pipelines.measure would tell it."
     )
 
 

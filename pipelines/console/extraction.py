@@ -11,6 +11,7 @@ from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.storage import write_file
 from schemas.store import FeatureStore, InputCounts, LabelCounts
+from transforms.machine import Measured, time_and_cost
 from transforms.planning import shards_of
 
 _NAME_WIDTH: Final = 22
@@ -131,22 +132,32 @@ def planned_counts(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> l
     ]
 
 
-def planned_text(counts: InputCounts, shard_size: int, spec: FeatureSpec) -> str:
+def planned_text(counts: InputCounts, shard_size: int, spec: FeatureSpec, measured: Measured | None = None) -> str:
     """Returns what a dry run prints.
 
     Args:
         counts: What the run would make of its input.
         shard_size: Images a shard.
         spec: The spec of the features.
+        measured: How fast this machine is with their conv base, where that was measured.
     """
     lines = [
         "Dry run; nothing is written.",
         *figure_lines(*planned_counts(counts, shard_size, spec)),
+        *_expected_time(counts.planned * spec.rows_per_training_image, measured),
         *label_lines(counts.labels),
         f"  fingerprint {spec.fingerprint}",
         *label_warnings(counts.labels),
     ]
     return "\n".join(lines)
+
+
+def _expected_time(rows: int, measured: Measured | None) -> Iterator[str]:
+    if measured is not None:
+        rate = measured.limit(measured.precision, measured.decode)
+        took = time_and_cost(rows, rate, measured.price_per_hour)
+        day = measured.measured_at.partition("T")[0]
+        yield f"  time on this machine   {took} at {rate:,.1f} images/s, as measured on {day}"
 
 
 def _cost(measures: Measures) -> list[str]:

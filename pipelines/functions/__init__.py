@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pipelines.functions.results import (
         ExplorationResult,
         ExtractionResult,
+        MeasurementResult,
         PredictionResult,
         Result,
         SearchResult,
@@ -28,6 +29,7 @@ else:
             "pipelines.functions.results": [
                 "ExplorationResult",
                 "ExtractionResult",
+                "MeasurementResult",
                 "PredictionResult",
                 "Result",
                 "SearchResult",
@@ -40,6 +42,7 @@ else:
 __all__ = [
     "ExplorationResult",
     "ExtractionResult",
+    "MeasurementResult",
     "PredictionResult",
     "Result",
     "SearchResult",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from schemas.classifiers import ModelCard
     from transforms.exploration import Drift
+    from transforms.machine import Measured
 
 
 @dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
@@ -162,6 +163,30 @@ class SearchResult(Result):
         names = [name for name in ("distance", "label", "split", "uri") if self.hits[name].null_count < len(self.hits)]
         columns = (map(_shown, self.hits[name].to_pylist()) for name in names)
         return _html_table(names, zip(*columns, strict=True))
+
+
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class MeasurementResult(Result):
+    """How fast a machine is.
+
+    Attributes:
+        measured: What was measured: `best(precision)` has the fastest settings, `limit(precision, decode)` what the
+            machine allows.
+    """
+
+    measured: "Measured"
+
+    def figures(self) -> Mapping[str, object]:
+        """Returns the images a second that the machine allows, and how long a million take."""
+        limits = {
+            f"{precision}, {decode}": self.measured.limit(precision, decode)
+            for precision in self.measured.precisions
+            for decode in ("exact", "scaled")
+        }
+        return {
+            f"images/s, {name}": f"{limit:,.1f}; a million in {1e6 / limit / 3600:,.1f} h"
+            for name, limit in limits.items()
+        }
 
 
 def printed(result: Result) -> int:

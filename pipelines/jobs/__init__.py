@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipelines.jobs.label_columns import check_label_column, known_label_column
     from pipelines.jobs.preparation import (
         asked_columns,
+        asked_features,
         committed_before,
         find_images,
         find_store,
@@ -48,6 +49,7 @@ else:
             "pipelines.jobs.label_columns": ["check_label_column", "known_label_column"],
             "pipelines.jobs.preparation": [
                 "asked_columns",
+                "asked_features",
                 "committed_before",
                 "find_images",
                 "find_store",
@@ -73,6 +75,7 @@ __all__ = [
     "TrainingSource",
     "asked_columns",
     "asked_dates",
+    "asked_features",
     "check_hits_file",
     "check_label_column",
     "check_templates",

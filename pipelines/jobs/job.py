@@ -30,6 +30,7 @@ from schemas.storage import Storage
 from schemas.store import FeatureStore, Run, RunState
 from transforms.conv_bases import choose_engine, default_batch_size
 from transforms.extraction import Extraction, Reuse
+from transforms.machine import fastest_settings
 from transforms.planning import RetryFailures, Snapshot
 from transforms.sources import ListingRules, Source
 
@@ -92,6 +93,7 @@ def new_job(
     rules = dataclasses.replace(rules, carried=store.carry(rules.carried))
     options = beam_options(beam_arguments)
     engine = choose_engine(given.engine)
+    fastest = fastest_settings(store, engine) if given.tune else None
     run = new_run(given, engine, runner_name(options), recorded_options(options), refresh)
     return Job(
         sources=sources,
@@ -108,7 +110,7 @@ def new_job(
             run_id=run.run_id,
             ds=run.ds,
             engine=engine,
-            batch_size=given.batch_size or default_batch_size(engine),
+            batch_size=given.batch_size or (fastest.batch_size if fastest else default_batch_size(engine)),
             limits=decoding_limits(given),
             max_bytes=given.max_bytes,
             storage=Storage(given.storage),
@@ -116,6 +118,7 @@ def new_job(
             reuse=Reuse(given.reuse) if refresh is None else Reuse.NONE,
             update_labels=given.update_labels,
             threads=given.threads or threads_a_process(options),
+            streams=given.streams or (fastest.streams if fastest else None),
             decode_processes=decoders_a_process(options) if given.decode_processes is None else given.decode_processes,
             deadline=run.started_at + given.time_budget if given.time_budget is not None else None,
         ),

@@ -133,10 +133,20 @@ def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
         InvalidSpec: If it cannot be.
         WeightsUnavailable: If the weights file cannot be read.
     """
-    asked = spec_options(given)
+    asked = asked_features(given)
     augmentation = asked_augmentation(given)
     if augmentation:
         asked["augmentation"] = augmentation
+    return asked
+
+
+def asked_features(given: argparse.Namespace) -> dict[str, Any]:
+    """Returns the fields of the spec that were given and decide what features are, a weights file by its SHA-256.
+
+    Raises:
+        WeightsUnavailable: If the weights file cannot be read.
+    """
+    asked = spec_options(given)
     if asked.get("weights") not in {None, NO_WEIGHTS, IMAGENET}:
         asked["weights"] = _weights_uri(asked["weights"])
         asked["weights_sha256"] = weights_file_sha256(asked["weights"])

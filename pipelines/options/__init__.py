@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     )
     from pipelines.options.finetuning import add_copy_options, add_finetuning_options, fine_tuning_of
     from pipelines.options.parser import SCRIPT, Parser, interruptible, run_main, storage_errors_in_a_sentence
-    from pipelines.options.run import add_extraction_options, add_failure_ratio, add_look_options, add_run_name_options
+    from pipelines.options.run import (
+        add_engine,
+        add_extraction_options,
+        add_failure_ratio,
+        add_look_options,
+        add_run_name_options,
+    )
     from pipelines.options.sources import (
         add_decoding_options,
         add_inputs,
@@ -71,6 +77,7 @@ else:
                 "storage_errors_in_a_sentence",
             ],
             "pipelines.options.run": [
+                "add_engine",
                 "add_extraction_options",
                 "add_failure_ratio",
                 "add_look_options",
@@ -123,6 +130,7 @@ __all__ = [
     "add_decoding_options",
     "add_drift_options",
     "add_duplicate_options",
+    "add_engine",
     "add_exploration_options",
     "add_extraction_options",
     "add_failure_ratio",

@@ -101,6 +101,20 @@ def _add_work_options(group: "argparse._ArgumentGroup") -> None:
         "shared out among the processes of --direct_running_mode=multi_processing)",
     )
     group.add_argument(
+        "--streams",
+        type=positive,
+        metavar="N",
+        help="batches that openvino runs at once, each on its share of the threads; pipelines.measure finds out how "
+        "many are fastest (default: as many as --threads)",
+    )
+    add_flag(
+        group,
+        "--tune",
+        "take the batch size and the streams that are fastest on this machine, where they are not given: as "
+        "pipelines.measure has found and kept with the store, or else measured first, in some 15 s (default: false)",
+        default=False,
+    )
+    group.add_argument(
         "--decode_processes",
         type=not_negative,
         metavar="N",
@@ -164,17 +178,22 @@ def add_look_options(parser: argparse.ArgumentParser) -> None:
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say how features are computed, and do not change what they are."""
     group = parser.add_argument_group("how features are computed")
-    group.add_argument(
-        "--engine",
-        choices=(AUTO, *EngineName),
-        default=AUTO,
-        help="openvino runs the base on the CPU; keras on Keras's own backend, which KERAS_BACKEND names and which may "
-        "use a GPU; auto is keras where this machine has an NVIDIA GPU (default: auto)",
-    )
+    add_engine(group)
     group.add_argument(
         "--reuse",
         choices=tuple(Reuse),
         default=Reuse.STORE,
         help="images with the same bytes are computed once: store looks among all features of the store, run only "
         "among those of the same run and process, none computes every image (default: store)",
+    )
+
+
+def add_engine(group: "argparse._ArgumentGroup") -> None:
+    """Adds `--engine`."""
+    group.add_argument(
+        "--engine",
+        choices=(AUTO, *EngineName),
+        default=AUTO,
+        help="openvino runs the base on the CPU; keras on Keras's own backend, which KERAS_BACKEND names and which may "
+        "use a GPU; auto is keras where this machine has an NVIDIA GPU (default: auto)",
     )

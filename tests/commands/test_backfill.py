@@ -318,7 +318,7 @@ def test_a_dry_run_prices_the_dates(folder: Path, capsys: pytest.CaptureFixture[
         f"{DAYS[2]} 5 5 0 5,120 unknown to do",
         f"{DAYS[3]} - - - - - empty",
         "in all 12 12 0 12,288 unknown",
-        "Time is unknown: no run of this store has computed anything yet.",
+        "Time is unknown: no run of this store has computed anything yet; pipelines.measure would tell it.",
     ]
     assert not (folder / "store").exists()
     backfill(folder, end=0)

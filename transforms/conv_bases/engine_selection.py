@@ -61,7 +61,13 @@ def _has_gpu() -> bool:
 
 
 def load_engine(
-    name: EngineName, conv_base: PublishedBase, batch_size: int, precision: str = "float32", threads: int | None = None
+    name: EngineName,
+    conv_base: PublishedBase,
+    batch_size: int,
+    precision: str = "float32",
+    threads: int | None = None,
+    *,
+    streams: int | None = None,
 ) -> Engine:
     """Loads a published conv base.
 
@@ -71,6 +77,7 @@ def load_engine(
         batch_size: Images a batch.
         precision: The precision of the spec.
         threads: Threads that compute; by default every core that the process may use.
+        streams: Batches that OpenVINO runs at once; by default as many as threads.
 
     Raises:
         RunFailed: If the files are not the ones that were published, or this machine cannot compute in that precision.
@@ -81,4 +88,4 @@ def load_engine(
         from transforms.conv_bases.keras_engine import KerasEngine
 
         return KerasEngine(conv_base, batch_size, precision)
-    return OpenVINOEngine(conv_base, batch_size, precision, threads)
+    return OpenVINOEngine(conv_base, batch_size, precision, threads, streams=streams)

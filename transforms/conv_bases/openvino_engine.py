@@ -5,7 +5,7 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +28,7 @@ _OPENVINO_PRECISIONS: Final = {"float32": "f32", BFLOAT16: "bf16"}
 
 
 class OpenVINOEngine:
-    """Runs the OpenVINO form of a network on the CPU, in as many streams as threads; see `Engine`.
+    """Runs the OpenVINO form of a network on the CPU, in several streams; see `Engine`.
 
     Attributes:
         input_shape: The shape of one input.
@@ -42,6 +42,7 @@ class OpenVINOEngine:
         precision: str = "float32",
         threads: int | None = None,
         *,
+        streams: int | None = None,
         files: tuple[str, str] = OPENVINO_FILES,
         fetch: Fetch | None = None,
     ) -> None:
@@ -52,6 +53,7 @@ class OpenVINOEngine:
             batch_size: Images a batch.
             precision: `"float32"` or `"bfloat16"`.
             threads: Threads that compute; by default every core that the process may use.
+            streams: Batches that run at once, each on its share of the threads; by default one a thread.
             files: The `.xml` and the `.bin`, where the folder holds other networks than a base.
             fetch: Copies files of these names into a local folder, where the folder has no list of published files.
 
@@ -60,7 +62,8 @@ class OpenVINOEngine:
         """
         openvino = import_openvino()
         started = time.perf_counter()
-        streams = threads or available_cores()
+        threads = threads or available_cores()
+        streams = min(streams or threads, threads)
         core = openvino.Core()
         # The first call fills a table in C++ behind a lock, and lets the GIL go meanwhile: two threads that come first
         # together deadlock (openvino 2026.4.1).
@@ -70,10 +73,11 @@ class OpenVINOEngine:
                 "This CPU does not compute in bfloat16 (it needs AVX-512 BF16 or AMX): take --engine=keras, or another "
                 "store with --precision=float32."
             )
+        options = _options(precision, threads, streams)
         with temporary_folder() as folder:
             (fetch or functools.partial(fetch_published, conv_base))(files, Path(folder))
             try:
-                self._compiled = _compile(core, Path(folder, files[0]), batch_size, precision, streams)
+                self._compiled = _compile(core, Path(folder, files[0]), batch_size, options)
                 self.input_shape = tuple(self._compiled.input(0).shape)[1:]
                 self.output_sizes = tuple(math.prod(tuple(output.shape)[1:]) for output in self._compiled.outputs)
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
@@ -102,19 +106,22 @@ class OpenVINOEngine:
         ]
 
 
-def _compile(core: "openvino.Core", path: Path, batch_size: int, precision: str, streams: int) -> Any:
+def _compile(core: "openvino.Core", path: Path, batch_size: int, options: Mapping[str, object]) -> Any:
     network = core.read_model(path)
     pixels = network.input(0).get_partial_shape()
     pixels[0] = batch_size
     network.reshape(pixels)
-    options = {
+    return core.compile_model(network, "CPU", options)
+
+
+def _options(precision: str, threads: int, streams: int) -> dict[str, object]:
+    return {
         "INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[precision],
         "NUM_STREAMS": streams,
-        "INFERENCE_NUM_THREADS": streams,
+        "INFERENCE_NUM_THREADS": threads,
         # Pinned streams are counted from the first core in each process: two processes would share it.
         "ENABLE_CPU_PINNING": False,
     }
-    return core.compile_model(network, "CPU", options)
 
 
 def _why(error: Exception) -> str:

@@ -62,13 +62,21 @@ class _ExtractShard(beam.DoFn):
 
     def _find_worker(self, meter: Meter) -> Worker:
         given = self._extraction
-        tag = f"{self._conv_base.uri} {given.engine} {given.batch_size} {given.threads} {given.decode_processes}"
+        how = f"{given.engine} {given.batch_size} {given.threads} {given.streams} {given.decode_processes}"
+        tag = f"{self._conv_base.uri} {how}"
         return _SHARED_WORKER.acquire(functools.partial(self._load_worker, meter), tag)
 
     def _load_worker(self, meter: Meter) -> Worker:
         given = self._extraction
         pools = given.start_loading()  # Before the base is loaded: processes start meanwhile.
-        engine = load_engine(given.engine, self._conv_base, given.batch_size, given.spec.precision, given.threads)
+        engine = load_engine(
+            given.engine,
+            self._conv_base,
+            given.batch_size,
+            given.spec.precision,
+            given.threads,
+            streams=given.streams,
+        )
         count("conv_base_loads")
         record("conv_base_load_milliseconds", 1000 * engine.load_seconds)
         meter.loaded(engine.load_seconds)

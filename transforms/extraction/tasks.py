@@ -29,6 +29,7 @@ class ShardTask:
         storage: What reads images in buckets.
         reach: Which servers may be asked, and how long fetching one image may take.
         threads: Threads that run the network; every core of the worker where it is None.
+        streams: Batches that run at once; as many as threads where it is None.
         decode_processes: Processes that decode, or 0 for threads; as many as `threads` where it is None.
     """
 
@@ -42,6 +43,7 @@ class ShardTask:
     storage: Storage = Storage.OBSTORE
     reach: Reach = ANYWHERE
     threads: int | None = None
+    streams: int | None = None
     decode_processes: int | None = None
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from schemas.images import REF_SCHEMA
+from schemas.images import refs_of_uris
 from transforms.images import BadImage, Batch, DecodingLimits, DecodingRules, LoadingPools, LoadingRules, load_batches
 from transforms.runtime import Meter, available_cores
 
@@ -98,11 +98,7 @@ def _loaded(uris: Sequence[str], limits: DecodingLimits, max_bytes: int) -> Iter
     # Pillow warns of every oddity in a file.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     cores = available_cores()
-    columns = [
-        pa.array(uris, field.type) if field.name == "uri" else pa.nulls(len(uris), field.type) for field in REF_SCHEMA
-    ]
-    columns[REF_SCHEMA.get_field_index("version")] = pa.array([""] * len(uris))
-    refs = pa.RecordBatch.from_arrays(columns, schema=REF_SCHEMA)
+    refs = refs_of_uris(pa.array(uris, pa.string()))
     rules = LoadingRules(DecodingRules(SIDE, SIDE, decode="scaled", limits=limits), max_bytes, _PER_SHEET)
     bad: list[BadImage] = []
     yield from load_batches(refs, rules, LoadingPools.start(cores, cores), bad, Meter())

@@ -9,16 +9,26 @@ from typing import Any
 
 import pytest
 
-from pipelines import explore, extract, predict, search, train
+from pipelines import explore, extract, finetune, measure, predict, search, train
 from pipelines.functions import arguments_of, signature_of
 from schemas.errors import UsageError
 
-FUNCTIONS = {"extract": extract, "train": train, "predict": predict, "explore": explore, "search": search}
+FUNCTIONS = {
+    "extract": extract,
+    "train": train,
+    "finetune": finetune,
+    "predict": predict,
+    "measure": measure,
+    "explore": explore,
+    "search": search,
+}
 # What a command cannot do without.
 NEEDED: Mapping[str, Mapping[str, object]] = {
     "extract": {},
     "train": {"features": "store", "output": "model"},
+    "finetune": {"model": "model", "output": "tuned", "unfreeze_from": "block5_conv1"},
     "predict": {"model": "model", "output": "predictions"},
+    "measure": {},
     "explore": {"store": "store"},
     "search": {"store": "store", "uri": "a.jpg"},
 }
