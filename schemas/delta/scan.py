@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from schemas.delta.transactions import files_of
 from schemas.errors import RunFailed, UsageError, nearest_names
-from schemas.loaders import BatchOrder, Reader, RowBatches, hugging_face_rows, jax_batches, tensorflow_batches
+from schemas.loaders import BatchOrder, Reader, RowBatches, hugging_face_rows, jax_batches, tf_dataset
 from schemas.storage import file_system
 from schemas.tables import feature_array, feature_shape
 
@@ -173,7 +173,7 @@ class Scan:
             UsageError: If a column is neither of features nor of numbers nor of texts.
         """
         batches = self._batches(batch_size, shuffle=shuffle, seed=seed, window_mb=window_mb)
-        return tensorflow_batches(batches, epoch, step, Reader(rank, ranks))
+        return tf_dataset(batches, epoch, step, Reader(rank, ranks))
 
     def to_jax(
         self,

@@ -1,7 +1,7 @@
 """Loaders: batches of a scan's rows for training elsewhere, in shuffled windows of row groups, shared by processes."""
 
 from schemas.loaders.batches import RowBatches
-from schemas.loaders.frameworks import hugging_face_rows, jax_batches, tensorflow_batches
+from schemas.loaders.frameworks import hugging_face_rows, jax_batches, tf_dataset
 from schemas.loaders.order import BatchOrder, Reader
 from schemas.loaders.windows import batches_of, packed
 
@@ -13,5 +13,5 @@ __all__ = [
     "hugging_face_rows",
     "jax_batches",
     "packed",
-    "tensorflow_batches",
+    "tf_dataset",
 ]

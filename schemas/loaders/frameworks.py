@@ -20,7 +20,7 @@ _BATCHES_AHEAD: Final = 2
 _DIMENSIONS_OF_MAPS: Final = 3
 
 
-def tensorflow_batches(batches: RowBatches, epoch: int, step: int, reader: Reader) -> "tf.data.Dataset":
+def tf_dataset(batches: RowBatches, epoch: int, step: int, reader: Reader) -> "tf.data.Dataset":
     """Returns batches as a `tf.data.Dataset`: dictionaries by column; each iteration is the next epoch.
 
     Args:
@@ -55,7 +55,11 @@ def tensorflow_batches(batches: RowBatches, epoch: int, step: int, reader: Reade
         for batch in batches.read(number, step if number == epoch else 0, reader):
             yield {name: _without_none(values) for name, values in batch.items()}
 
-    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(_BATCHES_AHEAD)
+    options = tf.data.Options()
+    # Its thread may miss that an iterator ends, which then waits for up to a minute (TensorFlow 2.21).
+    options.autotune.enabled = False
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
 def _without_none(values: np.ndarray) -> np.ndarray:
