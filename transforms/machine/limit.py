@@ -111,6 +111,7 @@ def this_processor() -> str:
     if not _CPUINFO.exists():
         return platform.processor() or platform.machine()
     first = _CPUINFO.read_text().split("\n\n")[0]
-    fields = dict((part.strip() for part in line.split(":", 1)) for line in first.splitlines() if ":" in line)
+    lines = [line.partition(":") for line in first.splitlines()]
+    fields = {name.strip(): value.strip() for name, colon, value in lines if colon}
     names = [f"{name} {fields[name]}" for name in ("cpu family", "model") if name in fields]
     return ", ".join([fields.get("model name", platform.machine()), *names])

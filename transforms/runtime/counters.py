@@ -138,4 +138,6 @@ def progress_of_processes() -> Iterator[Callable[[], Progress]]:
 def _sum(folder: Path) -> Progress:
     files = [file.read_bytes() for file in folder.iterdir()]
     counts = [_COUNTS.unpack(file) for file in files if len(file) == _COUNTS.size]
-    return Progress(*(sum(column) for column in zip(*counts, strict=True)), stage=PROGRESS.stage)
+    progress = Progress(*(sum(column) for column in zip(*counts, strict=True)))
+    progress.stage = PROGRESS.stage
+    return progress

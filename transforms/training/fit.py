@@ -93,24 +93,25 @@ def fit_head(asked: Recipe, data: TrainingData) -> Fitted:
     learning_rate = float(head.optimizer.learning_rate)
     weights = class_weights(recipe.class_weight, images)
     shuffling = np.random.default_rng(recipe.seed)
-    PROGRESS.add(planned=recipe.epochs * len(rows.train))
+    epochs = recipe.epochs or 0  # Which every resolved recipe of Keras's has.
+    PROGRESS.add(planned=epochs * len(rows.train))
     stopping = [keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True)]
     fitted = head.fit(
         _dataset(rows.train, images, lambda: _weighted_batches(rows.train, batch_size, images, weights, shuffling)),
         steps_per_epoch=_steps(rows.train, batch_size),
-        epochs=recipe.epochs,
+        epochs=epochs,
         validation_data=_dataset(
             rows.validation,
             images,
             lambda: _weighted_batches(rows.validation, EVALUATION_BATCH_SIZE, images, None, None),
         ),
         validation_steps=_steps(rows.validation, EVALUATION_BATCH_SIZE),
-        callbacks=[_epochs_told(recipe.epochs), *(stopping if recipe.patience else [])],
+        callbacks=[_epochs_told(epochs), *(stopping if recipe.patience else [])],
         shuffle=False,  # The batches are.
         verbose=0,
     )
     losses = fitted.history["val_loss"]
-    PROGRESS.add(planned=(len(losses) - recipe.epochs) * len(rows.train))
+    PROGRESS.add(planned=(len(losses) - epochs) * len(rows.train))
     PROGRESS.stage = ""
     if not np.isfinite([*losses, *fitted.history["loss"]]).all():
         raise RunFailed(f"The training diverged: the loss is not finite with the learning rate {learning_rate:g}.")

@@ -8,13 +8,13 @@ from schemas.store import FeatureStore
 from tests.conftest import store_of_features
 
 ROWS = 5000
-WIDTH = 1024
+WIDTH = 2048
 IN_FIRST_FILE = 4500
 
 
 @pytest.fixture(scope="session")
 def numbered(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
-    """5,000 rows of 1,024 floats, each the row's number; `later` is in the second of two files; do not change it."""
+    """5,000 rows of 2,048 floats, each the row's number; `later` is in the second of two files; do not change it."""
     folder = tmp_path_factory.mktemp("numbered") / "store"
     features = np.repeat(np.arange(ROWS, dtype=np.float32)[:, None], WIDTH, axis=1)
     numbers = list(range(ROWS))
