@@ -72,8 +72,8 @@ class RowBatches:
             UsageError: If a column of whole numbers, or of true and false, lacks some.
             RunFailed: If a row has no feature of the column's shape.
         """
-        skipped = self.order.steps_done(step, int(self.rows.sum()), reader) * self.order.batch_size
-        ordered = self._ordered(epoch, reader, skipped)
+        worker, done = self.order.resumed(step, int(self.rows.sum()), reader)
+        ordered = self._ordered(epoch, worker, done * self.order.batch_size)
         for columns in batches_of(ordered, self.order.batch_size):
             yield dict(zip(self.schema.names, columns, strict=True))
 

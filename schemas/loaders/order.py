@@ -109,25 +109,42 @@ class BatchOrder:
         first, last = reader.rows(total, even=self.shuffle)
         return -(-(last - first) // self.batch_size)
 
-    def steps_done(self, step: int, total: int, reader: Reader) -> int:
-        """Returns how many batches a worker has given once its rank has had `step` of them, from workers in turn."""
-        each = [self.steps(total, worker) for worker in reader.together()]
-        return turns_taken(step, each)[reader.worker]
+    def resumed(self, step: int, total: int, reader: Reader) -> tuple[Reader, int]:
+        """Returns as which worker of its rank one goes on, and how many batches that has given already.
+
+        Whoever reads from workers in turn begins again with the first one, which therefore goes on as the one whose
+        turn it was.
+
+        Args:
+            step: The batches that the rank has had, from workers in turn.
+            total: The rows of all readers.
+            reader: The worker.
+        """
+        taken, order = after_turns(step, [self.steps(total, worker) for worker in reader.together()])
+        worker = order[reader.worker]
+        return dataclasses.replace(reader, worker=worker), taken[worker]
 
 
-def turns_taken(turns: int, each: Sequence[int]) -> list[int]:
-    """Returns how many turns each has taken after so many of all, who take turns until they have had their number."""
-    taken = [0] * len(each)
+def after_turns(turns: int, each: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Returns how many turns each has taken after so many of all, and in which order they take the next ones.
+
+    Args:
+        turns: The turns of all together, who take them in turn until each has had its number.
+        each: These numbers. Who has had it comes last in the order.
+    """
+    taken, order = [0] * len(each), list(range(len(each)))
     while turns > 0:
-        going = [number for number, most in enumerate(each) if taken[number] < most]
+        going = [number for number in order if taken[number] < each[number]]
         if not going:
             break
         rounds = min(turns // len(going), *(each[number] - taken[number] for number in going))
-        going = going if rounds else going[:turns]
-        for number in going:
+        last = len(going) if rounds else turns
+        for number in going[:last]:
             taken[number] += max(rounds, 1)
-        turns -= len(going) * max(rounds, 1)
-    return taken
+        turns -= last * max(rounds, 1)
+        order = going[last:] + going[:last]
+    going = [number for number in order if taken[number] < each[number]]
+    return taken, going + [number for number in range(len(each)) if number not in going]
 
 
 def _group_rows(rows: np.ndarray, groups: np.ndarray, first: int, last: int) -> Iterator[GroupRows]:

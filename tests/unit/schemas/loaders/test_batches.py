@@ -15,8 +15,8 @@ from schemas.store import FeatureStore
 from tests.unit.schemas.loaders.conftest import ROWS, WIDTH
 
 
-def batches(scan: Scan, batch_size: int = 64, *, shuffle: bool = True, seed: int = 0, window_mb: int = 20) -> RowBatches:
-    return scan._batches(batch_size, shuffle=shuffle, seed=seed, window_mb=window_mb)
+def batches(scan: Scan, *, shuffle: bool = True, seed: int = 0, window_mb: int = 20) -> RowBatches:
+    return scan._batches(64, shuffle=shuffle, seed=seed, window_mb=window_mb)
 
 
 def test_unshuffled_batches_are_the_rows_of_the_other_endings(scan: Scan) -> None:

@@ -30,7 +30,7 @@ def test_a_loader_of_pytorch_gives_each_row_once_with_any_workers(
     assert isinstance(batches[0]["label"], list)
     numbers = [int(number) for batch in batches for number in batch["number"]]
     assert sorted(numbers) == list(range(ROWS))
-    for step in (1, 4, len(batches) - 1):
+    for step in (3,) if context == "spawn" else (1, 4, len(batches) - 1):
         rows.set_epoch(0, step)
         assert [batch["number"].tolist() for batch in loader] == [batch["number"].tolist() for batch in batches[step:]]
     rows.set_epoch(1)
@@ -52,14 +52,14 @@ def test_ranks_of_torch_distributed_divide_the_rows(torch: object, scan: Scan, m
 
 def test_a_head_of_pytorch_learns_from_a_store(torch: object, scan: Scan) -> None:
     head = torch.nn.Linear(WIDTH, 1)
-    optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(head.parameters(), lr=1e-4)
     losses = []
     for batch in scan.to_torch(500, shuffle=True):
         loss = torch.nn.functional.mse_loss(head(batch["features"] / ROWS)[:, 0], batch["number"] / ROWS)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[0]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.errors import UsageError
 from schemas.loaders import BatchOrder, Reader, batches_of, packed
-from schemas.loaders.order import turns_taken
+from schemas.loaders.order import after_turns
 
 ROWS = np.array([10, 0, 7, 25, 1, 30])
 FIRST = np.cumsum([0, *ROWS])
@@ -68,14 +68,16 @@ def test_a_window_has_the_rows_of_several_row_groups_and_no_more_than_it_may() -
 
 @pytest.mark.parametrize("each", [[3, 3, 3], [5, 1, 3], [0, 4], [2]])
 def test_workers_are_asked_in_turn_until_they_have_no_more(each: list[int]) -> None:
-    taken, expected = [0] * len(each), [[0] * len(each)]
-    while sum(taken) < sum(each):
-        for number in range(len(each)):
-            if taken[number] < each[number]:
-                taken[number] += 1
-                expected.append(taken.copy())
-    assert [turns_taken(turns, each) for turns in range(sum(each) + 1)] == expected
-    assert turns_taken(sum(each) + 5, each) == each
+    asked = [number for turn in range(max(each)) for number, most in enumerate(each) if turn < most]
+    for turns in range(len(asked) + 1):
+        taken, order = after_turns(turns, each)
+        assert taken == [asked[:turns].count(number) for number in range(len(each))]
+        assert sorted(order) == list(range(len(each)))
+        left = [each[number] - taken[number] for number in order]
+        assert [order[place] for turn in range(max(left)) for place, most in enumerate(left) if turn < most] == (
+            asked[turns:]
+        )
+    assert after_turns(len(asked) + 5, each)[0] == each
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
