@@ -17,8 +17,8 @@ from pipelines.options import SCRIPT, run_main
 from schemas.errors import UsageError, nearest_names, shown
 
 COMMANDS: Final = (
-    "extract", "backfill", "train", "finetune", "predict", "inspect", "measure", "explore", "search", "maintain",
-    "template",
+    "extract", "backfill", "train", "finetune", "predict", "inspect", "measure", "explore", "search", "index",
+    "maintain", "template",
 )  # fmt: skip
 
 

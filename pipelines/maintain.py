@@ -230,6 +230,8 @@ def _vacuum(tables: Tables, given: argparse.Namespace) -> Iterator[str]:
         f"{'Would remove' if given.dry_run else 'Removed'} {len(waste.old)} files of older versions, "
         f"{len(waste.uncommitted)} uncommitted fragments and {len(waste.receipts)} receipts, {_megabytes(waste.size)}."
     )
+    if waste.indexes:
+        yield f"Files of indexes with features of these: {len(waste.indexes)}; pipelines.index makes another one."
     if waste.live_runs:
         yield f"Uncommitted files of live runs stay: {', '.join(waste.live_runs)}."
     if waste.young:

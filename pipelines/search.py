@@ -4,7 +4,8 @@
     python -m pipelines.search feature-store --uri=photos/cats/1.jpg --k=50 --where="split = 'train'" --output=hits.html
     curl -s https://example.org/photo.jpg | python -m pipelines.search feature-store --image=-
 
-A picture goes through the store's own conv base; distances are cosine distances, 0 to 2, and exact.
+A picture goes through the store's own conv base; distances are cosine distances, 0 to 2. All images are compared,
+unless pipelines.index has made an index of the layer; with --where they always are.
 Exit codes: 0 done; 1 the run failed; 2 the command cannot start as it was given.
 """
 
@@ -17,7 +18,7 @@ from pipelines.functions import SearchResult, make_callable, printed
 from pipelines.jobs import check_hits_file, find_hits, write_hits
 from pipelines.options import Parser, add_decoding_options, add_search_options, add_table_options, run_main
 
-_FIRST: Final = ("store", "image", "uri", "k", "where", "layer", "output", "table_version")
+_FIRST: Final = ("store", "image", "uri", "k", "where", "layer", "output", "table_version", "exact")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,11 +48,13 @@ def run(arguments: Sequence[str]) -> SearchResult:
     given = parser().parse_args(list(arguments))
     check_hits_file(given.output)
     hits = find_hits(given)
-    lines = list(hit_lines(hits))
+    lines = list(hit_lines(hits.table))
+    if hits.how:
+        lines.append(hits.how)
     if given.output:
-        write_hits(given.output, given.uri or given.image, hits)
+        write_hits(given.output, given.uri or given.image, hits.table)
         lines.append(f"Written to {given.output}.")
-    return SearchResult(text="\n".join(lines), hits=hits)
+    return SearchResult(text="\n".join(lines), hits=hits.table)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ import numpy as np
 from schemas.errors import InvalidFeatures
 
 _QUERIES_AT_ONCE: Final = 1024
+# Squares of lengths that float32 holds as well as it holds other numbers.
+_LEAST_SQUARE: Final = 1e-30
+_MOST_SQUARE: Final = 1e30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,17 +94,45 @@ def unit_vectors(features: np.ndarray) -> np.ndarray:
     Raises:
         InvalidFeatures: If some are NaN or infinite.
     """
-    vectors = (
+    vectors = as_vectors(features)
+    lengths = _lengths(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    units: np.ndarray = vectors / lengths[:, None]
+    return units
+
+
+def as_vectors(features: np.ndarray) -> np.ndarray:
+    """Returns features as vectors, float32 [n, D]; those of maps, [n, H, W, C], averaged over H and W."""
+    vectors: np.ndarray = (
         features.mean(axis=(1, 2))
         if features.ndim == 4
         else features.reshape(len(features), math.prod(features.shape[1:]))
     )
-    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return vectors
+
+
+def lengths_of(vectors: np.ndarray) -> np.ndarray:
+    """Returns float32 [n], the lengths of vectors, 1 for one of zeros, in a fraction of the time of `unit_vectors`.
+
+    Args:
+        vectors: float32 [n, D].
+
+    Raises:
+        InvalidFeatures: If some are NaN or infinite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.vecdot(vectors, vectors)
+    if not ((squares > _LEAST_SQUARE) & (squares < _MOST_SQUARE)).all():
+        squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return _lengths(squares)
+
+
+def _lengths(squares: np.ndarray) -> np.ndarray:
     bad = np.count_nonzero(~np.isfinite(squares))
     if bad:
-        raise InvalidFeatures(f"{bad:,} of {len(vectors):,} features are NaN or infinite, and are near to nothing.")
-    lengths = np.sqrt(squares)
-    return vectors / np.where(lengths > 0, lengths, 1).astype(np.float32)[:, None]
+        raise InvalidFeatures(f"{bad:,} of {len(squares):,} features are NaN or infinite, and are near to nothing.")
+    lengths: np.ndarray = np.sqrt(squares)
+    lengths[lengths == 0] = 1
+    return lengths.astype(np.float32, copy=False)
 
 
 def floors(similarities: np.ndarray, least: np.ndarray, k: int) -> np.ndarray:
@@ -135,11 +166,25 @@ def nearest_rows(queries: np.ndarray, blocks: Iterable[np.ndarray], k: int) -> N
         blocks: The vectors of all rows in order and in blocks, float32 [b, D] of length 1.
         k: Neighbours of each query.
     """
+    return nearest_scaled(queries, ((block, None) for block in blocks), k)
+
+
+def nearest_scaled(queries: np.ndarray, blocks: Iterable[tuple[np.ndarray, np.ndarray | None]], k: int) -> Neighbours:
+    """Finds the rows that are nearest to each query, among vectors of any length.
+
+    Args:
+        queries: float32 [n, D] of length 1.
+        blocks: The vectors of all rows in order and in blocks, float32 [b, D], and their lengths, float32 [b]; None
+            where they are 1.
+        k: Neighbours of each query.
+    """
     running = RunningNeighbours(len(queries), k)
     first = 0
-    for block in blocks:
+    for block, lengths in blocks:
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             similarities = queries[start : start + _QUERIES_AT_ONCE] @ block.T
+            if lengths is not None:
+                similarities /= lengths
             least = floors(similarities, running.least[start : start + _QUERIES_AT_ONCE], k)
             of_query, rows = true_places(similarities > least[:, None])
             running.add(start + of_query, first + rows, similarities[of_query, rows])

@@ -29,6 +29,7 @@ ORDER = (
     "schemas/fragments",
     "schemas/loaders",
     "schemas/delta",
+    "schemas/search",
     "schemas/commits",
     "schemas/store",
     "schemas/maintenance",
@@ -85,7 +86,7 @@ SLOW = {
 }
 # What hands rows to frameworks imports them, when it is asked to.
 LOADERS = "schemas/loaders/*.py"
-STARTED_WITHOUT = ("apache_beam", "jinja2", "keras", "openvino", "scipy", "sklearn", "tensorflow", "torch")
+STARTED_WITHOUT = ("apache_beam", "faiss", "jinja2", "keras", "openvino", "scipy", "sklearn", "tensorflow", "torch")
 
 # Keras raises a bare Exception for a failed download, and everything else is raised again there; a file system raises
 # what its package raises, and what says nothing of an image is raised again; what is raised in a decoder process is

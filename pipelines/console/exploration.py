@@ -39,6 +39,11 @@ def exploration_lines(
     images, leaks = found.images, found.leaks
     of = f" of {images.matching:,}" if images.matching > len(images) else ""
     yield f"{len(images):,}{of} images, layer {images.layer}{', its maps averaged' if images.pooled else ''}."
+    if (recall := found.recall) is not None:
+        yield (
+            f"  compared by cells    on a sample this finds {recall.copies:.1%} of near-duplicates, "
+            f"{recall.neighbours:.1%} of neighbours; --exact compares all"
+        )
     copies = sum(len(group.rows) - 1 for group in found.groups)
     identical = sum(int(np.count_nonzero(group.identical)) - 1 for group in found.groups)
     yield (

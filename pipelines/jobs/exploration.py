@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.jobs.preparation import pinned_version
+from pipelines.jobs.preparation import asked_images, pinned_version
 from pipelines.options import decoding_limits
 from schemas.annotations import LABELS, has_label_lists
 from schemas.classifiers import SplitFractions
-from schemas.delta import Scan, Where, parse_where
+from schemas.delta import Scan, parse_where
 from schemas.errors import InvalidLabels, SpecMismatch, UsageError, nearest_names, shown
 from schemas.storage import join, without_secrets, write_file
 from schemas.store import FeatureStore
@@ -79,15 +79,6 @@ class WrittenExploration:
         return self.drift is not None and self.drift.exceeds(most)
 
 
-def asked_images(given: argparse.Namespace, store: FeatureStore, version: int) -> Where | None:
-    """Returns the condition of `--where`, if there is one.
-
-    Raises:
-        UsageError: If it is none.
-    """
-    return None if given.where is None else parse_where(given.where, pa.schema(store.features(version).schema()))
-
-
 def explored(given: argparse.Namespace, say: Say) -> WrittenExploration:
     """Explores a store as the options say, and writes what was found into the folder of `--output`.
 
@@ -99,13 +90,14 @@ def explored(given: argparse.Namespace, say: Say) -> WrittenExploration:
     where = asked_images(given, store, version)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
     say("reading", 0.0)
-    images = read_explored(store, layer, version, where, given.sample)
+    images = read_explored(store, layer, version, where, given.sample, exact=given.exact)
     labelled = _labelled(images, given.label_column, file)
     drift = None
     if given.compare:
         say("comparing both sides", 0.0)
         drift = _drift(given, store, images, file)
-    found = explore(images, labelled, given.duplicate_distance, Projection(given.projection), say)
+    drawn = Projection(given.projection)
+    found = explore(images, labelled, given.duplicate_distance, drawn, say, exact=given.exact)
     return _written(given, store, found, drift, say)
 
 
@@ -280,6 +272,11 @@ def _about(given: argparse.Namespace, store: FeatureStore, found: Exploration) -
         "distance": "cosine distance: 0 is the same direction, 1 none in common",
         "near-duplicates": f"at most {found.distance:.4g} apart; all of them are in {DUPLICATES_FILE}",
     }
+    if (recall := found.recall) is not None:
+        about["compared"] = (
+            f"with those in cells near them: on a sample this found {recall.copies:.1%} of near-duplicates and "
+            f"{recall.neighbours:.1%} of the nearest neighbours"
+        )
     if found.judgement.issues is not None:
         about["likely wrong labels"] = f"all of them are in {ISSUES_FILE}"
     return about

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from pipelines.jobs.samples import draw_samples
 from pipelines.options import asked_augmentation, fetching_reach, manifest_options, spec_options
 from pipelines.runners import beam_imported_meanwhile
 from schemas.augmentation import AugmentedRows
+from schemas.delta import Where, parse_where
 from schemas.errors import InvalidInput, RunFailed, StoreNotWritable, UsageError, shown
 from schemas.fragments import TableName
 from schemas.spec import BFLOAT16, IMAGENET, NO_WEIGHTS, TF32, FeatureSpec
@@ -305,6 +307,15 @@ def pinned_version(store: FeatureStore, asked: int | None) -> int:
     except (DeltaError, OverflowError) as error:
         newest = store.features().version()
         raise UsageError(f"The table has no version {asked}; its newest is {newest}.") from error
+
+
+def asked_images(given: argparse.Namespace, store: FeatureStore, version: int) -> Where | None:
+    """Returns the condition of `--where`, if there is one.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    return None if given.where is None else parse_where(given.where, pa.schema(store.features(version).schema()))
 
 
 def new_run(

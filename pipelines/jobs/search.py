@@ -4,33 +4,40 @@ import argparse
 import io
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.jobs.exploration import asked_images
-from pipelines.jobs.preparation import pinned_version
+from pipelines.jobs.preparation import asked_images, pinned_version
 from pipelines.options import decoding_limits
 from schemas.errors import ImageError, InvalidInput, UsageError, shown
 from schemas.images import ImageRef
+from schemas.search import OpenIndex, find_index, is_faiss_installed
 from schemas.storage import canonical_uri, check_file, write_file
 from schemas.store import FeatureStore
-from transforms.conv_bases import BATCH_SIZES, EngineName, load_engine
-from transforms.gallery import hits_html
-from transforms.images import DecodingRules, decode_image, fetch_image
+from schemas.tables import feature_array
 
 _STDIN: Final = "-"
 _KINDS: Final = (".html", ".parquet", ".csv")
 
 
-def find_hits(given: argparse.Namespace) -> pa.Table:
-    """Finds the images that are nearest to the one that is asked for, that one itself left out.
+class Hits(NamedTuple):
+    """What was found.
 
-    Returns:
-        A row for each, the nearest first: `distance`, and the columns of the table but features.
+    Attributes:
+        table: A row for each image, the nearest first: `distance`, and the columns of the table but features.
+        how: How it was searched, as a sentence; empty where all images were compared, and there was no other way.
+    """
+
+    table: pa.Table
+    how: str
+
+
+def find_hits(given: argparse.Namespace) -> Hits:
+    """Finds the images that are nearest to the one that is asked for, that one itself left out.
 
     Raises:
         ConvbaseError: If there is no such picture, or nothing that it could be compared with.
@@ -38,25 +45,49 @@ def find_hits(given: argparse.Namespace) -> pa.Table:
     store = FeatureStore.open(given.store)
     layer, version = store.layer(given.layer), pinned_version(store, given.table_version)
     where = asked_images(given, store, version)
-    if given.uri is None:
-        features = _features_of_picture(given, store, layer)
-        return store.neighbours(features, given.k, layer=layer, where=where, table_version=version).drop(["query"])
-    uri = canonical_uri(given.uri)
-    features = _features_of_row(store, layer, version, uri)
-    hits = store.neighbours(features, given.k + 1, layer=layer, where=where, table_version=version).drop(["query"])
-    return hits.filter(pc.not_equal(hits["uri"], uri)).slice(0, given.k)
+    uri = None if given.uri is None else canonical_uri(given.uri)
+    if uri is None:
+        features, k = _features_of_picture(given, store, layer), given.k
+    else:
+        features, k = _features_of_row(store, layer, version, uri), given.k + 1
+    index, how = (None, "") if given.exact or where is not None else _index(store, layer, version)
+    hits = store.neighbours(features, k, layer=layer, where=where, table_version=version, index=index).drop(["query"])
+    return Hits(hits if uri is None else hits.filter(pc.not_equal(hits["uri"], uri)).slice(0, given.k), how)
+
+
+def _index(store: FeatureStore, layer: str, version: int) -> tuple[OpenIndex | None, str]:
+    """Opens the index of a layer, if there is one that helps, and says how it is used."""
+    stored = find_index(store.uri, layer)
+    if stored is None:
+        return None, ""
+    if not is_faiss_installed():
+        return None, "All images were compared: the index is read by faiss (pip install convbase[index])."
+    files = store.scan(table_version=version).files
+    known = {file.path for file in stored.covered([file.path for file in files])}
+    others = sum(file.rows for file in files if file.path not in known)
+    further = f"; {others:,} rows of further files were compared, until pipelines.index adds them" if others else ""
+    if not known:
+        return None, "All images were compared: the files of the index are no longer those of the table."
+    return store.index(layer), (
+        f"By the index of version {stored.table_version}, which finds {stored.recall:.1%} of the nearest{further}. "
+        "--exact compares all images."
+    )
 
 
 def _features_of_row(store: FeatureStore, layer: str, version: int, uri: str) -> np.ndarray:
     scan = store.scan_images([layer], [("uri", "=", uri)], table_version=version)
-    features = scan.to_numpy()
-    if not len(features):
+    rows = scan.numbers()[:1]
+    if not len(rows):
         raise UsageError(f"The table has no image {shown(uri)}; --image takes a picture that is not in it.")
-    return features[:1]
+    features = scan.all_rows().take(rows).column(0).combine_chunks()
+    return feature_array(features, store.spec.shape_by_layer[layer])
 
 
 def _features_of_picture(given: argparse.Namespace, store: FeatureStore, layer: str) -> np.ndarray:
     """Runs a picture through the conv base of a store: float32 [1, *shape]."""
+    from transforms.conv_bases import BATCH_SIZES, EngineName, load_engine
+    from transforms.images import DecodingRules, decode_image
+
     rules = DecodingRules.of_spec(store.spec, decoding_limits(given))
     try:
         picture = decode_image(_picture_bytes(given), rules)
@@ -70,6 +101,8 @@ def _features_of_picture(given: argparse.Namespace, store: FeatureStore, layer: 
 
 
 def _picture_bytes(given: argparse.Namespace) -> bytes:
+    from transforms.images import fetch_image
+
     if given.image == _STDIN:
         data: bytes = sys.stdin.buffer.read(given.max_bytes + 1)
         if len(data) > given.max_bytes:
@@ -104,6 +137,8 @@ def write_hits(output: str, asked: str, hits: pa.Table) -> None:
     """
     uri = canonical_uri(output)
     if output.endswith(".html"):
+        from transforms.gallery import hits_html
+
         write_file(uri, hits_html(asked, hits, f"{hits.num_rows:,} images by cosine distance.").encode())
         return
     file = io.BytesIO()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pipelines.options.exploration import (
         add_drift_options,
         add_exploration_options,
+        add_layer_options,
         add_search_options,
         add_table_options,
     )
@@ -65,6 +66,7 @@ else:
             "pipelines.options.exploration": [
                 "add_drift_options",
                 "add_exploration_options",
+                "add_layer_options",
                 "add_search_options",
                 "add_table_options",
             ],
@@ -138,6 +140,7 @@ __all__ = [
     "add_flag",
     "add_inputs",
     "add_label_options",
+    "add_layer_options",
     "add_look_options",
     "add_nightly_drift_options",
     "add_recipe_options",

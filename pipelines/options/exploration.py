@@ -10,11 +10,17 @@ from transforms.exploration import Projection
 _THUMBNAILS: Final = 20_000
 
 
-def add_table_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say which images and which features of a store are looked at."""
+def add_layer_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the store and the option that says which of its features are meant; returns their group."""
     group = parser.add_argument_group("the store")
     group.add_argument("store", metavar="STORE", help="the feature store")
     group.add_argument("--layer", metavar="NAME", help="the feature column (default: the only one)")
+    return group
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which images and which features of a store are looked at."""
+    group = add_layer_options(parser)
     group.add_argument(
         "--table_version", type=int, metavar="N", help="the version of its table `features` (default: the newest)"
     )
@@ -23,6 +29,13 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         metavar="CONDITION",
         help="only images for which this holds: comparisons of columns with values, IN, LIKE, IS NULL, joined by AND, "
         "OR, NOT and parentheses, as in \"split = 'train' AND width >= 640\"",
+    )
+
+
+def add_exact_option(group: argparse._ArgumentGroup) -> None:
+    """Adds the option that compares everything."""
+    group.add_argument(
+        "--exact", action="store_true", help="compare with all images, also where that could be spared by an index"
     )
 
 
@@ -39,12 +52,13 @@ def add_exploration_options(parser: argparse.ArgumentParser) -> None:
         help="cosine distance up to which images are near-duplicates (default: chosen by the distances of images from "
         "their nearest neighbours)",
     )
+    add_exact_option(group)
     group.add_argument(
         "--projection",
         choices=tuple(Projection),
         default=Projection.AUTO,
-        help="how the map is drawn: auto takes tsne where openTSNE is installed and there are enough images, else pca "
-        "(default: auto)",
+        help="how the map is drawn: auto takes tsne where openTSNE is installed and there are enough images, and at "
+        "most 200,000 of them, else pca (default: auto)",
     )
     group.add_argument(
         "--thumbnails",
@@ -80,6 +94,7 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
     )
     asked.add_argument("--uri", metavar="URI", help="an image of the table")
     group.add_argument("--k", type=positive, default=20, metavar="N", help="images to find (default: 20)")
+    add_exact_option(group)
     group.add_argument(
         "--output",
         metavar="FILE",

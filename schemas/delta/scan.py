@@ -3,8 +3,8 @@
 import copy
 import functools
 import operator
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 import numpy as np
@@ -40,11 +40,24 @@ _BATCHES_AHEAD: Final = 4
 Where: TypeAlias = pc.Expression | Sequence[tuple[str, str, object]]
 
 
+class ScannedFile(NamedTuple):
+    """A file of a snapshot.
+
+    Attributes:
+        path: Its path under the table's folder.
+        rows: Its rows.
+    """
+
+    path: str
+    rows: int
+
+
 class Scan:
     """Rows of one snapshot, not read yet. All endings see the same rows in the same order.
 
     Attributes:
         schema: The Arrow schema of the columns asked for. A feature column has its shape in the field's metadata.
+        files: The files of the snapshot, in the order of their rows.
     """
 
     def __init__(self, table: DeltaTable, columns: Sequence[str] | None = None, where: Where | None = None) -> None:
@@ -59,7 +72,7 @@ class Scan:
         Raises:
             UsageError: If the table has no such column.
         """
-        self._dataset = _dataset(table)
+        self.files, self._dataset = _dataset(table)
         names = self._dataset.schema.names
         for name in columns or ():
             if name not in names:
@@ -79,6 +92,64 @@ class Scan:
         fewer._columns = list(columns)
         fewer.schema = pa.schema([self._dataset.schema.field(name) for name in columns])
         return fewer
+
+    def of_files(self, paths: Collection[str]) -> "Scan":
+        """Returns a scan of the rows that are in some of the files."""
+        fewer = copy.copy(self)
+        pairs = zip(self.files, self._dataset.get_fragments(), strict=True)
+        chosen = [(file, fragment) for file, fragment in pairs if file.path in paths]
+        fewer.files = tuple(file for file, _ in chosen)
+        fewer._dataset = _of_fragments(self._dataset, [fragment for _, fragment in chosen])
+        return fewer
+
+    def numbers(self) -> np.ndarray:
+        """Returns int64 [n], by their numbers in the snapshot, the rows for which the condition holds.
+
+        Reads the columns that the condition is about, and no others.
+        """
+        if self._filter is None:
+            return np.arange(sum(file.rows for file in self.files))
+        holds = self._dataset.scanner(columns={"holds": self._filter}).to_table()["holds"]
+        return np.flatnonzero(pc.fill_null(holds, False).to_numpy())
+
+    def all_rows(self) -> "Scan":
+        """Returns a scan of the same columns without the condition."""
+        more = copy.copy(self)
+        more._filter = None
+        return more
+
+    def take(self, rows: np.ndarray) -> pa.Table:
+        """Reads some rows; without a condition no row group but theirs.
+
+        Args:
+            rows: int64 [n], their numbers in the order of the other endings; in any order, also more than once.
+        """
+        wanted, places = np.unique(rows, return_inverse=True)
+        batches = self._batches_from_the_first() if self._filter is not None else self._batches_of(wanted)
+        parts = [self.schema.empty_table()]
+        for first, batch in batches:
+            within = wanted[(first <= wanted) & (wanted < first + batch.num_rows)] - first
+            parts.append(pa.table(batch.take(pa.array(within))).cast(self.schema))
+        return pa.concat_tables(parts).take(pa.array(places))
+
+    def _batches_from_the_first(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        first = 0
+        for batch in self.to_batches():
+            yield first, batch
+            first += batch.num_rows
+
+    def _batches_of(self, rows: np.ndarray) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yields the row groups that have some of the rows, ascending, and the number of the first row of each."""
+        after = np.cumsum([0, *(file.rows for file in self.files)])
+        for first, last, file in zip(after[:-1], after[1:], self._dataset.get_fragments(), strict=True):
+            of_file = rows[(first <= rows) & (rows < last)]
+            if not len(of_file):
+                continue
+            groups = file.split_by_row_group()
+            starts = first + np.cumsum([0, *(group.row_groups[0].num_rows for group in groups)])
+            for number in np.unique(np.searchsorted(starts, of_file, "right") - 1):
+                table = _of_fragments(self._dataset, [groups[number]]).to_table(columns=self._columns)
+                yield from ((int(starts[number]), batch) for batch in table.combine_chunks().to_batches())
 
     def to_row_groups(self) -> list[ds.ParquetFileFragment]:
         """Returns the row groups of the whole snapshot, none of them read yet, in the order of the other endings."""
@@ -214,8 +285,8 @@ def as_expression(where: Where) -> pc.Expression:
     return where if isinstance(where, pc.Expression) else pq.filters_to_expression([list(where)])
 
 
-def _dataset(table: DeltaTable) -> ds.Dataset:
-    """Returns the files of a snapshot as a PyArrow dataset.
+def _dataset(table: DeltaTable) -> tuple[tuple[ScannedFile, ...], ds.FileSystemDataset]:
+    """Returns the files of a snapshot, and these as a PyArrow dataset.
 
     `DeltaTable.to_pyarrow_dataset` does the same, but takes a column for which a file has no statistics (one that was
     added to the table later) for one without values, and reads local files through Rust and the GIL.
@@ -224,11 +295,20 @@ def _dataset(table: DeltaTable) -> ds.Dataset:
     fs, root = _arrow_file_system(unquote(table.table_uri).rstrip("/"))
     checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     parquet = ds.ParquetFileFormat(default_fragment_scan_options=checked)
+    files = files_of(table).to_pylist()
     fragments = [
-        parquet.make_fragment(f"{root}/{file['path']}", fs, _partition_expression(file, schema))
-        for file in files_of(table).to_pylist()
+        parquet.make_fragment(f"{root}/{file['path']}", fs, _partition_expression(file, schema)) for file in files
     ]
-    return ds.FileSystemDataset(fragments, schema, parquet, fs)
+    counts = (
+        fragment.count_rows() if file["num_records"] is None else file["num_records"]
+        for file, fragment in zip(files, fragments, strict=True)
+    )
+    scanned = tuple(ScannedFile(file["path"], int(rows)) for file, rows in zip(files, counts, strict=True))
+    return scanned, ds.FileSystemDataset(fragments, schema, parquet, fs)
+
+
+def _of_fragments(dataset: ds.FileSystemDataset, fragments: Sequence[ds.Fragment]) -> ds.FileSystemDataset:
+    return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
 
 
 def _arrow_file_system(uri: str) -> tuple[pa_fs.FileSystem, str]:

@@ -1,9 +1,11 @@
 """Vacuum: removes unreferenced files from a store, or from a folder of predictions.
 
-Two kinds of files go, once they are older than the retention:
+Three kinds of files go, the first two once they are older than the retention:
 
 - files of older versions, which a compaction, a takedown or a changed image took out of a table;
-- uncommitted fragments, and the receipts beside them, of runs that are not live.
+- uncommitted fragments, and the receipts beside them, of runs that are not live;
+- indexes that hold features of files that go or have gone, and what is left of others; with the features of an image
+  that was taken down, every copy of them goes.
 
 A run is live while its youngest fragment or receipt is younger than the retention, and in any case for a day: then all
 of its files stay, however old, for it may still commit them or the next run adopt them. Fragments that another run has
@@ -21,6 +23,7 @@ from deltalake import DeltaTable
 
 from schemas.delta import data_files, find_table, paths_of
 from schemas.fragments import COMPACTED, RECEIPTS, RESTORED, SUPERSEDED, TAKEDOWN, WIDENED, TableName
+from schemas.search import abandoned_files
 from schemas.storage import file_system, files_below, join, modified_at
 
 # What Delta's own `delta.deletedFileRetentionDuration` is unless it is set.
@@ -43,6 +46,7 @@ class Waste:
         old: URIs of files of older versions.
         uncommitted: URIs of fragments that were never committed.
         receipts: URIs of receipts of runs that will never be adopted.
+        indexes: URIs of files of indexes.
         size: Bytes of all of them.
         live_runs: Runs whose uncommitted files stay because the run is live.
         young: How many uncommitted files of no run stay because a commit that is under way may need them.
@@ -51,6 +55,7 @@ class Waste:
     old: tuple[str, ...]
     uncommitted: tuple[str, ...]
     receipts: tuple[str, ...]
+    indexes: tuple[str, ...]
     size: int
     live_runs: tuple[str, ...]
     young: int
@@ -58,7 +63,7 @@ class Waste:
     @property
     def uris(self) -> tuple[str, ...]:
         """All of them, in the order in which they may go: a receipt before the fragment that it describes."""
-        return (*self.receipts, *self.uncommitted, *self.old)
+        return (*self.indexes, *self.receipts, *self.uncommitted, *self.old)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,12 +101,16 @@ def find_waste(store_uri: str, retention: datetime.timedelta, now: datetime.date
     dead = [file for file in uncommitted if file.owner not in alive]
     kept = {file.owner for file in (*uncommitted, *receipts.values())} & alive
     of_runs_kept = {owner for owner in kept if not owner.endswith(_PARQUET)}
+    going = {file.uri for file in (*old, *dead)}
+    left = [path for path, file in listed[TableName.FEATURES].items() if file.uri not in going]
+    indexes = list(abandoned_files(store_uri, left, now - LEAST_RETENTION))
     forgotten = [file for file in receipts.values() if file.owner not in alive]
     return Waste(
         old=tuple(file.uri for file in old),
         uncommitted=tuple(file.uri for file in dead),
         receipts=tuple(file.uri for file in forgotten),
-        size=sum(file.size for file in (*old, *dead, *forgotten)),
+        indexes=tuple(uri for uri, _ in indexes),
+        size=sum(file.size for file in (*old, *dead, *forgotten)) + sum(size for _, size in indexes),
         live_runs=tuple(sorted(of_runs_kept)),
         young=len(kept - of_runs_kept),
     )

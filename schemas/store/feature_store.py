@@ -53,9 +53,9 @@ from schemas.errors import (
     shown,
 )
 from schemas.fragments import Fragment, TableName
+from schemas.search import OpenIndex, nearest_images, open_index
 from schemas.spec import FeatureSpec
 from schemas.storage import PublishedBase, PublishedFile, PublishedFiles, canonical_uri, join
-from schemas.store.nearest_images import nearest_images
 from schemas.store.recovery import lost_runs
 from schemas.store.runs import Run, RunResult, run_row
 from schemas.store.taken_out import TakenOut, has_committed
@@ -228,8 +228,12 @@ class FeatureStore:
         layer: str | None = None,
         where: Where | None = None,
         table_version: int | None = None,
+        index: OpenIndex | None = None,
     ) -> pa.Table:
-        """Finds the images whose features are nearest to given ones by cosine distance; exact, in bounded memory.
+        """Finds the images whose features are nearest to given ones by cosine distance, in bounded memory.
+
+        All images are compared, unless an index is given: then those that it has are looked up in it, and the others,
+        which came since, are compared. What it finds are images of the table all the same, and their distances exact.
 
         Args:
             features: float32 [n, D], or [n, H, W, C], which are averaged over H and W as those of the store are.
@@ -237,6 +241,7 @@ class FeatureStore:
             layer: The feature column; by default the only one.
             where: Which images are looked at; see `Scan`.
             table_version: The version of the table, by default the newest.
+            index: What `index` returned for the layer; where there is a condition, it is not used.
 
         Returns:
             A row for each neighbour, the nearest first: `query` (int64, the place in `features`), `distance` (float32,
@@ -248,7 +253,20 @@ class FeatureStore:
         """
         name = self.layer(layer)
         scan = self.scan_images(where=where, table_version=table_version)
-        return nearest_images(scan, name, self.spec.shape_by_layer[name], features, k)
+        usable = index if where is None else None
+        return nearest_images(scan, name, self.spec.shape_by_layer[name], features, k, index=usable)
+
+    def index(self, layer: str | None = None) -> OpenIndex | None:
+        """Opens the index of a layer that `pipelines.index` has made, for any number of searches; None without one.
+
+        Of a store that is not on this machine's disks it is fetched whole.
+
+        Raises:
+            UsageError: If the store has several layers and none is named, or no such layer; or if there is an index,
+                and faiss, which reads it, is not installed.
+            RunFailed: If the index is damaged.
+        """
+        return open_index(self.uri, self.layer(layer))
 
     def layer(self, name: str | None = None) -> str:
         """Returns the name of a feature column: the one that is named, or the only one.

@@ -15,13 +15,16 @@ from typing import Final
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipelines.jobs.exploration import PAGE_FILE
 from schemas.fragments import TableName
+from schemas.search import find_index
 from schemas.store import FeatureStore
 from tests.benchmarks.made_tables import LABEL, MadeTable, make_table, write_rows
 from tests.benchmarks.measuring import Measurement
 from tests.benchmarks.probes import store_without_rows
 from tests.benchmarks.results import Figure
 from tests.benchmarks.workshop import Unmeasurable, Workshop, local_path
+from tests.support.browser import CHROMIUM, opened_browser
 from tests.support.planted import KINDS_OF_COPY, save_copy
 
 ROWS: Final = 100_000
@@ -37,6 +40,29 @@ _TURNED: Final = 0.02
 _FIRST: Final = 40
 _COPIES_OF_PICTURES: Final = 100
 _K: Final = 15
+# Pans the map to and fro for some seconds, once it has measured how fast it draws, and tells the frames a second.
+_MOVED: Final = """(async () => {
+  const { map } = window.page;
+  const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+  map.pan(1, 1);
+  await pause(2000);
+  const draw = map.drawPoints.bind(map);
+  map.draws = 0;
+  map.drawPoints = (view) => { map.draws += 1; draw(view); };
+  map.frames = [];
+  const started = performance.now();
+  let frames = 0;
+  await new Promise((done) => {
+    const step = (now) => {
+      frames += 1;
+      map.pan(frames % 120 < 60 ? 9 : -9, frames % 40 < 20 ? 4 : -4);
+      if (now - started < 5000) requestAnimationFrame(step);
+      else done();
+    };
+    requestAnimationFrame(step);
+  });
+  return (1000 * frames) / (performance.now() - started);
+})()"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,10 +115,8 @@ def _near_duplicates(workshop: Workshop, rows: int) -> Iterator[Figure]:
     name = f"near-duplicates, leaks and neighbours, {rows + copies:,} × {_WIDE}"
     yield from _costs(name, measured)
     if not measured.exit_code:
-        groups = _groups(output)
-        found = [number for number in range(copies) if {_uri(number), _uri(rows + number)} in groups]
-        yield Figure("planted near-copies that are found", (len(found) / copies,), "")
-        yield Figure("groups that were planted", (len(found) / max(len(groups), 1),), "")
+        yield from _found_copies(output, rows, copies)
+        yield from _frames(workshop, output)
     yield from _costs(
         f"scikit-learn, {_K} neighbours of each, brute force",
         _peer(workshop, store, "--queries=0", f"--k={_K + 1}"),
@@ -115,6 +139,25 @@ def _plant_copies(store: FeatureStore, rows: int, copies: int) -> None:
     store.commit_fragments(TableName.FEATURES, "copies", [fragment])
 
 
+def _found_copies(output: Path, rows: int, copies: int) -> Iterator[Figure]:
+    groups = _groups(output)
+    found = [number for number in range(copies) if {_uri(number), _uri(rows + number)} in groups]
+    yield Figure("planted near-copies that are found", (len(found) / copies,), "")
+    yield Figure("groups that were planted", (len(found) / max(len(groups), 1),), "")
+
+
+def _frames(workshop: Workshop, output: Path) -> Iterator[Figure]:
+    """Moves the map of a page about, in a browser without a graphics card."""
+    name = "frames a second of its map, moved in Chromium without a graphics card"
+    if CHROMIUM is None:
+        yield Figure(name, (), "", "Chromium is not installed")
+        return
+    with opened_browser(workshop.scratch("browser")) as browser:
+        browser.open(output / PAGE_FILE)
+        yield Figure(name, (browser.value(_MOVED),), "")
+        yield Figure("of them drawn", (browser.value("window.page.map.draws / window.page.map.frames.length"),), "")
+
+
 def _search(workshop: Workshop, rows: int, rounds: int) -> Iterator[Figure]:
     published = store_without_rows(workshop, _NARROW)
     times = {}
@@ -131,9 +174,37 @@ def _search(workshop: Workshop, rows: int, rounds: int) -> Iterator[Figure]:
             yield from _costs(
                 "scikit-learn, 20 neighbours of one", _peer(workshop, store, "--queries=1", "--k=20"), "sklearn"
             )
+            yield from _by_index(workshop, store, count, rounds)
     most, least = times[rows].median, times[_FEW].median
     beyond = () if most is None or least is None else (most - least,)
     yield Figure("beyond start-up", beyond, "s", "" if beyond else "not run")
+
+
+def _by_index(workshop: Workshop, store: FeatureStore, rows: int, rounds: int) -> Iterator[Figure]:
+    """Makes an index, searches by it, adds near-copies to it, and explores by cells."""
+    name = f"pipelines.index, {rows:,} × {_NARROW}"
+    if importlib.util.find_spec("faiss") is None:
+        yield Figure(name, (), "s", "faiss is not installed")
+        return
+    make = [sys.executable, "-m", "pipelines.index", store.uri]
+    yield from _costs(name, workshop.run(make))
+    stored = find_index(store.uri, store.spec.layers[0])
+    if stored is None:
+        return
+    yield Figure("its recall of the 20 nearest", (stored.recall,), "")
+    yield Figure("cells that a search looks into", (float(stored.probes),), "")
+    search = [sys.executable, "-m", "pipelines.search", store.uri, f"--uri={_uri(7)}"]
+    runs = [workshop.run(search) for _ in range(rounds + 1)][1:]
+    failure = next((run.message for run in runs if run.exit_code), "")
+    yield Figure("pipelines.search by it", tuple(run.seconds for run in runs), "s", failure)
+    yield Figure("its peak memory", tuple(run.peak_bytes / 1e6 for run in runs), "MB", failure)
+    copies = rows // _ONE_COPY_IN
+    _plant_copies(store, rows, copies)
+    yield from _costs(f"pipelines.index, {copies:,} more", workshop.run(make))
+    output, measured = _explored(workshop, store)
+    yield from _costs(f"near-duplicates, leaks and neighbours by cells, {rows + copies:,} × {_NARROW}", measured)
+    if not measured.exit_code:
+        yield from _found_copies(output, rows, copies)
 
 
 def _made_labels(workshop: Workshop) -> Iterator[Figure]:

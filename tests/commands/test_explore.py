@@ -376,19 +376,34 @@ def test_search_lasso_and_legend(page: Browser) -> None:
     assert page.errors == []
 
 
-def test_while_the_map_is_moved_fewer_points_may_be_drawn_and_all_when_it_rests(page: Browser) -> None:
+def test_while_the_map_is_moved_what_is_drawn_is_moved_and_drawn_again_when_it_rests(page: Browser) -> None:
+    page.value("window.page.map.redraw()")
+    page.wait("window.page.map.drawn !== null")
     page.value(
         """(() => {
           const { map } = window.page;
           const draw = map.points.draw.bind(map.points);
-          window.drawn = [];
-          map.whileMoving = 10;
-          map.points.draw = (view, size, count) => { window.drawn.push(count ?? "all"); draw(view, size, count); };
-          map.pan(5, 5);
+          window.drawn = 0;
+          window.moved = [];
+          map.isSlow = true;
+          map.points.draw = (view, size) => { window.drawn += 1; draw(view, size); };
+          const shift = map.shift.bind(map);
+          map.shift = (view) => {
+            const is = shift(view);
+            window.moved.push(is && map.canvas.style.transform);
+            return is;
+          };
+          map.pan(5, 7);
         })()"""
     )
-    page.wait("window.drawn.length > 1 && window.drawn.at(-1) === 'all'")
-    assert page.value("window.drawn[0]") == 10
+    page.wait("window.drawn === 1")
+    assert page.value("window.moved[0]") == "translate(5px, 7px) scale(1, 1)"
+    assert page.value("window.page.map.canvas.style.transform") == ""
+    page.value("window.page.map.pan(3000, 0)")
+    page.wait("window.drawn >= 3")  # Nothing of it would be seen: it is drawn at once, and when the map rests.
+    assert page.value("window.moved.at(-1)") is False
+    page.value("window.page.map.isSlow = false; window.page.map.pan(5, 5)")
+    page.wait("window.drawn >= 5")
     assert page.errors == []
 
 

@@ -3,7 +3,7 @@
 import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -27,13 +27,39 @@ class _Tile:
     close: tuple[np.ndarray, np.ndarray]
 
 
+class Recall(NamedTuple):
+    """What comparing with some rows alone finds of what comparing with all finds, as measured on a sample.
+
+    Attributes:
+        copies: The share of rows that are as far from each other as near-duplicates may be, 0 to 1.
+        neighbours: The share of the nearest neighbours, 0 to 1.
+    """
+
+    copies: float
+    neighbours: float
+
+
+class ComparedRows(NamedTuple):
+    """What comparing images with each other tells.
+
+    Attributes:
+        neighbours: Those of each row.
+        first_of_group: int64 [n], for each row the first row of its group, itself where it is alone.
+        recall: What was found of it; None where all rows were compared.
+    """
+
+    neighbours: Neighbours
+    first_of_group: np.ndarray
+    recall: Recall | None
+
+
 def compare_all(
     vectors: np.ndarray,
     k: int,
     distance: float,
     contents: np.ndarray,
     on_done: Callable[[float], None] = lambda _: None,
-) -> tuple[Neighbours, np.ndarray]:
+) -> ComparedRows:
     """Finds the nearest neighbours of each row, and the groups of rows that are close to each other.
 
     Args:
@@ -44,11 +70,9 @@ def compare_all(
         contents: [n], rows with the same value are in one group as well.
         on_done: Told the share of the work that is done, 0 to 1.
 
-    Returns:
-        The neighbours, and int64 [n], for each row the first row of its group, itself where it is alone.
     """
     running = [RunningNeighbours(len(block), k) for block in _blocks(vectors)]
-    groups = _Groups(contents)
+    groups = RowGroups(contents)
     pairs = [(row, column) for row in range(len(running)) for column in range(row, len(running))]
     compute = _tile_of(vectors, running, k, np.float32(1 - distance))
     cores = available_cores()
@@ -60,7 +84,7 @@ def compare_all(
             on_done(done / len(pairs))
     found = [each.found() for each in running]
     rows, distances = (np.concatenate([getattr(each, name) for each in found]) for name in ("rows", "distances"))
-    return Neighbours(rows, distances), groups.first
+    return ComparedRows(Neighbours(rows, distances), groups.first, None)
 
 
 def nearest_distances(vectors: np.ndarray, most: int) -> np.ndarray:
@@ -107,10 +131,19 @@ def _chosen(mask: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(column[mask] for column in columns)
 
 
-class _Groups:
-    """Groups of rows that pairs connect."""
+class RowGroups:
+    """Groups of rows that pairs connect.
+
+    Attributes:
+        first: int64 [n], the first row of the group of each row, itself where it is alone.
+    """
 
     def __init__(self, contents: np.ndarray) -> None:
+        """Begins with groups of rows whose contents are the same.
+
+        Args:
+            contents: [n].
+        """
         _, firsts, of_row = np.unique(contents, return_index=True, return_inverse=True)
         self.first = firsts[of_row]
 

@@ -74,11 +74,11 @@ def find_groups(
         splits: uint8 [n] of `Split`.
         labels: The label of each image as a text, if it has one.
     """
-    order = np.lexsort((_name_ranks(images), _age(images), -_pixels(images), first_of_group))
+    in_groups = np.flatnonzero(np.bincount(first_of_group, minlength=len(images))[first_of_group] > 1)
+    keys = (_name_ranks(images), _age(images), -_pixels(images), first_of_group)
+    order = in_groups[np.lexsort([key[in_groups] for key in keys])]
     bounds = np.flatnonzero(np.diff(first_of_group[order], prepend=-1))
-    groups = [
-        _group(images, rows, splits, labels) for rows in np.split(order, bounds[1:]) if len(rows) > 1
-    ]  # fmt: skip
+    groups = [_group(images, rows, splits, labels) for rows in np.split(order, bounds[1:]) if len(rows)]
     return sorted(groups, key=lambda group: (not group.leaks, -len(group.rows), int(group.rows.min())))
 
 

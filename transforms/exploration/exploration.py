@@ -18,9 +18,10 @@ from schemas.classifiers import (
 )
 from schemas.errors import InvalidLabels, InvalidRecipe
 from schemas.neighbours import Neighbours
-from transforms.exploration.comparison import compare_all, nearest_distances
+from transforms.exploration.comparison import Recall, compare_all, nearest_distances
+from transforms.exploration.comparison_by_cells import compare_near
 from transforms.exploration.duplicates import Group, duplicate_distance, find_groups
-from transforms.exploration.explored_images import ExploredImages
+from transforms.exploration.explored_images import ExploredImages, is_compared_by_cells
 from transforms.exploration.label_issues import LabelIssues, find_label_issues, names_of
 from transforms.exploration.oddities import ClassAgreement, class_agreement
 from transforms.exploration.projection import TSNE_NEIGHBOURS, Projection, project
@@ -67,6 +68,7 @@ class Exploration:
         splits: uint8 [n] of `Split`.
         split_by: What decided the splits.
         judgement: What is known of the labels.
+        recall: What of it was found; None where all images were compared.
     """
 
     images: ExploredImages
@@ -78,6 +80,7 @@ class Exploration:
     splits: np.ndarray
     split_by: SplitBy
     judgement: Judgement
+    recall: Recall | None
 
     @property
     def leaks(self) -> list[Group]:
@@ -91,6 +94,8 @@ def explore(
     asked_distance: float | None,
     projection: Projection,
     say: Callable[[str, float], None] = lambda _, __: None,
+    *,
+    exact: bool = False,
 ) -> Exploration:
     """Compares images by their features.
 
@@ -100,6 +105,7 @@ def explore(
         asked_distance: Up to which cosine distance images are near-duplicates; chosen by the distances if None.
         projection: How the map is drawn.
         say: Told what is being done, and the share of it that is, 0 to 1.
+        exact: Whether many images, too, are compared with all others.
 
     Raises:
         UsageError: If the map cannot be drawn as it was asked.
@@ -109,7 +115,8 @@ def explore(
         duplicate_distance(nearest_distances(images.vectors, _SAMPLE)) if asked_distance is None else asked_distance
     )
     k = min(TSNE_NEIGHBOURS, len(images) - 1)
-    neighbours, first_of_group = compare_all(
+    compare = compare_near if is_compared_by_cells(len(images), exact=exact) else compare_all
+    neighbours, first_of_group, recall = compare(
         images.vectors, k, distance, images.places, lambda share: say("comparing", share)
     )
     say("drawing the map", 0.0)
@@ -127,6 +134,7 @@ def explore(
         splits=splits,
         split_by=split_by,
         judgement=judgement,
+        recall=recall,
     )
 
 

@@ -12,11 +12,14 @@ from schemas.classifiers import hash_places
 from schemas.delta import Scan, Where
 from schemas.errors import InvalidFeatures, UsageError
 from schemas.neighbours import unit_vectors
+from schemas.search import is_faiss_installed
 from schemas.store import FeatureStore
 from schemas.tables import feature_array, feature_shape
 from transforms.runtime import available_memory
 
+# Images that are compared with each other exactly, and so many that it takes some minutes, if there is another way.
 MOST_IMAGES: Final = 1_000_000
+MOST_WITHOUT_CELLS: Final = 200_000
 
 _BATCH_BYTES: Final = 16 * 2**20
 _URIS_SHOWN: Final = 3
@@ -52,7 +55,7 @@ class ExploredImages:
 
 
 def read_explored(
-    store: FeatureStore, layer: str, version: int, where: Where | None, sample: int | None
+    store: FeatureStore, layer: str, version: int, where: Where | None, sample: int | None, *, exact: bool = False
 ) -> ExploredImages:
     """Reads the images that are explored.
 
@@ -62,6 +65,7 @@ def read_explored(
         version: The version of the table.
         where: Which images; see `Scan`.
         sample: The most of them, chosen by their hashes and so the same ones each time; all where it is None.
+        exact: Whether they are to be compared with all others, however many there are.
 
     Raises:
         UsageError: If there are fewer than two, too many to be compared, or more than there is memory for.
@@ -78,22 +82,28 @@ def read_explored(
         table = table.take(pa.array(rows))
     shape = store.spec.shape_by_layer[layer]
     dimensions = shape[-1] if len(shape) == 3 else math.prod(shape)
-    _check_size(len(rows), dimensions)
+    _check_size(len(rows), dimensions, by_cells=is_compared_by_cells(len(rows), exact=exact))
     vectors = np.empty((len(rows), dimensions), np.float32)
     _read_vectors(scan.only(["uri", layer]), rows, vectors)
     return ExploredImages(layer, version, table, vectors, len(shape) == 3, matching)
 
 
-def _check_size(images: int, dimensions: int) -> None:
+def is_compared_by_cells(images: int, *, exact: bool) -> bool:
+    """Whether so many images are compared with those that are in cells near them, and not with all others."""
+    return images > MOST_WITHOUT_CELLS and not exact and is_faiss_installed()
+
+
+def _check_size(images: int, dimensions: int, *, by_cells: bool) -> None:
     if images < 2:
         found = "no image" if images == 0 else "one image alone"
         raise UsageError(f"There is {found} to look at: exploring compares images with each other. See --where.")
-    if images > MOST_IMAGES:
+    if images > MOST_IMAGES and not by_cells:
         raise UsageError(
-            f"{images:,} images are more than the {MOST_IMAGES:,} that are compared with each other exactly: take "
-            f"--sample={MOST_IMAGES}, or some of them with --where."
+            f"{images:,} images are more than the {MOST_IMAGES:,} that are compared with each other exactly: install "
+            f"faiss (pip install convbase[index]), or take --sample={MOST_IMAGES}, or some of them with --where."
         )
-    needed, free = 4 * images * dimensions, available_memory() // 2
+    # Cells hold the vectors once more, and lists that grow up to twice.
+    needed, free = 4 * images * dimensions * (3 if by_cells else 1), available_memory() // 2
     if needed > free:
         raise UsageError(
             f"The features of {images:,} images take {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are "

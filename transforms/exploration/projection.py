@@ -17,6 +17,8 @@ _ROWS_AT_ONCE: Final = 8192
 TSNE_NEIGHBOURS: Final = 15
 # Fewer images than these have no neighbourhoods to draw.
 _LEAST_FOR_TSNE: Final = 4 * TSNE_NEIGHBOURS
+# Drawing more takes longer than finding everything else.
+_MOST_FOR_TSNE: Final = 200_000
 _SPREAD_OF_START: Final = 1e-4
 # After 250 with exaggeration, half of what openTSNE takes unless told: of 4,000 photographs the trustworthiness of the
 # map is .937 instead of .939, in half of the time.
@@ -39,7 +41,8 @@ def project(vectors: np.ndarray, neighbours: Neighbours, asked: Projection) -> t
     Args:
         vectors: float32 [n, D].
         neighbours: Those of each row.
-        asked: How; `AUTO` takes t-SNE where openTSNE is installed and there are enough images, else PCA.
+        asked: How; `AUTO` takes t-SNE where openTSNE is installed and there are enough images, and not too many, else
+            PCA.
 
     Returns:
         float32 [n, 2], and how it was drawn.
@@ -51,7 +54,8 @@ def project(vectors: np.ndarray, neighbours: Neighbours, asked: Projection) -> t
     if asked == Projection.TSNE and not is_installed:
         raise UsageError("--projection=tsne needs openTSNE: pip install opentsne, or take --projection=pca.")
     plane = principal_plane(vectors)
-    if asked == Projection.PCA or not is_installed or len(vectors) < _LEAST_FOR_TSNE:
+    too_many = asked == Projection.AUTO and len(vectors) > _MOST_FOR_TSNE
+    if asked == Projection.PCA or not is_installed or too_many or len(vectors) < _LEAST_FOR_TSNE:
         return plane, Projection.PCA
     return _tsne(neighbours, plane), Projection.TSNE
 

@@ -9,7 +9,8 @@ const CATEGORY_COLOURS = 10;
 const NEIGHBOURS_SHOWN = 12;
 const CARDS_AT_ONCE = 60;
 const FRAME_MILLISECONDS = 25;
-const LEAST_WHILE_MOVING = 4000;
+const LEAST_COVERED = 0.5;
+const MOST_ENLARGED = 2.5;
 const SETTLED_MILLISECONDS = 160;
 const SCALE_STOPS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
@@ -296,8 +297,8 @@ class PointsByWebGL {
     gl.bufferData(gl.ARRAY_BUFFER, this.ordered(), gl.STATIC_DRAW);
   }
 
-  /** How many points can be drawn in the time of a frame: without a graphics card they are fewer than there are. */
-  inAFrame(view, size) {
+  /** The milliseconds that it takes to draw all points: without a graphics card they are more than a frame has. */
+  taken(view, size) {
     const { gl } = this;
     const drawn = () => {
       this.draw(view, size);
@@ -306,11 +307,10 @@ class PointsByWebGL {
     drawn();
     const started = performance.now();
     drawn();
-    const taken = performance.now() - started;
-    return taken <= FRAME_MILLISECONDS ? this.count : Math.floor((this.count * FRAME_MILLISECONDS) / taken);
+    return performance.now() - started;
   }
 
-  draw(view, size, count = this.count) {
+  draw(view, size) {
     const { gl } = this;
     gl.viewport(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight);
     gl.clearColor(0, 0, 0, 0);
@@ -318,7 +318,7 @@ class PointsByWebGL {
     gl.uniform2f(this.uniforms.scale, 2 * view.scaleX, -2 * view.scaleY);
     gl.uniform2f(this.uniforms.shift, 2 * view.shiftX - 1, 1 - 2 * view.shiftY);
     gl.uniform1f(this.uniforms.size, size);
-    gl.drawArrays(gl.POINTS, 0, Math.min(count, this.count));
+    gl.drawArrays(gl.POINTS, 0, this.count);
   }
 }
 
@@ -333,18 +333,16 @@ class PointsByCanvas {
 
   recolour() {}
 
-  inAFrame(view, size) {
+  taken(view, size) {
     const started = performance.now();
     this.draw(view, size);
-    const taken = performance.now() - started;
-    return taken <= FRAME_MILLISECONDS ? this.images.count : Math.floor((this.images.count * FRAME_MILLISECONDS) / taken);
+    return performance.now() - started;
   }
 
-  draw(view, size, count = this.images.count) {
+  draw(view, size) {
     const { context, canvas, images, colours } = this;
     context.clearRect(0, 0, canvas.width, canvas.height);
-    const step = Math.max(Math.ceil(images.count / count), 1);
-    for (let image = 0; image < images.count; image += step) {
+    for (let image = 0; image < images.count; image++) {
       if (!colours.shows(image)) continue;
       const x = ((images.x[image] / 65535) * view.scaleX + view.shiftX) * canvas.width;
       const y = ((images.y[image] / 65535) * view.scaleY + view.shiftY) * canvas.height;
@@ -411,6 +409,7 @@ class PointMap {
       canvas.width = Math.max(Math.round(width * ratio), 1);
       canvas.height = Math.max(Math.round(height * ratio), 1);
     }
+    this.drawn = null;
     this.redraw();
   }
 
@@ -446,17 +445,35 @@ class PointMap {
       this.frames.push(now);
       if (this.frames.length > 240) this.frames.shift();
       const view = this.view();
-      this.points.draw(view, this.pointSize() * this.ratio, this.isMoving(now) ? this.whileMoving : undefined);
+      if (!this.isMoving(now) || !this.shift(view)) this.drawPoints(view);
       this.drawMarks(view);
     });
   }
 
-  /** Whether the map is being moved: then fewer points are drawn if all of them take too long, and all a moment later. */
+  /** Whether the map is being moved; a moment later all points are drawn. */
   isMoving(now) {
     if (now - this.movedAt >= SETTLED_MILLISECONDS) return false;
-    this.whileMoving ??= Math.max(this.points.inAFrame(this.view(), this.pointSize() * this.ratio), LEAST_WHILE_MOVING);
     clearTimeout(this.settling);
     this.settling = setTimeout(() => this.redraw(), SETTLED_MILLISECONDS + 10);
+    return true;
+  }
+
+  drawPoints(view) {
+    this.points.draw(view, this.pointSize() * this.ratio);
+    this.canvas.style.transform = "";
+    this.drawn = view;
+  }
+
+  /** Moves what was drawn last to where it belongs, where drawing takes long; false where it has to be drawn again. */
+  shift(view) {
+    const { drawn } = this;
+    if (!drawn) return false;
+    this.isSlow ??= this.points.taken(drawn, this.pointSize() * this.ratio) > FRAME_MILLISECONDS;
+    const [zoomX, zoomY] = [view.scaleX / drawn.scaleX, view.scaleY / drawn.scaleY];
+    const [left, top] = [view.shiftX - drawn.shiftX * zoomX, view.shiftY - drawn.shiftY * zoomY];
+    const covered = overlap(left, zoomX) * overlap(top, zoomY);
+    if (!this.isSlow || covered < LEAST_COVERED || zoomX > MOST_ENLARGED) return false;
+    this.canvas.style.transform = `translate(${left * this.width}px, ${top * this.height}px) scale(${zoomX}, ${zoomY})`;
     return true;
   }
 
@@ -466,6 +483,9 @@ class PointMap {
   }
 
   drawMarks(view) {
+    const areSome = this.marked.size > 0 || this.hovered >= 0 || this.focused >= 0 || this.lasso !== null;
+    if (!areSome && !this.hasMarks) return;
+    this.hasMarks = areSome;
     const context = this.marks.getContext("2d");
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
@@ -686,6 +706,11 @@ class PointMap {
     }
     event.preventDefault();
   }
+}
+
+/** How much of 0 to 1 is covered by what begins at a place and has a length. */
+function overlap(start, length) {
+  return Math.max(Math.min(start + length, 1) - Math.max(start, 0), 0);
 }
 
 function isInside(outline, [x, y]) {

@@ -56,7 +56,7 @@ def names(uris: tuple[str, ...]) -> set[str]:
 
 
 def test_a_store_without_waste_stays_whole(store: FeatureStore) -> None:
-    assert waste(store, datetime.timedelta(0)) == Waste((), (), (), 0, (), 0)
+    assert waste(store, datetime.timedelta(0)) == Waste((), (), (), (), 0, (), 0)
 
 
 def test_files_of_older_versions_go_after_the_retention(store: FeatureStore) -> None:

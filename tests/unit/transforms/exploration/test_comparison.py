@@ -24,7 +24,7 @@ def planes(degrees: list[float]) -> np.ndarray:
 @pytest.mark.parametrize("k", [1, 6, 20])
 def test_neighbours_are_those_of_all_products(block: int, k: int) -> None:
     vectors = unit_vectors(np.random.default_rng(0).standard_normal((61, 8), np.float32))
-    found, _ = compare_all(vectors, k, 0.0, np.arange(61))
+    found, _, _ = compare_all(vectors, k, 0.0, np.arange(61))
     products = vectors @ vectors.T
     np.fill_diagonal(products, -np.inf)
     expected = np.argsort(-products, axis=1, kind="stable")[:, :k]
@@ -36,17 +36,17 @@ def test_neighbours_are_those_of_all_products(block: int, k: int) -> None:
 def test_pairs_connect_groups_across_blocks(block: int) -> None:
     degrees = [0.0, 90, 4, 180, 94, 8, 270, 12, 98]
     one_step = 1 - np.cos(np.deg2rad(4.1))
-    _, groups = compare_all(planes(degrees), 2, one_step, np.arange(9))
+    _, groups, _ = compare_all(planes(degrees), 2, one_step, np.arange(9))
     assert groups.tolist() == [0, 1, 0, 3, 1, 0, 6, 0, 1]
 
 
 def test_identical_contents_are_a_group_whatever_their_features(block: int) -> None:
-    _, groups = compare_all(planes([0.0, 90, 180, 270]), 2, 0.0, np.array([7, 8, 9, 7]))
+    _, groups, _ = compare_all(planes([0.0, 90, 180, 270]), 2, 0.0, np.array([7, 8, 9, 7]))
     assert groups.tolist() == [0, 1, 2, 0]
 
 
 def test_many_identical_images_are_one_group(block: int) -> None:
     vectors = np.repeat(planes([30.0]), 40, axis=0)
-    found, groups = compare_all(vectors, 3, 1e-6, np.arange(40))
+    found, groups, _ = compare_all(vectors, 3, 1e-6, np.arange(40))
     assert set(groups.tolist()) == {0}
     assert (found.rows != np.arange(40)[:, None]).all()

@@ -43,7 +43,7 @@ def test_the_largest_then_the_oldest_is_kept() -> None:
     one, other, alone = rng.standard_normal((3, 16), np.float32)
     features = np.stack([one, one * 2, one + 0.001, other, alone, other])
     images = images_of(features, [10, 30, 30, 5, 9, 5], [1, 3, 2, 2, 1, 2], ["a", "b", "c", "d", "e", "d"])
-    _, firsts = compare_all(images.vectors, 2, 1e-3, images.places)
+    _, firsts, _ = compare_all(images.vectors, 2, 1e-3, images.places)
     splits = np.array([Split.TRAIN, Split.TRAIN, Split.TEST, Split.TRAIN, Split.TEST, Split.TRAIN], np.uint8)
     groups = find_groups(images, firsts, splits, ["cat", None, "dog", "cat", "cat", "cat"])
     assert [group.rows.tolist() for group in groups] == [[2, 1, 0], [3, 5]]
@@ -60,5 +60,5 @@ def test_the_largest_then_the_oldest_is_kept() -> None:
 
 def test_without_near_duplicates_the_table_is_empty() -> None:
     images = images_of(np.eye(3, dtype=np.float32), [1, 1, 1], [1, 1, 1], ["a", "b", "c"])
-    _, firsts = compare_all(images.vectors, 2, 0.1, images.places)
+    _, firsts, _ = compare_all(images.vectors, 2, 0.1, images.places)
     assert duplicates_table(images, find_groups(images, firsts, np.zeros(3, np.uint8), [None] * 3)).num_rows == 0
