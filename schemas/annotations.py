@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -129,8 +130,6 @@ def _hashed(values: pa.Array) -> np.ndarray:
 
 def _each_hashed(values: pa.Array) -> np.ndarray:
     """Hashes values that are no lists and no nulls, one by one."""
-    import pandas as pd  # Which takes as long as everything else that a command imports.
-
     hashes: np.ndarray = pd.util.hash_array(values.to_numpy(zero_copy_only=False), categorize=False)
     return hashes
 

@@ -1,7 +1,7 @@
 """What `pipelines.explore` and `pipelines.search` print."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -10,14 +10,16 @@ from pipelines.console.padded_lines import padded_line
 from pipelines.console.runs import drift_text
 from schemas.errors import printable
 from schemas.storage import join
-from transforms.exploration import Drift, Exploration
+
+if TYPE_CHECKING:
+    from transforms.exploration import Drift, Exploration
 
 _SHOWN: Final = 5
 
 
 def exploration_lines(
-    found: Exploration,
-    drift: Drift | None,
+    found: "Exploration",
+    drift: "Drift | None",
     output: str,
     *,
     files: Sequence[str],

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -52,8 +53,6 @@ class RowKeys:
 
 def _hashes(rows: pa.RecordBatch) -> np.ndarray:
     """Returns two hashes of each row's key: uint64 [2, n]."""
-    import pandas as pd  # Which takes as long as everything else that a command imports.
-
     # No file's name has a NUL in it.
     keys = pc.binary_join_element_wise(rows.column("uri"), rows.column("version"), "\0")
     values = keys.to_numpy(zero_copy_only=False)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -75,8 +76,6 @@ def partition_numbers(uris: pa.StringArray, partitions: int) -> np.ndarray:
 
     Members of a folder of an archive are in the same one, so that whoever reads them reads few archives.
     """
-    import pandas as pd  # Which takes as long as everything else that a command imports.
-
     if pc.any(pc.match_substring_regex(uris, _IN_ARCHIVE)).as_py():
         uris = pc.replace_substring_regex(uris, _MEMBER, r"\1\2")
     hashes = pd.util.hash_array(uris.to_numpy(zero_copy_only=False).astype(object), categorize=False)
