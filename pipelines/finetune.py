@@ -53,15 +53,14 @@ from pipelines.runners import print_above, shown_progress
 from schemas.classifiers import Classifier, ModelCard, Split
 from schemas.errors import ModelNotWritable, UsageError
 from schemas.storage import canonical_uri, join
-from transforms.conv_bases import KERAS_FILE, sha256_of
 from transforms.evaluation import Evaluation, judge
 from transforms.export import (
-    BASE_WEIGHTS_FILE,
     CLASSIFIER_FILE,
     REPORT_FILE,
     compose_fine_tuned,
     folder_texts,
     reserved_folder,
+    tuned_base_file,
     write_folder,
 )
 from transforms.finetuning import (
@@ -75,6 +74,7 @@ from transforms.finetuning import (
     score_split,
     unfreeze,
 )
+from transforms.origins import KERAS_FILE, saved_sha256
 from transforms.runtime import PROGRESS, import_tensorflow, temporary_folder
 
 _FIRST: Final = (
@@ -205,19 +205,22 @@ def write(job: FineTuningJob, tuned: FineTuned, evaluation: Evaluation) -> Model
     with temporary_folder() as folder:
         network.base.save(folder / KERAS_FILE)
         network.head.save(folder / CLASSIFIER_FILE)
-        compose_fine_tuned(parent.spec, folder)
+        why_no_onnx = compose_fine_tuned(parent.spec, folder)
+        base_file = tuned_base_file(parent.spec)
         spec = dataclasses.replace(
             parent.spec,
-            weights=join(canonical_uri(output), BASE_WEIGHTS_FILE),
-            weights_sha256=sha256_of((folder / BASE_WEIGHTS_FILE).read_bytes()),
+            conv_base=parent.spec.conv_base if parent.spec.saved_format is None else base_file,
+            weights=join(canonical_uri(output), base_file),
+            weights_sha256=saved_sha256(str(folder / base_file)),
             layers=(parent.layer,),
             feature_shapes=(tuple(parent.feature_shape),),
             augmentation=None,
         )
         card = fine_tuned_card(job, spec, tuned, evaluation)
         (folder / LEFT_OUT_FILE).write_text(left_out_csv(pictures.left_out))
-        further = (BASE_WEIGHTS_FILE, LEFT_OUT_FILE)
-        card = write_folder(output, folder, card, folder_texts(card, evaluation, tuned.history), further=further)
+        further = (base_file, LEFT_OUT_FILE)
+        texts = folder_texts(card, evaluation, tuned.history)
+        card = write_folder(output, folder, card, texts, further=further, why_no_onnx=why_no_onnx)
     remove_checkpoint(output)
     return card
 

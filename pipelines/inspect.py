@@ -5,6 +5,7 @@
     python -m pipelines.inspect feature-store --failures --run=RUN
     python -m pipelines.inspect feature-store --coverage --input='uploads/{ds}/' --start=2026-01-01
     python -m pipelines.inspect --conv_base=VGG16 --input_shape=150,150,3
+    python -m pipelines.inspect --conv_base=mine.onnx
 
 Exit codes: 0 done; 1 --coverage found that something is missing; 2 the command cannot start as it was given.
 """
@@ -55,8 +56,10 @@ def main(arguments: Sequence[str]) -> int:
     if given.coverage or given.runs or given.failures or not given.conv_base:
         raise UsageError("Name a store, or a conv base with --conv_base=NAME.")
     from transforms.conv_bases import summarise_conv_base
+    from transforms.origins import with_saved_network
 
-    print(summarise_conv_base(FeatureSpec(**{"weights": NO_WEIGHTS, **spec_options(given)})))
+    asked = with_saved_network(spec_options(given))
+    print(summarise_conv_base(FeatureSpec(**{"weights": NO_WEIGHTS, **asked})))
     return 0
 
 

@@ -156,7 +156,7 @@ def _subject(given: argparse.Namespace) -> Iterator[Subject]:
 
 def _measured(given: argparse.Namespace, subject: Subject, say: Callable[[str, float], None]) -> Measured:
     spec, seconds = subject.spec, given.seconds
-    engine = choose_engine(given.engine)
+    engine = choose_engine(given.engine, spec)
     say("reading pictures", 0.0)
     sample = _sample(given, subject)
     say("running the base", 0.3)

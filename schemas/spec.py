@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -28,6 +29,14 @@ INTERPOLATIONS: Final = ("bilinear", "nearest", "bicubic", "hamming", "box", "la
 EXIF_ORIENTATIONS: Final = ("apply", "ignore")
 DECODINGS: Final = ("exact", "scaled")
 TRUNCATIONS: Final = ("fail", "keep")
+RESIZES: Final = ("stretch", "crop", "pad")
+PREPROCESSINGS: Final = ("none", "scale_1", "scale_-1_1", "caffe", "torch")
+_NUMBERS: Final = r"([0-9]*\.?[0-9]+)(,[0-9]*\.?[0-9]+,[0-9]*\.?[0-9]+)?"
+PREPROCESS_PATTERN: Final = f"{'|'.join(PREPROCESSINGS)}|mean={_NUMBERS},std={_NUMBERS}"
+
+# Files of saved networks that can be a conv base, by their endings.
+KERAS_MODEL: Final = ".keras"
+SAVED_FORMATS: Final = (KERAS_MODEL, ".onnx", ".xml")
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "pooling": POOLINGS,
@@ -36,10 +45,17 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "exif_orientation": EXIF_ORIENTATIONS,
     "decode": DECODINGS,
     "truncated": TRUNCATIONS,
+    "resize": RESIZES,
 }
 _NOT_IN_FINGERPRINT: Final = frozenset({"weights", "feature_shapes", "augmentation"})
 # Fields that came after stores had been made: with these values a spec has the fingerprint that it had without them.
-_ADDED_LATER: Final[Mapping[str, object]] = {"decode": "exact", "truncated": "fail"}
+_ADDED_LATER: Final[Mapping[str, object]] = {
+    "decode": "exact",
+    "truncated": "fail",
+    "resize": "stretch",
+    "crop_ratio": 1.0,
+    "preprocess": None,
+}
 
 # More than any base was trained with, and less than what ends a machine.
 MOST_SIDE: Final = 16_384
@@ -56,11 +72,12 @@ class FeatureSpec(Serialisable):
     the conv base fills them in (`is_resolved`), and only then is there a fingerprint.
 
     Attributes:
-        conv_base: The name of a builder in `keras.applications`, such as `"VGG16"`.
+        conv_base: The name of a builder in `keras.applications`, such as `"VGG16"`, or that of the file of a saved
+            network, such as `"mine.onnx"`; which file that is, `weights_sha256` says, so the fingerprint knows no name.
         conv_base_args: Further keyword arguments of that builder, such as `{"alpha": 0.25}`.
-        weights: `"none"` (random), `"imagenet"` or the URI of a weights file. Where the weights came from; what counts
-            for the fingerprint is their SHA-256.
-        weights_sha256: SHA-256 of the weights file in hex, or of the tensors where there is no file (`"none"`).
+        weights: `"none"` (random), `"imagenet"`, or the URI of a weights file or of the saved network. Where the
+            weights came from; what counts for the fingerprint is their SHA-256.
+        weights_sha256: SHA-256 of that file in hex, or of the tensors where there is no file (`"none"`).
         include_top: Whether the dense classifier is kept; its layers can then be asked for as well.
         input_shape: (height, width, 3) of the pixels that the base is given.
         layers: The layers whose outputs are the features, one column each; the last layer when left open.
@@ -77,6 +94,13 @@ class FeatureSpec(Serialisable):
             down, and takes all other pictures as `"exact"` does.
         truncated: `"fail"` has no features for a file that ends too soon; `"keep"` computes them from the pixels that
             are there.
+        resize: `"stretch"` gives a picture the input shape whatever its sides; `"crop"` keeps them in proportion and
+            takes the middle; `"pad"` keeps them in proportion and fills up with black.
+        crop_ratio: Of `"crop"`: the sides of the middle that is taken, as a share of what would just hold it, above 0
+            to 1. torchvision's `Resize(256)` and `CenterCrop(224)` are .875.
+        preprocess: What a saved network expects of pixels: one of `PREPROCESSINGS`, or the mean and the standard
+            deviation of pixels in 0 to 1, as in `"mean=0.5,std=0.25"`, or three of each. None for a base that has its
+            own.
         feature_shapes: The shape of one feature of each layer, in the order of `layers`.
         augmentation: The further rows of training images; None where each image has one row. No part of the
             fingerprint.
@@ -95,6 +119,9 @@ class FeatureSpec(Serialisable):
     exif_orientation: str = "apply"
     decode: str = "exact"
     truncated: str = "fail"
+    resize: str = "stretch"
+    crop_ratio: float = 1.0
+    preprocess: str | None = None
     feature_shapes: tuple[Shape, ...] = ()
     augmentation: AugmentedRows | None = None
 
@@ -112,6 +139,11 @@ class FeatureSpec(Serialisable):
             raise InvalidSpec(f"input_shape {shape} must be height,width,3: a conv base takes three channels.")
         if not all(1 <= side <= MOST_SIDE for side in self.input_shape or ()):
             raise InvalidSpec(f"input_shape {self.input_shape} must be of sides of 1 to {MOST_SIDE:,} pixels.")
+        if not 0 < self.crop_ratio <= 1 or (self.resize != "crop" and self.crop_ratio != 1):
+            raise InvalidSpec(f"crop_ratio {self.crop_ratio} must be above 0 and at most 1; it is for resize=crop.")
+        if self.preprocess is not None and not re.fullmatch(PREPROCESS_PATTERN, self.preprocess):
+            choices = ", ".join(PREPROCESSINGS)
+            raise InvalidSpec(f"preprocess {self.preprocess!r} is not one of {choices}, mean=…,std=….")
         if len(set(self.layers)) != len(self.layers):
             raise InvalidSpec(f"layers {','.join(self.layers)} names a layer twice.")
         if self.feature_shapes and len(self.feature_shapes) != len(self.layers):
@@ -138,8 +170,20 @@ class FeatureSpec(Serialisable):
             for name, value in self.to_dict().items()
             if name not in _NOT_IN_FINGERPRINT and (name, value) not in _ADDED_LATER.items()
         }
+        if self.saved_format is not None:
+            fields["conv_base"] = self.saved_format
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def saved_format(self) -> str | None:
+        """The ending of the file of a saved network that is the base; None for a base that is built by its name."""
+        return saved_format(self.conv_base)
+
+    @property
+    def is_keras(self) -> bool:
+        """Whether the base is a Keras model, which Keras runs, puts a head on and trains."""
+        return self.saved_format in {None, KERAS_MODEL}
 
     @property
     def resolved_input_shape(self) -> tuple[int, int, int]:
@@ -191,6 +235,8 @@ class FeatureSpec(Serialisable):
         compared = dict(asked)
         if compared.get("weights_sha256") is not None:
             compared.pop("weights", None)
+            if self.saved_format is not None and saved_format(str(compared.get("conv_base"))) == self.saved_format:
+                compared.pop("conv_base")
         augmentation = compared.pop("augmentation", None)
         asked_rows = augmentation if isinstance(augmentation, Mapping) else {}
         pairs = [(name, getattr(self, name), value) for name, value in compared.items()]
@@ -202,6 +248,15 @@ class FeatureSpec(Serialisable):
             for name, own, value in pairs
             if value is not None and value != own
         ]
+
+
+def saved_format(name: str) -> str | None:
+    """Returns the ending of a file or URI that is one of a saved network, or None.
+
+    >>> saved_format("s3://bucket/Mine.ONNX")
+    '.onnx'
+    """
+    return next((ending for ending in SAVED_FORMATS if name.lower().endswith(ending)), None)
 
 
 def augmentation_option(name: str) -> str:

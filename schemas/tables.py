@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from schemas.errors import InvalidSpec, RunFailed, shown_names
+from schemas.errors import InvalidSpec, RunFailed, shown, shown_names
 from schemas.images import REF_SCHEMA
 from schemas.spec import FeatureSpec, Shape
 
@@ -155,12 +155,28 @@ def features_schema(spec: FeatureSpec, carried: Iterable[pa.Field] = ()) -> pa.S
         carried: Fields of the columns that a manifest carries along.
 
     Raises:
-        InvalidSpec: If a carried column has the name of another column.
+        InvalidSpec: If a layer, or a carried column, has the name of another column.
     """
+    _check_layers(spec.layers)
     layers = [layer_field(name, shape) for name, shape in spec.shape_by_layer.items()]
     augmentation = [_AUGMENTATION_FIELD] if spec.augmentation else []
     check_carried([field.name for field in (*augmentation, *layers)], carried)
     return pa.schema([*_FEATURES_HEAD, *augmentation, *layers, *carried_fields(carried), *_FEATURES_TAIL])
+
+
+def _check_layers(layers: Iterable[str]) -> None:
+    """Refuses layers whose names are taken, in any case; those of networks that others have saved may be anything.
+
+    Raises:
+        InvalidSpec: If there is one.
+    """
+    taken = {name.casefold() for name in (*_RESERVED, AUGMENTATION)}
+    for layer in layers:
+        if layer.casefold() in taken:
+            raise InvalidSpec(
+                f"The layer '{shown(layer)}' has the name of another column of a store, but for its case."
+            )
+        taken.add(layer.casefold())
 
 
 def file_schema(schema: pa.Schema, partitioned_by: Collection[str] = PARTITIONED_BY) -> pa.Schema:

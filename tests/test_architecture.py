@@ -41,8 +41,10 @@ ORDER = (
     "transforms/source_kinds",
     "transforms/sources",
     "transforms/planning",
+    "transforms/preprocessing",
     "transforms/images",
     "transforms/networks",
+    "transforms/origins",
     "transforms/conv_bases",
     "transforms/machine",
     "transforms/extraction",
@@ -94,7 +96,7 @@ STARTED_WITHOUT = ("apache_beam", "faiss", "jinja2", "keras", "openvino", "scipy
 # raises that opens a model.
 CATCHES_EVERYTHING = {
     "schemas/storage/faults.py": ["Exception"],
-    "transforms/conv_bases/applications.py": ["Exception"],
+    "transforms/origins/applications.py": ["Exception"],
     "transforms/images/decoder_server.py": ["Exception"],
     "transforms/images/decoding.py": ["Exception", "Exception"],
     "transforms/networks/keras_files.py": ["Exception"],

@@ -173,11 +173,11 @@ def finetuning_text(output: str, card: ModelCard, evaluation: Evaluation, second
 
 def extract_command(spec: FeatureSpec, images: str = "IMAGES", store: str = "NEW_STORE") -> str:
     """Returns the command that extracts the features of a spec."""
+    saved = {"conv_base": spec.weights, "preprocess": str(spec.preprocess)}
     options = {
         "input": images,
         "output": store,
-        "conv_base": spec.conv_base,
-        "weights": spec.weights,
+        **({"conv_base": spec.conv_base, "weights": spec.weights} if spec.saved_format is None else saved),
         "input_shape": ",".join(map(str, spec.resolved_input_shape)),
         "layers": ",".join(spec.layers),
         "pooling": spec.pooling,
@@ -186,6 +186,7 @@ def extract_command(spec: FeatureSpec, images: str = "IMAGES", store: str = "NEW
         "precision": spec.precision,
         "decode": spec.decode,
         "truncated": spec.truncated,
+        **({"resize": spec.resize, "crop_ratio": f"{spec.crop_ratio:g}"} if spec.resize != "stretch" else {}),
     }
     words = [f"--{name}={value}" for name, value in options.items()]
     words += [f"--conv_base_arg={name}={value}" for name, value in spec.conv_base_args.items()]

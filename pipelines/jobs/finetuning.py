@@ -15,7 +15,6 @@ from pipelines.options import decoding_limits, fetching_reach
 from pipelines.runners import shown_progress
 from schemas.classifiers import Classifier, FineTuning, Split, SplitFractions
 from schemas.errors import InvalidLabels, UsageError
-from transforms.conv_bases import sha256_of
 from transforms.evaluation import Evaluation, judge
 from transforms.export import END_TO_END_FILE
 from transforms.finetuning import (
@@ -63,13 +62,19 @@ def fetch_network(classifier: Classifier) -> tuple[TrainableNetwork, str]:
     """Loads a classifier on its base, and returns it with the SHA-256 of its file.
 
     Raises:
+        UsageError: If its base is no Keras model.
         DamagedModel: If the file is missing, or is not the one that was written.
     """
+    if not classifier.card.spec.is_keras:
+        raise UsageError(
+            f"Fine-tuning needs a base that is a Keras model, and {classifier.card.spec.conv_base} is none: take one "
+            "of keras.applications, or a .keras file."
+        )
     content = classifier.files.read(END_TO_END_FILE)
     with temporary_folder() as folder:
         path = Path(folder, END_TO_END_FILE)
         path.write_bytes(content)
-        return open_network(path), sha256_of(content)
+        return open_network(path), hashlib.sha256(content).hexdigest()
 
 
 def read_labelled_pictures(given: argparse.Namespace, classifier: Classifier, refs: pa.RecordBatch) -> LabelledPictures:

@@ -92,7 +92,7 @@ def new_job(
     """
     rules = dataclasses.replace(rules, carried=store.carry(rules.carried))
     options = beam_options(beam_arguments)
-    engine = choose_engine(given.engine)
+    engine = choose_engine(given.engine, store.spec)
     fastest = fastest_settings(store, engine) if given.tune else None
     run = new_run(given, engine, runner_name(options), recorded_options(options), refresh)
     return Job(

@@ -39,8 +39,8 @@ from transforms.conv_bases import (
     files_of_base,
     is_published,
     speed_against_float32,
-    weights_file_sha256,
 )
+from transforms.origins import saved_sha256, with_saved_network
 from transforms.runtime import package_versions, temporary_folder
 from transforms.sources import (
     FollowLinks,
@@ -128,12 +128,12 @@ def updated_columns(given: argparse.Namespace, sources: Sequence[Source], rules:
 
 
 def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
-    """Returns the fields of the spec that were given, a weights file by its SHA-256, an augmentation by its fields.
+    """Returns the fields of the spec that were given, files by their SHA-256, an augmentation by its fields.
 
     Raises:
-        UsageError: If an augmentation has ranges, but no rows.
+        UsageError: If an augmentation has ranges, but no rows, or a saved network has options of other bases.
         InvalidSpec: If it cannot be.
-        WeightsUnavailable: If the weights file cannot be read.
+        WeightsUnavailable: If the weights file, or the saved network, cannot be read.
     """
     asked = asked_features(given)
     augmentation = asked_augmentation(given)
@@ -143,24 +143,26 @@ def asked_spec(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def asked_features(given: argparse.Namespace) -> dict[str, Any]:
-    """Returns the fields of the spec that were given and decide what features are, a weights file by its SHA-256.
+    """Returns the fields of the spec that were given and decide what features are, files by their SHA-256.
 
     Raises:
-        WeightsUnavailable: If the weights file cannot be read.
+        UsageError: If a saved network has options of other bases.
+        InvalidSpec: If the base is a file of another kind.
+        WeightsUnavailable: If the weights file, or the saved network, cannot be read.
     """
-    asked = spec_options(given)
+    asked = with_saved_network(spec_options(given))
     if asked.get("weights") not in {None, NO_WEIGHTS, IMAGENET}:
-        asked["weights"] = _weights_uri(asked["weights"])
-        asked["weights_sha256"] = weights_file_sha256(asked["weights"])
+        asked["weights"] = _recorded_uri(asked["weights"])
+        asked["weights_sha256"] = saved_sha256(asked["weights"])
     return asked
 
 
-def _weights_uri(given: str) -> str:
+def _recorded_uri(given: str) -> str:
     uri = canonical_uri(given)
     if bare_uri(uri) != uri:
         raise UsageError(
-            f"--weights={shown(given)} has a signature or a password, and a store records where its weights are from: "
-            "copy the file, and name the copy."
+            f"{shown(given)} has a signature or a password, and a store records where its weights are from: copy the "
+            "file, and name the copy."
         )
     return uri
 
@@ -230,7 +232,7 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
         return store
     uri = given.output or DEFAULT_STORE
     spec = new_spec(given)
-    if spec.precision == TF32 and choose_engine(given.engine) == EngineName.OPENVINO:
+    if spec.precision == TF32 and choose_engine(given.engine, spec) == EngineName.OPENVINO:
         raise UsageError(TF32_NEEDS_A_GPU)
     what = f"The store {uri}"
     check_folder(what, uri, refusal=StoreNotWritable)
@@ -240,7 +242,7 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
             check_created_once(canonical_uri(uri))
         published = prepared.publish(canonical_uri(uri))
     store = FeatureStore.create(uri, prepared.spec, published.files, single_writer=given.single_writer)
-    if spec.precision == BFLOAT16 and choose_engine(given.engine) == EngineName.OPENVINO:
+    if spec.precision == BFLOAT16 and choose_engine(given.engine, spec) == EngineName.OPENVINO:
         _say_if_slower(store)
     return store
 

@@ -14,6 +14,7 @@ from schemas.classifiers import Duplicates, Recipe, SplitFractions
 from schemas.errors import SpecMismatch, UsageError, nearest_names
 from schemas.store import FeatureStore
 from schemas.tables import AUGMENTATION
+from transforms.origins import network_name
 from transforms.runtime import available_memory
 from transforms.training import (
     LABEL,
@@ -95,7 +96,7 @@ def _open_store(given: argparse.Namespace, uri: str) -> FeatureStore:
         raise SpecMismatch(
             f"The store {uri} holds features with the fingerprint {store.fingerprint}, {given.fingerprint} was asked."
         )
-    differences = store.spec.differences({"conv_base": given.conv_base})
+    differences = store.spec.differences({"conv_base": given.conv_base and network_name(given.conv_base)})
     if differences:
         raise SpecMismatch(f"The store {uri} holds features of another spec: {differences[0]}.")
     return store

@@ -3,14 +3,19 @@
 import argparse
 from typing import Any
 
-from pipelines.options.types import add_flag, name_and_value, shape, words
-from schemas.spec import DECODINGS, EXIF_ORIENTATIONS, INTERPOLATIONS, POOLINGS, PRECISIONS, TRUNCATIONS
+from pipelines.options.types import add_flag, crop_ratio, name_and_value, preprocess, shape, words
+from schemas.spec import DECODINGS, EXIF_ORIENTATIONS, INTERPOLATIONS, POOLINGS, PRECISIONS, RESIZES, TRUNCATIONS
 
 
 def add_spec_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the feature spec. None of them has a default here: what is not given, the store decides."""
     group = parser.add_argument_group("features (where the store exists, what is not given is read from it)")
-    group.add_argument("--conv_base", metavar="NAME", help="any builder of keras.applications (default: VGG16)")
+    group.add_argument(
+        "--conv_base",
+        metavar="NAME",
+        help="any builder of keras.applications, or the URI of a saved network: a .keras or .onnx file, or the .xml of "
+        "an OpenVINO network (default: VGG16)",
+    )
     group.add_argument(
         "--conv_base_arg",
         action="append",
@@ -21,6 +26,14 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--weights", metavar="WEIGHTS", help="none (random), imagenet, or the URI of a weights file (default: imagenet)"
     )
+    group.add_argument(
+        "--preprocess",
+        type=preprocess,
+        metavar="HOW",
+        help="what a saved network expects of pixels: none is 0 to 255, scale_1 is 0 to 1, scale_-1_1 is -1 to 1, "
+        "caffe and torch are those of Keras's applications, mean=…,std=… with one or three numbers each are of pixels "
+        "in 0 to 1; it has to be given where the file does not say it (default: what the file says)",
+    )
     add_flag(
         group,
         "--include_top",
@@ -30,7 +43,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--input_shape",
         type=shape,
         metavar="H,W,3",
-        help="the pixels that the base is given (default: those that it was trained with)",
+        help="the pixels that the base is given (default: those that it was trained with, or that its file says)",
     )
     group.add_argument(
         "--layers",
@@ -57,6 +70,19 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
 def _add_pixel_options(group: "argparse._ArgumentGroup") -> None:
     """Adds those that decide which pixels the base is given."""
     group.add_argument("--interpolation", choices=INTERPOLATIONS, help="how pictures are resized (default: bilinear)")
+    group.add_argument(
+        "--resize",
+        choices=RESIZES,
+        help="stretch gives pictures the input shape whatever their sides; crop keeps these in proportion and takes "
+        "the middle; pad keeps them in proportion and fills up with black (default: stretch)",
+    )
+    group.add_argument(
+        "--crop_ratio",
+        type=crop_ratio,
+        metavar="RATIO",
+        help="with --resize=crop, the sides of what is taken as a share of the largest middle: .875 is torchvision's "
+        "224 of 256 (default: 1)",
+    )
     group.add_argument(
         "--exif_orientation",
         choices=EXIF_ORIENTATIONS,
@@ -92,6 +118,9 @@ def spec_options(given: argparse.Namespace) -> dict[str, Any]:
             "exif_orientation",
             "decode",
             "truncated",
+            "resize",
+            "crop_ratio",
+            "preprocess",
             "precision",
         )
     }

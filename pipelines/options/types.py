@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from schemas.spec import ConvBaseArg
+from schemas.spec import PREPROCESS_PATTERN, PREPROCESSINGS, ConvBaseArg
 from schemas.uris import unknown_source
 from transforms.images import format_by_name
 
@@ -125,11 +125,17 @@ allowed_sources: Final = OptionType(_WORDS, words.wanted, _allowed_sources)
 image_formats: Final = OptionType(_WORDS, words.wanted, _image_formats)
 shape: Final = OptionType("[0-9]+(,[0-9]+)*", "height,width,3", _shape)
 name_and_value: Final = OptionType("[^=]+=.*", "NAME=VALUE", _name_and_value)
+preprocess: Final = OptionType(
+    PREPROCESS_PATTERN,
+    f"{', '.join(PREPROCESSINGS)}, or mean=…,std=… with one or three numbers each, of pixels in 0 to 1",
+    str,
+)
 true_or_false: Final = OptionType("[Tt]rue|[Ff]alse", "true or false", _is_true)
 positive: Final = OptionType("0*[1-9][0-9]*", "a whole number above 0", int)
 not_negative: Final = OptionType("[0-9]+", "a whole number, 0 or more", int)
 number: Final = OptionType(r"[0-9]*\.?[0-9]+", "a number, 0 or more", float)
 ratio: Final = OptionType(r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?", "between 0 and 1", _ratio)
+crop_ratio: Final = OptionType(r"1(\.0*)?|0*\.[0-9]*[1-9][0-9]*", "above 0 and at most 1", float)
 distance: Final = OptionType(r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?", "between 0 and 2", _distance)
 text_encoding: Final = OptionType(_ENCODINGS, "an encoding such as utf-8, utf-16, latin-1 or cp1252", _encoding)
 run_name: Final = OptionType("[A-Za-z0-9._-]+", "made of letters, digits, dots, dashes and underscores", str)

@@ -20,8 +20,8 @@ from tests.commands.test_foreign_tables import append_to_log, metadata_of
 from tests.conftest import train, write_pictures
 from transforms.conv_bases import OpenVINOEngine
 from transforms.conv_bases.published import damaged_files, fetch_published, is_published
-from transforms.conv_bases.publishing import CONV_BASE_FILES
 from transforms.finetuning.unfreezing import open_network
+from transforms.origins import CONV_BASE_FILES
 
 Change = Callable[[Path], None]
 

@@ -43,8 +43,8 @@ def model(tmp_path_factory: pytest.TempPathFactory, pets: FeatureStore) -> Path:
 
 def test_the_folder_of_a_classifier(model: Path, pets: FeatureStore) -> None:
     assert sorted(path.name for path in model.iterdir()) == [
-        "classifier.keras", "end_to_end.keras", "history.csv", "labels.json", "metrics.json", "model_card.json",
-        "model_card.md", "openvino", "report.html",
+        "classifier.keras", "end_to_end.keras", "end_to_end.onnx", "history.csv", "labels.json", "metrics.json",
+        "model_card.json", "model_card.md", "openvino", "report.html",
     ]  # fmt: skip
     metrics = json.loads((model / "metrics.json").read_text())
     for split in ("train", "validation", "test"):

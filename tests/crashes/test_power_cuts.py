@@ -22,8 +22,9 @@ from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.nights import World, worker_of
 from tests.support.power_cuts import Files, watched
 from transforms.conv_bases.published import damaged_files, fetch_published, is_published
-from transforms.conv_bases.publishing import CONV_BASE_FILES, PreparedConvBase
+from transforms.conv_bases.publishing import PreparedConvBase
 from transforms.extraction import Worker
+from transforms.origins import CONV_BASE_FILES
 
 IMAGES = 6
 # Each so many states the next run is the command; else it is what the command does, in a hundredth of a second.

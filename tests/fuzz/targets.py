@@ -8,6 +8,7 @@ from tests.fuzz.cards import CARDS
 from tests.fuzz.decoding import DECODER_PROCESSES, DECODING
 from tests.fuzz.logs import LOGS
 from tests.fuzz.manifests import MANIFESTS
+from tests.fuzz.onnx import ONNX
 from tests.fuzz.receipts import RECEIPTS
 from tests.fuzz.specs import SPECS
 from tests.fuzz.target import Target
@@ -23,4 +24,5 @@ TARGETS: Final[Mapping[str, Target[Any]]] = {
     "receipts": RECEIPTS,
     "cards": CARDS,
     "specs": SPECS,
+    "onnx": ONNX,
 }

@@ -30,8 +30,9 @@ from tests.conftest import extract as extract_pictures
 from tests.support.fine_tuning import MODEL_ID, without_tensorflow
 from tests.support.nights import BAD, SPEC, MeanColours, World, loading_pools
 from transforms.conv_bases.published import damaged_files, fetch_published
-from transforms.conv_bases.publishing import CONV_BASE_FILES, PreparedConvBase, replace_files
+from transforms.conv_bases.publishing import PreparedConvBase, replace_files
 from transforms.extraction import Worker
+from transforms.origins import CONV_BASE_FILES
 
 Colours = Mapping[str, int]
 
@@ -119,7 +120,11 @@ def labelled(folder: Path) -> None:
     extract_pictures(f"--input={folder}/pictures", f"--output={folder}/store", *labels, *SMALL_BASE)
     train(folder, folder / "new", NEW)
     (folder / "composed").mkdir()
-    for path in [*(folder / "new").glob("*.keras"), *(folder / "new" / NETWORKS_FOLDER).iterdir()]:
+    for path in [
+        *(folder / "new").glob("*.keras"),
+        *(folder / "new").glob("*.onnx"),
+        *(folder / "new" / NETWORKS_FOLDER).iterdir(),
+    ]:
         shutil.copy(path, folder / "composed")
 
 
@@ -148,8 +153,8 @@ def train_again(folder: Path) -> None:
 
     @contextlib.contextmanager
     def composed(_: FeatureStore) -> Iterator[SimpleNamespace]:
-        done: Future[None] = Future()
-        done.set_result(None)
+        done: Future[str] = Future()
+        done.set_result("")
         composer = SimpleNamespace(folder=folder / "composed", start=lambda *_: done)
         composer.of = lambda _: contextlib.nullcontext(composer)
         yield composer

@@ -17,7 +17,7 @@ from pipelines import finetune as finetune_command
 from pipelines.console import finetuning as finetuning_console
 from schemas.classifiers import FineTuning, Split
 from transforms.evaluation import Evaluation, ScoredSplit, judge
-from transforms.export import BASE_WEIGHTS_FILE
+from transforms.export.composing import BASE_WEIGHTS_FILE
 from transforms.finetuning import Checkpoint, FineTuned, LabelledPictures
 
 MODEL_ID = "f1" * 8
@@ -33,9 +33,10 @@ def without_tensorflow(composed: Path) -> Iterator[None]:
         composed: A folder with the networks of a classifier of the same classes, which those of the new one are.
     """
 
-    def compose(_: object, folder: Path) -> None:
+    def compose(_: object, folder: Path) -> str:
         shutil.copytree(composed, folder, dirs_exist_ok=True)
         (folder / BASE_WEIGHTS_FILE).write_bytes(b"weights" * 100)
+        return ""
 
     with (
         mock.patch.object(finetuning_console, "model_id", return_value=MODEL_ID),

@@ -13,5 +13,10 @@ from transforms.runtime import without_telemetry
 os.environ["KERAS_BACKEND"] = "openvino"
 without_telemetry()
 sys.meta_path.insert(0, keras_process._WithoutTensorFlow())
-for module in ("keras", "transforms.conv_bases.publishing", "transforms.export.composing"):
+for module in (
+    "keras",
+    "transforms.conv_bases.publishing",
+    "transforms.origins.finding",
+    "transforms.export.composing",
+):
     importlib.import_module(module)

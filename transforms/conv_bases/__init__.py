@@ -1,4 +1,4 @@
-"""Conv bases: built from `keras.applications`, published into a store, cached, and run by an engine.
+"""Conv bases: published into a store, cached, and run by an engine.
 
 Names are imported when they are first used, so that a command imports what it needs and no more.
 """
@@ -6,7 +6,6 @@ Names are imported when they are first used, so that a command imports what it n
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transforms.conv_bases.applications import build_conv_base, load_application, sha256_of, weights_file_sha256
     from transforms.conv_bases.cache import cached_conv_base
     from transforms.conv_bases.engine import Engine, Features
     from transforms.conv_bases.engine_selection import (
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
         is_published,
         unpublish,
     )
-    from transforms.conv_bases.publishing import KERAS_FILE, summarise_conv_base
+    from transforms.conv_bases.publishing import summarise_conv_base
     from transforms.conv_bases.republishing import republish
 else:
     from schemas.lazy_imports import lazy_attributes
@@ -35,12 +34,6 @@ else:
     __getattr__ = lazy_attributes(
         __name__,
         {
-            "transforms.conv_bases.applications": [
-                "build_conv_base",
-                "load_application",
-                "sha256_of",
-                "weights_file_sha256",
-            ],
             "transforms.conv_bases.cache": ["cached_conv_base"],
             "transforms.conv_bases.engine": ["Engine", "Features"],
             "transforms.conv_bases.engine_selection": [
@@ -61,7 +54,7 @@ else:
                 "is_published",
                 "unpublish",
             ],
-            "transforms.conv_bases.publishing": ["KERAS_FILE", "summarise_conv_base"],
+            "transforms.conv_bases.publishing": ["summarise_conv_base"],
             "transforms.conv_bases.republishing": ["republish"],
         },
     )
@@ -69,13 +62,11 @@ else:
 __all__ = [
     "AUTO",
     "BATCH_SIZES",
-    "KERAS_FILE",
     "TF32_NEEDS_A_GPU",
     "Engine",
     "EngineName",
     "Features",
     "OpenVINOEngine",
-    "build_conv_base",
     "cached_conv_base",
     "choose_engine",
     "damaged_files",
@@ -83,12 +74,9 @@ __all__ = [
     "fetch_published",
     "files_of_base",
     "is_published",
-    "load_application",
     "load_engine",
     "republish",
-    "sha256_of",
     "speed_against_float32",
     "summarise_conv_base",
     "unpublish",
-    "weights_file_sha256",
 ]

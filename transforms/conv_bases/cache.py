@@ -27,16 +27,11 @@ from typing import Final
 from schemas.errors import InvalidSpec, RunFailed
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
 from schemas.storage import PublishedBase, rename_folder
-from transforms.conv_bases import applications, publishing
-from transforms.conv_bases.applications import weights_file_sha256
+from transforms.conv_bases import publishing
 from transforms.conv_bases.published import fetch_published, published_spec
-from transforms.conv_bases.publishing import (
-    CONV_BASE_FILES,
-    PreparedConvBase,
-    prepare_conv_base,
-    publish_files,
-)
+from transforms.conv_bases.publishing import PreparedConvBase, prepare_conv_base, publish_files
 from transforms.networks import exporting_code
+from transforms.origins import building_code, files_of_origin, saved_sha256
 
 CACHE_VARIABLE: Final = "CONVBASE_CACHE"
 COMPILED: Final = "compiled"
@@ -46,9 +41,9 @@ MOST_BYTES: Final = 4 * 10**9
 
 # What decides which pixels there are, and where weights came from, is not built into a base.
 _NOT_BUILT_IN: Final = frozenset(
-    {"weights", "interpolation", "exif_orientation", "decode", "truncated", "augmentation"}
+    {"weights", "interpolation", "exif_orientation", "decode", "truncated", "resize", "crop_ratio", "augmentation"}
 )
-_RESOLVED: Final = ("weights_sha256", "input_shape", "layers", "feature_shapes")
+_RESOLVED: Final = ("weights_sha256", "input_shape", "preprocess", "layers", "feature_shapes")
 _BUILT_WITH: Final = ("keras", "numpy", "openvino")
 
 # What taking an entry raises that is damaged, has been removed, or is none.
@@ -65,7 +60,7 @@ def cached_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
         folder: A local folder, empty, for its files.
 
     Raises:
-        InvalidSpec: If Keras cannot build it, or has no such layer.
+        InvalidSpec: If it cannot be built, or has no such layer.
         WeightsUnavailable: If the weights cannot be had or do not fit.
         RunFailed: If the process that builds it is killed.
     """
@@ -125,9 +120,9 @@ def cache_key(spec: FeatureSpec) -> str:
     if spec.weights in {NO_WEIGHTS, IMAGENET}:
         asked["weights"] = spec.weights
     elif spec.weights_sha256 is None:
-        asked["weights_sha256"] = weights_file_sha256(spec.weights)
+        asked["weights_sha256"] = saved_sha256(spec.weights)
     versions = {name: importlib.metadata.version(name) for name in _BUILT_WITH}
-    code = [*map(inspect.getsource, (applications, publishing)), *exporting_code()]
+    code = [inspect.getsource(publishing), *building_code(), *exporting_code()]
     built_from = json.dumps([asked, versions, code], sort_keys=True)
     return hashlib.sha256(built_from.encode()).hexdigest()[:32]
 
@@ -140,7 +135,7 @@ def _take(entry: Path, spec: FeatureSpec, folder: Path) -> PreparedConvBase | No
         if not _is_own(entry):
             raise PermissionError(f"{entry} is not this user's alone.")
         built = published_spec(str(entry))
-        fetch_published(PublishedBase(str(entry)), CONV_BASE_FILES, folder)
+        fetch_published(PublishedBase(str(entry)), files_of_origin(spec), folder)
         resolved = dataclasses.replace(spec, **{name: getattr(built, name) for name in _RESOLVED})
         if not _is_built_from(built, spec):
             raise LookupError(f"{entry} holds another base.")
@@ -163,7 +158,7 @@ def _put(entry: Path, prepared: PreparedConvBase) -> None:
         entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=entry.parent, ignore_cleanup_errors=True) as unfinished:
             whole = Path(unfinished, entry.name)
-            publish_files(prepared.folder, CONV_BASE_FILES, str(whole), prepared.spec)
+            publish_files(prepared.folder, files_of_origin(prepared.spec), str(whole), prepared.spec)
             whole.chmod(0o700)
             rename_folder(whole, entry)
         _evict(entry.parent)

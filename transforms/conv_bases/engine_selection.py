@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from schemas.errors import RunFailed
-from schemas.spec import TF32
+from schemas.errors import RunFailed, UsageError
+from schemas.spec import TF32, FeatureSpec
 from schemas.storage import PublishedBase
 from transforms.conv_bases.engine import Engine
 from transforms.conv_bases.openvino_engine import OpenVINOEngine
@@ -40,15 +40,22 @@ TF32_NEEDS_A_GPU: Final = (
 )
 
 
-def choose_engine(asked: str) -> EngineName:
+def choose_engine(asked: str, spec: FeatureSpec) -> EngineName:
     """Returns the engine that a run uses.
 
     Args:
-        asked: `"openvino"`, `"keras"`, or `"auto"`: Keras where this machine has an NVIDIA GPU, else OpenVINO.
+        asked: `"openvino"`, `"keras"`, or `"auto"`: Keras where this machine has an NVIDIA GPU and the base is a Keras
+            model, else OpenVINO.
+        spec: The spec of the features.
+
+    Raises:
+        UsageError: If Keras is asked for, and the base is no Keras model.
     """
+    if asked == EngineName.KERAS and not spec.is_keras:
+        raise UsageError(f"{spec.conv_base} is no Keras model: --engine=openvino runs it.")
     if asked != AUTO:
         return EngineName(asked)
-    return EngineName.KERAS if _has_gpu() else EngineName.OPENVINO
+    return EngineName.KERAS if _has_gpu() and spec.is_keras else EngineName.OPENVINO
 
 
 def default_batch_size(engine: EngineName) -> int:

@@ -18,8 +18,8 @@ from schemas.storage import PublishedBase
 from transforms.conv_bases.cache import COMPILED, cache_folder
 from transforms.conv_bases.engine import Features, log_load
 from transforms.conv_bases.published import fetch_published
-from transforms.conv_bases.publishing import KERAS_FILE
 from transforms.networks import load_keras_model
+from transforms.origins import KERAS_FILE
 from transforms.runtime import import_tensorflow, temporary_folder
 
 if TYPE_CHECKING:

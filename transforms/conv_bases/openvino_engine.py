@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from schemas.errors import RunFailed, shown
+from schemas.errors import RunFailed
 from schemas.spec import BFLOAT16
 from schemas.storage import PublishedBase
 from transforms.conv_bases.engine import Features, log_load
 from transforms.conv_bases.published import fetch_published
-from transforms.conv_bases.publishing import OPENVINO_FILES
-from transforms.runtime import available_cores, import_openvino, temporary_folder
+from transforms.origins import OPENVINO_FILES
+from transforms.runtime import (
+    OPENVINO_ERRORS,
+    available_cores,
+    import_openvino,
+    temporary_folder,
+    why_openvino_fails,
+)
 
 if TYPE_CHECKING:
     import openvino
@@ -80,9 +86,9 @@ class OpenVINOEngine:
                 self._compiled = _compile(core, Path(folder, files[0]), batch_size, options)
                 self.input_shape = tuple(self._compiled.input(0).shape)[1:]
                 self.output_sizes = tuple(math.prod(tuple(output.shape)[1:]) for output in self._compiled.outputs)
-            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            except OPENVINO_ERRORS as error:
                 raise RunFailed(
-                    f"{conv_base.uri}: {files[0]} is no network that OpenVINO runs: {_why(error)}"
+                    f"{conv_base.uri}: {files[0]} is no network that OpenVINO runs: {why_openvino_fails(error)}"
                 ) from error
         self._requests = threading.local()
         # Twice the streams: while results are copied out and written, the next batch is there already.
@@ -122,9 +128,3 @@ def _options(precision: str, threads: int, streams: int) -> dict[str, object]:
         # Pinned streams are counted from the first core in each process: two processes would share it.
         "ENABLE_CPU_PINNING": False,
     }
-
-
-def _why(error: Exception) -> str:
-    """Returns the last line of what OpenVINO says, below the places in its source."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return shown(lines[-1].strip(), 200)

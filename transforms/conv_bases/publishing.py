@@ -1,6 +1,6 @@
 """Publishing a conv base: built once by the launcher, kept in the store, loaded from there by every worker.
 
-    <store>/conv_bases/<fingerprint>/base-<hash>.keras    uint8 pixels -> features, for Keras
+    <store>/conv_bases/<fingerprint>/base-<hash>.keras    uint8 pixels -> features, for Keras; of Keras models alone
     <store>/conv_bases/<fingerprint>/base-<hash>.xml      the same for OpenVINO
     <store>/conv_bases/<fingerprint>/base-<hash>.bin
     <store>/conv_bases/<fingerprint>/published.json       the spec, and the SHA-256 of each file
@@ -12,30 +12,16 @@ Workers need no internet, no architecture code and no TensorFlow, and every tabl
 """
 
 import dataclasses
-import math
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from schemas.spec import FeatureSpec
 from schemas.storage import PublishedBase, PublishedFile, PublishedList, join, write_file
 from schemas.store import FeatureStore
-from transforms.conv_bases.applications import (
-    add_preprocessing_and_pooling,
-    default_layer,
-    feature_layers,
-    find_builder,
-    load_application,
-    pooled_shape,
-    sha256_of,
-    with_input_shape,
-)
 from transforms.conv_bases.published import LIST_FILE, files_of_base, unpublish
 from transforms.networks import export_to_openvino, in_keras_process, load_keras_model
-
-KERAS_FILE: Final = "base.keras"
-OPENVINO_FILES: Final = ("base.xml", "base.bin")
-CONV_BASE_FILES: Final = (KERAS_FILE, *OPENVINO_FILES)
+from transforms.origins import KERAS_FILE, OPENVINO_FILES, files_of_origin, origin_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +39,7 @@ class PreparedConvBase:
     def publish(self, store_uri: str) -> PublishedBase:
         """Copies the files into a store whose table does not know them yet, the list of their SHA-256 last."""
         uri = join(store_uri, "conv_bases", self.spec.fingerprint)
-        files = _copy_files(self.folder, _named_by_content(self.folder, CONV_BASE_FILES), uri)
+        files = _copy_files(self.folder, _named_by_content(self.folder, files_of_origin(self.spec)), uri)
         _write_list(uri, self.spec, files)
         return PublishedBase(uri, files)
 
@@ -86,7 +72,7 @@ def replace_files(folder: Path, names: Sequence[str], store: FeatureStore) -> No
 
 def _named_by_content(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """Returns the names of files with a hash of all of them in each."""
-    tag = sha256_of(b"".join(Path(folder, name).read_bytes() for name in names))[:12]
+    tag = hashlib.sha256(b"".join(Path(folder, name).read_bytes() for name in names)).hexdigest()[:12]
     return {name: f"{Path(name).stem}-{tag}{Path(name).suffix}" for name in names}
 
 
@@ -107,7 +93,7 @@ def prepare_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
     """Builds the conv base of a spec, resolves the spec, and writes the base's files into a local folder.
 
     Raises:
-        InvalidSpec: If Keras cannot build it, or has no such layer.
+        InvalidSpec: If it cannot be built, or has no such layer.
         WeightsUnavailable: If the weights cannot be had or do not fit.
         RunFailed: If the process that builds it is killed.
     """
@@ -115,27 +101,17 @@ def prepare_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
 
 
 def summarise_conv_base(spec: FeatureSpec) -> str:
-    """Returns what Keras prints of the application of a spec, and the layers that a spec may name.
+    """Returns what is known of the network of a spec, and the layers that a spec may name.
 
     Raises:
-        InvalidSpec: If Keras cannot build it.
+        InvalidSpec: If it cannot be built.
+        WeightsUnavailable: If the file of a saved network cannot be had.
     """
     return in_keras_process(_summarise, spec)
 
 
 def _build_and_export(spec: FeatureSpec, folder: Path) -> FeatureSpec:
-    shaped = with_input_shape(spec)
-    application, weights_sha256 = load_application(shaped)
-    named = dataclasses.replace(shaped, layers=shaped.layers or (default_layer(application),))
-    model = add_preprocessing_and_pooling(application, named)
-    resolved = dataclasses.replace(
-        named,
-        weights_sha256=weights_sha256,
-        feature_shapes=tuple(tuple(output.shape[1:]) for output in model.outputs),
-    )
-    model.save(folder / KERAS_FILE)
-    export_to_openvino(model, folder / OPENVINO_FILES[0])
-    return resolved
+    return origin_of(spec).export(spec, folder)
 
 
 def export_again(folder: Path) -> None:
@@ -144,17 +120,4 @@ def export_again(folder: Path) -> None:
 
 
 def _summarise(spec: FeatureSpec) -> str:
-    shaped = with_input_shape(spec)
-    application, _ = load_application(shaped)
-    lines: list[str] = []
-    application.summary(print_fn=lines.append)
-    lines.append(f"Smallest side: {find_builder(spec.conv_base).smallest_side()} pixels, three channels.")
-    lines.append("")
-    lines.append(
-        "Layers for --layers, with the shape of a feature (--pooling=none), its floats, and its floats pooled:"
-    )
-    for layer in feature_layers(application):
-        shape = tuple(layer.output.shape[1:])
-        pooled = math.prod(pooled_shape(shape, "avg"))
-        lines.append(f"  {layer.name:<40} {shape!s:<20} {math.prod(shape):>10,} {pooled:>8,}")
-    return "\n".join(lines)
+    return "\n".join(origin_of(spec).summary(spec))

@@ -13,15 +13,16 @@ from typing import Final
 
 import numpy as np
 
-from schemas.errors import ImageError, RunFailed
+from schemas.errors import ImageError, RunFailed, UsageError
 from schemas.images import ImageRef
 from schemas.storage import PublishedBase
 from schemas.store import FeatureStore
 from transforms.conv_bases.openvino_engine import OpenVINOEngine
 from transforms.conv_bases.published import fetch_published
-from transforms.conv_bases.publishing import KERAS_FILE, OPENVINO_FILES, export_again, publish_files, replace_files
+from transforms.conv_bases.publishing import export_again, publish_files, replace_files
 from transforms.images import MAX_BYTES, DecodingLimits, DecodingRules, decode_image, fetch_image
 from transforms.networks import in_keras_process
+from transforms.origins import KERAS_FILE, OPENVINO_FILES
 from transforms.runtime import temporary_folder
 
 PICTURES: Final = 16
@@ -51,8 +52,11 @@ def republish(store: FeatureStore, *, dry_run: bool = False) -> Republication:
         dry_run: Compare only.
 
     Raises:
+        UsageError: If the base is no Keras model.
         RunFailed: If the new network's features differ from the old one's by more than `TOLERANCE`.
     """
+    if not store.spec.is_keras:
+        raise UsageError(f"{store.spec.conv_base} is no Keras model, of which networks could be made again.")
     pictures = list(itertools.islice(_pictures(store), PICTURES))
     height, width, _ = store.spec.resolved_input_shape
     pixels = (

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transforms.export.composing import (
-        BASE_WEIGHTS_FILE,
         CLASSIFIER_FILE,
         CLASSIFIER_NETWORK,
         END_TO_END_FILE,
         END_TO_END_NETWORK,
         find_application,
+        tuned_base_file,
     )
     from transforms.export.end_to_end import Composer, compose_fine_tuned, composer_for
     from transforms.export.model_folder import (
@@ -30,12 +30,12 @@ else:
         __name__,
         {
             "transforms.export.composing": [
-                "BASE_WEIGHTS_FILE",
                 "CLASSIFIER_FILE",
                 "CLASSIFIER_NETWORK",
                 "END_TO_END_FILE",
                 "END_TO_END_NETWORK",
                 "find_application",
+                "tuned_base_file",
             ],
             "transforms.export.end_to_end": ["Composer", "compose_fine_tuned", "composer_for"],
             "transforms.export.model_folder": [
@@ -50,7 +50,6 @@ else:
     )
 
 __all__ = [
-    "BASE_WEIGHTS_FILE",
     "CLASSIFIER_FILE",
     "CLASSIFIER_NETWORK",
     "END_TO_END_FILE",
@@ -63,6 +62,7 @@ __all__ = [
     "folder_texts",
     "model_id",
     "reserved_folder",
+    "tuned_base_file",
     "write_classifier",
     "write_folder",
 ]

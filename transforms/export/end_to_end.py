@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from schemas.classifiers import LabelSet
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
-from transforms.conv_bases import KERAS_FILE, fetch_published
+from transforms.conv_bases import fetch_published
 from transforms.export.composing import CLASSIFIER_FILE, compose, compose_linear, compose_tuned, load_base_ahead
 from transforms.linear import LinearHead
 from transforms.networks import KerasProcess, in_keras_process
+from transforms.origins import KERAS_FILE, OPENVINO_FILES
 from transforms.runtime import temporary_folder
 
 if TYPE_CHECKING:
@@ -47,12 +48,11 @@ class Composer:
             with composer_for(store) as other:
                 yield other
 
-    def start(
-        self, head: "keras.Model | LinearHead", layer: str, labels: LabelSet
-    ) -> "concurrent.futures.Future[None]":
-        """Begins to write all four forms of a classifier into the folder.
+    def start(self, head: "keras.Model | LinearHead", layer: str, labels: LabelSet) -> "concurrent.futures.Future[str]":
+        """Begins to write all forms of a classifier into the folder.
 
-        The future raises RunFailed if the conv base is not the one that was published, or the process is killed.
+        The future says why there is no ONNX file, if there is none, and raises RunFailed if the conv base is not the
+        one that was published, or the process is killed.
 
         Args:
             head: The classifier.
@@ -66,10 +66,17 @@ class Composer:
         head.save(self.folder / CLASSIFIER_FILE)
         return self.thread.submit(self._compose, compose, self.folder, output)
 
-    def _compose(self, function: Callable[..., None], *args: object) -> None:
+    def _compose(self, function: Callable[..., str], *args: object) -> str:
         self.ready.result()
-        self.process.call(function, *args)
-        Path(self.folder, KERAS_FILE).unlink()
+        why_no_onnx = self.process.call(function, *args)
+        for name in _files_to_compose(self.spec):
+            Path(self.folder, name).unlink()
+        return why_no_onnx
+
+
+def _files_to_compose(spec: FeatureSpec) -> tuple[str, ...]:
+    """Returns the files of a base that a classifier is put on."""
+    return (KERAS_FILE,) if spec.is_keras else OPENVINO_FILES
 
 
 @contextlib.contextmanager
@@ -86,13 +93,13 @@ def composer_for(store: FeatureStore) -> Iterator[Composer]:
     ):
 
         def load_base() -> None:
-            fetch_published(store.conv_base(), (KERAS_FILE,), folder)
+            fetch_published(store.conv_base(), _files_to_compose(store.spec), folder)
             process.call(load_base_ahead, folder)
 
         yield Composer(folder, store.spec, process, thread, thread.submit(load_base))
 
 
-def compose_fine_tuned(spec: FeatureSpec, folder: Path) -> None:
+def compose_fine_tuned(spec: FeatureSpec, folder: Path) -> str:
     """Puts a classifier on a base that was trained with it, and writes all four forms and the base's weights.
 
     Layers of the application that lie beyond the base's outputs, of which the base knows nothing, get random weights.
@@ -102,8 +109,12 @@ def compose_fine_tuned(spec: FeatureSpec, folder: Path) -> None:
         folder: A local folder that holds `classifier.keras`, and `base.keras` from pixels to the features that the
             classifier takes.
 
+    Returns:
+        Why there is no ONNX file; empty where there is one.
+
     Raises:
         RunFailed: If the process that builds the model is killed.
     """
-    in_keras_process(compose_tuned, folder, spec)
+    why_no_onnx = in_keras_process(compose_tuned, folder, spec)
     Path(folder, KERAS_FILE).unlink()
+    return why_no_onnx

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -26,13 +27,21 @@ from schemas.classifiers import (
 from schemas.errors import ModelNotWritable, RunFailed
 from schemas.storage import check_folder, refused_if_not_writable
 from transforms.evaluation import Evaluation, card_markdown, evaluate, report_html
-from transforms.export.composing import CLASSIFIER_FILE, CLASSIFIER_NETWORK, END_TO_END_FILE, END_TO_END_NETWORK
+from transforms.export.composing import (
+    CLASSIFIER_FILE,
+    CLASSIFIER_NETWORK,
+    END_TO_END_FILE,
+    END_TO_END_NETWORK,
+    END_TO_END_ONNX,
+)
 from transforms.export.end_to_end import Composer
 from transforms.linear import LinearHead
 from transforms.training import Fitted, TrainingData, Trial
 
 if TYPE_CHECKING:
     import keras
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 REPORT_FILE: Final = "report.html"
 _METRICS_FILE: Final = "metrics.json"
@@ -110,8 +119,7 @@ def write_classifier(
     evaluation = evaluate(fitted, data, learning, trials)
     card = card_of(evaluation)
     texts = {**folder_texts(card, evaluation, fitted.history), **further}
-    composed.result()
-    return write_folder(uri, composer.folder, card, texts), evaluation
+    return write_folder(uri, composer.folder, card, texts, why_no_onnx=composed.result()), evaluation
 
 
 def folder_texts(card: ModelCard, evaluation: Evaluation, history: Mapping[str, Sequence[float]]) -> dict[str, str]:
@@ -132,7 +140,13 @@ def folder_texts(card: ModelCard, evaluation: Evaluation, history: Mapping[str, 
 
 
 def write_folder(
-    uri: str, folder: Path, card: ModelCard, texts: Mapping[str, str], *, further: Sequence[str] = ()
+    uri: str,
+    folder: Path,
+    card: ModelCard,
+    texts: Mapping[str, str],
+    *,
+    further: Sequence[str] = (),
+    why_no_onnx: str = "",
 ) -> ModelCard:
     """Writes all files of a classifier, in the place of the classifier that may be there.
 
@@ -142,6 +156,7 @@ def write_folder(
         card: What is known of it.
         texts: What `folder_texts` returns, and further files of text.
         further: Files of the local folder that are copied as well.
+        why_no_onnx: Why there is no ONNX file; empty where there is one.
 
     Returns:
         The card, with the list of the files.
@@ -149,9 +164,13 @@ def write_folder(
     Raises:
         RunFailed: If the folder cannot be written.
     """
+    if why_no_onnx:
+        _LOGGER.warning("The classifier %s has no %s: %s", uri, END_TO_END_ONNX, why_no_onnx)
     networks = (*CLASSIFIER_NETWORK, *END_TO_END_NETWORK)
     contents: dict[str, bytes | Path] = {f"{NETWORKS_FOLDER}/{file}": folder / file for file in networks}
-    contents |= {file: folder / file for file in (CLASSIFIER_FILE, END_TO_END_FILE, *further)}
+    models = (CLASSIFIER_FILE, *([END_TO_END_FILE] if card.spec.is_keras else []))
+    models += () if why_no_onnx else (END_TO_END_ONNX,)
+    contents |= {file: folder / file for file in (*models, *further)}
     contents |= {file: text.encode() for file, text in texts.items()}
     try:
         return publish_classifier(uri, card, contents)

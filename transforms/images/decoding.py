@@ -1,8 +1,8 @@
 """Decoding: the bytes of an image file in, a picture as Keras makes it out, or an `ImageError`.
 
-On upright 8-bit pictures this equals `keras.utils.load_img(path, target_size=..., interpolation=...)` bit for bit. It
-differs where Keras would be wrong without saying so: pictures are turned upright as their EXIF tag says, and 16-bit
-greys are scaled to 8 bits, where Pillow clips them to white.
+On upright 8-bit pictures this equals `keras.utils.load_img(path, target_size=..., interpolation=...)` bit for bit,
+unless they are to be cropped or padded. It differs where Keras would be wrong without saying so: pictures are turned
+upright as their EXIF tag says, and 16-bit greys are scaled to 8 bits, where Pillow clips them to white.
 
 With `decode="scaled"` libjpeg makes large JPEGs smaller by 2, 4 or 8 while it decodes them, and only the rest is
 resized. A picture of 12 megapixels then takes 16 to 35 ms instead of 110 to 130.
@@ -34,6 +34,7 @@ from transforms.images.image_files import (
     webp_size,
     without_metadata,
 )
+from transforms.preprocessing import Placement, placed
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", AVIF, HEIF)
 MAX_PIXELS: Final = 100_000_000
@@ -106,6 +107,8 @@ class DecodingRules:
         width: Pixels of the result.
         interpolation: The name of a Pillow resampling filter.
         apply_exif_orientation: Whether pictures are turned upright.
+        resize: `"stretch"`, `"crop"` or `"pad"`, and the ratio of a crop; see `FeatureSpec`.
+        crop_ratio: See there.
         decode: `"exact"`, or `"scaled"`: the JPEG decoder may scale, to `SCALED_MARGIN` times the result or more.
         truncated: `"fail"`, or `"keep"`: of a file that ends too soon the pixels that are there are taken, the others
             are grey or black, as Pillow leaves them.
@@ -119,6 +122,8 @@ class DecodingRules:
     decode: str = "exact"
     truncated: str = "fail"
     limits: DecodingLimits = DecodingLimits()
+    resize: str = "stretch"
+    crop_ratio: float = 1.0
 
     @classmethod
     def of_spec(cls, spec: FeatureSpec, limits: DecodingLimits) -> "DecodingRules":
@@ -132,7 +137,13 @@ class DecodingRules:
             decode=spec.decode,
             truncated=spec.truncated,
             limits=limits,
+            resize=spec.resize,
+            crop_ratio=spec.crop_ratio,
         )
+
+    def placement(self, width: int, height: int) -> Placement:
+        """Returns how an upright picture of a size is put into the result."""
+        return placed((width, height), (self.width, self.height), self.resize, self.crop_ratio)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,10 +225,20 @@ def _decode(data: bytes, rules: DecodingRules) -> Picture:
         full_size = _scale_in_decoder(image, data, rules) if rules.decode == "scaled" else None
         upright = _to_upright(image) if rules.apply_exif_orientation else image
         rgb = _to_rgb(upright)
-        size = (rules.width, rules.height)
-        resized = rgb if rgb.size == size else rgb.resize(size, _RESAMPLINGS[rules.interpolation])
         width, height = full_size or rgb.size
-        return Picture(np.asarray(resized), width, height)
+        return Picture(np.asarray(_resize(rgb, rules)), width, height)
+
+
+def _resize(image: Image.Image, rules: DecodingRules) -> Image.Image:
+    frame, placement = (rules.width, rules.height), rules.placement(*image.size)
+    if image.size == frame == placement.whole:
+        return image
+    resized = image.resize(placement.size, _RESAMPLINGS[rules.interpolation], placement.box)
+    if placement.size == frame:
+        return resized
+    padded = Image.new("RGB", frame)
+    padded.paste(resized, placement.offset)
+    return padded
 
 
 @contextlib.contextmanager
@@ -313,10 +334,11 @@ def _scale_in_decoder(image: Image.Image, data: bytes, rules: DecodingRules) -> 
     if not isinstance(image, JpegImageFile) or not is_scalable(data):
         return None
     lies_on_its_side = rules.apply_exif_orientation and _orientation(image) in _ON_THEIR_SIDE
-    width, height = image.size
-    least = (SCALED_MARGIN * rules.width, SCALED_MARGIN * rules.height)
+    upright = image.size[::-1] if lies_on_its_side else image.size
+    width, height = rules.placement(*upright).whole
+    least = (SCALED_MARGIN * width, SCALED_MARGIN * height)
     image.draft(None, least[::-1] if lies_on_its_side else least)
-    return (height, width) if lies_on_its_side else (width, height)
+    return upright
 
 
 def _to_upright(image: Image.Image) -> Image.Image:

@@ -137,5 +137,8 @@ def integers(values: int | Sequence[int] | np.ndarray) -> "openvino.Output":
 
 
 def _replace(old: "openvino.Output", new: "openvino.Output") -> None:
+    """Has a tensor computed by another operation, under its names."""
+    new.get_node().set_friendly_name(old.get_node().get_friendly_name())
+    new.add_names(old.get_names())
     for target in old.get_target_inputs():
         target.replace_source_output(new)

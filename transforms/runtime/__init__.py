@@ -4,9 +4,9 @@ from transforms.runtime.blas import single_threaded_blas
 from transforms.runtime.cores import available_cores
 from transforms.runtime.counters import PROGRESS, Progress, ShardProgress, progress_of_processes, shard_progress
 from transforms.runtime.mapping import FIRST_READS, MOST_READS, ReadWindow, bounded_map, windowed_map
-from transforms.runtime.memory import available_memory, peak_memory
+from transforms.runtime.memory import available_memory, limit_memory, peak_memory
 from transforms.runtime.meter import Meter
-from transforms.runtime.openvino import import_openvino, without_telemetry
+from transforms.runtime.openvino import OPENVINO_ERRORS, import_openvino, why_openvino_fails, without_telemetry
 from transforms.runtime.temporary import temporary_folder
 from transforms.runtime.tensorflow import import_tensorflow, tensorflow_batches
 from transforms.runtime.versions import package_versions
@@ -14,6 +14,7 @@ from transforms.runtime.versions import package_versions
 __all__ = [
     "FIRST_READS",
     "MOST_READS",
+    "OPENVINO_ERRORS",
     "PROGRESS",
     "Meter",
     "Progress",
@@ -24,6 +25,7 @@ __all__ = [
     "bounded_map",
     "import_openvino",
     "import_tensorflow",
+    "limit_memory",
     "package_versions",
     "peak_memory",
     "progress_of_processes",
@@ -31,6 +33,7 @@ __all__ = [
     "single_threaded_blas",
     "temporary_folder",
     "tensorflow_batches",
+    "why_openvino_fails",
     "windowed_map",
     "without_telemetry",
 ]

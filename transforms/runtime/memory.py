@@ -36,6 +36,23 @@ def _limits() -> Iterator[int]:
                 yield max(soft - peak_memory(), 0)
 
 
+def limit_memory() -> None:
+    """Lets this process take no more than what is free now: what a stranger's file asks for is refused by the system.
+
+    Without it the system, or a control group, would end some process, perhaps another one. Does nothing where the
+    system does not say what a process has (Linux does).
+    """
+    if not _STATUS.exists():
+        return
+    import resource
+
+    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    allowed = int(lines["VmData"].split()[0]) * 1024 + available_memory()
+    if soft == resource.RLIM_INFINITY or allowed < soft:
+        resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
+
+
 def peak_memory() -> int:
     """Returns the most bytes that this process has had in memory at once so far.
 

@@ -3,6 +3,11 @@
 import sys
 from typing import Any, Final
 
+from schemas.errors import shown
+
+# What its Python API raises, for networks too.
+OPENVINO_ERRORS: Final = (RuntimeError, ValueError, IndexError, TypeError)
+
 _TELEMETRY: Final = "openvino_telemetry"
 
 
@@ -17,3 +22,9 @@ def import_openvino() -> Any:
     import openvino
 
     return openvino
+
+
+def why_openvino_fails(error: Exception) -> str:
+    """Returns the last line of what OpenVINO says, below the places in its source."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return shown(lines[-1].strip(), 200)

@@ -80,6 +80,9 @@ CARD_TEXT = """\
     "exif_orientation": "apply",
     "decode": "exact",
     "truncated": "fail",
+    "resize": "stretch",
+    "crop_ratio": 1.0,
+    "preprocess": null,
     "feature_shapes": [
       [
         8
@@ -142,11 +145,14 @@ CARD_TEXT = """\
     }
   ],
   "fingerprint": "03a23c5b7167116c",
-  "card_sha256": "4bd3903c58e81f7508a1858c4bd4220a94ed9feda6cb014cd32a570d95ea3c24"
+  "card_sha256": "4488a370f333c65141b98f651fc44a1742140a62fd32bf0b98a6e5f0cf6b3093"
 }"""
-# The card as it was written before it listed its files.
+# The card as it was written before it listed its files, and before pictures were cropped.
 OLD_CARD_TEXT = (
-    re.sub(r'"files": \[.*?\n  \],\n  ', "", CARD_TEXT, flags=re.S).partition(',\n  "card_sha256"')[0] + "\n}"
+    re.sub(
+        r'"files": \[.*?\n  \],\n  |"(resize|crop_ratio|preprocess)": .*?\n    ', "", CARD_TEXT, flags=re.S
+    ).partition(',\n  "card_sha256"')[0]
+    + "\n}"
 )
 TEXTS = [
     (
@@ -154,19 +160,19 @@ TEXTS = [
         (
             '{"augmentation": {"flip_horizontal": true, "flip_vertical": false, "height_shift": 0.2, "rotation": 15.0, '
             '"rows": 3, "seed": 0, "shear": 0.2, "width_shift": 0.2, "zoom": 0.2}, "conv_base": "MobileNet", '
-            '"conv_base_args": {"alpha": 0.25}, "decode": "exact", "exif_orientation": "apply", '
+            '"conv_base_args": {"alpha": 0.25}, "crop_ratio": 1.0, "decode": "exact", "exif_orientation": "apply", '
             '"feature_shapes": [[3, 3, 256], [10]], "include_top": false, "input_shape": [96, 96, 3], '
             '"interpolation": "bilinear", "layers": ["conv", "fc"], "pooling": "none", "precision": "float32", '
-            '"truncated": "fail", "weights": "file:///w.h5", "weights_sha256": "ab"}'
+            '"preprocess": null, "resize": "stretch", "truncated": "fail", "weights": "file:///w.h5", "weights_sha256": "ab"}'
         ),
     ),
     (
         FeatureSpec("VGG16"),
         (
-            '{"augmentation": null, "conv_base": "VGG16", "conv_base_args": {}, "decode": "exact", '
-            '"exif_orientation": "apply", "feature_shapes": [], "include_top": false, "input_shape": null, '
+            '{"augmentation": null, "conv_base": "VGG16", "conv_base_args": {}, "crop_ratio": 1.0, '
+            '"decode": "exact", "exif_orientation": "apply", "feature_shapes": [], "include_top": false, "input_shape": null, '
             '"interpolation": "bilinear", "layers": [], "pooling": "avg", "precision": "float32", '
-            '"truncated": "fail", "weights": "imagenet", "weights_sha256": null}'
+            '"preprocess": null, "resize": "stretch", "truncated": "fail", "weights": "imagenet", "weights_sha256": null}'
         ),
     ),
     (LABELS, '{\n  "kind": "binary",\n  "classes": [\n    "c\\u00e4t",\n    "dog"\n  ]\n}'),

@@ -31,6 +31,8 @@ OTHER_VALUES = {
     "exif_orientation": "ignore",
     "decode": "scaled",
     "truncated": "keep",
+    "resize": "crop",
+    "preprocess": "torch",
 }
 SAME_FEATURES = {"weights": "file:///copy-of-vgg16.h5", "augmentation": AugmentedRows(rows=3)}
 
@@ -45,10 +47,10 @@ def test_the_fingerprint_is_stable_over_releases() -> None:
     assert RESOLVED.fingerprint == "4130898fc1e7cb9b"
 
 
-@pytest.mark.parametrize("field", ["decode", "truncated", "augmentation"])
+@pytest.mark.parametrize("field", ["decode", "truncated", "augmentation", "resize", "crop_ratio", "preprocess"])
 def test_a_spec_from_before_there_was_a_field_is_read_with_its_fingerprint(field: str) -> None:
     fields = RESOLVED.to_dict()
-    assert fields.pop(field) in {"exact", "fail", None}
+    assert fields.pop(field) in {"exact", "fail", "stretch", 1.0, None}
     read = FeatureSpec.from_json(json.dumps(fields))
     assert (read, read.fingerprint) == (RESOLVED, "4130898fc1e7cb9b")
 
@@ -65,8 +67,27 @@ def test_the_fingerprint_ignores_what_does_not_change_the_feature_of_a_picture(f
 
 def test_every_field_is_in_one_of_the_two_tables() -> None:
     fields = {field.name for field in dataclasses.fields(FeatureSpec)}
-    # A feature's shape follows from the others, and float32 is the only precision so far.
-    assert fields == OTHER_VALUES.keys() | SAME_FEATURES.keys() | {"feature_shapes", "precision"}
+    # A feature's shape follows from the others, float32 is the only precision so far, and only crops have a ratio.
+    assert fields == OTHER_VALUES.keys() | SAME_FEATURES.keys() | {"feature_shapes", "precision", "crop_ratio"}
+
+
+def test_the_ratio_of_a_crop_is_in_the_fingerprint() -> None:
+    crops = [dataclasses.replace(RESOLVED, resize="crop", crop_ratio=ratio).fingerprint for ratio in (0.875, 0.9, 1)]
+    assert len({*crops}) == 3
+
+
+SAVED = dataclasses.replace(RESOLVED, conv_base="mine.onnx", weights="file:///a/mine.onnx", preprocess="torch")
+
+
+def test_a_saved_network_is_known_by_its_bytes_whatever_its_name() -> None:
+    elsewhere = dataclasses.replace(SAVED, conv_base="copy.onnx", weights="s3://bucket/copy.onnx")
+    assert elsewhere.fingerprint == SAVED.fingerprint
+    asked = {"conv_base": "copy.onnx", "weights": "s3://bucket/copy.onnx", "weights_sha256": SAVED.weights_sha256}
+    assert SAVED.differences(asked) == []
+    assert SAVED.differences({**asked, "weights_sha256": "00"}) != []
+    assert SAVED.differences({**asked, "conv_base": "copy.xml"}) != []
+    assert dataclasses.replace(SAVED, conv_base="mine.xml").fingerprint != SAVED.fingerprint
+    assert dataclasses.replace(SAVED, preprocess="none").fingerprint != SAVED.fingerprint
 
 
 def test_an_open_spec_has_no_fingerprint() -> None:
@@ -85,6 +106,14 @@ def test_an_open_spec_has_no_fingerprint() -> None:
         ("input_shape", (32, 32, 1), "input_shape 32,32,1 must be height,width,3"),
         ("input_shape", (32, 32), "input_shape 32,32 must be height,width,3"),
         ("layers", ("a", "a"), "layers a,a names a layer twice."),
+        ("resize", "fit", "resize 'fit' is not one of stretch, crop, pad."),
+        ("crop_ratio", 0.5, "crop_ratio 0.5 must be above 0 and at most 1; it is for resize=crop."),
+        (
+            "preprocess",
+            "imagenet",
+            "preprocess 'imagenet' is not one of none, scale_1, scale_-1_1, caffe, torch, mean=…",
+        ),
+        ("preprocess", "mean=1,2,std=1,2", "preprocess 'mean=1,2,std=1,2' is not one of"),
     ],
 )
 def test_wrong_values_are_refused(field: str, value: object, sentence: str) -> None:

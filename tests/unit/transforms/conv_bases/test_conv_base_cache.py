@@ -13,7 +13,8 @@ from schemas.spec import FeatureSpec
 from transforms.conv_bases import cache as cache_module
 from transforms.conv_bases import cached_conv_base
 from transforms.conv_bases.cache import CACHE_VARIABLE, cache_folder, cache_key
-from transforms.conv_bases.publishing import CONV_BASE_FILES, PreparedConvBase, prepare_conv_base
+from transforms.conv_bases.publishing import PreparedConvBase, prepare_conv_base
+from transforms.origins import CONV_BASE_FILES
 
 SPEC = FeatureSpec("MobileNet", {"alpha": 0.25}, weights="none", input_shape=(32, 32, 3), layers=("conv_pw_1_relu",))
 

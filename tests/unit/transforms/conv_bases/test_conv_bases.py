@@ -11,9 +11,10 @@ import pytest
 
 from schemas.errors import InvalidSpec, WeightsUnavailable
 from schemas.spec import FeatureSpec
-from transforms.conv_bases import OpenVINOEngine, build_conv_base, summarise_conv_base
-from transforms.conv_bases.applications import conv_base_builders, find_builder, with_input_shape
+from transforms.conv_bases import OpenVINOEngine, summarise_conv_base
 from transforms.conv_bases.publishing import prepare_conv_base
+from transforms.origins import build_conv_base
+from transforms.origins.applications import conv_base_builders, find_builder, with_input_shape
 
 # Name: smallest side, channels of the last map, a layer in the middle.
 SEVEN = {

@@ -188,12 +188,17 @@ def test_a_backend_that_is_not_installed_is_named(published: str, monkeypatch: p
         load_engine(EngineName.KERAS, published, 1)
 
 
-def test_auto_is_keras_only_beside_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_keras_only_beside_a_gpu_and_for_keras_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vgg16, other = FeatureSpec("VGG16"), FeatureSpec("mine.onnx", weights="file:///mine.onnx", preprocess="none")
     monkeypatch.setattr(engine_selection, "_GPUS", tmp_path / "gpus")
-    assert choose_engine("auto") == EngineName.OPENVINO
+    assert choose_engine("auto", vgg16) == EngineName.OPENVINO
     (tmp_path / "gpus" / "0000:00:05.0").mkdir(parents=True)
-    assert choose_engine("auto") == EngineName.KERAS
-    assert choose_engine("openvino") == EngineName.OPENVINO
+    assert choose_engine("auto", vgg16) == EngineName.KERAS
+    assert choose_engine("auto", FeatureSpec("mine.keras")) == EngineName.KERAS
+    assert choose_engine("openvino", vgg16) == EngineName.OPENVINO
+    assert choose_engine("auto", other) == EngineName.OPENVINO
+    with pytest.raises(UsageError, match=r"mine\.onnx is no Keras model: --engine=openvino runs it\."):
+        choose_engine("keras", other)
 
 
 def test_the_first_batches_at_once_do_not_wait_for_each_other(small_store: FeatureStore) -> None:

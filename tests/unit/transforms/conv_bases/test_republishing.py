@@ -11,9 +11,10 @@ from pipelines import maintain
 from schemas.errors import FailureCode, ImageError, RunFailed
 from schemas.store import FeatureStore
 from tests.conftest import extract, write_pictures
-from transforms.conv_bases import KERAS_FILE, OpenVINOEngine, fetch_published, republishing
-from transforms.conv_bases.publishing import OPENVINO_FILES, replace_files
+from transforms.conv_bases import OpenVINOEngine, fetch_published, republishing
+from transforms.conv_bases.publishing import replace_files
 from transforms.networks import in_keras_process, keras_export
+from transforms.origins import KERAS_FILE, OPENVINO_FILES
 
 
 def export_as_keras_does(folder: Path) -> None:

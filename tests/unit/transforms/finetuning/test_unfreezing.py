@@ -9,11 +9,11 @@ import pytest
 from schemas.classifiers import FineTuning
 from schemas.errors import InvalidRecipe
 from schemas.spec import FeatureSpec
-from transforms.conv_bases import build_conv_base
 from transforms.export import find_application
 from transforms.finetuning import TrainableNetwork, open_network, unfreeze
 from transforms.finetuning.fit import build_optimizer
 from transforms.finetuning.unfreezing import compute_in_mixed_precision
+from transforms.origins import build_conv_base
 
 SMALL_SPEC = FeatureSpec(
     "MobileNet", {"alpha": 0.25}, weights="none", input_shape=(32, 32, 3), layers=("conv_pw_3_relu",)

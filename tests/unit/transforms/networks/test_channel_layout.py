@@ -9,9 +9,9 @@ import pytest
 
 from schemas.spec import FeatureSpec
 from tests.unit.transforms.conv_bases.test_conv_bases import FAMILIES, OTHERS, SEVEN, assert_equal, pictures
-from transforms.conv_bases import load_application
-from transforms.conv_bases.applications import add_preprocessing_and_pooling, with_input_shape
 from transforms.networks import export_to_openvino, in_keras_process, keras_export
+from transforms.origins.applications import load_built
+from transforms.origins.keras_bases import base_of
 
 # What OpenVINO has no compiled kernel for, and does by copying memory: concatenations of channels, margins that a
 # convolution or pooling cannot add by itself (around maps with values below zero, or with a part cut off again).
@@ -35,13 +35,12 @@ DEEP = {"EfficientNetV2M", "EfficientNetV2L"}
 
 def exported(spec: FeatureSpec, folder: Path) -> None:
     """Writes what Keras exports, and what is published; runs in a Keras process."""
-    shaped = with_input_shape(spec)
-    application, _ = load_application(shaped)
+    shaped, network = load_built(spec)
     if spec.conv_base in DEEP:
-        for layer in application.layers:
+        for layer in network.model.layers:
             if layer.name.endswith("project_bn"):
                 layer.gamma.assign(np.full(layer.gamma.shape, 0.1, np.float32))
-    model = add_preprocessing_and_pooling(application, shaped)
+    model = base_of(network, shaped)
     openvino.save_model(keras_export(model, folder), str(folder / "keras.xml"), compress_to_fp16=False)
     export_to_openvino(model, folder / "published.xml")
 

@@ -1,4 +1,4 @@
-"""Conv bases: every builder that `keras.applications` has, found rather than listed.
+"""Conv bases of Keras itself: every builder that `keras.applications` has, found rather than listed.
 
 Keras is imported when a function here is called, never before: it takes seconds.
 """
@@ -17,14 +17,14 @@ from unittest import mock
 import numpy as np
 
 from schemas.errors import InvalidSpec, WeightsUnavailable, first_line, nearest_names
-from schemas.spec import IMAGENET, NO_WEIGHTS, ConvBaseArg, FeatureSpec, Shape
-from schemas.storage import file_system
+from schemas.spec import IMAGENET, NO_WEIGHTS, ConvBaseArg, FeatureSpec
+from transforms.origins.keras_bases import KerasNetwork
+from transforms.origins.saved_files import read_saved_files, sha256_of_files
 from transforms.runtime import import_openvino, temporary_folder
 
 if TYPE_CHECKING:
     import keras
 
-PIXELS: Final = "pixels"
 RANDOM_WEIGHTS_SEED: Final = 0
 
 # Arguments of a builder that have a field of their own in the spec, or no meaning for features.
@@ -131,6 +131,22 @@ def with_input_shape(spec: FeatureSpec) -> FeatureSpec:
     return spec
 
 
+def load_built(spec: FeatureSpec) -> tuple[FeatureSpec, KerasNetwork]:
+    """Builds the Keras application of a spec, and returns it with the spec, its input shape filled in.
+
+    Raises:
+        InvalidSpec: If Keras cannot build it.
+        WeightsUnavailable: If the weights cannot be had or do not fit.
+    """
+    if spec.preprocess is not None:
+        raise InvalidSpec(f"{spec.conv_base} has a preprocessing of its own; preprocess is for saved networks.")
+    shaped = with_input_shape(spec)
+    builder = find_builder(spec.conv_base)
+    model, sha256 = load_application(shaped)
+    limits = f"Smallest side: {builder.smallest_side()} pixels, three channels."
+    return shaped, KerasNetwork(model, sha256, builder.preprocess_input, limits)
+
+
 def load_application(spec: FeatureSpec) -> tuple["keras.Model", str]:
     """Builds the Keras application of a spec as Keras makes it, whole and without preprocessing, and loads its weights.
 
@@ -168,7 +184,7 @@ def load_application(spec: FeatureSpec) -> tuple["keras.Model", str]:
     elif spec.weights == IMAGENET:
         with _recorded_downloads() as paths:
             model = build(IMAGENET)
-        sha256 = sha256_of(Path(paths[-1]).read_bytes())
+        sha256 = hashlib.sha256(Path(paths[-1]).read_bytes()).hexdigest()
     else:
         model = build(None)
         sha256 = _load_weights_file(model, spec)
@@ -179,107 +195,9 @@ def load_application(spec: FeatureSpec) -> tuple["keras.Model", str]:
     return model, sha256
 
 
-def build_conv_base(spec: FeatureSpec) -> "keras.Model":
-    """Builds the conv base of a spec, from pixels to features.
-
-    Args:
-        spec: A spec; fields that it leaves open are filled in.
-
-    Returns:
-        A model from uint8 pixels [N, H, W, 3] in 0 to 255 to float32 features: [N, C] where a map is pooled, else the
-        layer's own shape; a list of outputs where the spec names several layers. The preprocessing of the base's own
-        module is part of it.
-
-    Raises:
-        InvalidSpec: If Keras cannot build it, or has no such layer.
-        WeightsUnavailable: If the weights cannot be had or do not fit.
-    """
-    shaped = with_input_shape(spec)
-    application, _ = load_application(shaped)
-    return add_preprocessing_and_pooling(application, shaped)
-
-
-def add_preprocessing_and_pooling(application: "keras.Model", spec: FeatureSpec) -> "keras.Model":
-    """Returns the model from uint8 pixels to the pooled outputs of the layers that the spec asks for.
-
-    Raises:
-        InvalidSpec: If the application has no such layer.
-    """
-    import keras
-
-    by_name = {layer.name: layer for layer in feature_layers(application)}
-    for name in spec.layers:
-        if name not in by_name:
-            raise InvalidSpec(f"{spec.conv_base} has no layer '{name}'{nearest_names(name, by_name)}")
-    outputs = [by_name[name].output for name in spec.layers or (default_layer(application),)]
-    truncated = keras.Model(application.input, outputs, name=application.name)
-    pixels = keras.Input(spec.input_shape, dtype="uint8", name=PIXELS)
-    preprocessed = find_builder(spec.conv_base).preprocess_input(keras.ops.cast(pixels, "float32"))
-    maps = truncated(preprocessed)
-    features = [_pool(feature_map, spec.pooling) for feature_map in (maps if isinstance(maps, list) else [maps])]
-    return keras.Model(pixels, features, name=f"{application.name}_features")
-
-
-def _pool(feature_map: Any, pooling: str) -> Any:
-    import keras
-
-    if len(feature_map.shape) != 4 or pooling == "none":
-        return feature_map
-    layers = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
-    return layers[pooling]()(feature_map)
-
-
-def feature_layers(application: "keras.Model") -> list["keras.Layer"]:
-    """Returns the layers whose output can be a feature: one tensor of known shape, without the input layer."""
-    import keras
-
-    return [
-        layer
-        for layer in application.layers
-        if not isinstance(layer, keras.layers.InputLayer)
-        and isinstance(layer.output, keras.KerasTensor)
-        and None not in layer.output.shape[1:]
-    ]
-
-
-def default_layer(application: "keras.Model") -> str:
-    """Returns the name of the last layer."""
-    return str(feature_layers(application)[-1].name)
-
-
-def pooled_shape(shape: Shape, pooling: str) -> Shape:
-    """Returns the shape of a feature from the shape of its layer's output, both without the batch's axis."""
-    return shape[-1:] if len(shape) == 3 and pooling != "none" else shape
-
-
-def sha256_of(data: bytes) -> str:
-    """Returns the SHA-256 of bytes in hex."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def weights_file_sha256(uri: str) -> str:
-    """Returns the SHA-256 of a weights file, without Keras.
-
-    Raises:
-        WeightsUnavailable: If it cannot be read.
-    """
-    return sha256_of(_read_weights(uri))
-
-
-def _read_weights(uri: str) -> bytes:
-    try:
-        fs, path = file_system(uri)
-        return bytes(fs.cat_file(path))
-    except (OSError, ValueError, ImportError) as error:
-        raise WeightsUnavailable(
-            f"The weights file {uri} cannot be read ({first_line(error) or type(error).__name__}); "
-            "--weights takes none, imagenet or the URI of a weights file."
-        ) from error
-
-
 def _load_weights_file(model: "keras.Model", spec: FeatureSpec) -> str:
-    data = _read_weights(spec.weights)
-    name = spec.weights.rpartition("/")[2]
+    files = read_saved_files(spec.weights)
+    name, data = next(iter(files.items()))
     with temporary_folder() as folder:
         # Keras knows the kind of file by its name.
         path = Path(folder, name)
@@ -291,7 +209,7 @@ def _load_weights_file(model: "keras.Model", spec: FeatureSpec) -> str:
                 f"The weights file {spec.weights} does not fit {spec.conv_base} "
                 f"with include_top={spec.include_top}: {first_line(error)}"
             ) from error
-    return sha256_of(data)
+    return sha256_of_files(files)
 
 
 def _settle_random_weights(model: "keras.Model") -> str:
