@@ -163,16 +163,19 @@ TEXTS = [
             '"conv_base_args": {"alpha": 0.25}, "crop_ratio": 1.0, "decode": "exact", "exif_orientation": "apply", '
             '"feature_shapes": [[3, 3, 256], [10]], "include_top": false, "input_shape": [96, 96, 3], '
             '"interpolation": "bilinear", "layers": ["conv", "fc"], "pooling": "none", "precision": "float32", '
-            '"preprocess": null, "resize": "stretch", "truncated": "fail", "weights": "file:///w.h5", "weights_sha256": "ab"}'
+            '"preprocess": null, "resize": "stretch", "truncated": "fail", "weights": "file:///w.h5", '
+            '"weights_sha256": "ab"}'
         ),
     ),
     (
         FeatureSpec("VGG16"),
         (
             '{"augmentation": null, "conv_base": "VGG16", "conv_base_args": {}, "crop_ratio": 1.0, '
-            '"decode": "exact", "exif_orientation": "apply", "feature_shapes": [], "include_top": false, "input_shape": null, '
+            '"decode": "exact", "exif_orientation": "apply", "feature_shapes": [], "include_top": false, '
+            '"input_shape": null, '
             '"interpolation": "bilinear", "layers": [], "pooling": "avg", "precision": "float32", '
-            '"preprocess": null, "resize": "stretch", "truncated": "fail", "weights": "imagenet", "weights_sha256": null}'
+            '"preprocess": null, "resize": "stretch", "truncated": "fail", "weights": "imagenet", '
+            '"weights_sha256": null}'
         ),
     ),
     (LABELS, '{\n  "kind": "binary",\n  "classes": [\n    "c\\u00e4t",\n    "dog"\n  ]\n}'),
