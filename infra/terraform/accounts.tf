@@ -7,6 +7,9 @@
 # | scheduler   | –        | –           | –      | – (starts jobs as the worker)                  |
 # | readers     | –        | yes         | –      | –                                              |
 #
+# Nobody has a key of an account. Dataflow runs as the worker; `maintainers` act as maintenance, for an hour at a time; pods in
+# a cluster of GKE are either of the two by the name of their own account (`workload_identity_namespace`).
+#
 # What IAM cannot say:
 # - The launcher of a Flex Template and the commit run as the worker: they publish the conv base, and commit from within
 #   the pipeline. Whoever can create `_delta_log` entries can commit a removal of rows. Their bytes stay until a vacuum.
@@ -20,16 +23,22 @@
 resource "google_service_account" "worker" {
   account_id   = "${var.name}-worker"
   display_name = "convbase: launcher and workers"
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_service_account" "maintenance" {
   account_id   = "${var.name}-maintenance"
   display_name = "convbase: compact, vacuum, takedown, restore"
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_service_account" "scheduler" {
   account_id   = "${var.name}-scheduler"
   display_name = "convbase: starts the nightly job"
+
+  depends_on = [google_project_service.this]
 }
 
 locals {
@@ -49,6 +58,8 @@ resource "google_project_iam_custom_role" "deleter" {
   title       = "convbase: delete objects"
   description = "Nothing but deleting, and so overwriting, objects; granted under a condition on their names."
   permissions = ["storage.objects.delete"]
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_storage_bucket_iam_member" "worker_reads_images" {
@@ -126,6 +137,26 @@ resource "google_artifact_registry_repository_iam_member" "worker" {
   repository = google_artifact_registry_repository.this.name
   role       = "roles/artifactregistry.reader"
   member     = google_service_account.worker.member
+}
+
+resource "google_service_account_iam_member" "maintainers" {
+  for_each = toset(var.maintainers)
+
+  service_account_id = google_service_account.maintenance.name
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = each.key
+}
+
+# The accounts of kubernetes/base/service-accounts.yaml. The pool is there once the project has a cluster.
+resource "google_service_account_iam_member" "pods" {
+  for_each = var.workload_identity_namespace == null ? {} : {
+    convbase             = google_service_account.worker.name
+    convbase-maintenance = google_service_account.maintenance.name
+  }
+
+  service_account_id = each.value
+  role               = "roles/iam.workloadIdentityUser"
+  member             = "serviceAccount:${var.project}.svc.id.goog[${var.workload_identity_namespace}/${each.key}]"
 }
 
 resource "google_project_iam_member" "scheduler" {

@@ -18,6 +18,8 @@ resource "google_logging_metric" "failures" {
     metric_kind = "DELTA"
     value_type  = "INT64"
   }
+
+  depends_on = [google_project_service.this]
 }
 
 # The commit of a run ends with the line that this reads, whatever became of the run.
@@ -39,9 +41,13 @@ resource "google_logging_metric" "coverage" {
       offset             = 0
     }
   }
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_monitoring_alert_policy" "failure" {
+  count = local.nights
+
   display_name          = "convbase: a night failed"
   combiner              = "OR"
   notification_channels = var.alert_channels
@@ -67,11 +73,13 @@ resource "google_monitoring_alert_policy" "failure" {
   }
 
   documentation {
-    content = "See infra/RUNBOOK.md, \"A night failed\"."
+    content = "See docs/operations/runbook.md, \"A night failed\"."
   }
 }
 
 resource "google_monitoring_alert_policy" "coverage" {
+  count = local.nights
+
   display_name          = "convbase: a night left pictures out"
   combiner              = "OR"
   notification_channels = var.alert_channels
@@ -96,6 +104,6 @@ resource "google_monitoring_alert_policy" "coverage" {
   }
 
   documentation {
-    content = "See infra/RUNBOOK.md, \"A night failed\"."
+    content = "See docs/operations/runbook.md, \"A night failed\"."
   }
 }

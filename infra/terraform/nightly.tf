@@ -1,5 +1,7 @@
 # What `gcloud dataflow flex-template build` would write, from the metadata that `make template` makes of the code.
 resource "google_storage_bucket_object" "template" {
+  count = local.nights
+
   name         = "extract.json"
   bucket       = google_storage_bucket.templates.name
   content_type = "application/json"
@@ -13,6 +15,9 @@ resource "google_storage_bucket_object" "template" {
 
 locals {
   job_name = "${var.name}-nightly"
+
+  # Without an image there is no night yet.
+  nights = var.image == null ? 0 : 1
 
   # One process a machine, whatever its cores: the base is loaded once, and a GPU has one user.
   experiments = concat(
@@ -31,7 +36,7 @@ locals {
     machineType           = var.machine_type
     maxWorkers            = var.max_workers
     workerRegion          = var.region
-    subnetwork            = var.subnetwork
+    subnetwork            = local.subnetwork
     ipConfiguration       = "WORKER_IP_PRIVATE"
     additionalExperiments = local.experiments
   }
@@ -40,6 +45,8 @@ locals {
 # Dataflow takes no second job of a name while the first one runs, so nights never overlap. What a night missed, the next
 # one makes up: the job takes whatever the store does not know.
 resource "google_cloud_scheduler_job" "nightly" {
+  count = local.nights
+
   name             = local.job_name
   region           = var.region
   schedule         = var.schedule
@@ -59,7 +66,7 @@ resource "google_cloud_scheduler_job" "nightly" {
     body = base64encode(jsonencode({
       launchParameter = {
         jobName              = local.job_name
-        containerSpecGcsPath = "gs://${google_storage_bucket.templates.name}/${google_storage_bucket_object.template.name}"
+        containerSpecGcsPath = "gs://${google_storage_bucket.templates.name}/${google_storage_bucket_object.template[0].name}"
         environment          = { for name, value in local.environment : name => value if value != null }
         parameters = merge(
           {
@@ -79,5 +86,12 @@ resource "google_cloud_scheduler_job" "nightly" {
     }
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [
+    google_artifact_registry_repository_iam_member.worker,
+    google_project_iam_member.scheduler,
+    google_project_iam_member.worker,
+    google_project_service.this,
+    google_service_account_iam_member.scheduler_as_worker,
+    google_storage_bucket_iam_member.template_readers,
+  ]
 }

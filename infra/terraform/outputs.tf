@@ -9,8 +9,8 @@ output "registry" {
 }
 
 output "template" {
-  description = "The Flex Template, for gcloud dataflow flex-template run --template-file-gcs-location."
-  value       = "gs://${google_storage_bucket.templates.name}/${google_storage_bucket_object.template.name}"
+  description = "The Flex Template, once there is an image, for gcloud dataflow flex-template run --template-file-gcs-location."
+  value       = one([for template in google_storage_bucket_object.template : "gs://${template.bucket}/${template.name}"])
 }
 
 output "worker" {
@@ -19,6 +19,6 @@ output "worker" {
 }
 
 output "maintenance" {
-  description = "Account of pipelines.maintain, the only one that deletes."
+  description = "Account of pipelines.maintain, the only one that deletes; gcloud's --impersonate-service-account takes it."
   value       = google_service_account.maintenance.email
 }

@@ -34,6 +34,8 @@ resource "google_storage_bucket" "store" {
   lifecycle {
     prevent_destroy = true
   }
+
+  depends_on = [google_project_service.this]
 }
 
 # Staged files and job graphs of Dataflow, of no use after the job.
@@ -65,6 +67,8 @@ resource "google_storage_bucket" "temp" {
       age = 2
     }
   }
+
+  depends_on = [google_project_service.this]
 }
 
 # The template: small, and versioned, so that a bad deploy can be taken back.
@@ -77,6 +81,8 @@ resource "google_storage_bucket" "templates" {
   versioning {
     enabled = true
   }
+
+  depends_on = [google_project_service.this]
 }
 
 locals {

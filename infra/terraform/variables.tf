@@ -48,11 +48,12 @@ variable "store_soft_delete_days" {
 }
 
 variable "image" {
-  description = "The container in the registry, with its digest: REGION-docker.pkg.dev/PROJECT/convbase/convbase@sha256:…"
+  description = "The container in the registry, with its digest: REGION-docker.pkg.dev/PROJECT/convbase/convbase@sha256:…; null makes all that it needs and no nightly job yet."
   type        = string
+  default     = null
 
   validation {
-    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.image))
+    condition     = var.image == null || can(regex("@sha256:[0-9a-f]{64}$", var.image))
     error_message = "The image has to be named by its digest, so that the launcher and every worker run the same one."
   }
 }
@@ -88,7 +89,7 @@ variable "gpu" {
 }
 
 variable "subnetwork" {
-  description = "URL of the subnetwork of the workers, with Private Google Access; null takes the default network."
+  description = "URL of the subnetwork of the workers, which has to have Private Google Access; null makes one with a network of its own."
   type        = string
   default     = null
 }
@@ -99,10 +100,32 @@ variable "readers" {
   default     = []
 }
 
-variable "alert_channels" {
-  description = "Names of the notification channels that the alerts go to."
+variable "maintainers" {
+  description = "Who may act as the account maintenance, as IAM writes members: takedowns, restoring, and upkeep by hand."
   type        = list(string)
   default     = []
+}
+
+variable "workload_identity_namespace" {
+  description = "The namespace of kubernetes/overlays/gke, where pods of GKE run as the accounts of this configuration; null where none do."
+  type        = string
+  default     = null
+}
+
+variable "deletions_kept_days" {
+  description = "Days for which the log says who deleted what from the store."
+  type        = number
+  default     = 400
+}
+
+variable "alert_channels" {
+  description = "Names of the notification channels that the alerts go to, as gcloud beta monitoring channels list shows them."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.alert_channels) > 0
+    error_message = "A night that fails has to reach somebody: name a channel at least."
+  }
 }
 
 variable "least_coverage" {
