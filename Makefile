@@ -10,8 +10,8 @@ AUDIT  := .venv-audit
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz fake-gcs-server versitygw azurite prism flink spark flink-test spark-test bench audit gitleaks lint types \
-	format docs docs-serve template pin-images image lock lock-job-servers clean
+.PHONY: help demo test fuzz fake-gcs-server versitygw azurite prism flink spark kube-rules flink-test spark-test bench audit gitleaks lint \
+	types format docs docs-serve template pin-images image lock lock-job-servers lock-terraform clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,6 +54,13 @@ azurite: $(TOOLS)/azurite/node_modules/.bin/azurite-blob  ## install the Azure s
 # The last version that needs no Node.js newer than 20.
 $(TOOLS)/azurite/node_modules/.bin/azurite-blob:
 	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/azurite azurite@3.35.0
+
+KUBE_RULES := tests/support/kube_rules
+
+kube-rules: $(TOOLS)/kube-rules  ## build what judges Kubernetes manifests by the API server's own rules (needs Go)
+
+$(TOOLS)/kube-rules: $(wildcard $(KUBE_RULES)/*)
+	cd $(KUBE_RULES) && go build -trimpath -o $@ .
 
 # Beam's job servers, of its plain artifacts and their dependencies, all of them locked by hash. The version is the
 # newest at which all of them are to be had; FLINK_JAR or SPARK_JAR may name one that Beam has released as a single jar.
@@ -140,6 +147,10 @@ lock-job-servers:  ## lock again what the job servers are made of (needs Maven)
 		mvn --quiet --batch-mode --file $(JOB_SERVERS)/$$server package -Dfolder=$(TOOLS)/$$server.locked && \
 		(cd $(TOOLS)/$$server.locked/lib && LC_ALL=C sha256sum *.jar) > $(JOB_SERVERS)/$$server/jars.sha256 && \
 		rm -r $(TOOLS)/$$server.locked || exit 1; done
+
+lock-terraform:  ## lock the provider of Google Cloud by its hashes (needs Terraform and its registry)
+	terraform -chdir=infra/terraform providers lock -platform=linux_amd64 -platform=linux_arm64 -platform=darwin_arm64 \
+		-platform=windows_amd64
 
 LOCK_ALONE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 LOCK := $(LOCK_ALONE) --extra s3 --extra gcs --extra azure

@@ -7,6 +7,8 @@ resource "google_project_iam_audit_config" "storage" {
   audit_log_config {
     log_type = "DATA_WRITE"
   }
+
+  depends_on = [google_project_service.this]
 }
 
 # The default bucket of logs keeps them for 30 days.

@@ -12,16 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.conftest import REPOSITORY
+from tests.support.kubernetes import containers
 
 INFRA = REPOSITORY / "infra"
-DAG = INFRA / "airflow" / "nightly_backfill.py"
-KUBERNETES = INFRA / "kubernetes"
-CRON_JOB = KUBERNETES / "base" / "nightly-backfill.yaml"
-UPKEEP_JOB = KUBERNETES / "base" / "weekly-upkeep.yaml"
+DAGS = sorted((INFRA / "airflow").glob("*.py"))
 UNITS = sorted((INFRA / "systemd").iterdir())
+SERVICES = [path.name for path in UNITS if path.suffix == ".service" and "@" not in path.name]
 
 
 def unit(name: str) -> configparser.ConfigParser:
@@ -36,18 +34,15 @@ def cron_lines() -> list[str]:
     return [line for line in lines if re.match(r"[0-9*]", line)]
 
 
+def keywords(dag: Path) -> dict[str, ast.expr]:
+    """What a DAG's file gives by name; of names that are given twice the last."""
+    calls = [node for node in ast.walk(ast.parse(dag.read_text())) if isinstance(node, ast.Call)]
+    return {str(keyword.arg): keyword.value for call in calls for keyword in call.keywords}
+
+
 def bash_commands() -> list[str]:
-    calls = [node for node in ast.walk(ast.parse(DAG.read_text())) if isinstance(node, ast.keyword)]
-    return [ast.literal_eval(call.value) for call in calls if call.arg == "bash_command"]
-
-
-def pod(job: Path) -> dict:
-    return yaml.safe_load(job.read_text())["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-
-
-def containers() -> list[dict]:
-    pods = [pod(CRON_JOB), pod(UPKEEP_JOB)]
-    return [one for spec in pods for one in (*spec.get("initContainers", ()), *spec["containers"])]
+    given = [node for dag in DAGS for node in ast.walk(ast.parse(dag.read_text())) if isinstance(node, ast.keyword)]
+    return [ast.literal_eval(keyword.value) for keyword in given if keyword.arg == "bash_command"]
 
 
 def called() -> list[list[str]]:
@@ -72,64 +67,16 @@ def test_every_schedule_backfills() -> None:
     assert [module for module, *_ in called()].count("pipelines.backfill") == 4
 
 
-def test_the_cron_job_runs_one_at_a_time_and_ends() -> None:
-    job = yaml.safe_load(CRON_JOB.read_text())
-    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
-    assert job["spec"]["concurrencyPolicy"] == "Forbid"
-    spec = job["spec"]["jobTemplate"]["spec"]
-    (backfill,) = spec["template"]["spec"]["containers"]
-    budget = next(value for value in backfill["args"] if value.startswith("--time_budget="))
-    hours = int(re.fullmatch(r"--time_budget=(\d+)h", budget)[1])
-    assert hours * 3600 * (spec["backoffLimit"] + 1) <= spec["activeDeadlineSeconds"]
-    (rule,) = [rule for rule in spec["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
-    assert rule["onExitCodes"]["values"] == [2]
-    assert rule["onExitCodes"]["containerName"] == backfill["name"]
-    assert spec["template"]["spec"]["restartPolicy"] == "Never", "podFailurePolicy asks for it"
-
-
-@pytest.mark.parametrize("job", [CRON_JOB, UPKEEP_JOB], ids=lambda path: path.stem)
-def test_a_condition_of_a_cron_job_has_a_status(job: Path) -> None:
-    rules = yaml.safe_load(job.read_text())["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
-    conditions = [condition for rule in rules for condition in rule.get("onPodConditions", ())]
-    assert conditions
-    assert all(condition["status"] == "True" for condition in conditions), "the API server refuses it without"
-
-
-@pytest.mark.parametrize("job", [CRON_JOB, UPKEEP_JOB], ids=lambda path: path.stem)
-def test_a_pod_has_no_rights_and_writes_only_to_its_scratch(job: Path) -> None:
-    spec = pod(job)
-    assert spec["securityContext"]["runAsNonRoot"] is True
-    assert spec["automountServiceAccountToken"] is False
-    volumes = {volume["name"] for volume in spec["volumes"]}
-    for one in (*spec.get("initContainers", ()), *spec["containers"]):
-        assert one["securityContext"] == {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-        }  # fmt: skip
-        assert {mount["name"] for mount in one["volumeMounts"]} <= volumes
-        assert {"memory", "ephemeral-storage"} <= one["resources"]["limits"].keys()
-        assert {"name": "TMPDIR", "value": "/scratch"} in one["env"]
-
-
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-def test_the_overlay_names_image_accounts_and_bucket() -> None:
-    built = subprocess.run(
-        ["kubectl", "kustomize", KUBERNETES / "overlays" / "gke"], capture_output=True, text=True, check=True
-    )
-    documents = list(yaml.safe_load_all(built.stdout))
-    assert sorted(document["kind"] for document in documents) == [
-        "CronJob", "CronJob", "NetworkPolicy", "ServiceAccount", "ServiceAccount",
-    ]  # fmt: skip
-    assert {document["metadata"]["namespace"] for document in documents} == {"convbase"}
-    assert "image: convbase" not in built.stdout
-    assert "gs://bucket" not in built.stdout
-    assert built.stdout.count("iam.gke.io/gcp-service-account") == 2
-
-
 def test_the_service_alerts_but_not_when_its_time_is_over() -> None:
     service = unit("convbase-backfill.service")
     assert service["Service"]["SuccessExitStatus"] == "3"
     assert service["Unit"]["OnFailure"] == "convbase-alert@%n.service"
     assert unit("convbase-backfill.timer")["Timer"]["Persistent"] == "true"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_unit_that_fails_tells_somebody(name: str) -> None:
+    assert unit(name)["Unit"]["OnFailure"] == "convbase-alert@%n.service"
 
 
 def test_what_runs_code_for_whoever_reaches_it_is_not_reached_from_a_network() -> None:
@@ -158,7 +105,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-@pytest.mark.parametrize("name", ["convbase-backfill.service", "convbase-upkeep.service"])
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_unit_is_little_exposed(name: str) -> None:
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--threshold=40", INFRA / "systemd" / name],
@@ -178,31 +125,42 @@ def test_cron_takes_one_backfill_at_a_time_and_no_alert_for_3(tmp_path: Path) ->
         assert alert.exists() == alerts
 
 
-def test_the_dag_holds_no_logic() -> None:
-    tree = ast.parse(DAG.read_text())
+@pytest.mark.parametrize("dag", DAGS, ids=lambda path: path.stem)
+def test_a_dag_holds_no_logic(dag: Path) -> None:
     forbidden = (ast.FunctionDef, ast.Lambda, ast.If, ast.For, ast.While, ast.Try)
-    assert not [node for node in ast.walk(tree) if isinstance(node, forbidden)]
-    assert {"dag_id", "catchup", "max_active_runs"} <= {
-        node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)
-    }
+    assert not [node for node in ast.walk(ast.parse(dag.read_text())) if isinstance(node, forbidden)]
+    assert {"dag_id", "catchup", "max_active_runs"} <= keywords(dag).keys()
+
+
+@pytest.mark.parametrize("dag", DAGS, ids=lambda path: path.stem)
+def test_a_dag_ends_and_tells_somebody_when_it_fails(dag: Path) -> None:
+    assert {"dagrun_timeout", "execution_timeout", "on_failure_callback"} <= keywords(dag).keys()
+
+
+def test_a_night_that_is_late_in_airflow_tells_somebody() -> None:
+    assert "deadline" in keywords(INFRA / "airflow" / "nightly_backfill.py")
 
 
 @pytest.mark.slow
-def test_airflow_takes_the_dag(tmp_path: Path) -> None:
+def test_airflow_takes_the_dags(tmp_path: Path) -> None:
     python = os.environ.get("AIRFLOW_PYTHON")
     if python is None:
         pytest.skip("needs Airflow in an environment of its own, named by AIRFLOW_PYTHON")
-    shutil.copy(DAG, tmp_path)
+    for dag in DAGS:
+        shutil.copy(dag, tmp_path)
     code = (
         "from airflow.models import DagBag; "
         f"bag = DagBag({str(tmp_path)!r}); "
         "assert not bag.import_errors, bag.import_errors; "
-        "dag = bag.dags['convbase_nightly_backfill']; "
-        "print(sorted(dag.task_ids), dag.max_active_runs, dag.catchup)"
+        "print([(name, sorted(dag.task_ids), dag.max_active_runs, dag.catchup) "
+        "for name, dag in sorted(bag.dags.items())])"
     )
     done = subprocess.run(
         [python, "-c", code], env={**os.environ, "AIRFLOW_HOME": str(tmp_path / "home")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "['backfill', 'compact'] 1 False"
+    assert ast.literal_eval(done.stdout.splitlines()[-1]) == [
+        ("convbase_nightly_backfill", ["backfill", "compact"], 1, False),
+        ("convbase_weekly_upkeep", ["vacuum"], 1, False),
+    ]
