@@ -1,14 +1,9 @@
 """The documentation says what is true: commands run, what they print is what it shows, the reference is complete."""
 
-import contextlib
-import dataclasses
-import gc
 import importlib
-import io
 import re
 import shlex
 import shutil
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,105 +16,25 @@ from schemas.errors import ConvbaseError, FailureCode
 from schemas.store import PREDICTIONS
 from schemas.tables import FAILURES, RUNS
 from tests.conftest import REPOSITORY
+from tests.support.pages import Block, blocks_of, commands_of, run_blocks
 
 DOCS = REPOSITORY / "docs"
 README = REPOSITORY / "README.md"
 PROSE = (README, *(REPOSITORY / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")))
 PAGES = sorted(path for path in DOCS.rglob("*.md"))
-INFRA = (REPOSITORY / "infra" / "README.md", REPOSITORY / "infra" / "RUNBOOK.md")
+RUNBOOK = DOCS / "operations" / "runbook.md"  # Walked by `test_runbook.py`, an incident a section.
+INFRA = (REPOSITORY / "infra" / "README.md",)
 
-_BLOCK = re.compile(
-    r"^(?:<!-- (?:(?P<parsed>parsed only): .+?|tested with (?P<extra>.+?)) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$",
-    flags=re.M | re.S,
-)
-_MODULE = "python -m pipelines."
 _HELP = {"-h", "--help", "--help_all"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """A fenced block of a page.
-
-    Attributes:
-        kind: `bash`, `python`, `text`, or `sh` for commands that are never run.
-        text: What is between the fences.
-        is_run: Whether it is run, and not only parsed.
-        extra: Options that its commands are tested with besides their own.
-    """
-
-    kind: str
-    text: str
-    is_run: bool
-    extra: str
-
-
 def blocks(page: Path) -> list[Block]:
-    return [
-        Block(found["kind"], found["text"], not found["parsed"] and found["kind"] != "sh", found["extra"] or "")
-        for found in _BLOCK.finditer(page.read_text())
-    ]
-
-
-def commands_of(text: str) -> Iterator[str]:
-    lines = text.replace("\\\n", " ").splitlines()
-    return (line for line in map(as_module, lines) if line.startswith(_MODULE))
-
-
-def as_module(line: str) -> str:
-    """A command of the console script as its module has it; the script is there only once a wheel is installed."""
-    return re.sub(r"^convbase (?=[a-z])", _MODULE, line)
+    return blocks_of(page.read_text())
 
 
 def run_pages() -> list[Path]:
-    return [page for page in PAGES if any(block.is_run and block.kind in {"bash", "python"} for block in blocks(page))]
-
-
-def run_command(command: str) -> None:
-    """Runs one command here: importing Beam and TensorFlow for each would take most of the time."""
-    module, *arguments = shlex.split(command, comments=True)[2:]
-    assert importlib.import_module(module).main(arguments) == 0, command
-    gc.collect()
-
-
-def run_shell(lines: str) -> None:
-    subprocess.run(["bash", "-euo", "pipefail", "-c", lines], check=True, capture_output=True)
-
-
-def run_bash(block: Block) -> None:
-    """Runs a block in order: our commands here, those of `make demo` too, and everything else in a shell."""
-    for line in map(as_module, block.text.replace("\\\n", " ").splitlines()):
-        if line.startswith(_MODULE):
-            run_command(f"{line} {block.extra}" if block.extra and is_extract(line, block) else line)
-        elif line.startswith("make demo"):
-            for command in demo_commands():
-                run_command(command)
-        elif not line.startswith("make "):
-            run_shell(line)
-
-
-def is_extract(line: str, block: Block) -> bool:
-    """Whether a command takes the further options of its block: an extraction, or the only command."""
-    return line.startswith(f"{_MODULE}extract ") or len(list(commands_of(block.text))) == 1
-
-
-def demo_commands() -> list[str]:
-    recipe = re.search(r"^demo:.*\n((?:\t.*\n)+)", (REPOSITORY / "Makefile").read_text(), flags=re.M)
-    assert recipe
-    return [line.replace("\t$(BIN)/", "") for line in recipe[1].splitlines()]
-
-
-def run_page(page: Path, folder: Path) -> str:
-    """Runs a page's blocks in a folder and returns what they printed."""
-    printed = io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
-        for block in blocks(page):
-            if block.is_run and block.kind == "bash":
-                run_bash(block)
-            elif block.is_run and block.kind == "python":
-                before = printed.tell()
-                exec(compile(block.text, str(page), "exec"), {"__name__": "example"})
-                assert printed.tell() > before, block.text
-    return printed.getvalue()
+    pages = [page for page in PAGES if page != RUNBOOK]
+    return [page for page in pages if any(block.is_run for block in blocks(page))]
 
 
 def shape_of(line: str) -> str:
@@ -143,7 +58,7 @@ def readme_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("readme")
     draw_samples(folder / "photos")
     shutil.copytree(folder / "photos" / "test", folder / "new-photos")
-    return folder, run_page(README, folder)
+    return folder, run_blocks(blocks(README), folder)
 
 
 def test_the_readme_runs_and_prints_what_it_shows(readme_folder: tuple[Path, str]) -> None:
@@ -156,7 +71,7 @@ def test_a_page_runs_and_prints_what_it_shows(page: Path, readme_folder: tuple[P
     folder, _ = readme_folder
     for name in ("photos", "store", "model"):
         shutil.copytree(folder / name, tmp_path / name)
-    assert_shown(page, run_page(page, tmp_path))
+    assert_shown(page, run_blocks(blocks(page), tmp_path))
 
 
 def parsed_commands() -> list[str]:

