@@ -154,6 +154,12 @@ def test_every_generated_file_is_included_by_a_page() -> None:
     assert set(generated()) <= included
 
 
+def test_tests_that_pages_name_exist() -> None:
+    named = {path for page in [*PROSE, *PAGES] for path in re.findall(r"`(tests/[\w/]+\.py)`", page.read_text())}
+    assert "tests/runners/test_runners.py" in named
+    assert [path for path in sorted(named) if not (REPOSITORY / path).exists()] == []
+
+
 def test_every_page_is_in_the_navigation() -> None:
     def pages(entry: object) -> Iterator[str]:
         if isinstance(entry, str):

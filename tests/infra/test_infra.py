@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import fcntl
 import importlib
 import os
 import re
@@ -23,7 +24,7 @@ SERVICES = [path.name for path in UNITS if path.suffix == ".service" and "@" not
 
 
 def unit(name: str) -> configparser.ConfigParser:
-    parsed = configparser.ConfigParser(interpolation=None)
+    parsed = configparser.ConfigParser(interpolation=None, strict=False)  # Some options stand there several times.
     parsed.optionxform = str
     parsed.read(INFRA / "systemd" / name)
     return parsed
@@ -123,6 +124,21 @@ def test_cron_takes_one_backfill_at_a_time_and_no_alert_for_3(tmp_path: Path) ->
         stood_in = re.sub(r"\.venv/bin/python.*?(?= \|\|)", f"sh -c 'exit {code}'", command)
         subprocess.run(["sh", "-c", re.sub(r"logger .*", f"touch {alert}", stood_in)], check=True)
         assert alert.exists() == alerts
+
+
+def test_cron_starts_no_second_backfill(tmp_path: Path) -> None:
+    command = cron_lines()[0].split(maxsplit=5)[5].replace("cd /opt/convbase && ", "").replace("$HOME", str(tmp_path))
+    command = re.sub(r"\.venv/bin/python.*?(?= \|\|)", f"touch {tmp_path}/second", command)
+    with (tmp_path / "convbase-backfill.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["sh", "-c", re.sub(r"logger .*", "true", command)], check=True)
+    assert not (tmp_path / "second").exists()
+    subprocess.run(["sh", "-c", command], check=True)
+    assert (tmp_path / "second").exists()
+
+
+def test_what_cron_locks_nobody_else_can_hold() -> None:
+    assert re.findall(r"flock [^\"]*(\S+)", cron_lines()[0]) == ['"$HOME/convbase-backfill.lock"']
 
 
 @pytest.mark.parametrize("dag", DAGS, ids=lambda path: path.stem)

@@ -17,8 +17,8 @@ from tests.conftest import REPOSITORY, SMALL_BASE, extract, write_pictures
 USER, GROUP, OTHER = 10001, 10001, 10002
 ROOT = 0
 LEAVES_TO_GROUP, LEAVES_TO_NOBODY = 0o002, 0o022
-# As such a user nobody reads this machine's own Python; what is written is by the user's rights alone.
-READS_ALL = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+# Such a user could not read this machine's Python, nor the tests' folders; what it may write are its own rights alone.
+READS_ALL = ("--securebits=+no_setuid_fixup", "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
 
 
 @pytest.fixture

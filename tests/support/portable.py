@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import apache_beam
 import pyarrow as pa
@@ -26,6 +27,8 @@ PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "convbase" / "bin"
 _PRISM = _CACHE / f"prism-{apache_beam.__version__}"
 _SECONDS_TO_START = 60
+_NO_LOG = Path(os.devnull)
+_NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 _JOB_SERVERS = REPOSITORY / "infra" / "job-servers"
 _DYING_WORKERS = REPOSITORY / "tests" / "support" / "dying_workers"
 
@@ -68,29 +71,44 @@ def job_server_path(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def flink_server() -> Iterator[str]:
-    """Runs Beam's job server with a Flink in it that begins again what a lost worker did, and yields its endpoint."""
-    port = _free_port()
+def flink_server(master: str = "[local]", configuration: Path = _JOB_SERVERS / "flink" / "conf") -> Iterator[str]:
+    """Runs Beam's job server for a cluster, or with a Flink in it, and yields its endpoint.
+
+    Flink begins again what a lost worker did.
+    """
+    with _job_server("flink", f"--flink-master={master}", f"--flink-conf-dir={configuration}") as endpoint:
+        yield endpoint
+
+
+@contextlib.contextmanager
+def spark_server(master: str) -> Iterator[str]:
+    """Runs Beam's job server for a cluster of Spark, and yields its endpoint."""
+    with _job_server("spark", f"--spark-master-url={master}") as endpoint:
+        yield endpoint
+
+
+@contextlib.contextmanager
+def _job_server(name: str, *options: str) -> Iterator[str]:
+    port = free_port()
     ports = (f"--job-port={port}", "--artifact-port=0", "--expansion-port=0")
-    flink = ("--flink-master=[local]", f"--flink-conf-dir={_JOB_SERVERS}/flink/conf")
-    with _running(["java", "-jar", str(job_server_jar("flink")), *flink, *ports], port):
+    with running(["java", "-jar", str(job_server_jar(name)), *options, *ports], port):
         yield f"localhost:{port}"
 
 
 @contextlib.contextmanager
 def prism_server() -> Iterator[str]:
     """Runs Prism as a server of its own, and yields its endpoint."""
-    port = _free_port()
-    with _running([str(prism_binary()), f"--job_port={port}", "--serve_http=false"], port):
+    port = free_port()
+    with running([str(prism_binary()), f"--job_port={port}", "--serve_http=false"], port):
         yield f"localhost:{port}"
 
 
 @contextlib.contextmanager
 def worker_pool() -> Iterator[str]:
     """Runs a pool that starts an SDK worker in a process of its own wherever a job asks, and yields its endpoint."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "pipelines.runners.worker_pool", f"--service_port={port}"]
-    with _running(command, port):
+    with running(command, port):
         yield f"localhost:{port}"
 
 
@@ -99,21 +117,34 @@ def dying(dies_once: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{_DYING_WORKERS}{os.pathsep}{REPOSITORY}", "DIES_ONCE": str(dies_once)}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on which nobody listens at the moment."""
     with socket.socket() as listening:
         listening.bind(("localhost", 0))
         return int(listening.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
+def running(
+    command: list[str], port: int | None, log: Path = _NO_LOG, variables: Mapping[str, str] = _NO_VARIABLES
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Runs a server, waits until it listens on its port, and ends it.
+
+    Args:
+        command: Its command line.
+        port: The port; None waits for nothing.
+        log: The file for what it says.
+        variables: Its environment, besides this process's.
+    """
     # The pool starts whatever `python` the path names.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), **variables}
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
-        _wait_for(port, process)
-        yield
+        if port is not None:
+            _wait_for(port, process)
+        yield process
     finally:
         process.terminate()
         process.wait()

@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/endpoints/request"
@@ -66,34 +67,43 @@ func judgeAll(input io.Reader) ([]string, error) {
 			complaints = append(complaints, err.Error())
 			continue
 		}
-		for _, err := range judge(object) {
+		for _, err := range judge(asked(*kind), object) {
 			complaints = append(complaints, fmt.Sprintf("%s: %s", kind.Kind, err))
 		}
 	}
 }
 
-func judge(object runtime.Object) []error {
+// asked is the context of a request that creates an object of a kind.
+func asked(kind schema.GroupVersionKind) context.Context {
+	resource, _ := meta.UnsafeGuessKindToResource(kind)
+	return request.WithRequestInfo(context.Background(), &request.RequestInfo{
+		IsResourceRequest: true, Verb: "create", APIGroup: kind.Group, APIVersion: kind.Version, Resource: resource.Resource,
+	})
+}
+
+func judge(ctx context.Context, object runtime.Object) []error {
 	switch typed := object.(type) {
 	case *batch.CronJob:
-		return append(created(cronjob.Strategy, object), restricted(&typed.Spec.JobTemplate.Spec.Template)...)
+		return append(created(ctx, cronjob.Strategy, object), restricted(&typed.Spec.JobTemplate.Spec.Template)...)
 	case *core.Namespace:
-		return created(namespace.Strategy, object)
+		return created(ctx, namespace.Strategy, object)
 	case *core.PersistentVolumeClaim:
-		return created(persistentvolumeclaim.Strategy, object)
+		return created(ctx, persistentvolumeclaim.Strategy, object)
 	case *core.ServiceAccount:
-		return created(serviceaccount.Strategy, object)
+		return created(ctx, serviceaccount.Strategy, object)
 	case *networking.NetworkPolicy:
-		return created(networkpolicy.Strategy, object)
+		return created(ctx, networkpolicy.Strategy, object)
 	}
 	return []error{errors.New("is of a kind that is not judged here")}
 }
 
-func created(strategy rest.RESTCreateStrategy, object runtime.Object) []error {
+func created(ctx context.Context, strategy rest.RESTCreateStrategy, object runtime.Object) []error {
 	metadata, err := meta.Accessor(object)
 	if err != nil {
 		return []error{err}
 	}
-	ctx := request.WithNamespace(context.Background(), metadata.GetNamespace())
+	ctx = request.WithNamespace(ctx, metadata.GetNamespace())
+	rest.FillObjectMetaSystemFields(metadata)
 	if err := rest.BeforeCreate(strategy, ctx, object); err != nil {
 		return []error{err}
 	}
