@@ -62,6 +62,7 @@ from transforms.export import (
     reserved_folder,
     tuned_base_file,
     write_folder,
+    write_report,
 )
 from transforms.finetuning import (
     Checkpoint,
@@ -158,8 +159,10 @@ def train_further(given: argparse.Namespace, started: float) -> TrainingResult:
     tuned = fine_tune_shown(job, state)
     evaluation = judge(data.images.labels, lambda split: score_split(network, data, split))
     card = write(job, tuned, evaluation)
+    card, missing = write_report(given.output, card, evaluation, tuned.history)
+    seconds = time.perf_counter() - started
     return TrainingResult(
-        text=finetuning_text(given.output, card, evaluation, time.perf_counter() - started),
+        text=finetuning_text(given.output, card, evaluation, missing=missing, seconds=seconds),
         uri=given.output,
         report=join(given.output, REPORT_FILE),
         card=card,
@@ -195,7 +198,7 @@ def fine_tune_shown(job: FineTuningJob, state: Checkpoint | None) -> FineTuned:
 
 
 def write(job: FineTuningJob, tuned: FineTuned, evaluation: Evaluation) -> ModelCard:
-    """Writes the new classifier's folder, removes the checkpoint, and returns the card.
+    """Writes the new classifier's folder but for its report, removes the checkpoint, and returns the card.
 
     Raises:
         RunFailed: If the folder cannot be written.

@@ -41,7 +41,7 @@ from pipelines.runners import print_above, shown_progress
 from schemas.classifiers import Recipe, SweptField, combinations
 from schemas.storage import join
 from transforms.exploration import count_leaks
-from transforms.export import REPORT_FILE, composer_for, reserved_folder, write_classifier
+from transforms.export import REPORT_FILE, composer_for, reserved_folder, write_classifier, write_report
 from transforms.runtime import PROGRESS, import_tensorflow
 from transforms.training import (
     TrainingData,
@@ -130,8 +130,11 @@ def train(
             )
     if compared:
         print(leaderboard_text(trials))
+    card, missing = write_report(given.output, card, evaluation, fitted.history)
     return TrainingResult(
-        text=training_text(given.output, card, fitted, evaluation, time.perf_counter() - started),
+        text=training_text(
+            given.output, card, fitted, evaluation, missing=missing, seconds=time.perf_counter() - started
+        ),
         uri=given.output,
         report=join(given.output, REPORT_FILE),
         card=card,

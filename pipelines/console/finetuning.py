@@ -150,13 +150,16 @@ def epoch_text(state: Checkpoint, epochs: int) -> str:
     )
 
 
-def finetuning_text(output: str, card: ModelCard, evaluation: Evaluation, seconds: float) -> str:
+def finetuning_text(
+    output: str, card: ModelCard, evaluation: Evaluation, *, missing: Sequence[str], seconds: float
+) -> str:
     """Returns what is printed in the end.
 
     Args:
         output: The folder of the classifier, as it was named.
         card: What is known of it.
         evaluation: How good it is.
+        missing: Why each picture is missing that its report would show.
         seconds: Wall time of the whole command.
     """
     kept = f"epoch {card.best_epoch} of {card.epochs}" if card.best_epoch else "no epoch was better than the start"
@@ -166,7 +169,7 @@ def finetuning_text(output: str, card: ModelCard, evaluation: Evaluation, second
             was = (card.fine_tuning or {})["before"][f"{split.word}_accuracy"]
             lines.append(f"{metrics_line(split.word, metrics)}, before accuracy {was:.4f}")
     lines.append(f"  {seconds:.1f} s in all, peak memory {peak_memory() / 1e6:,.1f} MB")
-    lines += use_lines(output)
+    lines += use_lines(output, len(evaluation.mistakes), missing)
     lines.append(f"Features of its base: {extract_command(card.spec)}")
     return "\n".join(lines)
 

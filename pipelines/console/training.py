@@ -108,7 +108,9 @@ def leak_lines(leaks: Leaks, store_uri: str) -> list[str]:
     ]
 
 
-def training_text(output: str, card: ModelCard, fitted: Fitted, evaluation: Evaluation, seconds: float) -> str:
+def training_text(
+    output: str, card: ModelCard, fitted: Fitted, evaluation: Evaluation, *, missing: Sequence[str], seconds: float
+) -> str:
     """Returns what is printed in the end.
 
     Args:
@@ -116,6 +118,7 @@ def training_text(output: str, card: ModelCard, fitted: Fitted, evaluation: Eval
         card: What is known of it.
         fitted: How it was trained.
         evaluation: How good it is.
+        missing: Why each picture is missing that its report would show.
         seconds: Wall time of the whole command.
     """
     lines = [f"Classifier {card.model_id}: {_kept(fitted)}, trained in {card.seconds:.1f} s."]
@@ -123,7 +126,7 @@ def training_text(output: str, card: ModelCard, fitted: Fitted, evaluation: Eval
         if metrics is not None:
             lines.append(metrics_line(split.word, metrics))
     lines.append(f"  {seconds:.1f} s in all, peak memory {_size(peak_memory())}")
-    lines += use_lines(output)
+    lines += use_lines(output, len(evaluation.mistakes), missing)
     return "\n".join(lines)
 
 
@@ -140,10 +143,18 @@ def _kept(fitted: Fitted) -> str:
     return f"L2 {fitted.recipe.l2:.1e}, {chosen}, {gone_through}"
 
 
-def use_lines(output: str) -> list[str]:
-    """Returns where the report of a classifier is, and how it is used."""
+def use_lines(output: str, mistakes: int, missing: Sequence[str]) -> list[str]:
+    """Returns where the report of a classifier is, what it lacks, and how the classifier is used.
+
+    Args:
+        output: The folder of the classifier, as it was named.
+        mistakes: The mistakes that the report shows.
+        missing: Why each picture of these is missing that is.
+    """
+    sentence = f"  It has no picture of {len(missing)} of its {mistakes} mistakes: " if missing else ""
     return [
         f"  report {join(output, REPORT_FILE)}",
+        *(sentence + printable(why) for why in missing[:1]),
         f"Use it: python -m pipelines.predict --model={output} --input=PHOTOS --output=PREDICTIONS",
     ]
 

@@ -1,6 +1,13 @@
 """A classifier: its labels, how images are split, near-duplicates, the recipe that it is trained by, its model card."""
 
-from schemas.classifiers.classifier import CARD_FILE, LABELS_FILE, Classifier, holds_classifier, publish_classifier
+from schemas.classifiers.classifier import (
+    CARD_FILE,
+    LABELS_FILE,
+    Classifier,
+    add_file,
+    holds_classifier,
+    publish_classifier,
+)
 from schemas.classifiers.duplicates import DUPLICATES, Duplicates
 from schemas.classifiers.finetuning import DECAYS, FineTuning
 from schemas.classifiers.labels import THRESHOLD, UNLABELLED, LabelKind, LabelSet
@@ -62,6 +69,7 @@ __all__ = [
     "Split",
     "SplitFractions",
     "SweptField",
+    "add_file",
     "canonical_splits",
     "combinations",
     "hash_places",

@@ -16,7 +16,7 @@ from schemas.classifiers.labels import LabelSet
 from schemas.classifiers.model_card import ModelCard
 from schemas.classifiers.model_files import OLD_LIST, ModelFiles
 from schemas.classifiers.reservation import claimed_folder
-from schemas.errors import DamagedModel, InvalidSpec, ModelNotFound, first_line, shown
+from schemas.errors import DamagedModel, InvalidSpec, ModelNotFound, RunFailed, first_line, shown
 from schemas.storage import (
     UNFINISHED,
     PublishedFile,
@@ -110,6 +110,32 @@ def publish_classifier(uri: str, card: ModelCard, contents: Mapping[str, bytes |
         renew()
         _remove_replaced(uri, before, whole)
     return whole
+
+
+def add_file(uri: str, card: ModelCard, name: str, data: bytes) -> ModelCard:
+    """Adds a file to a classifier that is published: the file first, then the card, which names it from then on.
+
+    On a disk the folder has to be locked: see `locked_folder`.
+
+    Args:
+        uri: The folder.
+        card: Its card, as `publish_classifier` returned it.
+        name: The file's name, which none of the others has.
+        data: What is in it.
+
+    Returns:
+        The card as it is written.
+
+    Raises:
+        OSError: If the folder cannot be written. The classifier is there, whole, without the file.
+        RunFailed: If another training has replaced the classifier meanwhile.
+    """
+    with claimed_folder(uri) as renew:
+        if _read_card(uri).files != card.files:
+            raise RunFailed(f"Another training has replaced the classifier in {uri}; {name} is not written.")
+        write_file(join(uri, name), data)
+        renew()
+        return _write_card(uri, dataclasses.replace(card, files=(*card.files, PublishedFile.of(name, name, data))))
 
 
 def _publish_beside(uri: str, card: ModelCard, contents: Mapping[str, bytes | Path], renew: Callable[[], None]) -> None:

@@ -16,9 +16,10 @@ import pytest
 
 from pipelines import train as train_command
 from schemas.classifiers import Classifier
-from schemas.errors import ConvbaseError, RunFailed
+from schemas.errors import ConvbaseError, OutputNotWritten, RunFailed
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY, SMALL_BASE, Run, clusters, extract, store_of_features, train, write_pictures
+from transforms.export import model_folder
 
 PETS = ("cat", "cow", "dog")
 QUICK = ("--epochs=3", "--patience=0")
@@ -132,6 +133,52 @@ def test_the_report_needs_nothing_beside_it(model: Path) -> None:
     assert page.count("<svg") == 6
     # These images never existed.
     assert "cannot be read" in page
+
+
+UNREADABLE = {
+    "no credentials": ("s3://convbase-nobody/{}.jpg", "There are no credentials for the storage"),
+    "storage down": ("http://127.0.0.1:9/{}.jpg", "The server refuses connections"),
+    "package missing": ("smb://host/share/{}.jpg", "The package of the file system is not installed"),
+}
+
+
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_a_training_is_kept_whose_pictures_cannot_be_read(
+    fault: str,
+    tmp_path: Path,
+    small_store: FeatureStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    uri, why = UNREADABLE[fault]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(model_folder, "_SECONDS_FOR_PICTURES", 5.0)
+    features, classes = clusters((60, 60), features=256, distance=1.0)
+    labels, uris = [PETS[index] for index in classes], [uri.format(number) for number in range(120)]
+    store = store_of_features(tmp_path / "store", features, small_store, label=labels, uri=uris)
+    train(f"--features={store.uri}", f"--output={tmp_path}/model")
+    classifier = Classifier.open(f"{tmp_path}/model")
+    assert b"cannot be read" in classifier.files.read("report.html")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "no picture of" in line]
+    found = re.fullmatch(rf"  It has no picture of (\d+) of its (\d+) mistakes: {why}.*", line)
+    assert found is not None, line
+    assert found[1] == found[2]
+
+
+def test_a_classifier_is_whole_before_its_report_is_begun(
+    pets: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(uri: str, *_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(model_folder, "add_file", full)
+    with pytest.raises(
+        OutputNotWritten, match=r"The classifier is in .*/model, whole, but its report cannot be"
+    ) as one:
+        train(f"--features={pets.uri}", f"--output={tmp_path}/model")
+    assert one.value.exit_code == 1
+    assert "report.html" not in Classifier.open(f"{tmp_path}/model").files.by_name
 
 
 def test_the_same_seed_gives_the_same_metrics_and_the_same_model(

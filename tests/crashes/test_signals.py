@@ -101,6 +101,9 @@ CASES = {
     "train, after its card": Case(
         TRAIN, Pause(_CARD, done=True), r"The training is interrupted; its classifier is in HERE/out\."
     ),
+    "train, before its report": Case(
+        TRAIN, Pause("pipelines.train:write_report"), r"The training is interrupted; its classifier is in HERE/out\."
+    ),
     "finetune, after an epoch": Case(
         FINETUNE,
         Pause("transforms.finetuning.checkpoints:Checkpoint.save", done=True),

@@ -20,7 +20,7 @@ from transforms.evaluation.metrics import (
     roc_curves,
     split_metrics,
 )
-from transforms.evaluation.mistakes import Mistake, worst_mistakes
+from transforms.evaluation.mistakes import Mistake, PictureOf, small_pictures, worst_mistakes
 from transforms.training import Fitted, TrainingData, Trial, predict_split, stratified_rows
 
 MISTAKES_SHOWN: Final = 24
@@ -44,7 +44,7 @@ class Evaluation:
         roc: ROC curves.
         precision_recall: Precision–recall curves.
         calibration: Scores against frequencies.
-        mistakes: The worst mistakes.
+        mistakes: The worst mistakes, without pictures until it is `illustrated`.
         learning: How good classifiers are that were trained on less; empty where that was not asked.
         compared: The classifiers of which this is the best; empty where it is the only one.
     """
@@ -149,7 +149,6 @@ def judge(
     labels: LabelSet,
     score: Callable[[Split], ScoredSplit],
     splits: Sequence[Split] = SPLITS,
-    picture_of: Callable[[str], str | None] | None = None,
 ) -> Evaluation:
     """Judges a classifier on every split.
 
@@ -157,7 +156,6 @@ def judge(
         labels: The classes.
         score: Returns what the classifier says of a split. It is called once a split.
         splits: The splits; at least one of them has images.
-        picture_of: Returns the small picture of an image, if there is one.
     """
     by_split: dict[Split, SplitMetrics | None] = {}
     for split in splits:
@@ -177,5 +175,18 @@ def judge(
         roc=roc_curves(labels, targets, scores),
         precision_recall=precision_recall_curves(labels, targets, scores),
         calibration=calibration_bins(labels, targets, scores),
-        mistakes=worst_mistakes(labels, judged_split.uris_of, targets, scores, MISTAKES_SHOWN, picture_of=picture_of),
+        mistakes=worst_mistakes(labels, judged_split.uris_of, targets, scores, MISTAKES_SHOWN),
     )
+
+
+def illustrated(evaluation: Evaluation, picture_of: PictureOf) -> Evaluation:
+    """Returns an evaluation with small pictures of its mistakes.
+
+    Args:
+        evaluation: How good a classifier is.
+        picture_of: Returns the small picture of an image, if there is one.
+    """
+    pictures = small_pictures([mistake.uri for mistake in evaluation.mistakes], picture_of)
+    pairs = zip(evaluation.mistakes, pictures, strict=True)
+    mistakes = [dataclasses.replace(mistake, thumbnail=picture) for mistake, picture in pairs]
+    return dataclasses.replace(evaluation, mistakes=mistakes)

@@ -1,17 +1,18 @@
-"""Mistakes: the images about which a classifier is most wrong, with small pictures of them."""
+"""Mistakes: the images about which a classifier is most wrong, and small pictures of them."""
 
 import base64
 import concurrent.futures
 import dataclasses
 import io
+import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from schemas.classifiers import LabelKind, LabelSet
-from schemas.errors import ImageError
+from schemas.errors import ConvbaseError, ImageError, first_line
 from schemas.images import ImageRef
 from schemas.storage import ANYWHERE, Reach
 from transforms.evaluation.metrics import predicted_indicators
@@ -19,6 +20,12 @@ from transforms.images import MAX_BYTES, DecodingRules, decode_image, fetch_imag
 
 _RULES: Final = DecodingRules(height=128, width=128)
 _THREADS: Final = 8
+
+# A picture is missed by nobody whose classifier is trained: whatever keeps it from being read is a reason.
+_UNREADABLE: Final = (ConvbaseError, ImageError, OSError)
+
+# Returns the small picture of an image as a JPEG in base64, or None if there is none.
+PictureOf: TypeAlias = Callable[[str], str | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Mistake:
         predicted: The classes that it is said to have.
         decisive: Its true class; for multi-label the class whose score is furthest off.
         score: The score of that class, 0 to 1.
-        thumbnail: A JPEG in base64; None where the image can no longer be read.
+        thumbnail: A JPEG in base64; None where there is none, or the image can no longer be read.
     """
 
     uri: str
@@ -39,7 +46,7 @@ class Mistake:
     predicted: tuple[str, ...]
     decisive: str
     score: float
-    thumbnail: str | None
+    thumbnail: str | None = None
 
 
 def worst_mistakes(
@@ -48,8 +55,6 @@ def worst_mistakes(
     targets: np.ndarray,
     scores: np.ndarray,
     most: int,
-    *,
-    picture_of: Callable[[str], str | None] | None = None,
 ) -> list[Mistake]:
     """Finds the images whose true classes have the lowest scores, or for multi-label the classes furthest off.
 
@@ -59,7 +64,6 @@ def worst_mistakes(
         targets: The targets of the split's images, as `LabelSet.targets` gives them.
         scores: float32 [n, classes] in 0 to 1.
         most: The most images to return, the worst first.
-        picture_of: Returns the small picture of an image, if there is one; that of `thumbnail` by default.
     """
     true, predicted = labels.indicators(targets), predicted_indicators(labels, scores)
     errors = np.abs(true - scores)
@@ -69,22 +73,19 @@ def worst_mistakes(
     worst = wrong[np.argsort(-error[wrong], kind="stable")][:most]
     places = np.sort(worst)
     uris = dict(zip(places.tolist(), uris_of(places), strict=True))
-    found = [uris[int(place)] for place in worst]
-    pictures = small_pictures(found, picture_of or thumbnail)
     return [
         Mistake(
-            uri=uri,
+            uri=uris[int(row)],
             true=_names(labels, true[row]),
             predicted=_names(labels, predicted[row]),
             decisive=labels.classes[decisive[row]],
             score=float(scores[row, decisive[row]]),
-            thumbnail=picture,
         )
-        for uri, row, picture in zip(found, worst, pictures, strict=True)
+        for row in worst
     ]
 
 
-def small_pictures(uris: Sequence[str], picture_of: Callable[[str], str | None]) -> list[str | None]:
+def small_pictures(uris: Sequence[str], picture_of: PictureOf) -> list[str | None]:
     """Returns the small pictures of images, several read at once."""
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(picture_of, uris))
@@ -99,9 +100,46 @@ def thumbnail(uri: str, max_bytes: int = MAX_BYTES, reach: Reach = ANYWHERE) -> 
         reach: Which servers may be asked for it, and how long it may take.
     """
     try:
-        picture = decode_image(fetch_image(ImageRef(uri, "", None), max_bytes, reach), _RULES)
-    except ImageError:
+        return _drawn(uri, max_bytes, reach)
+    except _UNREADABLE:
         return None
+
+
+class TimedPictures:
+    """Small pictures of images, as many as can be read in a time. Safe to be used from several threads.
+
+    Attributes:
+        missing: Why each picture that could not be read is missing.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """Begins the time.
+
+        Args:
+            seconds: How long all of them may take together.
+        """
+        self._until = time.monotonic() + seconds
+        self.missing: list[str] = []
+
+    def __call__(self, uri: str) -> str | None:
+        """Returns the picture of an image, or None where that cannot be read, for whatever reason, or no time is left.
+
+        Args:
+            uri: The image.
+        """
+        left = self._until - time.monotonic()
+        if left <= 0:
+            self.missing.append("There was no time left to read the image.")
+            return None
+        try:
+            return _drawn(uri, MAX_BYTES, Reach(seconds=left))
+        except _UNREADABLE as error:
+            self.missing.append(first_line(error))
+            return None
+
+
+def _drawn(uri: str, max_bytes: int, reach: Reach) -> str:
+    picture = decode_image(fetch_image(ImageRef(uri, "", None), max_bytes, reach), _RULES)
     file = io.BytesIO()
     Image.fromarray(picture.pixels).save(file, "JPEG", quality=80)
     return base64.b64encode(file.getvalue()).decode()

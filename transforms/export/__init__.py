@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         reserved_folder,
         write_classifier,
         write_folder,
+        write_report,
     )
 else:
     from schemas.lazy_imports import lazy_attributes
@@ -45,6 +46,7 @@ else:
                 "reserved_folder",
                 "write_classifier",
                 "write_folder",
+                "write_report",
             ],
         },
     )
@@ -65,4 +67,5 @@ __all__ = [
     "tuned_base_file",
     "write_classifier",
     "write_folder",
+    "write_report",
 ]

@@ -1,4 +1,7 @@
-"""Writing a classifier: every file of its folder, from what was trained."""
+"""Writing a classifier: every file of its folder, from what was trained.
+
+The report comes last, when the classifier is there and whole: it shows pictures, whose storage may be slow or gone.
+"""
 
 import contextlib
 import csv
@@ -20,13 +23,14 @@ from schemas.classifiers import (
     LabelSet,
     ModelCard,
     Recipe,
+    add_file,
     holds_classifier,
     locked_folder,
     publish_classifier,
 )
-from schemas.errors import ModelNotWritable, RunFailed
+from schemas.errors import ModelNotWritable, OutputNotWritten, RunFailed, first_line
 from schemas.storage import check_folder, refused_if_not_writable
-from transforms.evaluation import Evaluation, card_markdown, evaluate, report_html
+from transforms.evaluation import Evaluation, TimedPictures, card_markdown, evaluate, illustrated, report_html
 from transforms.export.composing import (
     CLASSIFIER_FILE,
     CLASSIFIER_NETWORK,
@@ -47,6 +51,8 @@ REPORT_FILE: Final = "report.html"
 _METRICS_FILE: Final = "metrics.json"
 _HISTORY_FILE: Final = "history.csv"
 _CARD_TEXT_FILE: Final = "model_card.md"
+# Two dozen pictures take a second from a bucket.
+_SECONDS_FOR_PICTURES: Final = 60.0
 
 
 def model_id(head: "keras.Model | LinearHead", labels: LabelSet, fingerprint: str, layer: str) -> str:
@@ -98,7 +104,7 @@ def write_classifier(
     trials: Sequence[Trial] = (),
     further: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[ModelCard, Evaluation]:
-    """Judges a classifier and writes all its files, in the place of the classifier that may be there.
+    """Judges a classifier and writes its files but for the report, in the place of the classifier that may be there.
 
     It is judged while it is put on its conv base in a process of its own.
 
@@ -122,8 +128,35 @@ def write_classifier(
     return write_folder(uri, composer.folder, card, texts, why_no_onnx=composed.result()), evaluation
 
 
+def write_report(
+    uri: str, card: ModelCard, evaluation: Evaluation, history: Mapping[str, Sequence[float]]
+) -> tuple[ModelCard, list[str]]:
+    """Writes the report of a classifier that is in its folder, with pictures of its mistakes as far as these are read.
+
+    Args:
+        uri: The folder.
+        card: What is known of the classifier, its files among it.
+        evaluation: How good it is.
+        history: Loss and accuracy an epoch, by Keras's names, or what was found with each L2.
+
+    Returns:
+        The card, which names the report as well, and why each picture is missing that could not be read.
+
+    Raises:
+        OutputNotWritten: If it cannot be written. The classifier is there, whole.
+    """
+    pictures = TimedPictures(_SECONDS_FOR_PICTURES)
+    page = report_html(card, illustrated(evaluation, pictures), history)
+    try:
+        return add_file(uri, card, REPORT_FILE, page.encode()), pictures.missing
+    except OSError as error:
+        raise OutputNotWritten(
+            f"The classifier is in {uri}, whole, but its report cannot be written: {first_line(error)}"
+        ) from error
+
+
 def folder_texts(card: ModelCard, evaluation: Evaluation, history: Mapping[str, Sequence[float]]) -> dict[str, str]:
-    """Returns the files of a classifier that hold text, by their names, but for the card.
+    """Returns the files of a classifier that hold text, by their names, but for the card and the report.
 
     Args:
         card: What is known of it.
@@ -135,7 +168,6 @@ def folder_texts(card: ModelCard, evaluation: Evaluation, history: Mapping[str, 
         _METRICS_FILE: json.dumps(evaluation.to_dict(), indent=2),
         _HISTORY_FILE: history_csv(history),
         _CARD_TEXT_FILE: card_markdown(card, evaluation),
-        REPORT_FILE: report_html(card, evaluation, history),
     }
 
 

@@ -16,6 +16,7 @@ from transforms.evaluation import (
     MOST_SCORES,
     ScoredSplit,
     SplitMetrics,
+    illustrated,
     judge,
     judged_parts,
     predicted_indicators,
@@ -105,7 +106,7 @@ def predictions_html(rows: PredictedRows, run_id: str, model_id: str, picture_of
         scores=rows.scores[chosen],
         uris_of=lambda places: rows.uris.take(pa.array(chosen[places])).to_pylist(),
     )
-    evaluation = judge(rows.labels, lambda _: scored, (Split.LEFT_OUT,), picture_of)
+    evaluation = illustrated(judge(rows.labels, lambda _: scored, (Split.LEFT_OUT,)), picture_of)
     return render(
         "predictions.html.j2",
         _FOLDER,

@@ -13,9 +13,9 @@ import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.classifiers import CARD_FILE, Classifier, holds_classifier, publish_classifier
+from schemas.classifiers import CARD_FILE, Classifier, add_file, holds_classifier, publish_classifier
 from schemas.classifiers import classifier as classifier_module
-from schemas.errors import ConvbaseError, DamagedModel, ModelNotFound
+from schemas.errors import ConvbaseError, DamagedModel, ModelNotFound, RunFailed
 from schemas.storage import file_system, write_file
 from tests.support.changes import killed_at_each_change
 from tests.unit.schemas.test_serialisation import CARD, LABELS
@@ -55,6 +55,32 @@ def whole(uri: str) -> str:
 
 def files_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_file_is_added_to_a_classifier_that_stays_whole_meanwhile(tmp_path: Path) -> None:
+    publish(f"{tmp_path}/model", "old")
+
+    def add(uri: str) -> None:
+        add_file(uri, Classifier.open(uri).card, "further.html", b"<html>further</html>")
+
+    found = []
+    for folder in killed_at_each_change(tmp_path / "model", tmp_path / "states", add):
+        classifier = Classifier.open(str(folder))
+        contents = {name: classifier.files.read(name) for name in classifier.files.by_name}
+        found.append("further.html" in contents)
+        assert contents == {**OLD, **({"further.html": b"<html>further</html>"} if found[-1] else {})}
+    assert found
+    add(f"{tmp_path}/model")
+    assert Classifier.open(f"{tmp_path}/model").files.read("further.html") == b"<html>further</html>"
+
+
+def test_a_file_is_not_added_to_another_classifier(tmp_path: Path) -> None:
+    publish(str(tmp_path), "old")
+    card = Classifier.open(str(tmp_path)).card
+    publish(str(tmp_path), "new")
+    with pytest.raises(RunFailed, match=r"Another training has replaced the classifier in .*; more\.html is not"):
+        add_file(str(tmp_path), card, "more.html", b"more")
+    assert whole(str(tmp_path)) == "new"
 
 
 def test_a_classifier_that_replaces_another_has_the_usual_names_and_nothing_else_is_left(tmp_path: Path) -> None:
