@@ -12,7 +12,8 @@ the dates before it.
 
 Exit codes: 0 every date is complete or empty; 1 a date failed, the others are as the table says, or the images of one
 differ more than --max_drift allows; 2 the command cannot start as it was given; 3 its --time_budget was used up, no
-date failed, and the next backfill goes on from there.
+date failed, and the next backfill goes on from there; 4 all that came is in the store, but fewer images came than
+--expect_images allows.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from pipelines.console import (
     DateResult,
     DateState,
     check_drift,
+    check_figure_files,
     check_results,
     drift_line,
     planned_lines,
@@ -53,10 +55,18 @@ from pipelines.jobs import (
     stored_rules,
     updated_columns,
 )
+from pipelines.monitoring import (
+    ExpectedImages,
+    check_number_of_images,
+    export_metrics,
+    listed_images,
+    set_subject,
+)
 from pipelines.options import (
     Parser,
     add_backfill_options,
     add_date_options,
+    add_expectation_option,
     add_extraction_options,
     add_inputs,
     add_nightly_drift_options,
@@ -66,7 +76,6 @@ from pipelines.options import (
 from pipelines.runners import parse_command
 from schemas.errors import ConvbaseError, RunFailed, RunInterrupted, UsageError, first_line
 from schemas.fragments import Totals
-from schemas.storage import check_file
 from schemas.store import FeatureStore, InputCounts, RunResult, RunState, read_drift, record_drift
 from schemas.tables import check_carried
 from transforms.exploration import measure_nightly_drift
@@ -88,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
     add_source_options(command, without_input="none; it has to be given, with {ds} where the date is")
     add_date_options(command)
     add_backfill_options(command)
+    add_expectation_option(command)
     add_nightly_drift_options(command)
     add_extraction_options(command)
     return command
@@ -100,28 +110,55 @@ def main(arguments: Sequence[str]) -> int:
         ConvbaseError: If it cannot start, a date fails, or the time is up.
     """
     given, beam_arguments = parse_command(parser(), arguments)
-    if given.summary:
-        check_file(f"--summary={given.summary}", given.summary)
+    check_figure_files(given)
     if given.max_drift is not None and not given.check_drift:
         raise UsageError("--max_drift judges what --check_drift finds; give both.")
     backfill = Backfill(given, beam_arguments)
     if given.dry_run:
         print("\n".join(backfill.priced()))
         return 0
-    results = []
+    results: list[DateResult] = []
+    code = RunFailed.exit_code
+    try:
+        run_all(given, backfill, results)
+        code = 0
+    except ConvbaseError as error:
+        code = error.exit_code
+        raise
+    finally:
+        rows = [result.row for result in results if result.row is not None]
+        export_metrics(given.metrics_file, "backfill", rows, backfill.store, code)
+    return 0
+
+
+def run_all(given: argparse.Namespace, backfill: "Backfill", results: list[DateResult]) -> None:
+    """Runs the dates, and checks what has become of them.
+
+    Args:
+        given: The command's options.
+        backfill: The runs.
+        results: Gets the results.
+
+    Raises:
+        ConvbaseError: If a date fails, the time is up, images are missing, or they differ from those before.
+    """
     print(HEADS)
     for result in backfill.run():
         print(result.line(), flush=True)
         results.append(result)
         write_results(given.summary, results)
+    set_subject(store=given.output)
     if given.check_drift:
         for number, compared in backfill.compared(results):
             results[number] = compared
             print(drift_line(compared), flush=True)
         write_results(given.summary, results)
     check_results(results)
+    if given.expect_images:
+        expected = ExpectedImages.parse(given.expect_images)
+        for line in check_number_of_images(expected, backfill.listed(results), backfill.store):
+            print(line)
     check_drift(results, given.max_drift, given.output)
-    return 0
 
 
 def write_results(uri: str | None, results: Sequence[DateResult]) -> None:
@@ -152,7 +189,7 @@ class Backfill:
             raise UsageError("Say where the images of a date are, as in --input='uploads/{ds}/'.")
         if any(argument.startswith("--template_location") for argument in beam_arguments):
             raise UsageError("A backfill runs a job a date and cannot be a template; pipelines.extract can.")
-        asked = asked_dates(given)
+        self._asked = asked = asked_dates(given)
         first, last = asked[0], asked[-1]
         looked_back_to = last - datetime.timedelta(days=given.lookback)
         dates = dates_between(min(first, looked_back_to), last)
@@ -181,6 +218,17 @@ class Backfill:
                 yield DateResult(ds, DateState.NOT_BEGUN)
             else:
                 yield self._run_date(ds)
+
+    @property
+    def store(self) -> FeatureStore | None:
+        """The store; None while there is none."""
+        return self._store
+
+    def listed(self, results: Sequence[DateResult]) -> dict[datetime.date, int]:
+        """Returns how many images the input of each date had that was asked for, by its last run; 0 without one."""
+        before = listed_images(self._store)
+        now = {result.ds: result.row["listed"] for result in results if result.row is not None}
+        return {ds: now.get(ds, before.get(ds, 0)) for ds in self._asked}
 
     def compared(self, results: Sequence[DateResult]) -> Iterator[tuple[int, DateResult]]:
         """Compares the images of each date that got some with those of the dates before, and records that.
@@ -245,6 +293,7 @@ class Backfill:
         return (sources, rules) if found else None
 
     def _run_date(self, ds: datetime.date) -> DateResult:
+        set_subject(ds=ds, store=self._given.output)
         try:
             images = self._images_of(ds)
         except (ConvbaseError, OSError) as error:

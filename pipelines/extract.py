@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pipelines.console import (
+    check_figure_files,
     committed_before_text,
     extraction_text,
     first_failures,
@@ -24,6 +25,7 @@ from pipelines.console import (
 )
 from pipelines.functions import ExtractionResult, make_callable, printed
 from pipelines.jobs import (
+    Job,
     asked_columns,
     committed_before,
     find_images,
@@ -35,6 +37,7 @@ from pipelines.jobs import (
     stored_rules,
     updated_columns,
 )
+from pipelines.monitoring import are_metrics_wanted, export_metrics
 from pipelines.options import (
     Parser,
     add_extraction_options,
@@ -45,7 +48,6 @@ from pipelines.options import (
 )
 from pipelines.runners import parse_command
 from schemas.errors import RunFailed, RunStopped, first_line
-from schemas.storage import check_file
 from schemas.store import FeatureStore, RunState
 from schemas.tables import check_carried
 from transforms.machine import find_measured
@@ -83,8 +85,7 @@ def run(arguments: Sequence[str]) -> ExtractionResult:
         ConvbaseError: If it cannot start, or the run fails.
     """
     given, beam_arguments = parse_command(parser(), arguments)
-    if given.summary:
-        check_file(f"--summary={given.summary}", given.summary)
+    check_figure_files(given)
     before = None if given.dry_run else committed_before(given)
     if before is not None:
         return _committed_before(given, *before)
@@ -100,9 +101,7 @@ def run(arguments: Sequence[str]) -> ExtractionResult:
         failures = first_failures(store, job.run.run_id)
         raise RunFailed("\n".join([str(error), *failures])) from error
     finally:
-        ended = store.find_run(job.run.run_id, job.run.started_at) if given.summary else None
-        if ended is not None:
-            write_summary(given.summary, ended)
+        tell_figures(given, job)
     if row is None:
         return ExtractionResult(
             text="The job is written down as a template; once it is started, its row in `runs` has its result."
@@ -112,6 +111,17 @@ def run(arguments: Sequence[str]) -> ExtractionResult:
     if row["started_at"] != job.run.started_at:
         return _committed_before(given, store, row)
     return _extracted(row, store)
+
+
+def tell_figures(given: argparse.Namespace, job: Job) -> None:
+    """Writes the closing figures of a run where they are wanted, as far as it has a row that tells them."""
+    if not (given.summary or are_metrics_wanted(given.metrics_file)):
+        return
+    ended = job.store.find_run(job.run.run_id, job.run.started_at)
+    if ended is not None and given.summary:
+        write_summary(given.summary, ended)
+    code = {RunState.COMPLETE: 0, RunState.STOPPED: RunStopped.exit_code}.get(ended["state"], 1) if ended else 1
+    export_metrics(given.metrics_file, "extract", [ended] if ended else [], job.store, code)
 
 
 def _extracted(row: Mapping[str, Any], store: FeatureStore, before: str = "") -> ExtractionResult:

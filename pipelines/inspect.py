@@ -1,20 +1,24 @@
 """python -m pipelines.inspect: what is in a store, or what a conv base is made of.
 
     python -m pipelines.inspect feature-store
-    python -m pipelines.inspect feature-store --runs=30
+    python -m pipelines.inspect feature-store --runs=30 --html=nights.html
+    python -m pipelines.inspect feature-store --freshness=26h
     python -m pipelines.inspect feature-store --failures --run=RUN
     python -m pipelines.inspect feature-store --coverage --input='uploads/{ds}/' --start=2026-01-01
     python -m pipelines.inspect --conv_base=VGG16 --input_shape=150,150,3
     python -m pipelines.inspect --conv_base=mine.onnx
 
-Exit codes: 0 done; 1 --coverage found that something is missing; 2 the command cannot start as it was given.
+Exit codes: 0 done; 1 --coverage found that something is missing; 2 the command cannot start as it was given; 4 the last
+images came longer ago than --freshness allows.
 """
 
 import argparse
+import datetime
 from collections.abc import Sequence
 from typing import Final
 
-from pipelines.console import coverage_report, failure_lines, run_table, store_lines
+from pipelines.console import coverage_report, failure_lines, last_runs, run_table, store_lines
+from pipelines.monitoring import NIGHT_COLUMNS, check_freshness, nights_html
 from pipelines.options import (
     Parser,
     add_date_options,
@@ -26,11 +30,15 @@ from pipelines.options import (
 )
 from schemas.errors import UsageError
 from schemas.spec import NO_WEIGHTS, FeatureSpec
-from schemas.store import FeatureStore
+from schemas.storage import check_file, write_file
+from schemas.store import FeatureStore, read_drift
 
 _FIRST: Final = (
-    "store", "runs", "failures", "run", "coverage", "input", "conv_base", "weights", "input_shape", "limit",
+    "store", "runs", "html", "freshness", "failures", "run", "coverage", "input", "conv_base", "weights", "input_shape",
+    "limit",
 )  # fmt: skip
+
+_RUNS_ON_PAGE: Final = 30
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(list(arguments))
     if given.store:
         return _look(FeatureStore.open(given.store), given)
-    if given.coverage or given.runs or given.failures or not given.conv_base:
+    if given.coverage or given.runs or given.failures or given.freshness or given.html or not given.conv_base:
         raise UsageError("Name a store, or a conv base with --conv_base=NAME.")
     from transforms.conv_bases import summarise_conv_base
     from transforms.origins import with_saved_network
@@ -64,6 +72,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _look(store: FeatureStore, given: argparse.Namespace) -> int:
+    if given.html:
+        _write_page(store, given)
+    if given.freshness:
+        print(check_freshness(store, given.freshness, datetime.datetime.now(datetime.UTC)))
     if given.coverage:
         lines, missing = coverage_report(given, store)
         print("\n".join(lines))
@@ -72,8 +84,22 @@ def _look(store: FeatureStore, given: argparse.Namespace) -> int:
         for line in failure_lines(store, given.run):
             print(line)
         return 0
-    print("\n".join(run_table(store, given.runs) if given.runs else store_lines(store)))
+    if given.runs or not (given.freshness or given.html):
+        print("\n".join(run_table(store, given.runs) if given.runs else store_lines(store)))
     return 0
+
+
+def _write_page(store: FeatureStore, given: argparse.Namespace) -> None:
+    """Writes the page of the last runs.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    check_file(f"--html={given.html}", given.html)
+    rows = last_runs(store, NIGHT_COLUMNS).slice(0, given.runs or _RUNS_ON_PAGE).to_pylist()
+    drift = {row["run_id"]: row for row in read_drift(store.uri)}
+    write_file(given.html, nights_html(store.uri, rows, drift, datetime.datetime.now(datetime.UTC)).encode())
+    print(f"The page of the last {len(rows)} runs is {given.html}.")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
     python -m pipelines.maintain feature-store compact
     python -m pipelines.maintain feature-store vacuum --retention=7d --dry_run
     python -m pipelines.maintain feature-store takedown --uris=gone.txt --reason="withdrawn by the owner"
+    python -m pipelines.maintain feature-store takedown --uris=gone.txt --verify
     python -m pipelines.maintain feature-store history
     python -m pipelines.maintain feature-store restore --table_version=12
     python -m pipelines.maintain feature-store republish
     python -m pipelines.maintain feature-store check --deep
 
 A folder of predictions knows compact, vacuum, history and check.
-Exit codes: 0 done; 1 it could not be completed, or `check` found damage; 2 the command cannot start as it was given.
+Exit codes: 0 done; 1 it could not be completed, `check` found damage, or `takedown --verify` found rows; 2 the command
+cannot start as it was given.
 """
 
 import argparse
@@ -17,6 +19,8 @@ import datetime
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
 from pipelines.console import padded_line
@@ -34,6 +38,7 @@ from schemas.maintenance import (
     all_damage,
     compact,
     drop_files,
+    find_traces,
     find_waste,
     mark_taken_out,
     plan_compaction,
@@ -43,6 +48,7 @@ from schemas.maintenance import (
     remove_waste,
     restore,
     take_down,
+    taken_down,
 )
 from schemas.storage import canonical_uri, join
 from schemas.store import FeatureStore, PredictionTables
@@ -150,6 +156,12 @@ def _takedown_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--uris", required=True, metavar="FILE", help="a .txt of URIs, or a manifest with a column `uri`"
     )
     command.add_argument("--reason", metavar="TEXT", help="why; stands in the table `takedowns`")
+    command.add_argument(
+        "--verify",
+        action="store_true",
+        help="take nothing down, but read every file of the store, those of older versions too, for rows of images; "
+        "the exit code is 1 if there are any",
+    )
 
 
 def _history_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -240,6 +252,9 @@ def _vacuum(tables: Tables, given: argparse.Namespace) -> Iterator[str]:
 
 def _takedown(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
     uris = listed_uris(given.uris)
+    if given.verify:
+        yield from _verified(store, uris)
+        return
     done = plan_takedown(store.uri, uris) if given.dry_run else take_down(store.uri, uris, given.reason)
     rows = ", ".join(f"{count} of {name}" for name, count in done.rows.items())
     yield (
@@ -249,7 +264,32 @@ def _takedown(store: FeatureStore, given: argparse.Namespace) -> Iterator[str]:
     if done.absent:
         yield f"{done.absent} of them have no row in the store; should they come later, they are not extracted."
     if not given.dry_run:
-        yield "Their bytes are in older versions until `vacuum` removes these; published predictions are not touched."
+        yield (
+            "Their bytes are in older versions until `vacuum` removes these, as `takedown --verify` shows; published "
+            "predictions are not touched."
+        )
+
+
+def _verified(store: FeatureStore, uris: pa.Array) -> Iterator[str]:
+    """Yields each file that holds rows of images.
+
+    Raises:
+        RunFailed: If there is one, or one that cannot be read, or an image has not been taken down.
+    """
+    traces = list(find_traces(store.uri, uris))
+    for trace in traces:
+        where = "the newest version" if trace.is_current else "older versions only, or uncommitted"
+        yield f"{trace.file_uri}: {trace.how or f'{trace.rows:,} rows'}, in {where}."
+    left = len(uris) - (pc.sum(taken_down(store.uri, uris)).as_py() or 0)
+    if left:
+        raise RunFailed(f"{left} of the {len(uris)} images have not been taken down.")
+    if any(trace.is_current for trace in traces):
+        raise RunFailed("The newest version has files with rows of these images, or that cannot be read.")
+    if traces:
+        raise RunFailed(
+            f"{len(traces)} files hold rows of these images, or cannot be read, until `vacuum` removes them."
+        )
+    yield f"No file of features and failures holds a row of the {len(uris)} images, which are all taken down."
 
 
 def _history(tables: Tables, given: argparse.Namespace) -> Iterator[str]:

@@ -28,12 +28,14 @@ from pipelines.jobs import (
     true_end,
     visible_predictions,
 )
+from pipelines.monitoring import log_begin, log_end
 from pipelines.options import (
     Parser,
     add_decoding_options,
     add_failure_ratio,
     add_inputs,
     add_label_options,
+    add_log_options,
     add_source_options,
     decoding_limits,
     fetching_reach,
@@ -129,9 +131,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="name of the run; it commits once (default: the time and a random suffix)",
     )
-    how.add_argument(
-        "--log_level", choices=("debug", "info", "warning"), default="warning", help="what is logged (default: warning)"
-    )
+    add_log_options(how)
     return command
 
 
@@ -159,18 +159,20 @@ def run(arguments: Sequence[str]) -> PredictionResult:
     file = read_label_file(given.labels, given.label_column) if given.labels else None
     prediction = new_prediction(given, classifier, beam_options(beam_arguments))
     tables = PredictionTables(given.output)
+    log_begin(prediction.run_id, None, tables.uri)
     committed_before = tables.have_committed(prediction.run_id)
     if committed_before:
         print(committed_before_text(prediction.run_id))
     else:
         predict = predict_features if given.features else predict_images
-        with true_end(prediction.run_id, visible(tables, prediction)):
+        with true_end(prediction.run_id, visible(tables, prediction), look=look(tables)):
             predict(given, prediction, tables, beam_arguments)
     with true_end(prediction.run_id, visible(tables, prediction)):
         rows = predicted_rows(tables, prediction, file)
         lines = [prediction_text(tables, prediction, rows, given.output_format)]
         if len(rows.uris) or not committed_before:  # Else later runs have replaced them, and written these files.
             lines += write_files(given, tables, prediction, rows)
+    log_end(prediction.run_id, {"predictions": len(rows.uris)})
     return PredictionResult(text="\n".join(lines), tables=tables, run_id=prediction.run_id)
 
 
@@ -240,6 +242,11 @@ def visible(tables: PredictionTables, prediction: Prediction) -> Callable[[], st
     return functools.partial(visible_predictions, tables, prediction.run_id)
 
 
+def look(tables: PredictionTables) -> str:
+    """Returns the command that shows whether a run has committed."""
+    return f"`python -m pipelines.maintain {tables.uri} history`"
+
+
 def new_prediction(given: argparse.Namespace, classifier: Classifier, options: "PipelineOptions") -> Prediction:
     """Returns a run that begins now."""
     now = datetime.datetime.now(datetime.UTC)
@@ -284,7 +291,7 @@ def predict_images(
     tables.create()
     with (
         shown_progress("predicting"),
-        explained_failures(visible(tables, prediction)),
+        explained_failures(visible(tables, prediction), look(tables)),
         spill_folder(options) as spill,
         new_pipeline(options) as root,
     ):
@@ -328,7 +335,7 @@ def predict_features(
     PROGRESS.add(planned=expected.listed)
     with (
         shown_progress("predicting"),
-        explained_failures(visible(tables, prediction)),
+        explained_failures(visible(tables, prediction), look(tables)),
         new_pipeline(options) as root,
     ):
         counts = root | "Counts" >> beam.Create([expected])

@@ -110,6 +110,12 @@ class DriftFound(ConvbaseError):
     """Images differ more from those before them than was allowed."""
 
 
+class ImagesMissing(ConvbaseError):
+    """Fewer images came than were expected, or none for longer than was allowed; what came is in the store."""
+
+    exit_code = 4
+
+
 class DamagedFile(RunFailed):
     """A file of a table cannot be read, though its storage answers.
 

@@ -56,6 +56,7 @@ ORDER = (
     "transforms/prediction",
     "transforms/exploration",
     "transforms/gallery",
+    "pipelines/monitoring",
     "pipelines/options",
     "pipelines/runners",
     "pipelines/jobs",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipelines.console.coverage import coverage_report
     from pipelines.console.exploration import exploration_lines, hit_lines
     from pipelines.console.extraction import (
+        check_figure_files,
         committed_before_text,
         extraction_text,
         planned_counts,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from pipelines.console.padded_lines import padded_line
     from pipelines.console.prediction import prediction_text
     from pipelines.console.runs import HEADS
-    from pipelines.console.store import failure_lines, first_failures, run_table, store_lines
+    from pipelines.console.store import failure_lines, first_failures, last_runs, run_table, store_lines
     from pipelines.console.training import data_text, images_text, leak_lines, model_card, training_text
 else:
     from schemas.lazy_imports import lazy_attributes
@@ -61,6 +62,7 @@ else:
             "pipelines.console.coverage": ["coverage_report"],
             "pipelines.console.exploration": ["exploration_lines", "hit_lines"],
             "pipelines.console.extraction": [
+                "check_figure_files",
                 "committed_before_text",
                 "extraction_text",
                 "planned_counts",
@@ -84,7 +86,7 @@ else:
             "pipelines.console.padded_lines": ["padded_line"],
             "pipelines.console.prediction": ["prediction_text"],
             "pipelines.console.runs": ["HEADS"],
-            "pipelines.console.store": ["failure_lines", "first_failures", "run_table", "store_lines"],
+            "pipelines.console.store": ["failure_lines", "first_failures", "last_runs", "run_table", "store_lines"],
             "pipelines.console.training": ["data_text", "images_text", "leak_lines", "model_card", "training_text"],
         },
     )
@@ -96,6 +98,7 @@ __all__ = [
     "DateResult",
     "DateState",
     "check_drift",
+    "check_figure_files",
     "check_results",
     "committed_before_text",
     "coverage_report",
@@ -110,6 +113,7 @@ __all__ = [
     "first_failures",
     "hit_lines",
     "images_text",
+    "last_runs",
     "leaderboard_csv",
     "leaderboard_text",
     "leak_lines",

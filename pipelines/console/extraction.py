@@ -1,5 +1,6 @@
 """What a run prints at its end, and writes for machines."""
 
+import argparse
 import json
 import sys
 import unicodedata
@@ -9,7 +10,7 @@ from typing import Any, Final
 from schemas.errors import printable
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
-from schemas.storage import write_file
+from schemas.storage import check_file, write_file
 from schemas.store import FeatureStore, InputCounts, LabelCounts
 from transforms.machine import Measured, time_and_cost
 from transforms.planning import shards_of
@@ -49,6 +50,18 @@ _FIGURES: Final = (
 def committed_before_text(run_id: str) -> str:
     """Returns what is said of a run whose name has committed before: nothing is computed then."""
     return f"A run {run_id} has committed already, and a run commits once: this command adds nothing to it."
+
+
+def check_figure_files(given: argparse.Namespace) -> None:
+    """Checks that the files of figures that were asked for can be written.
+
+    Raises:
+        UsageError: If one cannot.
+    """
+    for option in ("summary", "metrics_file"):
+        uri = getattr(given, option)
+        if uri:
+            check_file(f"--{option}={uri}", uri)
 
 
 def write_summary(uri: str, row: Mapping[str, Any]) -> None:

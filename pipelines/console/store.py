@@ -2,9 +2,10 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.console.padded_lines import padded_line
@@ -44,7 +45,7 @@ def run_table(store: FeatureStore, shown: int) -> Iterator[str]:
         store: The store.
         shown: The most runs that are shown.
     """
-    runs = Scan(store.runs(), [*COLUMNS, "ended_at"]).to_arrow().sort_by([("ended_at", "descending")])
+    runs = last_runs(store, [*COLUMNS, "ended_at"])
     drift = {row["run_id"]: row for row in read_drift(store.uri)}
     yield HEADS
     yield from (run_line(row, drift.get(row["run_id"])) for row in runs.slice(0, shown).to_pylist())
@@ -52,9 +53,19 @@ def run_table(store: FeatureStore, shown: int) -> Iterator[str]:
         yield f"… and {runs.num_rows - shown:,} earlier ones."
 
 
+def last_runs(store: FeatureStore, columns: Sequence[str]) -> pa.Table:
+    """Returns all runs of a store, the newest first.
+
+    Args:
+        store: The store.
+        columns: Columns of `runs`, `ended_at` among them.
+    """
+    return Scan(store.runs(), list(columns)).to_arrow().sort_by([("ended_at", "descending")])
+
+
 def _run_lines(store: FeatureStore) -> Iterator[str]:
     columns = ["ended_at", "run_id", "state", "listed", "skipped", "extracted", "failed", "images_per_second"]
-    runs = Scan(store.runs(), columns).to_arrow().sort_by([("ended_at", "descending")])
+    runs = last_runs(store, columns)
     yield f"Runs: {runs.num_rows}, the last of them:"
     shown = runs.slice(0, _RUNS_SHOWN).to_pylist()
     longest = max((len(run["run_id"]) for run in shown), default=3)

@@ -2,19 +2,24 @@
 
 import argparse
 import dataclasses
+import datetime
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
 from pipelines.jobs.preparation import new_run, updated_columns
 from pipelines.jobs.visibility import adoptable, true_end, visible_part
+from pipelines.monitoring import log_begin, log_failure, log_row
 from pipelines.options import decoding_limits
 from pipelines.runners import (
+    WorkerStart,
     beam_options,
     decoders_a_process,
     explained_failures,
+    has_remote_workers,
     is_template,
     new_pipeline,
     recorded_options,
@@ -24,8 +29,8 @@ from pipelines.runners import (
     threads_a_process,
 )
 from schemas.delta import paths_of
-from schemas.errors import RunFailed
-from schemas.fragments import remove_receipts
+from schemas.errors import ConvbaseError, RunFailed
+from schemas.fragments import has_started, leave_start, remove_receipts
 from schemas.storage import Storage
 from schemas.store import FeatureStore, Run, RunState
 from transforms.conv_bases import choose_engine, default_batch_size
@@ -53,6 +58,7 @@ class Job:
         shard_size: Images a shard.
         extraction: What workers need to know.
         options: Beam's options.
+        worker_start_timeout: How long workers elsewhere may take to start.
     """
 
     sources: Sequence[Source]
@@ -64,6 +70,7 @@ class Job:
     shard_size: int
     extraction: Extraction
     options: "PipelineOptions"
+    worker_start_timeout: datetime.timedelta
 
 
 def new_job(
@@ -123,19 +130,33 @@ def new_job(
             deadline=run.started_at + given.time_budget if given.time_budget is not None else None,
         ),
         options=options,
+        worker_start_timeout=given.worker_start_timeout,
     )
 
 
 def run_job(job: Job) -> Mapping[str, Any] | None:
-    """Runs a job to its end, and returns its row in `runs`; None if it is a template, which others run.
+    """Runs a job to its end, logs that, and returns its row in `runs`; None if it is a template, which others run.
 
     Raises:
         RunFailed: If it cannot be completed.
         RunInterrupted: If a signal ends it.
     """
+    log_begin(job.run.run_id, job.run.ds, job.store.uri)
+    try:
+        row = _run_to_its_end(job)
+    except (ConvbaseError, DeltaError, OSError) as error:
+        log_failure(job.run.run_id, error)
+        raise
+    if row is not None:
+        log_row(row)
+    return row
+
+
+def _run_to_its_end(job: Job) -> Mapping[str, Any] | None:
     visible = functools.partial(visible_part, job.store, job.run)
-    with true_end(job.run.run_id, visible, functools.partial(adoptable, job.store, job.run)):
-        with shown_progress(), explained_failures(visible):
+    look = f"`python -m pipelines.inspect {job.store.uri} --runs`"
+    with true_end(job.run.run_id, visible, functools.partial(adoptable, job.store, job.run), look):
+        with shown_progress(), explained_failures(visible, look):
             extract(job)
         return _recorded_row(job)
     return _recorded_row(job)
@@ -159,8 +180,23 @@ def extract(job: Job) -> None:
     Raises:
         RuntimeError: If a worker fails for good.
     """
-    with spill_folder(job.options) as spill, new_pipeline(job.options) as root:
+    with spill_folder(job.options) as spill, new_pipeline(job.options, _worker_start(job)) as root:
         wire(root, job, spill)
+
+
+def _worker_start(job: Job) -> WorkerStart | None:
+    """Returns how long workers may take to start; None where they are processes of this machine."""
+    if not has_remote_workers(job.options):
+        return None
+    seconds = job.worker_start_timeout.total_seconds()
+    return WorkerStart(seconds, functools.partial(has_started, job.store.uri, job.run.run_id))
+
+
+def _on_start(job: Job) -> Callable[[], None] | None:
+    """Returns what the first worker does, where its launcher does not see it start."""
+    if not has_remote_workers(job.options):
+        return None
+    return functools.partial(leave_start, job.store.uri, job.run.run_id)
 
 
 def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
@@ -181,7 +217,7 @@ def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
     snapshot = Snapshot.newest(job.store)
     plan = (
         root
-        | ListImages(job.sources, job.rules)  # refs and counts
+        | ListImages(job.sources, job.rules, _on_start(job))  # refs and counts
         | SkipExtracted(  # those not in the table yet
             snapshot, job.retry, job.run.refresh, job.annotations, spill_folder=spill
         )

@@ -8,7 +8,7 @@ from typing import Final
 
 from deltalake.exceptions import DeltaError
 
-from pipelines.runners import NOTHING_VISIBLE
+from pipelines.runners import NOTHING_VISIBLE, waited_for
 from schemas.classifiers import CARD_FILE
 from schemas.delta import committed, paths_of
 from schemas.errors import ConvbaseError, RunFailed, RunInterrupted, first_line
@@ -23,13 +23,16 @@ _UNREADABLE: Final = (ConvbaseError, DeltaError, OSError)
 
 
 @contextlib.contextmanager
-def true_end(run_id: str, visible: Callable[[], str], left: Callable[[], str] = str) -> Iterator[None]:
+def true_end(
+    run_id: str, visible: Callable[[], str], left: Callable[[], str] = str, look: str = "its tables"
+) -> Iterator[None]:
     """Lets a run end as its tables have it: one that is complete is never told as failed.
 
     Args:
         run_id: The run.
         visible: Says what of it is visible, as a clause such as "nothing of it is visible".
         left: Says in a sentence, with a space before it, what of an interrupted run is of use.
+        look: The command that shows whether a run has committed.
 
     Raises:
         RunFailed: If it could not be completed.
@@ -42,10 +45,20 @@ def true_end(run_id: str, visible: Callable[[], str], left: Callable[[], str] = 
         if number is not None:
             ended = commits_have_ended(_SECONDS_FOR_A_COMMIT)
             clause = visible() if ended else "its commit is under way, and may become visible"
-            raise RunInterrupted(f"Run {run_id} is interrupted; {clause}.{left()}", number) from error
+            sentences = f"Run {run_id} is interrupted; {clause}.{left()}{_going_on(look)}"
+            raise RunInterrupted(sentences, number) from error
         if visible() != _COMPLETE:
             raise
         print(f"warning: after the commit of the run: {first_line(error)}", file=sys.stderr)
+
+
+def _going_on(look: str) -> str:
+    """Returns the sentence that a job elsewhere goes on although its launcher ends; empty if there is none."""
+    waiting = waited_for()
+    if waiting is None or not waiting.job.outlives:
+        return ""
+    job = waiting.job
+    return f" Job {job.name} goes on, and may commit: {look} shows its run once it has, {job.cancelled_by} cancels it."
 
 
 def visible_part(store: FeatureStore, run: Run) -> str:

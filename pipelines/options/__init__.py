@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipelines.options.augmentation import asked_augmentation
-    from pipelines.options.dates import add_backfill_options, add_date_options, add_nightly_drift_options
+    from pipelines.options.dates import (
+        add_backfill_options,
+        add_date_options,
+        add_expectation_option,
+        add_nightly_drift_options,
+    )
     from pipelines.options.exploration import (
         add_drift_options,
         add_exploration_options,
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
         add_engine,
         add_extraction_options,
         add_failure_ratio,
+        add_log_options,
         add_look_options,
         add_run_name_options,
     )
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
         manifest_options,
     )
     from pipelines.options.spec import add_spec_options, spec_options
+    from pipelines.options.streams import print_records
     from pipelines.options.training import (
         ALL_LAYERS,
         add_classifier_output,
@@ -62,7 +69,12 @@ else:
         __name__,
         {
             "pipelines.options.augmentation": ["asked_augmentation"],
-            "pipelines.options.dates": ["add_backfill_options", "add_date_options", "add_nightly_drift_options"],
+            "pipelines.options.dates": [
+                "add_backfill_options",
+                "add_date_options",
+                "add_expectation_option",
+                "add_nightly_drift_options",
+            ],
             "pipelines.options.exploration": [
                 "add_drift_options",
                 "add_exploration_options",
@@ -82,6 +94,7 @@ else:
                 "add_engine",
                 "add_extraction_options",
                 "add_failure_ratio",
+                "add_log_options",
                 "add_look_options",
                 "add_run_name_options",
             ],
@@ -94,6 +107,7 @@ else:
                 "manifest_options",
             ],
             "pipelines.options.spec": ["add_spec_options", "spec_options"],
+            "pipelines.options.streams": ["print_records"],
             "pipelines.options.training": [
                 "ALL_LAYERS",
                 "add_classifier_output",
@@ -133,6 +147,7 @@ __all__ = [
     "add_drift_options",
     "add_duplicate_options",
     "add_engine",
+    "add_expectation_option",
     "add_exploration_options",
     "add_extraction_options",
     "add_failure_ratio",
@@ -141,6 +156,7 @@ __all__ = [
     "add_inputs",
     "add_label_options",
     "add_layer_options",
+    "add_log_options",
     "add_look_options",
     "add_nightly_drift_options",
     "add_recipe_options",
@@ -159,6 +175,7 @@ __all__ = [
     "not_negative",
     "number",
     "positive",
+    "print_records",
     "ratio",
     "recipe_of",
     "retention",

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipelines.options.types import date, positive, ratio
+from pipelines.options.types import date, image_count, positive, ratio
 
 
 def add_date_options(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,17 @@ def add_backfill_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compute every image of the dates again, failed ones and copies too, and supersede the rows that are "
         "there; dates whose last refresh is longest ago come first, so that a refresh that was stopped goes on",
+    )
+
+
+def add_expectation_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that says how many images a date should have."""
+    parser.add_argument_group("freshness").add_argument(
+        "--expect_images",
+        type=image_count,
+        metavar="N|N%%",
+        help="exit with 4 if one of the dates from --start to --end has fewer images in its input: fewer than N, or "
+        "than N percent of the median of the last 14 nights that had any (default: any number will do)",
     )
 
 

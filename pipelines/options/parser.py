@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from pipelines.options.streams import LastingStream, PrintableStream
+from pipelines.options.streams import LastingStream, PrintableStream, print_records
 from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line, printable
 from schemas.storage import forget_interruptions, interrupt
 from schemas.uris import without_secrets
 
 # The console script, as `pyproject.toml` names it.
 SCRIPT: Final = "convbase"
+
+# `--log_format=json`, with its dashes as underscores.
+_RECORDS: Final = "__log_format=json"
 
 # What an operator, a scheduler or a container's end sends.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -157,6 +160,8 @@ def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
     sys.excepthook = _print_bug
     output, errors = PrintableStream(sys.stdout), LastingStream(sys.stderr)
     sys.stdout, sys.stderr = output, errors  # type: ignore[assignment]
+    if any(argument.replace("-", "_") == _RECORDS for argument in sys.argv):
+        print_records()  # What is wrong with the command line is a record, too.
     gc.freeze()  # What is imported by now lives to the end; looking through it once more there takes 0.1 s.
     for number in _SIGNALS:
         signal.signal(number, _interrupt)

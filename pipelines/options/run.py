@@ -5,11 +5,13 @@ Beam's own options pass through untouched; what neither Beam nor a command knows
 
 import argparse
 
+from pipelines.monitoring import LogFormat
 from pipelines.options.augmentation import add_augmentation_options
 from pipelines.options.sources import add_decoding_options
 from pipelines.options.spec import add_spec_options
 from pipelines.options.types import (
     add_flag,
+    age,
     date,
     duration,
     not_negative,
@@ -70,14 +72,39 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="begin no shard after this time (90s, 30m, 2h); a run with images left is not committed, and the next one "
         "goes on from what it computed (default: no limit)",
     )
+    group.add_argument(
+        "--worker_start_timeout",
+        type=duration,
+        default=duration("30m"),
+        metavar="30m",
+        help="cancel a job whose workers are elsewhere if none has started after this time (default: 30m)",
+    )
     add_flag(group, "--dry_run", "say what would be done, and stop", default=False)
     group.add_argument("--summary", metavar="FILE", help="write the closing figures there as JSON")
+    group.add_argument(
+        "--metrics_file",
+        metavar="FILE",
+        help="write the closing figures there for Prometheus's textfile collector (its name ends in .prom); the "
+        "variables OTEL_EXPORTER_OTLP_… send them to an OpenTelemetry collector",
+    )
+    add_log_options(group)
+
+
+def add_log_options(group: "argparse._ArgumentGroup") -> None:
+    """Adds the options that say what is logged, and how it looks."""
     group.add_argument(
         "--log_level",
         choices=("debug", "info", "warning"),
         default="warning",
-        help="what is logged on standard error; info shows each load of a conv base, debug tracebacks "
-        "(default: warning)",
+        help="what is logged on standard error; info shows the beginning and the end of runs and each load of a conv "
+        "base, debug tracebacks (default: warning)",
+    )
+    group.add_argument(
+        "--log_format",
+        choices=tuple(LogFormat),
+        default=LogFormat.TEXT,
+        help="json makes each line a record with severity, time, message, and the run, date and store that it is "
+        "about, and has a record of the beginning and the end of each run (default: text)",
     )
 
 
@@ -170,6 +197,13 @@ def add_look_options(parser: argparse.ArgumentParser) -> None:
         help="each failure of an image, also those of runs that failed and committed nothing: when, code, URI, message",
     )
     group.add_argument("--run", metavar="RUN", help="of --failures, those of this run only")
+    group.add_argument("--html", metavar="FILE", help="write what --runs shows there as a page, with bars")
+    group.add_argument(
+        "--freshness",
+        type=age,
+        metavar="26h",
+        help="say when the last images came; the exit code is 4 if that is longer ago than this (90m, 26h, 2d)",
+    )
     group.add_argument(
         "--limit", type=positive, default=20, metavar="N", help="the most images that --coverage lists (default: 20)"
     )

@@ -142,6 +142,8 @@ run_name: Final = OptionType("[A-Za-z0-9._-]+", "made of letters, digits, dots, 
 date: Final = OptionType("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a date as 2026-01-31", datetime.date.fromisoformat)
 duration: Final = OptionType("[1-9][0-9]*[smh]", "a time span as 90s, 30m or 2h", _time_span)
 retention: Final = OptionType("[0-9]+[dh]", "a number of days or hours as 7d or 36h", _time_span)
+age: Final = OptionType("[1-9][0-9]*[smhd]", "a time span as 90m, 26h or 2d", _time_span)
+image_count: Final = OptionType("[0-9]+%?", "a number of images, or a percentage as 50%", str)
 version: Final = OptionType("[0-9]+", "a version, which is a whole number", int)
 
 

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from pipelines.runners.errors import NOTHING_VISIBLE, explained_failures
     from pipelines.runners.pipeline import new_pipeline
     from pipelines.runners.progress import print_above, shown_progress, shown_steps
+    from pipelines.runners.remote import WorkerStart, waited_for
     from pipelines.runners.selection import (
         beam_options,
         decoders_a_process,
+        has_remote_workers,
         parse_command,
         recorded_options,
         runner_name,
@@ -31,9 +33,11 @@ else:
             "pipelines.runners.errors": ["NOTHING_VISIBLE", "explained_failures"],
             "pipelines.runners.pipeline": ["new_pipeline"],
             "pipelines.runners.progress": ["print_above", "shown_progress", "shown_steps"],
+            "pipelines.runners.remote": ["WorkerStart", "waited_for"],
             "pipelines.runners.selection": [
                 "beam_options",
                 "decoders_a_process",
+                "has_remote_workers",
                 "parse_command",
                 "recorded_options",
                 "runner_name",
@@ -45,10 +49,12 @@ else:
 
 __all__ = [
     "NOTHING_VISIBLE",
+    "WorkerStart",
     "beam_imported_meanwhile",
     "beam_options",
     "decoders_a_process",
     "explained_failures",
+    "has_remote_workers",
     "is_template",
     "new_pipeline",
     "parse_command",
@@ -59,4 +65,5 @@ __all__ = [
     "shown_steps",
     "spill_folder",
     "threads_a_process",
+    "waited_for",
 ]

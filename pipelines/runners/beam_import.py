@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from schemas.errors import UsageError, first_line
+
 _FILE_SYSTEMS: Final = {
     "gs://": "apache_beam.io.gcp.gcsfilesystem",
     "s3://": "apache_beam.io.aws.s3filesystem",
@@ -67,10 +69,16 @@ def import_file_systems(places: Sequence[str]) -> None:
 
     Args:
         places: Texts in which their URIs may stand, such as Beam's arguments.
+
+    Raises:
+        UsageError: If the packages of one are not installed.
     """
     for scheme, module in _FILE_SYSTEMS.items():
         if any(scheme in place for place in places):
-            importlib.import_module(module)
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise UsageError(f"Beam's file system of {scheme} is not installed: {first_line(error)}.") from error
 
 
 @contextmanager

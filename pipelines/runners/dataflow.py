@@ -1,10 +1,13 @@
 """Dataflow: what a job there needs that its user need not say, and what it cannot do."""
 
 import argparse
+import importlib
+import queue
 import sys
+import threading
 from typing import TYPE_CHECKING, Final
 
-from schemas.errors import UsageError
+from schemas.errors import UsageError, first_line
 from schemas.storage import is_local
 
 if TYPE_CHECKING:
@@ -12,6 +15,10 @@ if TYPE_CHECKING:
 
 # Options of the commands that run a pipeline, and name places that its workers read or write.
 _PLACES: Final = ("output", "input", "features", "model")
+# Beam's client, which imports all that it needs of Google's packages.
+_CLIENT: Final = "apache_beam.runners.dataflow.internal.apiclient"
+# Where there are no credentials, Google's library asks a machine's metadata server longer than anybody waits.
+_SECONDS_FOR_CREDENTIALS: Final = 8.0
 
 
 def refuse_local_places(given: argparse.Namespace) -> None:
@@ -33,6 +40,74 @@ def refuse_local_places(given: argparse.Namespace) -> None:
             "DataflowRunner needs --input and --output in a bucket, such as gs://bucket/folder: the places that are "
             "taken without them are on this machine, whose disk Dataflow's workers do not see."
         )
+
+
+def refuse_without_packages() -> None:
+    """Refuses Dataflow where Google's packages are not installed.
+
+    Raises:
+        UsageError: If one of them is missing.
+    """
+    try:
+        importlib.import_module(_CLIENT)
+    except ImportError as error:
+        raise UsageError(
+            f"DataflowRunner needs packages that are not installed here ({first_line(error)}); the extra `dataflow` "
+            "has them, and in a checkout `pip install -r infra/locks/requirements-dataflow.lock`."
+        ) from error
+
+
+def refuse_unnamed_project(options: "PipelineOptions") -> None:
+    """Refuses a job of which nobody has said whose it is and where it runs.
+
+    Raises:
+        UsageError: If project or region is not given.
+    """
+    from apache_beam.options.pipeline_options import GoogleCloudOptions
+
+    cloud = options.view_as(GoogleCloudOptions)
+    missing = [f"--{name}=…" for name in ("project", "region") if not getattr(cloud, name)]
+    if missing:
+        raise UsageError(f"DataflowRunner needs {' and '.join(missing)}: whose job it is, and where it runs.")
+
+
+def refuse_without_credentials(options: "PipelineOptions") -> None:
+    """Refuses Dataflow where there are no credentials for Google Cloud, or they are no longer valid.
+
+    Raises:
+        UsageError: If that is so, or it is not known in eight seconds.
+    """
+    from apache_beam.options.pipeline_options import GoogleCloudOptions
+
+    cloud = options.view_as(GoogleCloudOptions)
+    if cloud.no_auth:
+        return
+    answer: queue.Queue[str | None] = queue.Queue()
+    looking = threading.Thread(target=lambda: answer.put(_why_no_credentials(cloud.gcp_oauth_scopes)), daemon=True)
+    looking.start()
+    try:
+        why = answer.get(timeout=_SECONDS_FOR_CREDENTIALS)
+    except queue.Empty:
+        why = f"none were found in {_SECONDS_FOR_CREDENTIALS:.0f} seconds"
+    if why is not None:
+        raise UsageError(
+            f"DataflowRunner needs credentials for Google Cloud: {why.rstrip('.')}. "
+            "`gcloud auth application-default login` makes some, GOOGLE_APPLICATION_CREDENTIALS names a file of some."
+        )
+
+
+def _why_no_credentials(scopes: list[str]) -> str | None:
+    """Returns why there are no valid credentials; None if there are some."""
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import Request
+
+    try:
+        credentials, _ = google.auth.default(scopes=scopes)
+        credentials.refresh(Request())
+    except GoogleAuthError as error:
+        return first_line(error)
+    return None
 
 
 def refuse_bare_dataflow(options: "PipelineOptions") -> None:
@@ -80,11 +155,19 @@ def is_template(options: "PipelineOptions") -> bool:
 
 def dataflow_errors() -> tuple[type[Exception], ...]:
     """Returns what Dataflow's client raises for a job that failed or was not taken; nothing where it is not in use."""
-    if "apache_beam.runners.dataflow.internal.apiclient" not in sys.modules:
+    if _CLIENT not in sys.modules:
         return ()
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
     from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
+
+    return DataflowRuntimeException, DataflowJobAlreadyExistsError, *dataflow_connection_errors()
+
+
+def dataflow_connection_errors() -> tuple[type[Exception], ...]:
+    """Returns what Dataflow's client raises for an API that does not answer; nothing where it is not in use."""
+    if _CLIENT not in sys.modules:
+        return ()
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
-    return DataflowRuntimeException, DataflowJobAlreadyExistsError, GoogleAPIError, GoogleAuthError
+    return GoogleAPIError, GoogleAuthError

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from pipelines.runners.dataflow import dataflow_errors
+from pipelines.runners.remote import JobLost
 from schemas.errors import DamagedFile, DamagedModel, InvalidInput, RunFailed
 
 NOTHING_VISIBLE: Final = "nothing of it is visible"
@@ -24,11 +25,14 @@ _IN_A_SENTENCE: Final = {
 
 
 @contextmanager
-def explained_failures(visible: Callable[[], str] = lambda: NOTHING_VISIBLE) -> Iterator[None]:
+def explained_failures(
+    visible: Callable[[], str] = lambda: NOTHING_VISIBLE, look: str = "its tables"
+) -> Iterator[None]:
     """Turns what a runner raises for a failed pipeline into one sentence.
 
     Args:
         visible: Says what of the run is visible, as in "nothing of it is visible".
+        look: The command that shows whether a run has committed.
 
     Raises:
         RunFailed: For an exception in a worker, which runners raise as a `RuntimeError` with the traceback as its text,
@@ -37,6 +41,8 @@ def explained_failures(visible: Callable[[], str] = lambda: NOTHING_VISIBLE) -> 
     """
     try:
         yield
+    except JobLost as error:
+        raise RunFailed(f"{error}; {look} shows its run once it has.") from error
     except RunFailed as error:
         raise RunFailed(_with_visible(re.sub(_STEPS, "", str(error)), visible)) from error
     except InvalidInput as error:

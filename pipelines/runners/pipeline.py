@@ -5,27 +5,36 @@ before each step, puts the number of the cell before the step's name, and leaves
 its own data frames for that, which pandas 3.1 breaks, and has no option against it.
 """
 
+import contextlib
 import contextvars
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from pipelines.runners.beam_import import import_beam
-from pipelines.runners.selection import find_runner
+from pipelines.runners.remote import RemoteJob, WorkerStart, submitted_job, submitting, wait_for
+from pipelines.runners.selection import find_runner, has_remote_workers, runner_name
 
 if TYPE_CHECKING:
     from apache_beam import Pipeline
     from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.runner import PipelineResult
 
 _IN_OWN_PIPELINE: Final = contextvars.ContextVar("in a pipeline of ours", default=False)
 
 
 @contextmanager
-def new_pipeline(options: "PipelineOptions") -> "Iterator[Pipeline]":
+def new_pipeline(options: "PipelineOptions", start: WorkerStart | None = None) -> "Iterator[Pipeline]":
     """Gives a pipeline that is to be wired, and runs it at the end.
 
+    Args:
+        options: Beam's options.
+        start: How long workers elsewhere may take to start, where that can be seen.
+
     Raises:
+        JobLost: If a job elsewhere can no longer be seen.
+        RunFailed: If no worker of one starts in time.
         RuntimeError: If a worker fails for good.
     """
     import_beam()
@@ -34,10 +43,33 @@ def new_pipeline(options: "PipelineOptions") -> "Iterator[Pipeline]":
     _hide_ipython_from_own_pipelines()
     before = _IN_OWN_PIPELINE.set(True)
     try:
-        with beam.Pipeline(runner=find_runner(options), options=options) as root:
+        name = runner_name(options)  # Runners change it.
+        pipeline = beam.Pipeline(runner=find_runner(options), options=options)
+        vars(pipeline)["run"] = functools.partial(_run, pipeline.run, name, options, start)
+        with pipeline as root:
             yield root
     finally:
         _IN_OWN_PIPELINE.reset(before)
+
+
+class _Submitted:
+    """A job elsewhere, as a pipeline waits for it."""
+
+    def __init__(self, job: RemoteJob, start: WorkerStart | None) -> None:
+        self._job = job
+        self._start = start
+
+    def wait_until_finish(self) -> None:
+        wait_for(self._job, self._start)
+
+
+def _run(
+    run: "Callable[[], PipelineResult]", name: str, options: "PipelineOptions", start: WorkerStart | None
+) -> "PipelineResult | _Submitted":
+    with submitting() if has_remote_workers(options) else contextlib.nullcontext():
+        result = run()
+    job = submitted_job(name, options, result)
+    return result if job is None else _Submitted(job, start)
 
 
 @functools.cache

@@ -11,11 +11,15 @@ from typing import Final
 
 from tqdm import tqdm
 
+from pipelines.monitoring import subject_prefix
 from pipelines.runners.progress_text import Pace, bar_layout, log_line
+from pipelines.runners.remote import Waiting, is_submitting, waited_for
 from transforms.runtime import Progress, progress_of_processes
 
 _SECONDS_TO_FIRST_LINE: Final = 10.0
 _SECONDS_BETWEEN_LINES: Final = 30.0
+# A runner's metrics are asked for over its network.
+_SECONDS_BETWEEN_METRICS: Final = 10.0
 _SECONDS_BETWEEN_REFRESHES: Final = 0.2
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 _COLUMNS_OF_NOTEBOOKS: Final = 120
@@ -32,8 +36,8 @@ def shown_progress(doing: str = "extracting") -> Iterator[None]:
     """
     done = threading.Event()
     show = functools.partial(_show_bar, doing) if _bars_move() else _show_lines
-    with progress_of_processes() as progress:
-        thread = threading.Thread(target=show, args=(progress, done), name="progress", daemon=True)
+    with progress_of_processes() as local:
+        thread = threading.Thread(target=show, args=(Counts(local), done), name="progress", daemon=True)
         thread.start()
         try:
             yield
@@ -92,7 +96,26 @@ def _show_step(bar: "tqdm[None]", step: str, share: float) -> None:
     bar.refresh()
 
 
-def _show_bar(doing: str, progress: Callable[[], Progress], done: threading.Event) -> None:
+class Counts:
+    """How far a run is: by the counts of this machine's processes, or by the metrics of a runner elsewhere."""
+
+    def __init__(self, local: Callable[[], Progress]) -> None:
+        """Takes what reads the counts of this machine's processes."""
+        self._local = local
+        self._remote: Progress | None = None
+        self._asked = float("-inf")
+
+    def __call__(self) -> Progress | None:
+        """Returns how far it is; None if that cannot be seen from here."""
+        counts, waiting = self._local(), waited_for()
+        if waiting is None or counts != Progress():
+            return counts
+        if time.monotonic() - self._asked > _SECONDS_BETWEEN_METRICS:
+            self._remote, self._asked = waiting.job.progress(), time.monotonic()
+        return self._remote
+
+
+def _show_bar(doing: str, progress: Counts, done: threading.Event) -> None:
     pace = Pace()
     with _bar_class()(total=0, bar_format=doing, leave=True, dynamic_ncols=True) as bar:
         while not done.wait(_SECONDS_BETWEEN_REFRESHES):
@@ -100,7 +123,11 @@ def _show_bar(doing: str, progress: Callable[[], Progress], done: threading.Even
         _update(bar, doing, progress(), pace)
 
 
-def _update(bar: "tqdm[None]", doing: str, counts: Progress, pace: Pace) -> None:
+def _update(bar: "tqdm[None]", doing: str, counts: Progress | None, pace: Pace) -> None:
+    if counts is None:
+        bar.bar_format = f"{doing}: how far it is cannot be seen from here"
+        bar.refresh()
+        return
     pace.observe(time.monotonic(), counts.done + counts.passes)
     if _in_notebook() and bar.total != counts.planned:
         bar.reset(counts.planned)  # Which tells the widget.
@@ -110,11 +137,37 @@ def _update(bar: "tqdm[None]", doing: str, counts: Progress, pace: Pace) -> None
     bar.refresh()
 
 
-def _show_lines(progress: Callable[[], Progress], done: threading.Event) -> None:
+def _show_lines(progress: Counts, done: threading.Event) -> None:
     started, pace, due = time.monotonic(), Pace(), _SECONDS_TO_FIRST_LINE
     while not done.wait(_SECONDS_BETWEEN_LOOKS):
         counts, seconds = progress(), time.monotonic() - started
-        pace.observe(seconds, counts.done + counts.passes)
+        if counts is not None:
+            pace.observe(seconds, counts.done + counts.passes)
         if seconds >= due:
             due += _SECONDS_BETWEEN_LINES
-            print(log_line(seconds, counts, pace.rate), file=sys.stderr, flush=True)
+            line = progress_line(seconds, counts, waited_for(), pace.rate)
+            print(f"{subject_prefix()}{line}", file=sys.stderr, flush=True)
+
+
+def progress_line(seconds: float, counts: Progress | None, waiting: Waiting | None, rate: float | None) -> str:
+    """Returns the line that says how far a run is.
+
+    Args:
+        seconds: How long it takes already.
+        counts: How far it is; None if that cannot be seen from here.
+        waiting: The job elsewhere that is waited for, if there is one.
+        rate: Images, or passes, a second; None where that is not known.
+    """
+    if is_submitting():
+        return f"{seconds:.0f} s: the job is being submitted"
+    if counts is None or (waiting is not None and counts == Progress()):
+        return f"{seconds:.0f} s: {_unseen(waiting)}"
+    return log_line(seconds, counts, rate)
+
+
+def _unseen(waiting: Waiting | None) -> str:
+    if waiting is None:
+        return "how far it is cannot be seen from here"
+    if waiting.start is not None and not waiting.start.has_started():
+        return f"no worker of job {waiting.job.name} has started yet"
+    return f"job {waiting.job.name} is running; how far it is cannot be seen from here"

@@ -4,14 +4,23 @@ import argparse
 import difflib
 import logging
 import re
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from pipelines.monitoring import RUN_LOGGER, JsonHandler, LogFormat, TextFormatter
+from pipelines.options import print_records
 from pipelines.runners.beam_import import import_beam, import_file_systems
-from pipelines.runners.dataflow import refuse_bare_dataflow, refuse_local_places, set_dataflow_defaults
-from schemas.errors import UsageError, printable
-from schemas.uris import without_secrets
+from pipelines.runners.dataflow import (
+    refuse_bare_dataflow,
+    refuse_local_places,
+    refuse_unnamed_project,
+    refuse_without_credentials,
+    refuse_without_packages,
+    set_dataflow_defaults,
+)
+from schemas.errors import UsageError, first_line
 from transforms.runtime import available_cores
 
 if TYPE_CHECKING:
@@ -20,6 +29,10 @@ if TYPE_CHECKING:
 
 DIRECT_RUNNER: Final = "DirectRunner"
 DATAFLOW_RUNNER: Final = "DataflowRunner"
+# Beam's own server in this process, as a job endpoint.
+EMBEDDED: Final = "embed"
+
+_SECONDS_FOR_A_SERVER: Final = 10.0
 
 # What Beam would fetch from the internet at run time: the option that names it, and what it is.
 _DOWNLOADED: Final = {
@@ -40,26 +53,24 @@ class _BeamParser(argparse.ArgumentParser):
         raise UsageError(f"Beam takes no such option: {message}.")
 
 
-class _SafeFormatter(logging.Formatter):
-    """Writes a record on one line, without what a terminal would obey and what signs a URL; a traceback below it."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        record.message = printable(record.message)
-        return super().formatMessage(record)
-
-    def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record))
-
-
-def set_up_logging(level: str) -> None:
-    """Sends log records to standard error.
+def set_up_logging(level: str, form: LogFormat = LogFormat.TEXT) -> None:
+    """Sends log records to standard error, and makes records of what is printed, too, where they are JSON.
 
     Beam logs a worker's exception with its traceback before the runner raises it; unless debugging was asked for, the
     one sentence at the command's end says it.
+
+    Args:
+        level: What is logged; the beginning and the end of a run are in any case, where records are JSON.
+        form: How records look.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(_SafeFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=level.upper())
+    handler = JsonHandler() if form == LogFormat.JSON else logging.StreamHandler()
+    if form == LogFormat.JSON:
+        print_records()
+        RUN_LOGGER.setLevel(logging.INFO)
+    else:
+        handler.setFormatter(TextFormatter())
+        RUN_LOGGER.setLevel(logging.INFO if level != "warning" else logging.CRITICAL)
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=form == LogFormat.JSON)
     if level != "debug":
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
 
@@ -79,7 +90,7 @@ def parse_command(
         UsageError: If an argument is wrong or unknown.
     """
     given, rest = command.parse_known_args(list(arguments))
-    set_up_logging(given.log_level)
+    set_up_logging(given.log_level, LogFormat(given.log_format))
     if rest not in _KNOWN_WITHOUT_BEAM:
         refuse_unknown(rest, command)
         refuse_unable_runner(given, beam_options(rest))
@@ -116,10 +127,11 @@ def beam_options(arguments: Sequence[str]) -> "PipelineOptions":
     from apache_beam.options.pipeline_options import PipelineOptions
 
     options = PipelineOptions(list(arguments))
-    import_file_systems(arguments)
     if runner_name(options) == DATAFLOW_RUNNER:
+        refuse_without_packages()
         import_file_systems(["gs://"])  # It stages there by default.
         set_dataflow_defaults(options)
+    import_file_systems(arguments)
     return options
 
 
@@ -139,6 +151,9 @@ def refuse_unable_runner(given: argparse.Namespace, options: "PipelineOptions") 
     if name == DATAFLOW_RUNNER:
         refuse_bare_dataflow(options)
         refuse_local_places(given)
+        refuse_unnamed_project(options)
+        refuse_without_credentials(options)
+    refuse_silent_server(options)
 
 
 def refuse_download(runner: str, options: "PipelineOptions") -> None:
@@ -157,6 +172,27 @@ def refuse_download(runner: str, options: "PipelineOptions") -> None:
         raise UsageError(
             f"{runner} needs --{option}=FILE, {program} builds it; without such a file Beam would download one."
         )
+
+
+def refuse_silent_server(options: "PipelineOptions") -> None:
+    """Refuses a job server that nobody listens at; Beam would wait five minutes for it.
+
+    Raises:
+        UsageError: If a server is named and cannot be reached.
+    """
+    from apache_beam.options.pipeline_options import PortableOptions
+
+    endpoint = options.view_as(PortableOptions).job_endpoint
+    if not endpoint or endpoint == EMBEDDED:
+        return
+    host, _, port = endpoint.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_FOR_A_SERVER):
+            return
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"The job server --job_endpoint={endpoint} cannot be reached ({first_line(error)}); it is named HOST:PORT."
+        ) from error
 
 
 def find_runner(options: "PipelineOptions") -> "PipelineRunner | str":
@@ -188,6 +224,15 @@ def runner_name(options: "PipelineOptions") -> str:
     given = str(options.view_as(StandardOptions).runner or DIRECT_RUNNER)
     known = {name.lower().removesuffix("runner"): name for name in StandardOptions.KNOWN_RUNNER_NAMES}
     return known.get(given.lower().removesuffix("runner"), given)
+
+
+def has_remote_workers(options: "PipelineOptions") -> bool:
+    """Whether workers are neither threads nor children of this process, so that it does not see them start."""
+    from apache_beam.options.pipeline_options import PortableOptions
+
+    name, portable = runner_name(options), options.view_as(PortableOptions)
+    elsewhere = bool(portable.job_endpoint) and portable.job_endpoint != EMBEDDED
+    return name == DATAFLOW_RUNNER or elsewhere or portable.environment_type in {"DOCKER", "PROCESS", "EXTERNAL"}
 
 
 def threads_a_process(options: "PipelineOptions") -> int | None:

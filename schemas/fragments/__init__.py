@@ -3,7 +3,7 @@
 from schemas.fragments.actions import add_action, add_actions, partition_values, remove_action
 from schemas.fragments.fragment import Fragment, FragmentWriter, TableName, has_told_rows
 from schemas.fragments.parquet_footer import null_counts
-from schemas.fragments.receipts import RECEIPTS, leave_receipt, read_receipts, remove_receipts
+from schemas.fragments.receipts import RECEIPTS, has_started, leave_receipt, leave_start, read_receipts, remove_receipts
 from schemas.fragments.rewriting import (
     COMPACTED,
     RESTORED,
@@ -35,10 +35,12 @@ __all__ = [
     "Totals",
     "add_action",
     "add_actions",
+    "has_started",
     "has_told_rows",
     "keep_rows",
     "keys_of",
     "leave_receipt",
+    "leave_start",
     "null_counts",
     "partition_values",
     "read_receipts",

@@ -4,7 +4,7 @@
 
 A receipt is the fragment's description, its SHA-256 included, and a SHA-256 of itself. It is written once the fragment
 is on the disk; one that is cut off or altered, or that a newer version has written otherwise, counts for nothing, and a
-vacuum removes it.
+vacuum removes it. Where workers are on machines of their own, the first of them leaves a file `started` there as well.
 """
 
 import concurrent.futures
@@ -26,6 +26,7 @@ from schemas.storage import file_system, join, leaves_folder, write_file
 RECEIPTS: Final = "receipts"
 
 _CHECKSUM: Final = "receipt_sha256"
+_STARTED: Final = "started"
 _READERS: Final = 16
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -47,6 +48,25 @@ def read_receipts(store_uri: str, run_id: str | None = None) -> Iterator[Fragmen
         yield fragment
 
 
+def leave_start(store_uri: str, run_id: str) -> None:
+    """Says in the store that a worker of a run has started, for a launcher that sees no worker.
+
+    Raises:
+        OSError: If the store cannot be written.
+    """
+    write_file(join(store_uri, RECEIPTS, run_id, _STARTED), b"")
+
+
+def has_started(store_uri: str, run_id: str) -> bool:
+    """Whether a worker of a run has said that it has started; not known counts as no."""
+    fs, path = file_system(join(store_uri, RECEIPTS, run_id, _STARTED))
+    fs.invalidate_cache()
+    try:
+        return bool(fs.exists(path))
+    except OSError:
+        return False
+
+
 def remove_receipts(store_uri: str, run_id: str, committed_paths: Iterable[str]) -> None:
     """Removes receipts that are of no more use, as far as that is possible: nothing depends on it.
 
@@ -62,6 +82,8 @@ def remove_receipts(store_uri: str, run_id: str, committed_paths: Iterable[str])
         for path, fragment in _receipts(store_uri):
             if path.startswith(own) or fragment.path in committed:
                 fs.rm_file(path)
+        if has_started(store_uri, run_id):
+            fs.rm_file(f"{own}{_STARTED}")
     except OSError as error:
         _LOGGER.warning("Receipts of the run %s are left: %s", run_id, error)
 

@@ -3,7 +3,8 @@
 from schemas.maintenance.compaction import TARGET_BYTES, Compaction, compact, plan_compaction, planned
 from schemas.maintenance.damage import Checked, Damage, all_damage, check_table, drop_files, mark_taken_out
 from schemas.maintenance.restoration import plan_restoration, restore
-from schemas.maintenance.takedowns import open_takedowns, plan_takedown, take_down
+from schemas.maintenance.takedowns import open_takedowns, plan_takedown, take_down, taken_down
+from schemas.maintenance.traces import Trace, find_traces
 from schemas.maintenance.vacuum import LEAST_RETENTION, RETENTION, find_waste, remove_waste
 
 __all__ = [
@@ -13,10 +14,12 @@ __all__ = [
     "Checked",
     "Compaction",
     "Damage",
+    "Trace",
     "all_damage",
     "check_table",
     "compact",
     "drop_files",
+    "find_traces",
     "find_waste",
     "mark_taken_out",
     "open_takedowns",
@@ -27,4 +30,5 @@ __all__ = [
     "remove_waste",
     "restore",
     "take_down",
+    "taken_down",
 ]

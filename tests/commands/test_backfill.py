@@ -19,7 +19,7 @@ from pipelines.console import HEADS
 from pipelines.jobs import DatedRuns, asked_dates, check_templates, inputs_of
 from pipelines.jobs import job as job_module
 from schemas.delta import Scan, paths_of
-from schemas.errors import ConvbaseError, DriftFound, RunFailed, RunStopped, UsageError
+from schemas.errors import ConvbaseError, DriftFound, ImagesMissing, RunFailed, RunStopped, UsageError
 from schemas.fragments import TableName
 from schemas.maintenance import TARGET_BYTES, compact
 from schemas.store import FeatureStore, read_drift
@@ -553,3 +553,42 @@ def test_drift_is_measured_recorded_shown_and_can_fail_the_night(
     assert "drift: 2 of 2 files" in capsys.readouterr().out
     with pytest.raises(UsageError, match="--max_drift judges what --check_drift finds"):
         backfill(tmp_path, "--max_drift=0.5")
+
+
+def test_a_date_with_too_few_images_ends_with_4_and_is_in_the_store(folder: Path) -> None:
+    with pytest.raises(ImagesMissing, match=r"--expect_images=4 allows: 2024-03-01 has 3 \(4 expected\)\.") as missing:
+        backfill(folder, "--expect_images=4")
+    assert missing.value.exit_code == 4
+    assert len(rows(folder)) == 3 + 4 + 5
+    # Skipped as complete, they are judged by what their runs had listed; a date without images has none.
+    with pytest.raises(ImagesMissing, match=r"allows: 2024-03-04 has 0 \(2 expected\)\. What came is in the store"):
+        backfill(folder, "--expect_images=2", end=3)
+    assert states(folder) == "skipped skipped skipped empty"
+    assert len(backfill(folder, "--expect_images=3")) == 3
+
+
+def test_enough_is_a_share_of_the_median_of_the_nights_before(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    backfill(folder, "--expect_images=50%")
+    said = capsys.readouterr().out
+    assert "--expect_images=50% judges 2024-03-01, 2024-03-02, 2024-03-03 once 3 nights with images are before." in said
+    write_pictures(folder / "uploads" / str(DAYS[3]), 1, seed=9)
+    with pytest.raises(ImagesMissing, match=r"2024-03-04 has 1 \(2 expected\)"):
+        backfill(folder, "--expect_images=50%", start=3, end=3)
+    backfill(folder, "--expect_images=25%", start=3, end=3)
+
+
+def test_a_night_is_told_to_prometheus_however_it_ends(folder: Path) -> None:
+    file = folder / "night.prom"
+    backfill(folder, f"--metrics_file={file}")
+    labels = f'command="backfill",store="file://{folder}/store"'
+    lines = file.read_text().splitlines()
+    assert f'convbase_images{{{labels},outcome="extracted"}} 12.0' in lines
+    assert f"convbase_coverage_ratio{{{labels}}} 1.0" in lines
+    assert f"convbase_exit_code{{{labels}}} 0.0" in lines
+    over = datetime.datetime(2024, 3, 4, tzinfo=datetime.UTC).timestamp()
+    assert f"convbase_newest_date_timestamp_seconds{{{labels}}} {over!r}" in lines
+    with pytest.raises(ImagesMissing):
+        backfill(folder, f"--metrics_file={file}", "--expect_images=100")
+    assert f"convbase_exit_code{{{labels}}} 4.0" in file.read_text().splitlines()
+    with pytest.raises(UsageError, match=r"--metrics_file=.*cannot be written"):
+        backfill(folder, f"--metrics_file={file}/below")

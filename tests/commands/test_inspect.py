@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import re
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from pipelines import extract as extract_command
 from pipelines import inspect as command
 from pipelines.console import HEADS
-from schemas.errors import RunFailed, UsageError
+from schemas.errors import ImagesMissing, RunFailed, UsageError
 from schemas.fragments import Totals
 from schemas.store import FeatureStore, InputCounts, Run, RunResult, RunState
 from tests.conftest import SMALL_BASE, extract, write_pictures
+from tests.support.browser import opened_browser
 from tests.support.fragments import SPEC
 
 NIGHT = datetime.datetime(2024, 3, 2, 2, tzinfo=datetime.UTC)
@@ -107,3 +109,88 @@ def test_the_failures_of_a_run_that_was_not_committed_are_listed(
     capsys.readouterr()
     assert len(shown(capsys, f"{tmp_path}/store", "--failures", "--run=night-2")) == 7
     assert len(shown(capsys, f"{tmp_path}/store", "--failures")) == 14
+
+
+def brought(images: int, **counts: int) -> RunResult:
+    return RunResult(RunState.COMPLETE, InputCounts(listed=images), Totals(extracted=images, **counts))
+
+
+def test_freshness_is_that_of_the_last_run_that_brought_images(
+    store: FeatureStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ImagesMissing, match=r"No run has brought an image into .*/store yet\."):
+        command.main([store.uri, "--freshness=26h"])
+    now = datetime.datetime.now(datetime.UTC)
+    for hours, outcome in ((30, brought(4000)), (5, NOTHING)):  # The later one found nothing new.
+        ended = now - datetime.timedelta(hours=hours)
+        run = Run(f"backfill-{hours}", ended.date(), ended, 0.1, "DirectRunner", "openvino", {}, {})
+        store.record_run(run, dataclasses.replace(outcome, ended_at=ended))
+    (said,) = shown(capsys, store.uri, "--freshness=2d")
+    assert re.fullmatch(r"The last images, 4,000 of \d{4}-\d\d-\d\d, came 30\.0 h ago by run backfill-30\.", said)
+    with pytest.raises(
+        ImagesMissing, match=r"came 30\.0 h ago by run backfill-30; --freshness allows 26\.0 h"
+    ) as stale:
+        command.main([store.uri, "--freshness=26h"])
+    assert stale.value.exit_code == 4
+
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def nights(store: FeatureStore) -> FeatureStore:
+    """A store with forty nights, some of which failed."""
+    for day in range(1, 29):
+        failed = Totals(extracted=1000 * day, failed=day, failures_by_code={"not_an_image": day, "timeout": 1})
+        record(store, day, RunResult(RunState.COMPLETE, InputCounts(listed=1100 * day, skipped=50), failed), day)
+    record(store, 29, RunResult(RunState.FAILED, InputCounts(listed=5), Totals(failed=5), f"No storage: {HOSTILE}"), 1)
+    return store
+
+
+def test_the_last_nights_are_a_page_that_needs_nothing_beside_it(
+    nights: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown(capsys, nights.uri, "--runs=40", f"--html={tmp_path}/night.html")[0] == (
+        f"The page of the last 29 runs is {tmp_path}/night.html."
+    )
+    page = (tmp_path / "night.html").read_text()
+    assert HOSTILE not in page
+    assert "No storage: &lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+    titles = re.findall(r"<h2>([^<]*)</h2>", page)
+    assert titles == [
+        "Images by outcome", "Failures by code", "Images a second", "Minutes", "Share of the input that the store has",
+        "Runs",
+    ]  # fmt: skip
+    assert page.count('<g class="night">') == 29 * 5
+    assert "2024-03-28, backfill-2024-03-28-1-ab12; extracted 28,000; skipped 50; failed 28" in page
+
+
+def test_a_store_without_runs_has_a_page_that_says_so(store: FeatureStore, tmp_path: Path) -> None:
+    assert command.main([store.uri, f"--html={tmp_path}/night.html"]) == 0
+    assert "There is no run yet." in (tmp_path / "night.html").read_text()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_browser_shows_the_page_of_the_nights(dark: bool, nights: FeatureStore, tmp_path: Path) -> None:
+    page = tmp_path / "night.html"
+    command.main([nights.uri, f"--html={page}"])
+    with opened_browser(tmp_path / "browser") as browser:
+        browser.open(page, dark=dark)
+        assert browser.errors == []
+        assert browser.requests == [page.as_uri()]
+        ink, back = (browser.value(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
+        assert (sum(map(int, re.findall(r"\d+", ink)[:3])) > sum(map(int, re.findall(r"\d+", back)[:3]))) == dark
+        # Every part of a bar has a colour of its own, and lies within the frame.
+        colours = browser.value("[...new Set([...document.querySelectorAll('.night rect:not(.hit)')]"
+                                ".map(each => getComputedStyle(each).fill))]")  # fmt: skip
+        assert len(colours) >= 5
+        assert "rgb(0, 0, 0)" not in colours
+        outside = browser.value(
+            "[...document.querySelectorAll('.night rect:not(.hit)')].filter(each => {"
+            "const box = each.getBoundingClientRect(), frame = each.closest('svg').getBoundingClientRect();"
+            "return box.top < frame.top - 1 || box.bottom > frame.bottom + 1 || box.right > frame.right + 1}).length"
+        )
+        assert outside == 0
+        browser.open(page, width=400, height=800, dark=dark)
+        assert browser.value("document.documentElement.scrollWidth <= 400")

@@ -83,6 +83,40 @@ def test_a_picture_that_failed_is_taken_down_too(store: Path, tmp_path: Path) ->
     assert extract(f"--input={tmp_path}/pictures", f"--output={store}")["extracted"] == 0
 
 
+def test_a_takedown_is_proved_once_a_vacuum_has_removed_older_versions(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where there are a checkpoint, which is Parquet without URIs, and a file without a byte."""
+    gone = listed(tmp_path, tmp_path / "pictures" / "003.jpg", tmp_path / "pictures" / "004.jpg")
+    with pytest.raises(RunFailed, match=r"^2 of the 2 images have not been taken down\.$"):
+        maintain.main([str(store), "takedown", gone, "--verify"])
+    assert ": 2 rows, in the newest version." in capsys.readouterr().out
+    assert maintain.main([str(store), "takedown", gone]) == 0
+    FeatureStore.open(str(store)).features().create_checkpoint()
+    (store / "features" / "ds=2026-01-31").mkdir(exist_ok=True)
+    (store / "features" / "ds=2026-01-31" / "empty.parquet").write_bytes(b"")
+    with pytest.raises(RunFailed, match=r"^1 files hold rows of these images, or cannot be read, until `vacuum`"):
+        maintain.main([str(store), "takedown", gone, "--verify"])
+    assert ": 2 rows, in older versions only, or uncommitted." in capsys.readouterr().out
+    assert maintain.main([str(store), "vacuum", "--retention=0h", "--allow_short_retention"]) == 0
+    before = everything(store)
+    assert maintain.main([str(store), "takedown", gone, "--verify"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == "No file of features and failures holds a row of the 2 images, which are all taken down."
+    assert everything(store) == before
+
+
+def test_a_file_that_cannot_be_read_proves_nothing(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = listed(tmp_path, tmp_path / "pictures" / "003.jpg")
+    assert maintain.main([str(store), "takedown", gone]) == 0
+    (store / "features" / "stray.parquet").write_bytes(b"PAR1 of nothing")
+    with pytest.raises(RunFailed, match=r"cannot be read, until `vacuum` removes them"):
+        maintain.main([str(store), "takedown", gone, "--verify"])
+    assert "stray.parquet: " in capsys.readouterr().out
+
+
 def test_compaction_while_an_extraction_commits(store: Path, tmp_path: Path) -> None:
     write_pictures(tmp_path / "more", 20, seed=5)
     before = set(uris(store))

@@ -1,5 +1,7 @@
 """The job that Dataflow would be given: its steps, what crosses its shuffles, its options."""
 
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,10 @@ from apache_beam.portability import common_urns
 from pipelines import extract as extract_command
 from pipelines.jobs import Job, find_images, new_job
 from pipelines.jobs.job import wire
-from pipelines.runners import beam_options
+from pipelines.runners import beam_options, dataflow
 from schemas.errors import UsageError
 from schemas.store import FeatureStore
-from tests.conftest import SMALL_BASE, extract, write_pictures
+from tests.conftest import SMALL_BASE, Run, extract, write_pictures
 
 DATAFLOW = ("--runner=DataflowRunner", "--sdk_container_image=registry/convbase:1")
 # A running job is updated, and its metrics compared with last month's, by the names of its steps.
@@ -154,3 +156,53 @@ def test_places_that_workers_do_not_see_are_refused(places: tuple[str, ...], com
         extract_command.main([*DATAFLOW, *places])
     assert str(refused.value).startswith(complaint)
     assert refused.value.exit_code == 2
+
+
+BUCKETS = ("--input=gs://convbase-nowhere/images", "--output=gs://convbase-nowhere/store")
+PLACED = ("--project=project", "--region=europe-west1")
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ((), "--project=… and --region=…"),
+        (PLACED[:1], "--region=…"),
+        (PLACED[1:], "--project=…"),
+    ],
+)
+def test_a_job_has_a_project_and_a_region(given: tuple[str, ...], needed: str) -> None:
+    with pytest.raises(UsageError, match=f"^DataflowRunner needs {needed}: whose job it is, and where it runs.$"):
+        extract_command.main([*DATAFLOW, *BUCKETS, *given])
+
+
+def test_a_package_that_is_missing_is_told_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "apache_beam.runners.dataflow.internal.apiclient", raising=False)
+    monkeypatch.delattr("google.cloud.dataflow", raising=False)
+    monkeypatch.setitem(sys.modules, "google.cloud.dataflow", None)
+    with pytest.raises(UsageError, match=r"needs packages that are not installed here \(.*dataflow.*\); the extra"):
+        extract_command.main([*DATAFLOW, *BUCKETS, *PLACED])
+
+
+def test_a_file_system_of_beams_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apache_beam.io.aws.s3filesystem", None)
+    with pytest.raises(UsageError, match=r"^Beam's file system of s3:// is not installed"):
+        extract_command.main(["--temp_location=s3://bucket/temp"])
+
+
+def test_without_credentials_a_sentence_comes_in_ten_seconds(run: Run, tmp_path: Path) -> None:
+    alone = {"HOME": str(tmp_path), "CLOUDSDK_CONFIG": str(tmp_path), "GOOGLE_APPLICATION_CREDENTIALS": ""}
+    began = time.monotonic()
+    done = run("extract", *DATAFLOW, *BUCKETS, *PLACED, **alone)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: DataflowRunner needs credentials for Google Cloud: ")
+    assert "`gcloud auth application-default login` makes some" in line
+    # What it takes to import Beam and Google's packages included.
+    assert time.monotonic() - began < 30
+
+
+def test_nobody_waits_for_a_metadata_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("google.auth.default", lambda **_: time.sleep(5))
+    monkeypatch.setattr(dataflow, "_SECONDS_FOR_CREDENTIALS", 0.1)
+    with pytest.raises(UsageError, match=r"needs credentials for Google Cloud: none were found in 0 seconds\."):
+        extract_command.main([*DATAFLOW, *BUCKETS, *PLACED])

@@ -117,10 +117,16 @@ def test_shards_cross_the_fusion_break_as_arrow(cloud: Cloud, store: str) -> Non
     assert b"RecordBatchCoder$" in components.coders[components.pcollections[shards].coder_id].spec.payload
 
 
-def test_a_failed_job_fails_the_run_in_one_sentence_and_names_the_picture(cloud: Cloud, store: str) -> None:
+def test_a_failed_job_fails_the_run_in_one_sentence_and_names_the_picture(
+    cloud: Cloud, store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     fsspec.filesystem("gs").pipe(f"{cloud.bucket}/bad/page.jpg", b"<html>not found</html>")
     with pytest.raises(RunFailed, match=r"^1 of 1 images failed") as failed:
         cloud.extract(f"--input={cloud.bucket}/bad", f"--output={store}", "--max_failure_ratio=0.1")
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "Job job-1 (https://console.cloud.google.com/dataflow/jobs/europe-west1/job-1?project=project) is submitted; "
+        "`gcloud dataflow jobs cancel job-1 --project=project --region=europe-west1` cancels it."
+    )
     _, picture = str(failed.value).splitlines()
     assert picture == f"  not_an_image  {cloud.bucket}/bad/page.jpg  The file is no image that Pillow knows."
 
@@ -131,6 +137,19 @@ def test_a_job_that_is_not_taken_fails_the_run_in_one_sentence(
     monkeypatch.setattr(cloud.api, "refusal", (403, "the API is not enabled"))
     with pytest.raises(RunFailed, match=r"^The run failed, and nothing of it is visible: 403 .*not enabled"):
         cloud.extract(f"--output={store}")
+
+
+def test_an_api_that_no_longer_answers_may_have_a_job_that_goes_on(cloud: Cloud, tmp_path: Path) -> None:
+    store = f"{cloud.bucket}/lost"
+    cloud.api.held = True
+    with pytest.raises(RunFailed) as lost:
+        cloud.extract(f"--output={store}")
+    cloud.api.held = False
+    said = str(lost.value)
+    assert said.startswith("Job job-1 (https://console.cloud.google.com/")
+    assert "it may still be running, and commit; `python -m pipelines.inspect gs://" in said
+    cloud.api.wait()
+    assert comparable(store).num_rows == 5
 
 
 def test_a_cancelled_job_fails_the_run_in_one_sentence(cloud: Cloud, store: str) -> None:

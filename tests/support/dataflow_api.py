@@ -36,12 +36,14 @@ class DataflowApi:
         jobs: What was asked for, as JSON.
         pipelines: What was staged for it.
         refusal: The HTTP status and the message with which jobs are refused, if they are.
+        held: Whether jobs do not begin, and nobody is told of them any more, until it is cleared.
     """
 
     def __init__(self) -> None:
         self.jobs: list[dict[str, Any]] = []
         self.pipelines: list[Pipeline] = []
         self.refusal: tuple[int, str] | None = None
+        self.held = False
         self._running: threading.Thread | None = None
         self._state = "JOB_STATE_PENDING"
         self._error: str | None = None
@@ -49,11 +51,18 @@ class DataflowApi:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         request = Request(environ)
         status, answer = 200, self._job()
-        if request.path.endswith("/messages"):
+        if self.held and request.method == "GET":
+            status, answer = 503, {"error": {"code": 503, "message": "gone", "status": "UNAVAILABLE"}}
+        elif request.path.endswith("/messages"):
             answer = {"jobMessages": self._messages()}
         elif request.method == "POST":
             status, answer = self._create(json.loads(request.get_data()))
         return Response(json.dumps(answer), status, content_type="application/json")(environ, start_response)
+
+    def wait(self) -> None:
+        """Waits for the end of the last job."""
+        if self._running is not None:
+            self._running.join()
 
     def _create(self, job: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if self.refusal is not None:
@@ -74,6 +83,8 @@ class DataflowApi:
         for environment in pipeline.components.environments.values():
             here = Environment(urn=python_urns.EMBEDDED_PYTHON, capabilities=environment.capabilities)
             environment.CopyFrom(here)
+        while self.held:
+            time.sleep(_SECONDS_BETWEEN_REQUESTS)
         try:
             FnApiRunner().run_via_runner_api(pipeline, PipelineOptions([])).wait_until_finish()
         except Exception:  # noqa: BLE001 (whatever a worker raises is what Dataflow would tell)

@@ -1,6 +1,7 @@
 """How good a classifier is: metrics by split and class, the worst mistakes, charts and the report."""
 
 from transforms.evaluation.card_text import card_markdown
+from transforms.evaluation.charts import ticks
 from transforms.evaluation.evaluation import MOST_SCORES, Evaluation, ScoredSplit, evaluate, illustrated, judge
 from transforms.evaluation.leaderboard import difference
 from transforms.evaluation.metrics import SplitMetrics, interval_text, predicted_indicators, score_text, split_metrics
@@ -28,4 +29,5 @@ __all__ = [
     "small_pictures",
     "split_metrics",
     "thumbnail",
+    "ticks",
 ]

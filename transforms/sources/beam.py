@@ -1,6 +1,6 @@
 """The Beam transform that lists images. It only carries: the work is in `listing` and `versions`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 import apache_beam as beam
@@ -34,10 +34,20 @@ class Listing(NamedTuple):
 class ListImages(beam.PTransform):
     """Lists the images of sources, each with its version."""
 
-    def __init__(self, sources: Sequence[Source], rules: ListingRules) -> None:
+    def __init__(
+        self, sources: Sequence[Source], rules: ListingRules, on_start: Callable[[], None] | None = None
+    ) -> None:
+        """Takes the sources.
+
+        Args:
+            sources: Where the images are.
+            rules: How the sources are read.
+            on_start: What the first worker does when it starts.
+        """
         super().__init__()
         self._sources = sources
         self._rules = rules
+        self._on_start = on_start
 
     @no_annotations
     def expand(self, root: PBegin) -> Listing:
@@ -47,7 +57,7 @@ class ListImages(beam.PTransform):
             | "Sources" >> beam.Create(self._sources)
             | "SpreadSources" >> beam.Reshuffle()
             | "Divide"
-            >> beam.ParDo(_Divide(self._rules))
+            >> beam.ParDo(_Divide(self._rules, self._on_start))
             .with_output_types(SourcePart, counts=InputCounts)
             .with_outputs(_COUNTS, main="parts")
         )
@@ -64,11 +74,14 @@ class ListImages(beam.PTransform):
 
 
 class _Divide(beam.DoFn):
-    def __init__(self, rules: ListingRules) -> None:
+    def __init__(self, rules: ListingRules, on_start: Callable[[], None] | None) -> None:
         self._rules = rules
+        self._on_start = on_start
 
     def setup(self) -> None:
         use_storage(self._rules.storage)
+        if self._on_start is not None:
+            self._on_start()
 
     def process(self, source: Source) -> Iterator[SourcePart | TaggedOutput[Literal["counts"], InputCounts]]:
         ignored = IgnoredFiles()

@@ -57,20 +57,20 @@ def files_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
+def add_page(uri: str) -> None:
+    add_file(uri, Classifier.open(uri).card, "further.html", b"<html>further</html>")
+
+
 def test_a_file_is_added_to_a_classifier_that_stays_whole_meanwhile(tmp_path: Path) -> None:
     publish(f"{tmp_path}/model", "old")
-
-    def add(uri: str) -> None:
-        add_file(uri, Classifier.open(uri).card, "further.html", b"<html>further</html>")
-
     found = []
-    for folder in killed_at_each_change(tmp_path / "model", tmp_path / "states", add):
+    for folder in killed_at_each_change(tmp_path / "model", tmp_path / "states", add_page):
         classifier = Classifier.open(str(folder))
         contents = {name: classifier.files.read(name) for name in classifier.files.by_name}
         found.append("further.html" in contents)
         assert contents == {**OLD, **({"further.html": b"<html>further</html>"} if found[-1] else {})}
     assert found
-    add(f"{tmp_path}/model")
+    add_page(f"{tmp_path}/model")
     assert Classifier.open(f"{tmp_path}/model").files.read("further.html") == b"<html>further</html>"
 
 

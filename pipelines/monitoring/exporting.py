@@ -1,0 +1,102 @@
+"""Where metrics go: a file in Prometheus's format, and an OpenTelemetry collector.
+
+OpenTelemetry's own variables say whether and where to: `OTEL_EXPORTER_OTLP_ENDPOINT`, or the one for metrics alone,
+`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SDK_DISABLED`.
+"""
+
+import datetime
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pipelines.monitoring.metrics import Metric, night_metrics
+from schemas.storage import write_file
+from schemas.store import FeatureStore
+from schemas.uris import without_secrets
+
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def are_metrics_wanted(file_uri: str | None) -> bool:
+    """Whether metrics go anywhere.
+
+    Args:
+        file_uri: The file into which they are to be written, if one is named.
+    """
+    return bool(file_uri) or _has_collector()
+
+
+def export_metrics(
+    file_uri: str | None, command: str, rows: Sequence[Mapping[str, Any]], store: FeatureStore | None, exit_code: int
+) -> None:
+    """Writes the metrics of a command into the file that is named, and sends them to the environment's collector.
+
+    Where there is neither, nothing happens; where that fails, a line on standard error says so: the work is done.
+
+    Args:
+        file_uri: The file.
+        command: The command's name.
+        rows: The rows in `runs` of the runs that it made.
+        store: The store; None if there is none.
+        exit_code: How it ended.
+    """
+    if not are_metrics_wanted(file_uri):
+        return
+    metrics = night_metrics(rows, store, exit_code, datetime.datetime.now(datetime.UTC))
+    labels = {"command": command, **({"store": without_secrets(store.uri)} if store else {})}
+    if file_uri:
+        try:
+            write_file(file_uri, prometheus_text(metrics, labels).encode())
+        except OSError as error:
+            print(f"warning: {file_uri} could not be written ({error}).", file=sys.stderr)
+    if _has_collector():
+        _send(metrics, labels)
+
+
+def _has_collector() -> bool:
+    return os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true" and any(map(os.environ.get, _ENDPOINTS))
+
+
+def prometheus_text(metrics: Sequence[Metric], labels: Mapping[str, str]) -> str:
+    """Returns metrics in Prometheus's text format, version 0.0.4."""
+    return "".join(f"{line}\n" for metric in metrics for line in _lines(metric, labels))
+
+
+def _lines(metric: Metric, labels: Mapping[str, str]) -> Iterator[str]:
+    name = metric.name.replace(".", "_")
+    if metric.unit == "s" and not name.endswith("_seconds"):
+        name = f"{name}_seconds"
+    if metric.points:
+        yield f"# HELP {name} {metric.meaning}"
+        yield f"# TYPE {name} gauge"
+    for own, value in metric.points:
+        shown = ",".join(f'{label}="{text.translate(_ESCAPES)}"' for label, text in {**labels, **own}.items())
+        yield f"{name}{{{shown}}} {value!r}"
+
+
+def _send(metrics: Sequence[Metric], labels: Mapping[str, str]) -> None:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+        from opentelemetry.sdk.resources import Resource
+    except ImportError:
+        print(
+            "warning: OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry's packages are not installed; the extra "
+            "`otel` has them.",
+            file=sys.stderr,
+        )
+        return
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(), export_interval_millis=math.inf)
+    service = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "convbase"}
+    provider = MeterProvider([reader], Resource.create(service))
+    meter = provider.get_meter("convbase")
+    for metric in metrics:
+        gauge = meter.create_gauge(metric.name, metric.unit, metric.meaning)
+        for own, value in metric.points:
+            gauge.set(value, {**labels, **own})
+    provider.force_flush()
+    provider.shutdown()

@@ -1,0 +1,161 @@
+"""Freshness: whether images still come, by what a store's `runs` tell of the nights before."""
+
+import dataclasses
+import datetime
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.delta import Scan
+from schemas.errors import ImagesMissing
+from schemas.store import FeatureStore, RunState
+
+# The nights that say what is usual.
+_NIGHTS: Final = 14
+# With fewer nights before it, nobody can say what is usual.
+_LEAST_NIGHTS: Final = 3
+_COLUMNS: Final = ("run_id", "ds", "ended_at", "listed", "extracted")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpectedImages:
+    """How many images a date should have.
+
+    Attributes:
+        number: How many, or how many percent of the median of the nights before.
+        is_share: Whether it is a share of that.
+    """
+
+    number: int
+    is_share: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "ExpectedImages":
+        """Reads `4000` or `50%`."""
+        return cls(int(text.removesuffix("%")), text.endswith("%"))
+
+    def __str__(self) -> str:
+        """Returns it as it is given to an option."""
+        return f"{self.number}%" if self.is_share else str(self.number)
+
+    def least(self, nights: Iterable[int]) -> int | None:
+        """Returns the least images that are enough; None if that cannot be told.
+
+        Args:
+            nights: The images of each of the nights before.
+        """
+        if not self.is_share:
+            return self.number
+        known = list(nights)
+        if len(known) < _LEAST_NIGHTS:
+            return None
+        return round(statistics.median(known) * self.number / 100)
+
+
+def usual_nights(store: FeatureStore | None, before: datetime.date) -> list[int]:
+    """Returns the images that the inputs of the last nights had, at most fourteen, of those that had any.
+
+    Args:
+        store: The store; None where there is none yet.
+        before: The date before which they are.
+    """
+    by_date = listed_images(store, pc.field("ds") < before)
+    return [by_date[ds] for ds in sorted(by_date)[-_NIGHTS:] if by_date[ds]]
+
+
+def listed_images(store: FeatureStore | None, condition: pc.Expression | None = None) -> dict[datetime.date, int]:
+    """Returns how many images the input of each date had, of which there was a complete run.
+
+    Args:
+        store: The store; None where there is none yet.
+        condition: What has to hold of the rows of `runs`.
+    """
+    by_date: dict[datetime.date, int] = {}
+    for row in _complete_runs(store, condition) if store else ():
+        by_date[row["ds"]] = max(by_date.get(row["ds"], 0), row["listed"])
+    return by_date
+
+
+def check_number_of_images(
+    expected: ExpectedImages, listed: Mapping[datetime.date, int], store: FeatureStore | None
+) -> list[str]:
+    """Compares the images of dates with what is expected of them.
+
+    Args:
+        expected: How many there should be.
+        listed: The images of the input of each date.
+        store: The store; None where there is none yet.
+
+    Returns:
+        A sentence if some of them could not be judged.
+
+    Raises:
+        ImagesMissing: If a date has fewer.
+    """
+    least = {ds: expected.least(usual_nights(store, ds)) for ds in listed}
+    few = [
+        f"{ds} has {listed[ds]:,} ({number:,} expected)" for ds, number in least.items() if listed[ds] < (number or 0)
+    ]
+    if few:
+        raise ImagesMissing(
+            f"Fewer images came than --expect_images={expected} allows: {'; '.join(few)}. What came is in the store; "
+            "look at what writes the input."
+        )
+    unknown = [ds for ds, number in least.items() if number is None]
+    if not unknown:
+        return []
+    dates = ", ".join(map(str, unknown))
+    return [f"--expect_images={expected} judges {dates} once {_LEAST_NIGHTS} nights with images are before."]
+
+
+def check_freshness(store: FeatureStore, most: datetime.timedelta, now: datetime.datetime) -> str:
+    """Checks that the last images came lately.
+
+    Args:
+        store: The store.
+        most: How long ago they may have come.
+        now: The present (UTC).
+
+    Returns:
+        The sentence that says when.
+
+    Raises:
+        ImagesMissing: If that is longer ago, or none ever came.
+    """
+    newest = newest_images(store)
+    if newest is None:
+        raise ImagesMissing(f"No run has brought an image into {store.uri} yet.")
+    age = now - newest["ended_at"]
+    said = (
+        f"The last images, {newest['extracted']:,} of {newest['ds']}, came {_span(age)} ago by run {newest['run_id']}"
+    )
+    if age > most:
+        raise ImagesMissing(f"{said}; --freshness allows {_span(most)}. Look at what writes the input.")
+    return f"{said}."
+
+
+def newest_images(store: FeatureStore) -> Mapping[str, Any] | None:
+    """Returns the row in `runs` of the run that brought images last; None if none has."""
+    rows = [row for row in _complete_runs(store) if row["extracted"]]
+    return max(rows, key=lambda row: row["ended_at"], default=None)
+
+
+def newest_date(store: FeatureStore) -> datetime.date | None:
+    """Returns the newest date of which a run has brought images; None if none has."""
+    return max((row["ds"] for row in _complete_runs(store) if row["extracted"]), default=None)
+
+
+def _complete_runs(store: FeatureStore, condition: pc.Expression | None = None) -> list[dict[str, Any]]:
+    ended = pc.field("state").isin([str(RunState.COMPLETE), str(RunState.RECOVERED)])
+    wanted = ended if condition is None else ended & condition
+    rows: pa.Table = Scan(store.runs(), list(_COLUMNS), wanted).to_arrow()
+    return rows.to_pylist()
+
+
+def _span(span: datetime.timedelta) -> str:
+    """Returns a time span in hours, or in seconds where it is shorter than two minutes."""
+    seconds = span.total_seconds()
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,180 @@
+"""The page of the last nights: what each run brought, how fast, what failed and how far its images drifted."""
+
+import collections
+import dataclasses
+import datetime
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from schemas.uris import without_secrets
+from transforms.evaluation import render, ticks
+
+if TYPE_CHECKING:
+    import markupsafe
+
+# What the page needs of the rows of `runs`.
+NIGHT_COLUMNS: Final = (
+    "run_id", "ds", "state", "message", "started_at", "ended_at", "listed", "skipped", "extracted", "failed",
+    "remaining", "seconds", "images_per_second", "failures_by_code",
+)  # fmt: skip
+
+_FOLDER: Final = Path(__file__).parent
+_WIDTH: Final = 940
+_HEIGHT: Final = 200
+_LEFT: Final = 72
+_TOP: Final = 10
+_BOTTOM: Final = 26
+# A label of a date is as wide as so many pixels.
+_DATE_WIDTH: Final = 84
+# Colours of the style sheet: `.bar-0` to `.bar-9`.
+_OUTCOMES: Final = (("extracted", 0), ("skipped", 7), ("failed", 3), ("remaining", 1))
+_CODE_COLOURS: Final = (3, 1, 4, 5, 6, 8, 9, 2)
+_OTHERS: Final = "others"
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """Values of runs, of one kind.
+
+    Attributes:
+        name: What the legend calls them.
+        colour: Their colour, 0 to 9.
+        values: One a run; None where there is none.
+    """
+
+    name: str
+    colour: int
+    values: Sequence[float | None]
+
+
+def nights_html(
+    store_uri: str, rows: Sequence[Mapping[str, Any]], drift: Mapping[str, Mapping[str, Any]], now: datetime.datetime
+) -> str:
+    """Returns the page.
+
+    Args:
+        store_uri: The store.
+        rows: Rows of `runs` with the columns `NIGHT_COLUMNS`, the newest first.
+        drift: Rows of the table `drift`, by their run.
+        now: The present (UTC).
+    """
+    nights = list(reversed(rows))
+    return render(
+        "nights.html.j2",
+        _FOLDER,
+        store=without_secrets(store_uri),
+        now=f"{now:%Y-%m-%d %H:%M} UTC",
+        runs=[(row, drift.get(row["run_id"])) for row in rows],
+        newest=nights[-1] if nights else None,
+        states=collections.Counter(row["state"] for row in nights).most_common(),
+        charts=list(_charts(nights, drift)),
+        span=span_text,
+    )
+
+
+def span_text(seconds: float) -> str:
+    """Returns a time span as hours, minutes and seconds."""
+    return str(datetime.timedelta(seconds=round(seconds)))
+
+
+def _charts(
+    nights: Sequence[Mapping[str, Any]], drift: Mapping[str, Mapping[str, Any]]
+) -> "Iterator[tuple[str, markupsafe.Markup]]":
+    """Yields each chart with its title; those of which there is nothing to show are left out."""
+    labels = [str(row["ds"]) for row in nights]
+    outcomes = [Series(name, colour, [row[name] for row in nights]) for name, colour in _OUTCOMES]
+    speed, minutes, coverage, auc = (
+        Series("images a second", 0, [row["images_per_second"] for row in nights]),
+        Series("minutes", 2, [row["seconds"] / 60 for row in nights]),
+        Series("share of the input", 9, [_coverage(row) for row in nights]),
+        Series("AUC", 4, [drift[row["run_id"]]["auc"] if row["run_id"] in drift else None for row in nights]),
+    )
+    charts: list[tuple[str, list[Series], Callable[[float], str], float | None]] = [
+        ("Images by outcome", outcomes, "{:,.0f}".format, None),
+        ("Failures by code", _failures(nights), "{:,.0f}".format, None),
+        ("Images a second", [speed], "{:,.1f}".format, None),
+        ("Minutes", [minutes], "{:,.1f}".format, None),
+        ("Share of the input that the store has", [coverage], "{:.1%}".format, 1.0),
+        ("Drift: how well later images are told from those before (0.5 is not at all)", [auc], "{:.3f}".format, 1.0),
+    ]
+    for title, series, text, most in charts:
+        if any(value is not None for each in series for value in each.values):
+            yield title, bar_chart(labels, [row["run_id"] for row in nights], series, text, most)
+
+
+def _coverage(row: Mapping[str, Any]) -> float | None:
+    if not row["listed"]:
+        return None
+    committed = 0 if row["state"] in {"failed", "stopped"} else row["extracted"]
+    return min(1.0, (row["skipped"] + committed) / row["listed"])
+
+
+def _failures(nights: Sequence[Mapping[str, Any]]) -> list[Series]:
+    by_night = [collections.Counter(json.loads(row["failures_by_code"] or "{}")) for row in nights]
+    total: collections.Counter[str] = sum(by_night, collections.Counter())
+    codes = [code for code, _ in total.most_common(len(_CODE_COLOURS))]
+    series = [Series(code, _CODE_COLOURS[number], [of[code] for of in by_night]) for number, code in enumerate(codes)]
+    others = [sum(count for code, count in of.items() if code not in codes) for of in by_night]
+    return [*series, Series(_OTHERS, 7, others)] if any(others) else series
+
+
+def bar_chart(
+    labels: Sequence[str],
+    names: Sequence[str],
+    series: Sequence[Series],
+    text: Callable[[float], str],
+    most: float | None = None,
+) -> "markupsafe.Markup":
+    """Draws a bar for each run, of the values of all series on top of each other.
+
+    Args:
+        labels: What stands under each bar, as far as there is room.
+        names: What each bar is called.
+        series: The values.
+        text: Writes a value.
+        most: The greatest value of the frame; the highest bar if None.
+
+    Returns:
+        An `<svg>` element.
+    """
+    heights = [sum(each.values[number] or 0 for each in series) for number in range(len(labels))]
+    top = most or max(heights, default=0) or 1.0
+    step = (_WIDTH - _LEFT) / max(len(labels), 1)
+    scale = (_HEIGHT - _TOP - _BOTTOM) / top
+    every = max(1, -(-_DATE_WIDTH // max(1, int(step))))
+    bars = [
+        (
+            name,
+            _LEFT + step * number,
+            labels[number] if number % every == 0 else "",
+            list(_parts(series, number, scale)),
+        )
+        for number, name in enumerate(names)
+    ]
+    return render(
+        "bar_chart.html.j2",
+        _FOLDER,
+        bars=bars,
+        labels=labels,
+        series=series,
+        ticks=[(_HEIGHT - _BOTTOM - value * scale, text(value)) for value in ticks(0.0, top)],
+        text=text,
+        bar_width=max(1.0, min(step * 0.8, 40.0)),
+        step=step,
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=_LEFT,
+        bottom=_HEIGHT - _BOTTOM,
+    )
+
+
+def _parts(series: Iterable[Series], number: int, scale: float) -> Iterator[tuple[int, float, float, str, float]]:
+    """Yields colour, top and height in pixels, name and value of each part of a bar, from below."""
+    below = 0.0
+    for each in series:
+        value = each.values[number]
+        if value:
+            below += value
+            yield each.colour, _HEIGHT - _BOTTOM - below * scale, value * scale, each.name, value

@@ -1,0 +1,129 @@
+"""Metrics as Prometheus and OpenTelemetry get them."""
+
+import datetime
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from pipelines.monitoring import export_metrics
+from pipelines.monitoring.exporting import prometheus_text
+from pipelines.monitoring.metrics import Metric, night_metrics
+
+NOW = datetime.datetime(2026, 2, 1, 3, tzinfo=datetime.UTC)
+ROW = {
+    "listed": 100, "skipped": 40, "extracted": 50, "reused": 3, "adopted": None, "failed": 10, "remaining": 0,
+    "feature_bytes": 4096, "seconds": 12.5, "table_version": 3,
+    "failures_by_code": json.dumps({"not_an_image": 7, "timeout": 3}),
+    "metrics": json.dumps({"bytes_read": 2048, "decode_seconds": 1.5, "infer_seconds": 3.0, "load_seconds": 0.5}),
+}  # fmt: skip
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """A server that takes whatever is posted; yields its address, and what came by path."""
+    posted: list[tuple[str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", posted
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def lines() -> list[str]:
+    return prometheus_text(night_metrics([ROW], None, 0, NOW), {"command": "backfill"}).splitlines()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'convbase_images{command="backfill",outcome="listed"} 100.0',
+        'convbase_images{command="backfill",outcome="adopted"} 0.0',
+        'convbase_failures{command="backfill",code="not_an_image"} 7.0',
+        'convbase_read_bytes{command="backfill"} 2048.0',
+        'convbase_feature_bytes{command="backfill"} 4096.0',
+        'convbase_stage_seconds{command="backfill",stage="conv_base"} 3.0',
+        'convbase_run_seconds{command="backfill"} 12.5',
+        'convbase_coverage_ratio{command="backfill"} 0.9',
+        'convbase_exit_code{command="backfill"} 0.0',
+        f'convbase_end_timestamp_seconds{{command="backfill"}} {NOW.timestamp()!r}',
+    ],
+)
+def test_a_night_in_the_format_of_prometheus(line: str) -> None:
+    assert line in lines()
+
+
+def test_each_metric_has_a_help_and_a_type_before_its_points() -> None:
+    names = [line.split("{")[0] for line in lines() if not line.startswith("#")]
+    assert [line.split()[2] for line in lines() if line.startswith("# TYPE")] == list(dict.fromkeys(names))
+    assert lines()[:2] == ["# HELP convbase_images Images of the runs, by outcome.", "# TYPE convbase_images gauge"]
+
+
+def test_a_label_is_escaped() -> None:
+    text = prometheus_text([Metric("a", "1", "A.", [({"b": 'x"\\\n'}, 1.0)])], {})
+    assert text.splitlines()[2] == r'a{b="x\"\\\n"} 1.0'
+
+
+def test_nothing_is_told_where_nobody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    monkeypatch.setattr("pipelines.monitoring.exporting.night_metrics", None)
+    export_metrics(None, "backfill", [ROW], None, 0)
+
+
+def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    export_metrics(f"{tmp_path}/file/night.prom", "backfill", [ROW], None, 0)
+    assert capsys.readouterr().err.startswith(f"warning: {tmp_path}/file/night.prom could not be written")
+
+
+def test_the_collector_of_the_environment_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("opentelemetry.sdk.metrics", reason="needs the extra `otel`")
+    exporter = pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="needs the extra `otel`")
+    assert exporter is not None
+    with collector() as (address, posted):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        export_metrics(None, "backfill", [ROW], None, 0)
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+    ((path, body),) = posted
+    assert path == "/v1/metrics"
+    (resource,) = ExportMetricsServiceRequest.FromString(body).resource_metrics
+    named = {each.key: each.value.string_value for each in resource.resource.attributes}
+    assert named["service.name"] == "convbase"
+    found = {metric.name: metric for metric in resource.scope_metrics[0].metrics}
+    codes = {
+        point.attributes[1].value.string_value: point.as_double
+        for point in found["convbase.failures"].gauge.data_points
+    }
+    assert codes == {"not_an_image": 7, "timeout": 3}
+    assert found["convbase.run.seconds"].unit == "s"
+
+
+def test_packages_that_are_missing_are_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.metrics", None)
+    export_metrics(None, "backfill", [ROW], None, 0)
+    assert "OpenTelemetry's packages are not installed; the extra `otel` has them" in capsys.readouterr().err
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    export_metrics(None, "backfill", [ROW], None, 0)
+    assert capsys.readouterr().err == ""
