@@ -38,6 +38,7 @@ from pipelines.console import (
     write_json,
 )
 from pipelines.jobs import (
+    DEFAULT_STORE,
     DatedRuns,
     Job,
     asked_columns,
@@ -76,6 +77,7 @@ from pipelines.options import (
 from pipelines.runners import parse_command
 from schemas.errors import ConvbaseError, RunFailed, RunInterrupted, UsageError, first_line
 from schemas.fragments import Totals
+from schemas.storage import canonical_uri
 from schemas.store import FeatureStore, InputCounts, RunResult, RunState, read_drift, record_drift
 from schemas.tables import check_carried
 from transforms.exploration import measure_nightly_drift
@@ -113,13 +115,13 @@ def main(arguments: Sequence[str]) -> int:
     check_figure_files(given)
     if given.max_drift is not None and not given.check_drift:
         raise UsageError("--max_drift judges what --check_drift finds; give both.")
-    backfill = Backfill(given, beam_arguments)
     if given.dry_run:
-        print("\n".join(backfill.priced()))
+        print("\n".join(Backfill(given, beam_arguments).priced()))
         return 0
     results: list[DateResult] = []
-    code = RunFailed.exit_code
+    backfill, code = None, RunFailed.exit_code
     try:
+        backfill = Backfill(given, beam_arguments)
         run_all(given, backfill, results)
         code = 0
     except ConvbaseError as error:
@@ -127,8 +129,19 @@ def main(arguments: Sequence[str]) -> int:
         raise
     finally:
         rows = [result.row for result in results if result.row is not None]
-        export_metrics(given.metrics_file, "backfill", rows, backfill.store, code)
+        store = backfill.store if backfill else None
+        labels = {"command": "backfill", "store": named_store(given)}
+        export_metrics(given.metrics_file, labels, rows, store, code)
     return 0
+
+
+def named_store(given: argparse.Namespace) -> str:
+    """Returns the store that was asked for, in its canonical form if it has one, whether there is one or not."""
+    uri: str = given.output or DEFAULT_STORE
+    try:
+        return canonical_uri(uri)
+    except (ConvbaseError, ImportError, ValueError):
+        return uri
 
 
 def run_all(given: argparse.Namespace, backfill: "Backfill", results: list[DateResult]) -> None:
@@ -147,7 +160,7 @@ def run_all(given: argparse.Namespace, backfill: "Backfill", results: list[DateR
         print(result.line(), flush=True)
         results.append(result)
         write_results(given.summary, results)
-    set_subject(store=given.output)
+    set_subject(store=named_store(given))
     if given.check_drift:
         for number, compared in backfill.compared(results):
             results[number] = compared
@@ -293,7 +306,7 @@ class Backfill:
         return (sources, rules) if found else None
 
     def _run_date(self, ds: datetime.date) -> DateResult:
-        set_subject(ds=ds, store=self._given.output)
+        set_subject(ds=ds, store=named_store(self._given))
         try:
             images = self._images_of(ds)
         except (ConvbaseError, OSError) as error:

@@ -121,7 +121,8 @@ def tell_figures(given: argparse.Namespace, job: Job) -> None:
     if ended is not None and given.summary:
         write_summary(given.summary, ended)
     code = {RunState.COMPLETE: 0, RunState.STOPPED: RunStopped.exit_code}.get(ended["state"], 1) if ended else 1
-    export_metrics(given.metrics_file, "extract", [ended] if ended else [], job.store, code)
+    labels = {"command": "extract", "store": job.store.uri}
+    export_metrics(given.metrics_file, labels, [ended] if ended else [], job.store, code)
 
 
 def _extracted(row: Mapping[str, Any], store: FeatureStore, before: str = "") -> ExtractionResult:

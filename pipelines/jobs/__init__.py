@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipelines.jobs.job import Job, new_job, run_job
     from pipelines.jobs.label_columns import check_label_column, known_label_column
     from pipelines.jobs.preparation import (
+        DEFAULT_STORE,
         asked_columns,
         asked_features,
         committed_before,
@@ -48,6 +49,7 @@ else:
             "pipelines.jobs.job": ["Job", "new_job", "run_job"],
             "pipelines.jobs.label_columns": ["check_label_column", "known_label_column"],
             "pipelines.jobs.preparation": [
+                "DEFAULT_STORE",
                 "asked_columns",
                 "asked_features",
                 "committed_before",
@@ -69,6 +71,7 @@ else:
 
 __all__ = [
     "CLASSES",
+    "DEFAULT_STORE",
     "DatedRuns",
     "FineTuningJob",
     "Job",

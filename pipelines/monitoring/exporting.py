@@ -30,7 +30,11 @@ def are_metrics_wanted(file_uri: str | None) -> bool:
 
 
 def export_metrics(
-    file_uri: str | None, command: str, rows: Sequence[Mapping[str, Any]], store: FeatureStore | None, exit_code: int
+    file_uri: str | None,
+    labels: Mapping[str, str],
+    rows: Sequence[Mapping[str, Any]],
+    store: FeatureStore | None,
+    exit_code: int,
 ) -> None:
     """Writes the metrics of a command into the file that is named, and sends them to the environment's collector.
 
@@ -38,7 +42,7 @@ def export_metrics(
 
     Args:
         file_uri: The file.
-        command: The command's name.
+        labels: What all of them are about: the command and its store.
         rows: The rows in `runs` of the runs that it made.
         store: The store; None if there is none.
         exit_code: How it ended.
@@ -46,7 +50,7 @@ def export_metrics(
     if not are_metrics_wanted(file_uri):
         return
     metrics = night_metrics(rows, store, exit_code, datetime.datetime.now(datetime.UTC))
-    labels = {"command": command, **({"store": without_secrets(store.uri)} if store else {})}
+    labels = {name: without_secrets(text) for name, text in labels.items()}
     if file_uri:
         try:
             write_file(file_uri, prometheus_text(metrics, labels).encode())

@@ -590,5 +590,8 @@ def test_a_night_is_told_to_prometheus_however_it_ends(folder: Path) -> None:
     with pytest.raises(ImagesMissing):
         backfill(folder, f"--metrics_file={file}", "--expect_images=100")
     assert f"convbase_exit_code{{{labels}}} 4.0" in file.read_text().splitlines()
+    with pytest.raises(ConvbaseError):
+        backfill(folder, f"--metrics_file={file}", "--conv_base=VGG16")
+    assert f"convbase_exit_code{{{labels}}} 2.0" in file.read_text().splitlines()
     with pytest.raises(UsageError, match=r"--metrics_file=.*cannot be written"):
         backfill(folder, f"--metrics_file={file}/below")

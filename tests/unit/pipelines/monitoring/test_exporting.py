@@ -14,6 +14,7 @@ from pipelines.monitoring import export_metrics
 from pipelines.monitoring.exporting import prometheus_text
 from pipelines.monitoring.metrics import Metric, night_metrics
 
+LABELS = {"command": "backfill"}
 NOW = datetime.datetime(2026, 2, 1, 3, tzinfo=datetime.UTC)
 ROW = {
     "listed": 100, "skipped": 40, "extracted": 50, "reused": 3, "adopted": None, "failed": 10, "remaining": 0,
@@ -85,12 +86,12 @@ def test_a_label_is_escaped() -> None:
 def test_nothing_is_told_where_nobody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     monkeypatch.setattr("pipelines.monitoring.exporting.night_metrics", None)
-    export_metrics(None, "backfill", [ROW], None, 0)
+    export_metrics(None, LABELS, [ROW], None, 0)
 
 
 def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    export_metrics(f"{tmp_path}/file/night.prom", "backfill", [ROW], None, 0)
+    export_metrics(f"{tmp_path}/file/night.prom", LABELS, [ROW], None, 0)
     assert capsys.readouterr().err.startswith(f"warning: {tmp_path}/file/night.prom could not be written")
 
 
@@ -100,7 +101,7 @@ def test_the_collector_of_the_environment_gets_them(monkeypatch: pytest.MonkeyPa
     assert exporter is not None
     with collector() as (address, posted):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
-        export_metrics(None, "backfill", [ROW], None, 0)
+        export_metrics(None, LABELS, [ROW], None, 0)
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
     ((path, body),) = posted
@@ -122,8 +123,8 @@ def test_packages_that_are_missing_are_a_warning(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.metrics", None)
-    export_metrics(None, "backfill", [ROW], None, 0)
+    export_metrics(None, LABELS, [ROW], None, 0)
     assert "OpenTelemetry's packages are not installed; the extra `otel` has them" in capsys.readouterr().err
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    export_metrics(None, "backfill", [ROW], None, 0)
+    export_metrics(None, LABELS, [ROW], None, 0)
     assert capsys.readouterr().err == ""
