@@ -206,7 +206,10 @@ def waiting(*, has_started: bool) -> Waiting:
             Progress(), waiting(has_started=True), None,
             "30 s: job job-1 at jobs:8099 is running; how far it is cannot be seen from here",
         ),
-        (Progress(60, 0, 30), waiting(has_started=True), 1.0, "30 s: 30 of 60 images, 0 failed, 1.0 images/s, 30 s left"),
+        (
+            Progress(60, 0, 30), waiting(has_started=True), 1.0,
+            "30 s: 30 of 60 images, 0 failed, 1.0 images/s, 30 s left",
+        ),
     ],
 )  # fmt: skip
 def test_progress_says_what_can_be_seen(
