@@ -163,7 +163,7 @@ def _measured(given: argparse.Namespace, subject: Subject, say: Callable[[str, f
     others = [FLOAT32, BFLOAT16] if engine == EngineName.OPENVINO else []
     precisions = list(dict.fromkeys([spec.precision, *others]))
     shape = spec.resolved_input_shape
-    speeds = tuple(measure_bases(subject.base, shape, engine, precisions, _SHARE_OF_A_SETTING * seconds))
+    speeds = measure_bases(subject.base, shape, engine, precisions, _SHARE_OF_A_SETTING * seconds)
     measured = measured_base(spec, speeds)
     say("comparing features", 0.9)
     return dataclasses.replace(

@@ -1,9 +1,11 @@
 """A conv base alone, on random pixels: how many images a second, by engine, precision, batch size and streams."""
 
 import collections
+import contextlib
 import dataclasses
+import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -11,13 +13,14 @@ import numpy as np
 from schemas.errors import RunFailed
 from schemas.serialisation import Serialisable
 from schemas.storage import PublishedBase
-from transforms.conv_bases import Engine, EngineName, default_batch_size, load_engine
+from transforms.conv_bases import Engine, EngineName, load_engine
 from transforms.runtime import available_cores
 
 # Streams are fastest with small batches; an engine that puts all cores on one batch, with larger ones.
 _BATCH_SIZES: Final = {EngineName.OPENVINO: (1, 2, 4, 8), EngineName.KERAS: (8, 32)}
 # Batches that would take longer than this, as a multiple of the time for one measurement, are not tried.
 _MOST_TIMES: Final = 2.0
+_ROUNDS: Final = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +48,10 @@ def measure_bases(
     engine: EngineName,
     precisions: Sequence[str],
     seconds: float,
-) -> Iterator[BaseSpeed]:
+) -> tuple[BaseSpeed, ...]:
     """Measures a published base: by batch size first, the best of these with fewer streams, then in other precisions.
+
+    Every setting runs in turn with the first one, so that what else the machine does meanwhile slows down both.
 
     Args:
         conv_base: The base.
@@ -54,32 +59,77 @@ def measure_bases(
         engine: What runs it.
         precisions: The first one is measured with all settings, the others with the best of them; those that this
             machine does not compute in are left out.
-        seconds: How long each setting is measured.
+        seconds: How long each setting is measured, the first one beside it included.
+
+    Raises:
+        RunFailed: If this machine does not compute in the first of the precisions.
     """
-    cores = available_cores()
-    found: list[BaseSpeed] = []
-
-    def measured(precision: str, batch_size: int, streams: int) -> BaseSpeed:
-        speed = _measure(conv_base, shape, BaseSpeed(engine, precision, batch_size, streams, 0.0), seconds)
-        found.append(speed)
-        return speed
-
-    all_streams = cores if engine == EngineName.OPENVINO else 1
-    for size in _BATCH_SIZES[engine]:
-        slowest = min((speed.images_per_second for speed in found), default=None)
-        if slowest is None or 2 * size * all_streams <= _MOST_TIMES * seconds * slowest:
-            yield measured(precisions[0], size, all_streams)
-    if not found:
-        yield measured(precisions[0], default_batch_size(engine), all_streams)
-    best = max(found, key=_speed)
-    for streams in sorted({1, max(cores // 2, 1)} - {all_streams}, reverse=True) if all_streams > 1 else ():
-        yield measured(precisions[0], best.batch_size, streams)
-    best = max(found, key=_speed)
+    all_streams = available_cores() if engine == EngineName.OPENVINO else 1
+    first, *larger = _BATCH_SIZES[engine]
+    race = _Race(conv_base, shape, BaseSpeed(engine, precisions[0], first, all_streams, 1.0), seconds)
+    for size in larger:
+        if 2 * size * all_streams <= _MOST_TIMES * seconds * race.first_speed:
+            race.run(dataclasses.replace(race.first, batch_size=size))
+    best = race.fastest
+    for streams in sorted({1, max(all_streams // 2, 1)} - {all_streams}, reverse=True):
+        race.run(dataclasses.replace(best, streams=streams))
+    best = race.fastest
     for precision in precisions[1:]:
-        try:
-            yield measured(precision, best.batch_size, best.streams)
-        except RunFailed:  # This CPU has no such precision.
-            continue
+        with contextlib.suppress(RunFailed):  # This CPU may have no such precision.
+            race.run(dataclasses.replace(best, precision=precision))
+    return race.results()
+
+
+class _Race:
+    """Settings, each beside the first one; their speeds are multiples of its speed until the end."""
+
+    def __init__(self, conv_base: PublishedBase, shape: tuple[int, int, int], first: BaseSpeed, seconds: float) -> None:
+        self.first = first
+        self._conv_base, self._shape, self._seconds = conv_base, shape, seconds
+        self._found = [first]
+        self._engine = self._warm(first)
+        self._speeds = [self._speed(self._engine, first)]
+
+    @property
+    def first_speed(self) -> float:
+        """Images a second with the first settings, the median so far."""
+        return statistics.median(self._speeds)
+
+    @property
+    def fastest(self) -> BaseSpeed:
+        """The fastest settings so far."""
+        return max(self._found, key=lambda setting: setting.images_per_second)
+
+    def run(self, setting: BaseSpeed) -> None:
+        """Measures settings.
+
+        Raises:
+            RunFailed: If this machine does not compute so.
+        """
+        engine, ratios = self._warm(setting), []
+        for _ in range(_ROUNDS):
+            self._speeds.append(self._speed(self._engine, self.first))
+            ratios.append(self._speed(engine, setting) / self._speeds[-1])
+        self._found.append(dataclasses.replace(setting, images_per_second=statistics.median(ratios)))
+
+    def results(self) -> tuple[BaseSpeed, ...]:
+        """Returns all settings in images a second."""
+        speed = self.first_speed
+        return tuple(
+            dataclasses.replace(each, images_per_second=speed * each.images_per_second) for each in self._found
+        )
+
+    def _warm(self, setting: BaseSpeed) -> Engine:
+        engine, pixels = load_setting(self._conv_base, setting), self._pixels(setting)
+        for batch in [engine.submit(pixels) for _ in range(setting.streams)]:
+            batch.result()
+        return engine
+
+    def _speed(self, engine: Engine, setting: BaseSpeed) -> float:
+        return _images_per_second(engine, self._pixels(setting), self._seconds / (2 * _ROUNDS))
+
+    def _pixels(self, setting: BaseSpeed) -> np.ndarray:
+        return np.random.default_rng(0).integers(0, 256, (setting.batch_size, *self._shape), np.uint8)
 
 
 def load_setting(conv_base: PublishedBase, setting: BaseSpeed) -> Engine:
@@ -90,18 +140,6 @@ def load_setting(conv_base: PublishedBase, setting: BaseSpeed) -> Engine:
     """
     name = EngineName(setting.engine)
     return load_engine(name, conv_base, setting.batch_size, setting.precision, streams=setting.streams)
-
-
-def _speed(setting: BaseSpeed) -> float:
-    return setting.images_per_second
-
-
-def _measure(conv_base: PublishedBase, shape: tuple[int, int, int], setting: BaseSpeed, seconds: float) -> BaseSpeed:
-    engine = load_setting(conv_base, setting)
-    pixels = np.random.default_rng(0).integers(0, 256, (setting.batch_size, *shape), np.uint8)
-    for warm_up in [engine.submit(pixels) for _ in range(setting.streams)]:
-        warm_up.result()
-    return dataclasses.replace(setting, images_per_second=_images_per_second(engine, pixels, seconds))
 
 
 def _images_per_second(engine: Engine, pixels: np.ndarray, seconds: float) -> float:

@@ -51,7 +51,7 @@ def fastest_settings(store: FeatureStore, engine: EngineName) -> BaseSpeed:
     measured, precision = find_measured(store.uri), store.spec.precision
     if measured is None or not measured.has(engine, precision):
         shape = store.spec.resolved_input_shape
-        speeds = tuple(measure_bases(store.conv_base(), shape, engine, [precision], _SECONDS_PER_SETTING))
+        speeds = measure_bases(store.conv_base(), shape, engine, [precision], _SECONDS_PER_SETTING)
         measured = measured_base(store.spec, speeds)
         try:
             keep_measured(store.uri, measured)
