@@ -58,7 +58,13 @@ def model(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
 def tuned(tmp_path_factory: pytest.TempPathFactory, pictures: Path, model: Path) -> Path:
     """That classifier after two epochs of fine-tuning; do not change it."""
     folder = tmp_path_factory.mktemp("tuned") / "model"
-    finetune(model, pictures, folder, "--epochs=2", "--patience=0")
+    done = finetune_command(
+        pictures, model=model, output=folder, unfreeze_from="conv_dw_3", labels_from="parent", learning_rate=0.001,
+        batch_size=8, epochs=2, patience=0,
+    )  # fmt: skip
+    assert (done.uri, done.card.epochs) == (str(folder), 2)
+    assert repr(done).startswith(f"Classifier {done.card.model_id}: epoch ")
+    assert "<td>test, 6 images</td><td>accuracy " in done._repr_html_()
     return folder
 
 
