@@ -93,7 +93,7 @@ def _layouts(doing: str, counts: Progress, rate: float | None) -> Iterator[str]:
         return
     done, left = _done(counts), _left(counts, rate)
     share = f"{100 * done // counts.planned:3} %"
-    time = "" if left is None else tqdm.format_interval(left)
+    time = tqdm.format_interval(left) if left else ""
     rest = f", {time} left" if time else ""
     named = ((counts.failed, "failed"), (counts.skipped, "skipped"))
     others = "".join(f", {count:,} {word}" for count, word in named if count)

@@ -43,7 +43,7 @@ def test_the_notebook_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.M
     for cells in ("<td>extracted</td><td>144</td>", "<td>predicted</td><td>30</td>", "<th>distance</th>"):
         assert cells in pages
     said = "".join(output.text for output in outputs if output.get("name") == "stderr")
-    assert "extracting: 100%" in said
+    assert "extracting 100 %" in said
     assert not re.search("Traceback|[Ww]arning|Interactive Beam", said), said
 
 
