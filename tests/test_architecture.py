@@ -82,6 +82,7 @@ SLOW = {
     "apache_beam": ("transforms/*/beam.py", "transforms/shuffle/coder.py", "transforms/runtime/beam_metrics.py"),
     "jax": (),
     "keras": (),
+    "keras_hub": (),
     "openvino": (),
     "sklearn": (),
     "tensorflow": (),

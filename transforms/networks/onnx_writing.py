@@ -28,7 +28,7 @@ _LAST: Final = 2**63 - 1
 _SAME: Final = {
     "Abs": "Abs", "Add": "Add", "Ceiling": "Ceil", "Divide": "Div", "Erf": "Erf", "Exp": "Exp", "Floor": "Floor",
     "HSwish": "HardSwish", "Log": "Log", "Maximum": "Max", "Minimum": "Min", "Multiply": "Mul", "Negative": "Neg",
-    "Power": "Pow", "Relu": "Relu", "ShapeOf": "Shape", "Sigmoid": "Sigmoid", "SoftPlus": "Softplus",
+    "Power": "Pow", "Range": "Range", "Relu": "Relu", "ShapeOf": "Shape", "Sigmoid": "Sigmoid", "SoftPlus": "Softplus",
     "SoftSign": "Softsign", "Sqrt": "Sqrt", "Squeeze": "Squeeze", "Subtract": "Sub", "Tanh": "Tanh",
     "Unsqueeze": "Unsqueeze",
 }  # fmt: skip
@@ -53,10 +53,20 @@ def write_onnx(network_file: Path, onnx_file: Path) -> None:
         NotInOnnx: If it cannot be written so.
     """
     network = import_openvino().Core().read_model(network_file)
+    _fold(network)
     content = _Writing().run(network)
     if len(content) > _MOST_BYTES:
         raise NotInOnnx("It has more than 2 GB, the most that one ONNX file holds.")
     onnx_file.write_bytes(content)
+
+
+def _fold(network: "openvino.Model") -> None:
+    """Computes what depends on constants alone, as the sizes are of which others make their constants."""
+    from openvino import passes
+
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    manager.run_passes(network)
 
 
 class _Writing:
@@ -86,12 +96,13 @@ class _Writing:
 
     def _write(self, node: Any, kind: str) -> None:
         if kind in _SAME:
-            name = self.add(_SAME[kind], self.inputs(node))
+            made: str | list[str] = self.add(_SAME[kind], self.inputs(node))
         elif kind in _HANDLERS:
-            name = _HANDLERS[kind](self, node)
+            made = _HANDLERS[kind](self, node)
         else:
             raise NotInOnnx(f"It has an operation {kind}.")
-        self._names[node.get_name(), 0] = name
+        for index, name in enumerate([made] if isinstance(made, str) else made):
+            self._names[node.get_name(), index] = name
 
     def _enter(self, node: Any) -> None:
         name = _name_of(node.output(0))
@@ -169,7 +180,7 @@ class _Writing:
         return f"t{self._count}"
 
 
-_Handler = Callable[[_Writing, Any], str]
+_Handler = Callable[[_Writing, Any], str | list[str]]
 
 
 def _name_of(output: Any) -> str:
@@ -347,6 +358,27 @@ def _pad(writing: _Writing, node: Any) -> str:
     return writing.add("Pad", [writing.tensor(node.input_value(0)), pads, *value], mode=mode)
 
 
+def _broadcast(writing: _Writing, node: Any) -> str:
+    if str(node.get_attributes()["mode"]).lower() not in {"numpy", "bidirectional"}:
+        raise NotInOnnx("It has an operation Broadcast along named axes.")
+    return writing.add("Expand", writing.inputs(node)[:2])
+
+
+def _split(writing: _Writing, node: Any) -> list[str]:
+    """Slices, one for each part."""
+    axis, parts = int(_known(node, 1)), node.get_output_size()
+    sides = [output.get_partial_shape()[axis] for output in node.outputs()]
+    if any(side.is_dynamic for side in sides):
+        raise NotInOnnx("It has an operation that splits an axis of any length.")
+    ends = np.cumsum([side.get_length() for side in sides]).tolist()
+    source, along = writing.tensor(node.input_value(0)), writing.integers(axis)
+    starts = [0, *ends[:-1]]
+    return [
+        writing.add("Slice", [source, writing.integers(starts[part]), writing.integers(ends[part]), along])
+        for part in range(parts)
+    ]
+
+
 def _slice(writing: _Writing, node: Any) -> str:
     data, start, stop, step, *axes = writing.inputs(node)
     if not axes:
@@ -383,7 +415,9 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     **dict.fromkeys(("MaxPool", "AvgPool"), _pool),
     **dict.fromkeys(("HSigmoid", "HardSigmoid"), _hard_sigmoid),
     **dict.fromkeys(("SoftMax", "Softmax"), _softmax),
+    **dict.fromkeys(("Split", "VariadicSplit"), _split),
     "BatchNormInference": _batch_norm,
+    "Broadcast": _broadcast,
     "Clamp": _clamp,
     "Concat": _concat,
     "Convert": _convert,

@@ -5,7 +5,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from schemas.spec import FeatureSpec
-from transforms.origins import applications, keras_bases, picture_input, saved_files, saved_keras, saved_networks
+from transforms.origins import (
+    applications,
+    foreign_graphs,
+    keras_bases,
+    picture_input,
+    saved_files,
+    saved_keras,
+    saved_networks,
+)
 from transforms.origins.applications import load_built
 from transforms.origins.keras_bases import KerasOrigin, base_of
 from transforms.origins.origin import Origin
@@ -43,7 +51,7 @@ def build_conv_base(spec: FeatureSpec) -> "keras.Model":
 
 def building_code() -> list[str]:
     """Returns the source code that decides what base is built of a spec: who keeps bases has to know it."""
-    modules = (applications, keras_bases, picture_input, saved_files, saved_keras, saved_networks)
+    modules = (applications, foreign_graphs, keras_bases, picture_input, saved_files, saved_keras, saved_networks)
     return [
         inspect.getsource(module)
         for module in (*modules, *(sys.modules[name] for name in (PixelValues.__module__, __name__)))

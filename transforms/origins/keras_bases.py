@@ -1,5 +1,6 @@
 """Conv bases of Keras models, whoever made the model: layers by name, preprocessing before them, pooling after them."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from schemas.errors import InvalidSpec, nearest_names
 from schemas.spec import FeatureSpec, Shape
 from transforms.networks import export_to_openvino
+from transforms.origins.foreign_graphs import check_batches, refused_by_openvino
 from transforms.origins.origin import KERAS_FILE, OPENVINO_FILES, PIXELS
+from transforms.runtime import import_openvino
 
 if TYPE_CHECKING:
     import keras
@@ -50,10 +53,13 @@ class KerasOrigin:
         """Writes the base's files; see `Origin`."""
         known, network = self.load(spec)
         named = dataclasses.replace(known, layers=known.layers or (default_layer(network.model),))
-        model = base_of(network, named)
-        shapes = tuple(tuple(output.shape[1:]) for output in model.outputs)
-        model.save(folder / KERAS_FILE)
-        export_to_openvino(model, folder / OPENVINO_FILES[0])
+        with refused_by_openvino(spec) if spec.saved_format else contextlib.nullcontext():
+            model = base_of(network, named)
+            shapes = tuple(tuple(output.shape[1:]) for output in model.outputs)
+            model.save(folder / KERAS_FILE)
+            export_to_openvino(model, folder / OPENVINO_FILES[0])
+            if spec.saved_format:
+                check_batches(import_openvino().Core().read_model(folder / OPENVINO_FILES[0]), named)
         return dataclasses.replace(named, weights_sha256=network.sha256, feature_shapes=shapes)
 
     def summary(self, spec: FeatureSpec) -> list[str]:

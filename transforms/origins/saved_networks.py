@@ -1,8 +1,6 @@
 """Saved networks that OpenVINO reads as conv bases: `.onnx` files, and the `.xml` and `.bin` of OpenVINO itself."""
 
-import contextlib
 import dataclasses
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,22 +10,19 @@ import numpy as np
 from schemas.errors import InvalidSpec
 from schemas.spec import FeatureSpec, Shape
 from transforms.networks import channels_axis, fold_constants, integers
+from transforms.origins.foreign_graphs import check_batches, refused_by_openvino
 from transforms.origins.keras_bases import channels_last, check_layer, layer_lines
 from transforms.origins.origin import OPENVINO_FILES, PIXELS
 from transforms.origins.picture_input import PictureInput
 from transforms.origins.saved_files import check_sha256, read_saved_files, sha256_of_files
 from transforms.preprocessing import GREY_HALF, GREY_PARTS, GREY_UNIT, PixelValues
-from transforms.runtime import OPENVINO_ERRORS, import_openvino, limit_memory, temporary_folder, why_openvino_fails
+from transforms.runtime import import_openvino, limit_memory, temporary_folder
 
 if TYPE_CHECKING:
     import openvino
 
 _ONNX: Final = ".onnx"
 _NOT_A_LAYER: Final = frozenset({"Constant", "Parameter", "Result"})
-_OUR_FOLDER: Final = re.compile(r"[^\s\"']*/convbase-[^/]*/")
-_PICTURES: Final = 3
-# Rounding of float32, as a share of the largest value.
-_ROUNDING: Final = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +89,9 @@ class SavedNetworkOrigin:
             for name in spec.layers:
                 check_layer(name, known, spec)
             layers = spec.layers or ([*known][-1],)
-            with _refused_by_openvino(spec):
+            with refused_by_openvino(spec):
                 base = openvino.Model([network.features(name) for name in layers], [network.pixels], "base")
-                _check_batches(base, network.spec)
+                check_batches(base, network.spec)
             openvino.save_model(base, str(folder / OPENVINO_FILES[0]), compress_to_fp16=False)
         shapes = tuple(_shape_of(output) for output in base.outputs)
         return dataclasses.replace(network.spec, layers=layers, weights_sha256=network.sha256, feature_shapes=shapes)
@@ -121,25 +116,9 @@ def _open(spec: FeatureSpec, folder: Path) -> SavedNetwork:
     for name, content in files.items():
         Path(folder, name).write_bytes(content)
     limit_memory()
-    with _refused_by_openvino(spec):
+    with refused_by_openvino(spec):
         network = import_openvino().Core().read_model(str(Path(folder, next(iter(files)))))
         return _prepared(network, spec, sha256)
-
-
-@contextlib.contextmanager
-def _refused_by_openvino(spec: FeatureSpec) -> Iterator[None]:
-    """Takes what OpenVINO raises for the fault of the network.
-
-    Raises:
-        InvalidSpec: In place of it.
-    """
-    try:
-        yield
-    except OPENVINO_ERRORS as error:
-        why = _OUR_FOLDER.sub("", why_openvino_fails(error))
-        raise InvalidSpec(f"{spec.conv_base} is no network that OpenVINO runs on such pictures: {why}") from error
-    except MemoryError as error:
-        raise InvalidSpec(f"{spec.conv_base} takes more memory than this machine has.") from error
 
 
 def _prepared(network: "openvino.Model", spec: FeatureSpec, sha256: str) -> SavedNetwork:
@@ -219,28 +198,6 @@ def _nodes_before(output: "openvino.Output") -> frozenset[str]:
             names.add(node.get_name())
             waiting += [value.get_node() for value in node.input_values()]
     return frozenset(names)
-
-
-def _check_batches(base: "openvino.Model", spec: FeatureSpec) -> None:
-    """Checks that the features of a picture do not depend on the others of its batch.
-
-    Raises:
-        InvalidSpec: If they do, as where a network was saved for one picture at a time.
-    """
-    pictures = np.random.default_rng(0).integers(0, 256, (_PICTURES, *spec.resolved_input_shape), np.uint8)
-    compiled = import_openvino().compile_model(base, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    together = [np.array(value) for value in compiled(pictures).values()]
-    alone = [[np.array(value) for value in compiled(picture[None]).values()] for picture in pictures]
-    for number, expected in enumerate(map(np.concatenate, zip(*alone, strict=True))):
-        if together[number].shape != expected.shape or not _is_near(together[number], expected):
-            raise InvalidSpec(
-                f"{spec.conv_base} computes a picture otherwise when others are in its batch: save it for batches of "
-                "any size."
-            )
-
-
-def _is_near(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    return bool(np.allclose(ours, theirs, rtol=0, atol=_ROUNDING * float(np.abs(theirs).max()), equal_nan=True))
 
 
 def _sides(value: Any) -> tuple[int | None, ...]:

@@ -101,6 +101,11 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "groups": lambda x: opset13.group_convolution(
         x, RANDOM.normal(size=(2, 3, 2, 3, 3)).astype(np.float32), [1, 2], [1, 1], [0, 1], [2, 1], "explicit"
     ),
+    "parts": lambda x: opset13.concat(opset13.split(x, 1, 2).outputs()[::-1], 1),
+    "parts of other sizes": lambda x: opset13.concat(opset13.variadic_split(x, 2, [4, 3, 2]).outputs()[::-1], 2),
+    "one for all": lambda x: opset13.multiply(
+        opset13.broadcast(np.ones((1, 1, 9, 1), np.float32), opset13.shape_of(x), broadcast_spec="BIDIRECTIONAL"), x
+    ),
     "a shape that is computed": lambda x: opset13.reshape(
         x, opset13.concat([opset13.gather(opset13.shape_of(x), [0], 0), np.array([-1], np.int64)], 0), False
     ),

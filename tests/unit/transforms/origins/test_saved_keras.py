@@ -1,5 +1,6 @@
 """`.keras` files that others have saved: their features are those of Keras, and no code in them runs."""
 
+import importlib.util
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,36 @@ def test_channels_first(tmp_path: Path) -> None:
         spec = spec_of(tmp_path / "mine.keras", layers=("conv",), pooling=pooling)
         assert_equal(published(spec, folder, pictures(SIDE))[1][0], pool(expected))
     assert "(46, 46, 5)" in summarise_conv_base(spec)
+
+
+def test_a_backbone_of_keras_hub(tmp_path: Path) -> None:
+    hub = pytest.importorskip("keras_hub", reason="needs the extra keras-hub")
+    keras.utils.set_random_seed(0)
+    model = hub.models.ResNetBackbone(
+        input_conv_filters=[64], input_conv_kernel_sizes=[7], stackwise_num_filters=[64, 128],
+        stackwise_num_blocks=[1, 1], stackwise_num_strides=[1, 2], block_type="basic_block", image_shape=(48, 48, 3),
+    )  # fmt: skip
+    model.save(tmp_path / "mine.keras")
+    spec = spec_of(tmp_path / "mine.keras", preprocess="mean=0.5,std=0.5")
+    _, (found,) = published(spec, tmp_path, pictures(48))
+    expected = np.asarray(model(pictures(48).astype(np.float32) / np.float32(127.5) - 1))
+    assert_equal(found, expected.mean((1, 2)))
+
+
+def test_a_network_that_mixes_a_batch_is_refused(tmp_path: Path) -> None:
+    inputs = keras.Input((32, 32, 3))
+    mixed = inputs - keras.ops.mean(inputs, axis=0, keepdims=True)
+    keras.Model(inputs, keras.layers.Conv2D(2, 3)(mixed)).save(tmp_path / "mine.keras")
+    with pytest.raises(ConvbaseError, match=r"mine\.keras computes a picture otherwise when others are in its batch"):
+        prepare_conv_base(spec_of(tmp_path / "mine.keras"), tmp_path)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("keras_hub") is not None, reason="Keras Hub is installed")
+def test_what_is_missing_for_a_file_of_keras_hub_is_said(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "mine.keras", "w") as made:
+        made.writestr("config.json", '{"registered_name": "keras_hub>ViTBackbone"}')
+    with pytest.raises(ConvbaseError, match=r"mine\.keras has layers of Keras Hub, .* install the extra keras-hub"):
+        prepare_conv_base(spec_of(tmp_path / "mine.keras"), tmp_path)
 
 
 @keras.saving.register_keras_serializable("tests")
