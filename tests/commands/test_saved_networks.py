@@ -114,6 +114,18 @@ def test_predictions_from_pictures_are_those_from_features(name: str, folder: Pa
         np.testing.assert_allclose(by_pictures[:, 1], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["mine", "onnx"])
+def test_a_classifier_as_onnx_says_what_it_says_elsewhere(name: str, folder: Path, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
+    store = FeatureStore.open(f"{folder}/{name}")
+    session = onnxruntime.InferenceSession(folder / f"{name}-model" / "end_to_end.onnx")
+    (given,) = session.get_inputs()
+    (found,) = session.run(None, {given.name: pixels_of(store)})
+    options = [f"--model={folder}/{name}-model", f"--input={folder}/photos", f"--output={tmp_path}/a"]
+    assert predict_command.main(options) == 0
+    np.testing.assert_allclose(found[:, 0], scores(tmp_path / "a", store.scan().to_numpy("uri"))[:, 1], atol=1e-5)
+
+
 def test_what_is_no_keras_model_is_not_written_as_one(folder: Path) -> None:
     files = {path.name for path in (folder / "mine-model").iterdir()}
     assert {path.name for path in (folder / "onnx-model").iterdir()} == files - {"end_to_end.keras"}
