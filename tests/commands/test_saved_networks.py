@@ -5,6 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import boto3
 import keras
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from schemas.fragments import TableName
 from schemas.store import FeatureStore, PredictionTables
 from tests.conftest import Run, extract, train, write_pictures
 from tests.support.onnx_files import SmallResNet
+from tests.support.servers import s3_server
 
 SIDE = 32
 MAP = "/layer1/relu_1/Relu_output_0"
@@ -163,6 +165,28 @@ def test_a_network_is_known_by_its_bytes_wherever_it_lies(folder: Path, tmp_path
         extract(*photos, f"--conv_base={tmp_path}/renamed.keras")
     with pytest.raises(SpecMismatch, match="preprocess is scale_-1_1 in the store, none was asked"):
         extract(*photos, "--preprocess=none")
+
+
+def test_networks_in_a_bucket(folder: Path, tmp_path: Path) -> None:
+    resnet = SmallResNet.random()
+    files = {
+        "mine.keras": (folder / "mine.keras").read_bytes(),
+        "resnet.onnx": resnet.onnx(("batch", 3, SIDE, SIDE), location="resnet.data"),
+        "resnet.data": b"".join(value.tobytes() for value in resnet.weights.values()),
+    }
+    with s3_server() as server:
+        for name, content in files.items():
+            boto3.client("s3").put_object(Bucket=server.bucket, Key=f"nets/{name}", Body=content)
+        for name, options in {"mine.keras": MINE, "resnet.onnx": ONNX}.items():
+            store = f"{tmp_path}/{name}"
+            base = f"--conv_base=s3://{server.bucket}/nets/{name}"
+            assert extract(f"--input={folder}/photos/test", f"--output={store}", base, *options)["extracted"] == 6
+            assert FeatureStore.open(store).spec.weights == f"s3://{server.bucket}/nets/{name}"
+    layer = FeatureStore.open(f"{folder}/onnx").scan(["uri", MAP]).to_arrow()
+    local = dict(zip(layer["uri"].to_pylist(), layer[MAP].to_pylist(), strict=True))
+    found = FeatureStore.open(f"{tmp_path}/resnet.onnx").scan(["uri", MAP]).to_arrow()
+    for uri, values in zip(found["uri"].to_pylist(), found[MAP].to_pylist(), strict=True):
+        np.testing.assert_allclose(values, local[uri], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mine", "onnx"])
