@@ -38,7 +38,7 @@ with DAG(
         task_id="backfill",
         bash_command=(
             "/opt/convbase/.venv/bin/python -m pipelines.backfill --input 'gs://bucket/uploads/{ds}/'"
-            " --output gs://bucket/store --lookback 3 --time_budget 5h"
+            " --output gs://bucket/store --lookback 3 --time_budget 5h --expect_images 50% --log_format json"
         ),
         execution_timeout=datetime.timedelta(hours=6),
     )

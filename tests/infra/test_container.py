@@ -1,6 +1,7 @@
 """The container is built from pinned images, locked packages and files that are there; the wheel in it is whole."""
 
 import fnmatch
+import itertools
 import os
 import re
 import shutil
@@ -143,9 +144,11 @@ def test_the_wheel_runs_as_the_flex_template_launcher_starts_it(tmp_path: Path) 
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, project], check=True)
     subprocess.run([*pip, "install", "--no-deps", "--no-index", "-t", site, *tmp_path.glob("*.whl")], check=True)
-    for pattern in ("*.css", "*.html.j2"):
-        templates = sorted(path.name for path in (REPOSITORY / "transforms" / "evaluation").glob(pattern))
-        assert sorted(path.name for path in (site / "transforms" / "evaluation").glob(pattern)) == templates != []
+    for package, pattern in itertools.product(
+        ("transforms/evaluation", "pipelines/monitoring"), ("*.css", "*.html.j2")
+    ):
+        templates = sorted(path.name for path in (REPOSITORY / package).glob(pattern))
+        assert sorted(path.name for path in (site / package).glob(pattern)) == templates != []
     environment = dict(item.split("=", 1) for rest in arguments("ENV") for item in rest.split())
     module = environment["FLEX_TEMPLATE_PYTHON_PY_FILE"].partition("/site-packages/")[2]
     done = subprocess.run(

@@ -48,7 +48,8 @@ def bash_commands() -> list[str]:
 
 def called() -> list[list[str]]:
     """Every `pipelines.…` that a schedule calls, with its arguments."""
-    units = [line for path in UNITS for line in path.read_text().splitlines() if line.startswith("ExecStart=")]
+    lines = [line for path in UNITS for line in path.read_text().splitlines() if line.startswith("ExecStart=")]
+    units = [line.replace("%%", "%") for line in lines]
     pods = [shlex.join([*one["command"], *one["args"]]) for one in containers()]
     texts = [*bash_commands(), *cron_lines(), *units, *pods]
     commands = [command for text in texts for command in re.split(r"&&|\|\|", text)]
@@ -64,8 +65,12 @@ def test_a_schedule_calls_a_command_that_takes_its_options(command: list[str]) -
     importlib.import_module(module).parser().parse_args(arguments)
 
 
-def test_every_schedule_backfills() -> None:
-    assert [module for module, *_ in called()].count("pipelines.backfill") == 4
+def test_every_schedule_backfills_and_asks_every_morning_whether_images_came() -> None:
+    backfills = [arguments for module, *arguments in called() if module == "pipelines.backfill"]
+    assert len(backfills) == 4
+    assert all(any(argument.startswith("--expect_images") for argument in arguments) for arguments in backfills)
+    looks = [arguments for module, *arguments in called() if module == "pipelines.inspect"]
+    assert [" ".join(arguments).replace("=", " ") for arguments in looks] == ["gs://bucket/store --freshness 26h"] * 4
 
 
 def test_the_service_alerts_but_not_when_its_time_is_over() -> None:
@@ -119,7 +124,7 @@ def test_cron_takes_one_backfill_at_a_time_and_no_alert_for_3(tmp_path: Path) ->
     backfill = cron_lines()[0]
     assert "%" not in backfill, "cron takes it for a line break"
     command = backfill.split(maxsplit=5)[5].replace("cd /opt/convbase && ", "").replace("$HOME", str(tmp_path))
-    for code, alerts in ((0, False), (1, True), (2, True), (3, False)):
+    for code, alerts in ((0, False), (1, True), (2, True), (3, False), (4, True)):
         alert = tmp_path / f"alert-{code}"
         stood_in = re.sub(r"\.venv/bin/python.*?(?= \|\|)", f"sh -c 'exit {code}'", command)
         subprocess.run(["sh", "-c", re.sub(r"logger .*", f"touch {alert}", stood_in)], check=True)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
-from tests.support.kubernetes import CRON_JOB, KUBERNETES, OVERLAYS, UPKEEP_JOB, built, complaints, pod
+from tests.support.kubernetes import CRON_JOB, FRESHNESS_JOB, KUBERNETES, OVERLAYS, UPKEEP_JOB, built, complaints, pod
 
 
 def test_the_cron_job_runs_one_at_a_time_and_ends() -> None:
@@ -21,12 +21,12 @@ def test_the_cron_job_runs_one_at_a_time_and_ends() -> None:
     hours = int(re.fullmatch(r"--time_budget=(\d+)h", budget)[1])
     assert hours * 3600 * (spec["backoffLimit"] + 1) <= spec["activeDeadlineSeconds"]
     (rule,) = [rule for rule in spec["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
-    assert rule["onExitCodes"]["values"] == [2]
+    assert rule["onExitCodes"]["values"] == [2, 4]
     assert rule["onExitCodes"]["containerName"] == backfill["name"]
     assert spec["template"]["spec"]["restartPolicy"] == "Never", "podFailurePolicy asks for it"
 
 
-@pytest.mark.parametrize("job", [CRON_JOB, UPKEEP_JOB], ids=lambda path: path.stem)
+@pytest.mark.parametrize("job", [CRON_JOB, UPKEEP_JOB, FRESHNESS_JOB], ids=lambda path: path.stem)
 def test_a_condition_of_a_cron_job_has_a_status(job: Path) -> None:
     rules = yaml.safe_load(job.read_text())["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     conditions = [condition for rule in rules for condition in rule.get("onPodConditions", ())]
@@ -34,7 +34,7 @@ def test_a_condition_of_a_cron_job_has_a_status(job: Path) -> None:
     assert all(condition["status"] == "True" for condition in conditions), "older API servers refuse it without"
 
 
-@pytest.mark.parametrize("job", [CRON_JOB, UPKEEP_JOB], ids=lambda path: path.stem)
+@pytest.mark.parametrize("job", [CRON_JOB, UPKEEP_JOB, FRESHNESS_JOB], ids=lambda path: path.stem)
 def test_a_pod_has_no_rights_and_writes_only_to_its_scratch(job: Path) -> None:
     spec = pod(job)
     assert spec["securityContext"]["runAsNonRoot"] is True
@@ -53,7 +53,7 @@ def test_a_pod_has_no_rights_and_writes_only_to_its_scratch(job: Path) -> None:
 def test_an_overlay_names_namespace_image_and_store(overlay: str) -> None:
     documents = list(yaml.safe_load_all(built(overlay)))
     kinds = sorted(document["kind"] for document in documents if document["kind"] != "PersistentVolumeClaim")
-    assert kinds == ["CronJob", "CronJob", "Namespace", "NetworkPolicy", "ServiceAccount", "ServiceAccount"]
+    assert kinds == ["CronJob", "CronJob", "CronJob", "Namespace", "NetworkPolicy", "ServiceAccount", "ServiceAccount"]
     for document in documents:
         assert "convbase" in (document["metadata"].get("namespace"), document["metadata"]["name"])
     assert re.findall(r"image: (?!\S+@sha256:[0-9a-f]{64}$).*", built(overlay), flags=re.M) == []

@@ -16,6 +16,7 @@ KUBERNETES = REPOSITORY / "infra" / "kubernetes"
 OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
 CRON_JOB = KUBERNETES / "base" / "nightly-backfill.yaml"
 UPKEEP_JOB = KUBERNETES / "base" / "weekly-upkeep.yaml"
+FRESHNESS_JOB = KUBERNETES / "base" / "freshness.yaml"
 
 _RULES = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "convbase" / "bin" / "kube-rules"
 
@@ -28,7 +29,7 @@ def pod(job: Path) -> dict[str, Any]:
 
 def containers() -> list[dict[str, Any]]:
     """All that run in the pods of the base."""
-    pods = [pod(CRON_JOB), pod(UPKEEP_JOB)]
+    pods = [pod(CRON_JOB), pod(UPKEEP_JOB), pod(FRESHNESS_JOB)]
     return [one for spec in pods for one in (*spec.get("initContainers", ()), *spec["containers"])]
 
 
