@@ -62,6 +62,7 @@ _PICTURES: Final = 48
 # Of --seconds: a setting of the base, of which there are eight or so; and each of listing, reading, and both decodings.
 _SHARE_OF_A_SETTING: Final = 0.07
 _SHARE_OF_PICTURES: Final = 0.1
+_LEAST_SECONDS_OF_PICTURES: Final = 2.0
 
 
 class Subject(NamedTuple):
@@ -189,7 +190,7 @@ def _sample(given: argparse.Namespace, subject: Subject) -> SampledPictures | No
         pictures=given.pictures,
         max_bytes=given.max_bytes,
         reach=fetching_reach(given),
-        seconds=_SHARE_OF_PICTURES * given.seconds,
+        seconds=max(_SHARE_OF_PICTURES * given.seconds, _LEAST_SECONDS_OF_PICTURES),
     )
     if sample is None:
         raise RunFailed("None of the pictures can be read and decoded; pipelines.extract says why.")
