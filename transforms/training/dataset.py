@@ -7,6 +7,7 @@ import numpy as np
 
 from schemas.store import FeatureStore
 from transforms.linear import Moments, RunningMoments
+from transforms.runtime import return_freed_memory
 from transforms.training.feature_rows import FeatureRows, RowsBySplit, read_splits
 from transforms.training.targets import LabelledImages
 
@@ -65,6 +66,8 @@ class TrainingData:
                 moments.add(batch)
 
         rows = read_splits(features, images.splits, memory_bytes, add)
+        if rows.streamed:
+            return_freed_memory()
         moments = {name: found.moments() for name, found in running.items()}
         return cls(store, layer, table_version, images, rows, moments, memory_bytes)
 
