@@ -95,13 +95,18 @@ def _charts(
         ("Images by outcome", outcomes, "{:,.0f}".format, None),
         ("Failures by code", _failures(nights), "{:,.0f}".format, None),
         ("Images a second", [speed], "{:,.1f}".format, None),
-        ("Minutes", [minutes], "{:,.1f}".format, None),
+        ("Minutes", [minutes], _trimmed, None),
         ("Share of the input that the store has", [coverage], "{:.1%}".format, 1.0),
         ("Drift: how well later images are told from those before (0.5 is not at all)", [auc], "{:.3f}".format, 1.0),
     ]
     for title, series, text, most in charts:
         if any(value is not None for each in series for value in each.values):
             yield title, bar_chart(labels, [row["run_id"] for row in nights], series, text, most)
+
+
+def _trimmed(value: float) -> str:
+    """Returns a number with two decimals at most."""
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
 def _coverage(row: Mapping[str, Any]) -> float | None:
