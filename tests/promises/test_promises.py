@@ -26,7 +26,7 @@ from tests.promises.promises import Promise
 from tests.support import nights
 from tests.support.nights import World
 from transforms.extraction.run_commit import commit_run
-from transforms.images import BadImage, ImageFile, decoder, loading
+from transforms.images import BadImage, ImageFile, decoder, fetching
 from transforms.planning import Snapshot, adoption, known_images
 
 PROMISES = (
@@ -96,7 +96,7 @@ def commit_by_listing(patch: Patch) -> None:
 
 def every_exception_is_a_bad_image(patch: Patch) -> None:
     """Whatever goes wrong with an image is said to be its fault."""
-    decode, fetch = decoder.Decoder.decode_one, loading._Loader._fetch
+    decode, fetch = decoder.Decoder.decode_one, fetching.Fetcher.fetch
 
     def decoded(self: decoder.Decoder, *arguments: Any) -> decoder.Decoded:
         try:
@@ -104,14 +104,14 @@ def every_exception_is_a_bad_image(patch: Patch) -> None:
         except Exception as error:  # noqa: BLE001 (the mistake)
             return decoder.Decoded(ImageError(FailureCode.DECODER_ERROR, str(error)), 0)
 
-    def fetched(self: loading._Loader, numbered: tuple[int, Any]) -> ImageFile | BadImage:
+    def fetched(self: fetching.Fetcher, numbered: tuple[int, Any]) -> ImageFile | BadImage:
         try:
             return fetch(self, numbered)
         except Exception as error:  # noqa: BLE001 (the mistake)
             return BadImage(numbered[0], ImageError(FailureCode.DECODER_ERROR, str(error)))
 
     patch.setattr(decoder.Decoder, "decode_one", decoded)
-    patch.setattr(loading._Loader, "_fetch", fetched)
+    patch.setattr(fetching.Fetcher, "fetch", fetched)
 
 
 def errors_are_believed(patch: Patch) -> None:
