@@ -83,5 +83,5 @@ def return_freed_memory() -> None:
     again. Does nothing where the C library has no such setting.
     """
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-    if hasattr(library, "mallopt"):
+    if library is not None and hasattr(library, "mallopt"):
         library.mallopt(_MMAP_THRESHOLD, _LARGE_ARRAY_BYTES)
