@@ -1,5 +1,6 @@
 """Clusters of several processes make the same table as this process; a JobManager that is lost costs nothing."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.support.forked_workers import forked_workers
 from tests.support.portable import comparable, flink_server, portable, spark_server
 
 SHARDS = ("--shard_size=2", *SMALL_BASE)
+ASKED_FOR = pytest.mark.skipif(not os.environ.get("CLUSTERS"), reason="takes minutes: CLUSTERS=1 asks for it")
 IMAGES = 16
 
 
@@ -38,8 +40,9 @@ def nobody_dies(tmp_path: Path) -> Path:
     return tmp_path / "died"
 
 
+@ASKED_FOR
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_spark_standalone(pictures: Path, expected: Any, nobody_dies: Path, tmp_path: Path) -> None:
     """A master and two workers of one core; Beam comes to them with the job."""
     job = (f"--input={pictures}", f"--output={tmp_path}/store", *SHARDS)
@@ -51,8 +54,9 @@ def test_spark_standalone(pictures: Path, expected: Any, nobody_dies: Path, tmp_
     assert [folder.name for folder in tmp_path.glob("work-*") if any(folder.rglob("stderr"))] == ["work-0", "work-1"]
 
 
+@ASKED_FOR
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_flink_loses_the_job_manager_that_leads(
     pictures: Path, expected: Any, nobody_dies: Path, tmp_path: Path
 ) -> None:
