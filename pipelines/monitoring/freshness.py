@@ -55,26 +55,25 @@ class ExpectedImages:
         return round(statistics.median(known) * self.number / 100)
 
 
-def usual_nights(store: FeatureStore | None, before: datetime.date) -> list[int]:
+def usual_nights(by_date: Mapping[datetime.date, int], before: datetime.date) -> list[int]:
     """Returns the images that the inputs of the last nights had, at most fourteen, of those that had any.
 
     Args:
-        store: The store; None where there is none yet.
+        by_date: The images that the input of each date had.
         before: The date before which they are.
     """
-    by_date = listed_images(store, pc.field("ds") < before)
-    return [by_date[ds] for ds in sorted(by_date)[-_NIGHTS:] if by_date[ds]]
+    earlier = sorted(ds for ds in by_date if ds < before)
+    return [by_date[ds] for ds in earlier[-_NIGHTS:] if by_date[ds]]
 
 
-def listed_images(store: FeatureStore | None, condition: pc.Expression | None = None) -> dict[datetime.date, int]:
+def listed_images(store: FeatureStore | None) -> dict[datetime.date, int]:
     """Returns how many images the input of each date had, of which there was a complete run.
 
     Args:
         store: The store; None where there is none yet.
-        condition: What has to hold of the rows of `runs`.
     """
     by_date: dict[datetime.date, int] = {}
-    for row in _complete_runs(store, condition) if store else ():
+    for row in _complete_runs(store) if store else ():
         by_date[row["ds"]] = max(by_date.get(row["ds"], 0), row["listed"])
     return by_date
 
@@ -95,7 +94,8 @@ def check_number_of_images(
     Raises:
         ImagesMissing: If a date has fewer.
     """
-    least = {ds: expected.least(usual_nights(store, ds)) for ds in listed}
+    known = listed_images(store)
+    least = {ds: expected.least(usual_nights(known, ds)) for ds in listed}
     few = [
         f"{ds} has {listed[ds]:,} ({number:,} expected)" for ds, number in least.items() if listed[ds] < (number or 0)
     ]
@@ -148,10 +148,9 @@ def newest_date(store: FeatureStore) -> datetime.date | None:
     return max((row["ds"] for row in _complete_runs(store) if row["extracted"]), default=None)
 
 
-def _complete_runs(store: FeatureStore, condition: pc.Expression | None = None) -> list[dict[str, Any]]:
+def _complete_runs(store: FeatureStore) -> list[dict[str, Any]]:
     ended = pc.field("state").isin([str(RunState.COMPLETE), str(RunState.RECOVERED)])
-    wanted = ended if condition is None else ended & condition
-    rows: pa.Table = Scan(store.runs(), list(_COLUMNS), wanted).to_arrow()
+    rows: pa.Table = Scan(store.runs(), list(_COLUMNS), ended).to_arrow()
     return rows.to_pylist()
 
 

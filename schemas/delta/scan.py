@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from schemas.delta.transactions import files_of
 from schemas.errors import RunFailed, UsageError, nearest_names
-from schemas.loaders import BatchOrder, Reader, RowBatches, hugging_face_rows, jax_batches, tf_dataset
+from schemas.loaders import BatchOrder, Reader, RowBatches, hugging_face_rows, jax_batches, rows_by_group, tf_dataset
 from schemas.storage import file_system
 from schemas.tables import feature_array, feature_shape
 
@@ -146,7 +146,7 @@ class Scan:
             if not len(of_file):
                 continue
             groups = file.split_by_row_group()
-            starts = first + np.cumsum([0, *(group.row_groups[0].num_rows for group in groups)])
+            starts = first + np.cumsum([0, *rows_by_group(groups)])
             for number in np.unique(np.searchsorted(starts, of_file, "right") - 1):
                 table = _of_fragments(self._dataset, [groups[number]]).to_table(columns=self._columns)
                 yield from ((int(starts[number]), batch) for batch in table.combine_chunks().to_batches())

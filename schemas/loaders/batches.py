@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 
 from schemas.errors import UsageError
 from schemas.loaders.order import ALONE, BatchOrder, GroupRows, Reader
-from schemas.loaders.windows import batches_of
+from schemas.loaders.windows import batches_of, rows_by_group
 from schemas.tables import feature_array, feature_shape
 
 Batch = Mapping[str, np.ndarray]
@@ -46,7 +46,7 @@ class RowBatches:
     def rows(self) -> np.ndarray:
         """int64 [groups], the rows of each; read from footers, or counted where there is a condition."""
         if self.condition is None:
-            counts = [sum(info.num_rows for info in group.row_groups) for group in self.groups]
+            counts = rows_by_group(self.groups)
         else:
             counts = [self._read(group, []).num_rows for group in self.groups]
         return np.array(counts, np.int64)

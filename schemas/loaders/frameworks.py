@@ -1,7 +1,7 @@
 """Batches for TensorFlow, JAX and Hugging Face's datasets, each imported where it is asked for."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,6 +18,26 @@ if TYPE_CHECKING:
 
 _BATCHES_AHEAD: Final = 2
 _DIMENSIONS_OF_MAPS: Final = 3
+
+
+def tensorflow_batches(batches: Callable[[], Iterator[Any]], signature: Any) -> "tf.data.Dataset":
+    """Returns batches as TensorFlow, and Keras's `fit` on it, take them, two prepared ahead.
+
+    Where operations were made deterministic, as in training, TensorFlow prepares each when it is asked for. Given the
+    generator itself, Keras has as many prepared as TensorFlow sees fit. Nothing is tuned while it runs: the
+    thread that does may miss that an iterator ends, which then waits, for up to a minute, until that thread wakes
+    (TensorFlow 2.21).
+
+    Args:
+        batches: Starts to yield the batches, each a tuple or a dictionary of arrays.
+        signature: The same of `tf.TensorSpec`, the shape and the dtype of each array.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
 def tf_dataset(batches: RowBatches, epoch: int, step: int, reader: Reader) -> "tf.data.Dataset":
@@ -55,11 +75,7 @@ def tf_dataset(batches: RowBatches, epoch: int, step: int, reader: Reader) -> "t
         for batch in batches.read(number, step if number == epoch else 0, reader):
             yield {name: _without_none(values) for name, values in batch.items()}
 
-    options = tf.data.Options()
-    # Its thread may miss that an iterator ends, which then waits for up to a minute (TensorFlow 2.21).
-    options.autotune.enabled = False
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
+    return tensorflow_batches(generate, signature)
 
 
 def _without_none(values: np.ndarray) -> np.ndarray:

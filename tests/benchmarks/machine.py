@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 
 from tests.benchmarks.bare import onnxruntime_speed, openvino_speed, tensorflow_speed
 from transforms.images import DecodingRules, decode_image
+from transforms.machine import composite_limit
 
 SECONDS_PER_SIZE: Final = 4.0
 PICTURES_DECODED: Final = 200
@@ -59,28 +59,6 @@ class Limit:
     def images_per_second(self) -> float:
         """The composite limit."""
         return composite_limit(self.bare, self.decode_seconds, self.cores)
-
-
-def composite_limit(bare: float, decode_seconds: float, cores: int) -> float:
-    """Returns the images per second that a machine allows: 1 / (1/bare + decode/cores).
-
-    Args:
-        bare: Images a second of the conv base alone on all cores.
-        decode_seconds: CPU seconds to decode one picture on one core.
-        cores: The cores.
-    """
-    return 1 / (1 / bare + decode_seconds / cores)
-
-
-def cpu_model() -> str:
-    """Returns the CPU's name, with the family and model that tell apart what hypervisors call by one name."""
-    fields = dict(
-        (part.strip() for part in line.split(":", 1))
-        for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-        if ":" in line
-    )
-    names = [f"{name} {fields[name]}" for name in ("cpu family", "model") if name in fields]
-    return ", ".join([fields.get("model name", platform.machine()), *names])
 
 
 def decode_speed(paths: Sequence[str], side: int) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.benchmarks.bare import cores
 from tests.benchmarks.cases import COLD, PEERS, SCALED, WARM
-from tests.benchmarks.machine import cpu_model
 from tests.benchmarks.results import CaseResult, Figure, share_of_limit
+from transforms.machine import this_processor
 
 _NAMED_VERSIONS = (
     "apache-beam", "daft", "deltalake", "keras", "numpy", "onnxruntime", "openvino", "pillow",
@@ -38,7 +38,7 @@ class Report:
         """Returns everything, raw values and medians, as JSON takes it."""
         return {
             "started_at": self.started_at.isoformat(),
-            "machine": {"cpu": cpu_model(), "cores": cores(), "python": platform.python_version()},
+            "machine": {"cpu": this_processor(), "cores": cores(), "python": platform.python_version()},
             "options": {name: str(value) for name, value in self.options.items()},
             "versions": installed_versions(),
             "cases": [_case_dict(result) for result in self.cases],
@@ -52,7 +52,7 @@ class Report:
         lines = [
             "# Benchmarks",
             "",
-            f"{self.started_at:%Y-%m-%d}, {cores()} cores of {cpu_model()}, Python {platform.python_version()},",
+            f"{self.started_at:%Y-%m-%d}, {cores()} cores of {this_processor()}, Python {platform.python_version()},",
             f"{named}.",
             "",
             "Each contestant is a process of its own; images a second are of the whole process, start-up included, as",

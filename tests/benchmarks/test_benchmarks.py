@@ -12,13 +12,14 @@ from PIL import Image
 
 from tests.benchmarks.cases import COLD, PEERS, WARM, WARM_HALF, Case, our_command
 from tests.benchmarks.feeding import samples_of_feeding
-from tests.benchmarks.machine import Limit, composite_limit
+from tests.benchmarks.machine import Limit
 from tests.benchmarks.measuring import last_line, measure
 from tests.benchmarks.pictures import different_pictures, find_pictures, megapixel_pictures
 from tests.benchmarks.race import Features
 from tests.benchmarks.report import case_table, figure_table, limit_text, peer_text
 from tests.benchmarks.results import CaseResult, Figure, Outcome, ratio, share_of_limit
 from tests.conftest import write_pictures
+from transforms.machine import composite_limit
 
 CASE = Case("pictures", (), 100, "MobileNet", "float32", "weights.h5", ("Daft", "tf.data", WARM, WARM_HALF, COLD))
 

@@ -12,9 +12,10 @@ import numpy as np
 from schemas.augmentation import Augmentation
 from schemas.classifiers import LabelKind, Split
 from schemas.errors import ConvbaseError
+from schemas.loaders import tensorflow_batches
 from transforms.finetuning.pictures import Pictures
 from transforms.images import augmented
-from transforms.runtime import PROGRESS, tensorflow_batches
+from transforms.runtime import PROGRESS
 from transforms.training import LabelledImages
 
 if TYPE_CHECKING:
@@ -97,11 +98,11 @@ class LabelledPictures:
                 self.errors.append(error)  # TensorFlow would write it out with its traceback.
 
         outputs = len(labels.classes) if labels.kind == LabelKind.MULTI_LABEL else 1
-        signature = [
+        signature = (
             tf.TensorSpec((None, rules.height, rules.width, 3), tf.uint8),
             tf.TensorSpec((None, outputs), tf.float32),
             *([tf.TensorSpec((None,), tf.float32)] if weighted else []),
-        ]
+        )
         return tensorflow_batches(until_an_error, signature)
 
 

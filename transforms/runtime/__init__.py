@@ -8,7 +8,7 @@ from transforms.runtime.memory import available_memory, limit_memory, peak_memor
 from transforms.runtime.meter import Meter
 from transforms.runtime.openvino import OPENVINO_ERRORS, import_openvino, why_openvino_fails, without_telemetry
 from transforms.runtime.temporary import temporary_folder
-from transforms.runtime.tensorflow import import_tensorflow, tensorflow_batches
+from transforms.runtime.tensorflow import import_tensorflow
 from transforms.runtime.versions import package_versions
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "shard_progress",
     "single_threaded_blas",
     "temporary_folder",
-    "tensorflow_batches",
     "why_openvino_fails",
     "windowed_map",
     "without_telemetry",

@@ -1,19 +1,14 @@
-"""TensorFlow (2.21): importing it without its start-up notes, which no setting silences, and feeding it batches."""
+"""Importing TensorFlow without its start-up notes, which no setting of its own silences (2.21)."""
 
 import contextlib
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-_BATCHES_AHEAD: Final = 2
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -29,29 +24,11 @@ def import_tensorflow() -> None:
     with _logged_standard_error():
         import tensorflow as tf
 
+        from schemas.loaders import tensorflow_batches
+
         tf.config.list_physical_devices()
         # The first dataset over a generator, too, has something to say.
-        next(iter(tensorflow_batches(lambda: iter([(np.zeros(1),)]), [tf.TensorSpec((1,), tf.float32)])))
-
-
-def tensorflow_batches(
-    batches: Callable[[], Iterator[tuple[np.ndarray, ...]]], signature: "Sequence[tf.TensorSpec]"
-) -> "tf.data.Dataset":
-    """Returns batches as Keras's `fit` on TensorFlow takes them, two prepared ahead.
-
-    Given the generator itself, Keras has as many prepared as TensorFlow sees fit. Nothing is tuned while it runs: the
-    thread that does may miss that an iterator ends, which then waits, for up to a minute, until that thread wakes.
-
-    Args:
-        batches: Starts to yield the batches.
-        signature: The shape and the dtype of each array of a batch.
-    """
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=tuple(signature))
-    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
+        next(iter(tensorflow_batches(lambda: iter([(np.zeros(1),)]), (tf.TensorSpec((1,), tf.float32),))))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from schemas.classifiers import SPLITS, Split
 from schemas.delta import Scan
 from schemas.errors import InvalidFeatures
-from schemas.loaders import batches_of, packed
+from schemas.loaders import batches_of, packed, rows_by_group
 from schemas.spec import Shape
 from schemas.tables import feature_array, feature_shape
 from transforms.runtime import available_cores, bounded_map
@@ -49,9 +49,7 @@ class FeatureRows:
         shape = feature_shape(scan.schema.field(column))
         if shape is None:
             raise InvalidFeatures(f"The column '{column}' holds no features.")
-        # Not `count_rows`, which counts the whole file of a row group (PyArrow 25).
-        counts = [sum(info.num_rows for info in group.row_groups) for group in groups]
-        return cls(column, shape, groups, np.cumsum([0, *counts]))
+        return cls(column, shape, groups, np.cumsum([0, *rows_by_group(groups)]))
 
     @property
     def row_bytes(self) -> int:

@@ -9,8 +9,9 @@ import numpy as np
 
 from schemas.classifiers import LabelKind, Recipe, Split
 from schemas.errors import InvalidRecipe, RunFailed
+from schemas.loaders import tensorflow_batches
 from transforms.linear import LinearHead
-from transforms.runtime import PROGRESS, tensorflow_batches
+from transforms.runtime import PROGRESS
 from transforms.training.dataset import TrainingData
 from transforms.training.feature_rows import SplitRows
 from transforms.training.heads import build_head, compile_head
@@ -91,6 +92,29 @@ def fit_head(asked: Recipe, data: TrainingData) -> Fitted:
     compile_head(head, recipe, images.labels)
     batch_size = recipe.batch_size_for(len(rows.train))
     learning_rate = float(head.optimizer.learning_rate)
+    history = _train(head, recipe, data, batch_size)
+    losses = history["val_loss"]
+    if not np.isfinite([*losses, *history["loss"]]).all():
+        raise RunFailed(f"The training diverged: the loss is not finite with the learning rate {learning_rate:g}.")
+    best = int(np.argmin(losses)) + 1 if recipe.patience else len(losses)
+    return Fitted(
+        head=head,
+        asked=asked,
+        recipe=recipe,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        history=history,
+        epochs=len(losses),
+        best_epoch=best,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _train(head: "keras.Model", recipe: Recipe, data: TrainingData, batch_size: int) -> Mapping[str, Sequence[float]]:
+    """Trains a head that is compiled, and returns its history by Keras's names."""
+    import keras
+
+    rows, images = data.rows, data.images
     weights = class_weights(recipe.class_weight, images)
     shuffling = np.random.default_rng(recipe.seed)
     epochs = recipe.epochs or 0  # Which every resolved recipe of Keras's has.
@@ -110,23 +134,10 @@ def fit_head(asked: Recipe, data: TrainingData) -> Fitted:
         shuffle=False,  # The batches are.
         verbose=0,
     )
-    losses = fitted.history["val_loss"]
-    PROGRESS.add(planned=(len(losses) - epochs) * len(rows.train))
+    PROGRESS.add(planned=(len(fitted.history["val_loss"]) - epochs) * len(rows.train))
     PROGRESS.stage = ""
-    if not np.isfinite([*losses, *fitted.history["loss"]]).all():
-        raise RunFailed(f"The training diverged: the loss is not finite with the learning rate {learning_rate:g}.")
-    best = int(np.argmin(losses)) + 1 if recipe.patience else len(losses)
-    return Fitted(
-        head=head,
-        asked=asked,
-        recipe=recipe,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        history=fitted.history,
-        epochs=len(losses),
-        best_epoch=best,
-        seconds=time.perf_counter() - started,
-    )
+    history: Mapping[str, Sequence[float]] = fitted.history
+    return history
 
 
 def predict_split(head: "keras.Model | LinearHead", split: SplitRows) -> np.ndarray:
@@ -169,7 +180,7 @@ def _dataset(
 
     targets = images.columns(split.numbers[:0]).shape[1:]
     shapes = ((None, *split.rows.shape), (None, *targets), (None,))
-    return tensorflow_batches(batches, [tf.TensorSpec(shape, tf.float32) for shape in shapes])
+    return tensorflow_batches(batches, tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes))
 
 
 def _weighted_batches(
