@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -169,10 +170,10 @@ def write_pictures(folder: Path, count: int, seed: int = 0) -> list[Path]:
 
 def extract(*arguments: object) -> dict[str, Any]:
     """Runs an extraction in this process and returns its summary; the store and the rest are given as options."""
-    store = next(str(argument).partition("=")[2] for argument in arguments if str(argument).startswith("--output="))
-    summary = Path(store).with_suffix(".summary.json")
-    assert extract_command.main([*map(str, arguments), f"--summary={summary}", "--runner=DirectRunner"]) == 0
-    figures: dict[str, Any] = json.loads(summary.read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        summary = Path(folder) / "summary.json"
+        assert extract_command.main([*map(str, arguments), f"--summary={summary}", "--runner=DirectRunner"]) == 0
+        figures: dict[str, Any] = json.loads(summary.read_text())
     return figures
 
 

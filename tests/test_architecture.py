@@ -164,6 +164,18 @@ def matches(module: str, patterns: tuple[str, ...]) -> bool:
     return any(Path(module).match(pattern) for pattern in patterns)
 
 
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="is no checkout of Git")
+def test_the_top_level_holds_what_it_is_to_hold_and_nothing_that_a_test_left() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    names = {path.partition("/")[0] for path in tracked.split("\0") if path}
+    assert {name for name in names if not name.startswith(".")} == {
+        *LAYERS, "tests", "infra", "docs", "pyproject.toml", "zensical.toml", "Makefile", "LICENSE",
+        "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
+    }  # fmt: skip
+
+
 def test_the_order_names_every_package() -> None:
     assert sorted(ORDER) == PACKAGES
 
