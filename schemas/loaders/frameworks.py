@@ -1,8 +1,10 @@
 """Batches for TensorFlow, JAX and Hugging Face's datasets, each imported where it is asked for."""
 
+import collections
+import concurrent.futures
 import itertools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     import datasets
     import tensorflow as tf
 
+T = TypeVar("T")
+
 _BATCHES_AHEAD: Final = 2
 _DIMENSIONS_OF_MAPS: Final = 3
 
@@ -23,10 +27,10 @@ _DIMENSIONS_OF_MAPS: Final = 3
 def tensorflow_batches(batches: Callable[[], Iterator[Any]], signature: Any) -> "tf.data.Dataset":
     """Returns batches as TensorFlow, and Keras's `fit` on it, take them, two prepared ahead.
 
-    Where operations were made deterministic, as in training, TensorFlow prepares each when it is asked for. Given the
-    generator itself, Keras has as many prepared as TensorFlow sees fit. Nothing is tuned while it runs: the
-    thread that does may miss that an iterator ends, which then waits, for up to a minute, until that thread wakes
-    (TensorFlow 2.21).
+    A thread of ours prepares them: TensorFlow prepares none where its operations were made deterministic, as in
+    training, and Keras, given the generator itself, has as many prepared as TensorFlow sees fit. Nothing is tuned while
+    it runs: the thread that does may miss that an iterator ends, which then waits, for up to a minute, until that
+    thread wakes (TensorFlow 2.21).
 
     Args:
         batches: Starts to yield the batches, each a tuple or a dictionary of arrays.
@@ -36,8 +40,21 @@ def tensorflow_batches(batches: Callable[[], Iterator[Any]], signature: Any) -> 
 
     options = tf.data.Options()
     options.autotune.enabled = False
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
+    dataset = tf.data.Dataset.from_generator(lambda: _prepared_ahead(batches()), output_signature=signature)
+    return dataset.with_options(options)
+
+
+def _prepared_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yields items, while a thread prepares the next ones."""
+    end = object()
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    try:
+        waiting = collections.deque(pool.submit(next, items, end) for _ in range(_BATCHES_AHEAD))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, items, end))
+            yield cast("T", item)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def tf_dataset(batches: RowBatches, epoch: int, step: int, reader: Reader) -> "tf.data.Dataset":

@@ -25,6 +25,7 @@ _TRAINED_ON: Final = 64
 _LEAST_PER_CELL: Final = 40
 _ROUNDS: Final = 10
 _SEED: Final = 2017
+_FILLED_AT_ONCE: Final = 16_384
 # How many vectors are asked, and for how many neighbours, where recall is measured.
 _JUDGED: Final = 200
 _JUDGED_NEIGHBOURS: Final = 20
@@ -136,6 +137,29 @@ class Cells:
         """
         self._index.add_with_ids(np.ascontiguousarray(vectors), np.ascontiguousarray(numbers))
 
+    def fill(self, vectors: np.ndarray, on_done: Callable[[float], None] = lambda _: None) -> None:
+        """Puts vectors into empty cells, numbered by their places, in room that is made for them before.
+
+        Cells that grow as vectors are added take up to twice their memory.
+
+        Args:
+            vectors: float32 [n, D] of length 1.
+            on_done: Told the share of them, 0 to 1, whose cells are known.
+        """
+        import faiss
+
+        cell_of = np.empty(len(vectors), np.int64)
+        for part in _parts(len(vectors)):
+            cell_of[part] = self._index.quantizer.search(np.ascontiguousarray(vectors[part]), 1)[1][:, 0]
+            on_done(part.stop / len(vectors))
+        for cell, size in enumerate(np.bincount(cell_of, minlength=self.cells).tolist()):
+            self._index.invlists.resize(cell, size)
+            self._index.invlists.resize(cell, 0)
+        for part in _parts(len(vectors)):
+            numbers = np.arange(part.start, part.stop)
+            given = (np.ascontiguousarray(vectors[part]), numbers, cell_of[part])
+            self._index.add_core(len(numbers), *map(faiss.swig_ptr, given))
+
     def remove(self, gone: np.ndarray) -> None:
         """Removes vectors; nothing of them is left.
 
@@ -244,6 +268,10 @@ class Cells:
             found.append((lists.get_single_id(cell, place), codes.view(np.float32).copy()))
         numbers = np.array([number for number, _ in found], np.int64)
         return numbers, np.array([vector for _, vector in found], np.float32).reshape(len(found), self._index.d)
+
+
+def _parts(vectors: int) -> Iterator[slice]:
+    return (slice(start, min(start + _FILLED_AT_ONCE, vectors)) for start in range(0, vectors, _FILLED_AT_ONCE))
 
 
 def recall_of(found: np.ndarray, expected: np.ndarray) -> float:

@@ -26,7 +26,7 @@ from transforms.training import Fitted, TrainingData, Trial, predict_split, stra
 MISTAKES_SHOWN: Final = 24
 _PAIRS_SHOWN: Final = 20
 # A split with more scores than these, one an image and class, is judged by a sample of it.
-MOST_SCORES: Final = 50_000_000
+MOST_SCORES: Final = 20_000_000
 # With more classes there is no confusion matrix, which grows with their square.
 _MOST_IN_MATRIX: Final = 1000
 
@@ -150,33 +150,40 @@ def judge(
     score: Callable[[Split], ScoredSplit],
     splits: Sequence[Split] = SPLITS,
 ) -> Evaluation:
-    """Judges a classifier on every split.
+    """Judges a classifier on every split, of which the scores of one are held at a time.
 
     Args:
         labels: The classes.
-        score: Returns what the classifier says of a split. It is called once a split.
+        score: Returns what the classifier says of a split. It is called once a split, the last one first.
         splits: The splits; at least one of them has images.
     """
     by_split: dict[Split, SplitMetrics | None] = {}
-    for split in splits:
+    details: dict[str, Any] = {}
+
+    def add(split: Split) -> None:
         scored = score(split)
         by_split[split] = split_metrics(labels, scored.targets, scored.scores)
-        if len(scored.targets):
-            judged, judged_split = split, scored
-    targets, scores = judged_split.targets, judged_split.scores
+        if len(scored.targets) and not details:
+            details.update(judged=split, **_details(labels, scored))
+
+    for split in reversed(splits):
+        add(split)
+    return Evaluation(labels=labels, by_split={split: by_split[split] for split in splits}, **details)
+
+
+def _details(labels: LabelSet, scored: ScoredSplit) -> dict[str, Any]:
+    """Returns what an `Evaluation` tells of its last split that has images."""
+    targets, scores = scored.targets, scored.scores
     several = labels.kind == LabelKind.MULTI_LABEL
     no_matrix = several or len(labels.classes) > _MOST_IN_MATRIX
-    return Evaluation(
-        labels=labels,
-        by_split=by_split,
-        judged=judged,
-        confusion=None if no_matrix else confusion_matrix(labels, targets, scores),
-        confused=[] if several else confused_pairs(labels, targets, scores, _PAIRS_SHOWN),
-        roc=roc_curves(labels, targets, scores),
-        precision_recall=precision_recall_curves(labels, targets, scores),
-        calibration=calibration_bins(labels, targets, scores),
-        mistakes=worst_mistakes(labels, judged_split.uris_of, targets, scores, MISTAKES_SHOWN),
-    )
+    return {
+        "confusion": None if no_matrix else confusion_matrix(labels, targets, scores),
+        "confused": [] if several else confused_pairs(labels, targets, scores, _PAIRS_SHOWN),
+        "roc": roc_curves(labels, targets, scores),
+        "precision_recall": precision_recall_curves(labels, targets, scores),
+        "calibration": calibration_bins(labels, targets, scores),
+        "mistakes": worst_mistakes(labels, scored.uris_of, targets, scores, MISTAKES_SHOWN),
+    }
 
 
 def illustrated(evaluation: Evaluation, picture_of: PictureOf) -> Evaluation:

@@ -66,9 +66,10 @@ def worst_mistakes(
         most: The most images to return, the worst first.
     """
     true, predicted = labels.indicators(targets), predicted_indicators(labels, scores)
-    errors = np.abs(true - scores)
-    decisive = errors.argmax(axis=1) if labels.kind == LabelKind.MULTI_LABEL else targets
-    error = errors[np.arange(len(errors)), decisive]
+    several = labels.kind == LabelKind.MULTI_LABEL
+    decisive = np.abs(true - scores).argmax(axis=1) if several else targets
+    rows = np.arange(len(targets))
+    error = np.abs(true[rows, decisive] - scores[rows, decisive])
     wrong = np.flatnonzero((true != predicted).any(axis=1))
     worst = wrong[np.argsort(-error[wrong], kind="stable")][:most]
     places = np.sort(worst)

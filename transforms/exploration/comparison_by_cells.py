@@ -30,10 +30,7 @@ def compare_near(
     count = len(vectors)
     step = max(count // sample_for(count), 1)
     cells = Cells.train(vectors[::step], cells_for(count))
-    for start in range(0, count, _ROWS_AT_ONCE):
-        part = vectors[start : start + _ROWS_AT_ONCE]
-        cells.add(np.arange(start, start + len(part)), part)
-        on_done(_ADDED * start / count)
+    cells.fill(vectors, lambda share: on_done(_ADDED * share))
     recall = Recall(cells.tune_for_copies(distance), cells.recall())
     rows, distances = np.empty((count, k), np.int64), np.empty((count, k), np.float32)
     groups, done = RowGroups(contents), 0

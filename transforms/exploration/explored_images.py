@@ -102,8 +102,8 @@ def _check_size(images: int, dimensions: int, *, by_cells: bool) -> None:
             f"{images:,} images are more than the {MOST_IMAGES:,} that are compared with each other exactly: install "
             f"faiss (pip install convbase[index]), or take --sample={MOST_IMAGES}, or some of them with --where."
         )
-    # Cells hold the vectors once more, and lists that grow up to twice.
-    needed, free = 4 * images * dimensions * (3 if by_cells else 1), available_memory() // 2
+    # Cells hold the vectors once more.
+    needed, free = 4 * images * dimensions * (2 if by_cells else 1), available_memory() // 2
     if needed > free:
         raise UsageError(
             f"The features of {images:,} images take {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are "

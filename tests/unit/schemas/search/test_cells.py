@@ -46,6 +46,22 @@ def test_only_what_is_allowed_is_found_and_what_is_removed_is_gone() -> None:
     assert not set(cells.search(rows[:9], 280).rows.ravel()) & set(range(150, 170))
 
 
+def test_cells_that_are_filled_at_once_hold_what_those_do_that_are_added_to() -> None:
+    rows, shares = vectors(40_000), list[float]()
+    added = filled(rows, 50)
+    made = Cells.train(rows[::2], 50)
+    made.fill(rows, shares.append)
+    assert len(made) == 40_000
+    for own, others in zip(made.by_cell(), added.by_cell(), strict=True):
+        np.testing.assert_array_equal(own + 100, others)
+    queries = vectors(20, seed=1)
+    own, others = made.search(queries, 5), added.search(queries, 5)
+    np.testing.assert_array_equal(own.rows + 100, others.rows)
+    np.testing.assert_array_equal(own.distances, others.distances)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
 def test_recall_is_measured_against_all_cells_and_reached_by_as_few_as_give_it() -> None:
     rows = vectors(4000)
     cells = filled(rows, 50)
