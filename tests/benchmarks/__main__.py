@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.archives import MEMBERS, archives
-from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, RACED, SCALED, SIDES, WARM, WARM_HALF, Case
-from tests.benchmarks.cloud import cloud
+from tests.benchmarks.cases import COLD, PEERS, PRECISIONS, RACED, REMOTE, SCALED, SIDES, WARM, WARM_HALF, Case
+from tests.benchmarks.cloud import cloud, pictures_in_s3
 from tests.benchmarks.commits import FRAGMENTS, commits
 from tests.benchmarks.epochs import TABLE, epochs
 from tests.benchmarks.exploring import ROWS as EXPLORED
@@ -42,8 +42,8 @@ from tests.benchmarks.training_reads import ROWS, training_reads
 from tests.benchmarks.workshop import Unmeasurable, Workshop
 
 ONLY: Final = (
-    "race", "megapixels", "nothing_new", "syncs", "feeding", "processes", "archives", "cloud", "training_reads",
-    "probes", "epochs", "memory", "planning", "commits", "exploring",
+    "race", "megapixels", "race_in_s3", "nothing_new", "syncs", "feeding", "processes", "archives", "cloud",
+    "training_reads", "probes", "epochs", "memory", "planning", "commits", "exploring",
 )  # fmt: skip
 _WITHOUT_PICTURES: Final = frozenset(
     {"feeding", "archives", "training_reads", "probes", "epochs", "planning", "commits", "exploring"}
@@ -203,8 +203,7 @@ class Benchmarks:
     def run(self) -> None:
         """Runs them and writes the report, again after each process."""
         self._fill_page_cache()
-        if "race" in self._given.only or "megapixels" in self._given.only:
-            self._races()
+        self._races()
         for name, measure in self._others():
             self._say(name)
             try:
@@ -257,6 +256,29 @@ class Benchmarks:
             yield Case(
                 "12-megapixel pictures", paths, count, _LIGHT_BASE, PRECISIONS[0], weights, everybody, given.our_options
             )
+        if "race_in_s3" in given.only:
+            try:
+                yield from self._cases_in_s3()
+            except Unmeasurable as error:
+                self._report.figures["Pictures in S3"] = [Figure("peers", (), "", str(error))]
+
+    def _cases_in_s3(self) -> Iterator[Case]:
+        given, paths = self._given, self._pictures[: self._given.count]
+        peers = tuple(_NAMES_OF_PEERS[module] for module in given.peers if module in REMOTE)
+        with pictures_in_s3(self._workshop, paths) as folder:
+            uris = tuple(f"{folder}/{Path(path).name}" for path in paths)
+            for conv_base in given.bases:
+                weights = self._workshop.weights(conv_base)
+                yield Case(
+                    "pictures in S3",
+                    uris,
+                    len(uris),
+                    conv_base,
+                    PRECISIONS[0],
+                    weights,
+                    (*peers, WARM),
+                    given.our_options,
+                )
 
     def _others(self) -> Iterator[tuple[str, Callable[[], list[Figure]]]]:
         given = self._given

@@ -20,6 +20,8 @@ PEERS: Final = {
     "Daft": "daft_class",
     "PyTorch": "torch_loader",
 }
+# Peers that read pictures from a bucket, too.
+REMOTE: Final = frozenset({"tf_data", "ray_data", "daft_class", "torch_loader"})
 # Peers whose networks have weights of their own, so that their features are others.
 OTHER_WEIGHTS: Final = frozenset({"torch_loader"})
 WARM: Final = "ours, warm"

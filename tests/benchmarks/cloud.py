@@ -2,7 +2,7 @@
 
 The servers are on loopback: versitygw, as it is and behind a proxy whose answers are late, fake-gcs-server, and nginx.
 CPU is that of the process that reads, or of the command with all its processes; the servers' and the proxy's are not
-counted.
+counted. They use the same cores, so what is late is compared with the same proxy whose answers come at once, too.
 """
 
 import itertools
@@ -34,6 +34,7 @@ _UPLOADS: Final = 8
 _CPU: Final = "_cpu_seconds"
 LOCAL: Final = "local disk"
 _FAR: Final = "S3, 30 ms away"
+_PROXY: Final = "S3, through the same proxy at once"
 
 
 class Place(NamedTuple):
@@ -64,13 +65,15 @@ def cloud(workshop: Workshop, case: Case, rounds: int) -> list[Figure]:
     """
     paths = case.paths[: case.count]
     with ExitStack() as servers:
-        bucket = servers.enter_context(_bucket(workshop, paths))
-        far = servers.enter_context(slow_proxy(os.environ["AWS_ENDPOINT_URL"], LATENCY_SECONDS))
+        bucket = servers.enter_context(pictures_in_s3(workshop, paths))
+        server = os.environ["AWS_ENDPOINT_URL"]
+        beside, far = (servers.enter_context(slow_proxy(server, seconds)) for seconds in (0, LATENCY_SECONDS))
         local = _copied(paths, workshop.scratch("pictures"))
         both = tuple(Storage)
         places = {
             LOCAL: Place(str(local)),
             "S3": Place(bucket, {}, both),
+            _PROXY: Place(bucket, {"AWS_ENDPOINT_URL": beside}, both),
             _FAR: Place(bucket, {"AWS_ENDPOINT_URL": far}, both),
         }
         others: dict[str, Started] = {
@@ -89,7 +92,12 @@ def cloud(workshop: Workshop, case: Case, rounds: int) -> list[Figure]:
 
 
 @contextmanager
-def _bucket(workshop: Workshop, paths: Sequence[str]) -> Iterator[str]:
+def pictures_in_s3(workshop: Workshop, paths: Sequence[str]) -> Iterator[str]:
+    """Puts pictures into a bucket of versitygw, to which the environment of processes points, and yields their folder.
+
+    Raises:
+        Unmeasurable: If versitygw is not built.
+    """
     import boto3
 
     try:
@@ -153,10 +161,10 @@ def _compared(workshop: Workshop, what: str, places: Places, rounds: int, measur
         seconds, cpu_seconds = zip(*values, strict=True)
         speeds[name] = Figure(f"{what}, {name}", tuple(1 / one for one in seconds), "images/s")
         costs[name] = Figure(f"{what}, {name}: CPU", tuple(1000 * one for one in cpu_seconds), "ms/image")
+    pairs = [(name, LOCAL) for name in places if name != LOCAL] + [(_FAR, _PROXY)]
     ratios = [
-        ratio(f"{what}, {name} ÷ local disk: {kind}", figures[name], figures[LOCAL])
-        for name in places
-        if name != LOCAL
+        ratio(f"{what}, {name} ÷ {other}: {kind}", figures[name], figures[other])
+        for name, other in pairs
         for kind, figures in (("CPU", costs), ("speed", speeds))
     ]
     return [*speeds.values(), *costs.values(), *ratios]

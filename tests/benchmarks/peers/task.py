@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,12 +17,18 @@ if TYPE_CHECKING:
 BATCH_SIZE: Final = 32
 
 
+def read_object(uri: str) -> bytes:
+    """Returns the bytes of an object of a bucket, as fsspec reads it."""
+    with fsspec.open(uri) as file:
+        return bytes(file.read())
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """One extraction.
 
     Attributes:
-        pictures: Paths of JPEGs.
+        pictures: Paths or URIs of JPEGs.
         conv_base: A builder of `keras.applications`.
         side: Pixels of the input's height and width.
         weights: The file of the base's weights.
@@ -40,7 +47,7 @@ class Task:
     def from_command_line(cls) -> "Task":
         """Reads the options of a peer's script."""
         parser = argparse.ArgumentParser(allow_abbrev=False)
-        parser.add_argument("--pictures", required=True, help="a text file, one path a line")
+        parser.add_argument("--pictures", required=True, help="a text file, one path or URI a line")
         parser.add_argument("--conv_base", required=True)
         parser.add_argument("--side", type=int, required=True)
         parser.add_argument("--weights", required=True)
@@ -55,6 +62,11 @@ class Task:
             precision=given.precision,
             output=given.output,
         )
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the pictures are in a bucket."""
+        return "://" in self.pictures[0]
 
     def build_model(self) -> "keras.Model":
         """Returns the model from pixels, float32 [N, side, side, 3] in 0 to 255, to features, float32 [N, D].

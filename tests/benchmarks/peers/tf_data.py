@@ -6,7 +6,7 @@ After https://www.tensorflow.org/guide/data_performance.
 import numpy as np
 import tensorflow as tf
 
-from tests.benchmarks.peers.task import BATCH_SIZE, Task
+from tests.benchmarks.peers.task import BATCH_SIZE, Task, read_object
 
 
 def main() -> None:
@@ -14,8 +14,13 @@ def main() -> None:
     task = Task.from_command_line()
     model = task.build_model()
 
+    def read(path: tf.Tensor) -> tf.Tensor:
+        if not task.is_remote:
+            return tf.io.read_file(path)
+        return tf.ensure_shape(tf.numpy_function(lambda uri: read_object(uri.decode()), [path], tf.string), ())
+
     def load(path: tf.Tensor) -> tf.Tensor:
-        image = tf.image.decode_jpeg(tf.io.read_file(path), channels=3)
+        image = tf.image.decode_jpeg(read(path), channels=3)
         return tf.image.resize(image, (task.side, task.side))
 
     @tf.function(input_signature=[tf.TensorSpec((None, task.side, task.side, 3), tf.float32)])

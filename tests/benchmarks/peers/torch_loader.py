@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms.v2 import functional
 
-from tests.benchmarks.peers.task import BATCH_SIZE, Task
+from tests.benchmarks.peers.task import BATCH_SIZE, Task, read_object
 from tests.benchmarks.peers.torch_networks import FeatureExtractor
 
 
@@ -29,8 +29,13 @@ class Pictures(Dataset[torch.Tensor]):
         return len(self._task.pictures)
 
     def __getitem__(self, number: int) -> torch.Tensor:
-        image = decode_jpeg(read_file(self._task.pictures[number]), ImageReadMode.RGB)
+        image = decode_jpeg(self._read(self._task.pictures[number]), ImageReadMode.RGB)
         return functional.resize(image, [self._task.side, self._task.side], antialias=False)
+
+    def _read(self, picture: str) -> torch.Tensor:
+        if not self._task.is_remote:
+            return read_file(picture)
+        return torch.frombuffer(bytearray(read_object(picture)), dtype=torch.uint8)
 
 
 def compiled(task: Task) -> Callable[[torch.Tensor], torch.Tensor]:
