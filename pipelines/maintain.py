@@ -34,8 +34,10 @@ from schemas.maintenance import (
     RETENTION,
     TARGET_BYTES,
     Checked,
+    CheckedIndexes,
     Compaction,
     all_damage,
+    check_indexes,
     compact,
     drop_files,
     find_traces,
@@ -45,11 +47,13 @@ from schemas.maintenance import (
     plan_restoration,
     plan_takedown,
     planned,
+    remove_damaged,
     remove_waste,
     restore,
     take_down,
     taken_down,
 )
+from schemas.search import INDEXES
 from schemas.storage import canonical_uri, join
 from schemas.store import FeatureStore, PredictionTables
 from transforms.sources import listed_uris
@@ -195,11 +199,14 @@ def _republish_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 def _check_parser(commands: "argparse._SubParsersAction[Parser]") -> None:
     command = _subparser(commands, "check", _check, "look for files that are missing, cut off or altered")
-    command.add_argument("--deep", action="store_true", help="read every page and compare it with its checksum")
+    command.add_argument(
+        "--deep", action="store_true", help="read every page, and every index, and compare it with its checksum"
+    )
     command.add_argument(
         "--repair",
         action="store_true",
-        help="take damaged files out of the tables, so that the next run computes their rows again",
+        help="take damaged files out of the tables, so that the next run computes their rows again, and remove damaged "
+        "indexes",
     )
 
 
@@ -341,14 +348,21 @@ def _check(tables: Tables, given: argparse.Namespace) -> Iterator[str]:
     for name, checked in found.items():
         yield from (f"{join(tables.uri, name, damage.path)}: {damage.how}." for damage in checked.damages)
         yield _check_text(name, checked)
+    indexes = check_indexes(tables.uri, deep=given.deep)
+    yield from (f"{join(tables.uri, INDEXES, damage.path)}: {damage.how}." for damage in indexes.damages)
+    if indexes.indexes:
+        yield _check_indexes_text(indexes)
     damaged = {name: checked.damages for name, checked in found.items() if checked.damages}
-    if not (of_base or damaged):
+    if not (of_base or damaged or indexes.damages):
         return
     if given.dry_run or not given.repair:
         raise RunFailed(f"{tables.uri} is damaged; --repair takes what is damaged out of it.")
     for name, damages in damaged.items():
         drop_files(tables.uri, name, [damage.path for damage in damages])
         yield f"{name}: {len(damages)} files are taken out, as a new version of the table."
+    if indexes.damages:
+        remove_damaged(tables.uri, indexes.damages)
+        yield f"indexes: {len(indexes.damages)} are removed; pipelines.index makes others."
     if base and of_base:
         unpublish(base, of_base)
         yield "The next pipelines.extract on this store publishes the conv base again."
@@ -381,6 +395,16 @@ def _check_text(name: TableName, checked: Checked) -> str:
     rows = sum(damage.rows for damage in checked.damages)
     damaged = f"{len(checked.damages)} damaged, {rows} rows" if checked.damages else "none damaged"
     return f"{name}: {checked.files} files, {damaged}."
+
+
+def _check_indexes_text(checked: CheckedIndexes) -> str:
+    damaged = f"{len(checked.damages)} damaged" if checked.damages else "none damaged"
+    if not checked.outdated:
+        return f"indexes: {checked.indexes}, {damaged}."
+    return (
+        f"indexes: {checked.indexes}, {damaged}; features of {checked.outdated:,} rows that have left the table are in "
+        "them, until pipelines.index brings them up to it, or a vacuum removes them."
+    )
 
 
 def _megabytes(size: int) -> str:

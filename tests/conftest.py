@@ -23,13 +23,13 @@ from PIL import Image
 
 from pipelines import extract as extract_command
 from pipelines import train as train_command
+from schemas.caches import CACHE_VARIABLE
 from schemas.fragments import FragmentWriter, TableName
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
 from tests.support.children import start_program
 from tests.support.keras_processes import warm_keras_processes
 from transforms.conv_bases import Features, OpenVINOEngine
-from transforms.conv_bases.cache import CACHE_VARIABLE
 from transforms.extraction import as_lists
 
 REPOSITORY = Path(__file__).parents[1]

@@ -25,6 +25,7 @@ ORDER = (
     "schemas/clouds",
     "schemas/buckets",
     "schemas/storage",
+    "schemas/caches",
     "schemas/classifiers",
     "schemas/fragments",
     "schemas/loaders",

@@ -8,19 +8,20 @@ its file is one of the snapshot that is searched. What has left the table cannot
 import dataclasses
 import datetime
 import hashlib
+import json
 import re
-import tempfile
 import uuid
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
 import numpy as np
-from fsspec.implementations.local import LocalFileSystem
 
+from schemas.caches import fetched_file
+from schemas.delta import find_table
 from schemas.errors import RunFailed
+from schemas.fragments import TableName
 from schemas.search.cells import Cells, check_faiss
-from schemas.serialisation import Serialisable
+from schemas.serialisation import Serialisable, json_object, with_checksum, without_checksum
 from schemas.storage import (
     PublishedFile,
     file_system,
@@ -33,8 +34,9 @@ from schemas.storage import (
 )
 
 INDEXES: Final = "indexes"
-_ABOUT: Final = ".json"
-_CELLS: Final = ".cells"
+ABOUT: Final = ".json"
+CELLS: Final = ".cells"
+_CHECKSUM: Final = "index_sha256"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,15 +121,30 @@ def stored_indexes(store_uri: str) -> Iterator[tuple[str, StoredIndex]]:
     sizes = {path: info["size"] for path, info in files_below(folder)}
     found = []
     for name in sizes:
-        if not name.endswith(_ABOUT):
+        if not name.endswith(ABOUT):
             continue
         try:
-            stored = StoredIndex.from_json(read_json_file(join(folder, name)))
+            stored = read_about(store_uri, name)
         except (OSError, ValueError):
             continue  # Another index has taken its place, or it is none.
         if sizes.get(stored.cells.path) == stored.cells.size:
             found.append((name, stored))
     yield from sorted(found, key=lambda each: (each[1].table_version, each[0]), reverse=True)
+
+
+def read_about(store_uri: str, name: str) -> StoredIndex:
+    """Reads what an index holds.
+
+    Args:
+        store_uri: The store.
+        name: The name of its `.json`.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not what was written.
+    """
+    values = json_object(read_json_file(join(store_uri, INDEXES, name)))
+    return StoredIndex.from_dict(without_checksum(values, _CHECKSUM))
 
 
 def find_index(store_uri: str, layer: str) -> StoredIndex | None:
@@ -165,27 +182,17 @@ def read_cells(store_uri: str, stored: StoredIndex, *, mapped: bool) -> Cells:
         FileNotFoundError: If another index has taken its place.
     """
     uri = join(store_uri, INDEXES, stored.cells.path)
-    fs, path = file_system(uri)
-    with tempfile.NamedTemporaryFile() as copy:
-        if not isinstance(fs, LocalFileSystem):
-            fs.get_file(path, copy.name)
-            path = copy.name
-        try:
-            if Path(path).stat().st_size != stored.cells.size:
-                raise ValueError("its size differs")
-            if not mapped:
-                _check(Path(path), stored.cells)
-            return Cells.read(Path(path), stored.probes, mapped=mapped)
-        except ValueError as error:
-            raise RunFailed(
-                f"The index {uri} is damaged ({error}); `python -m pipelines.index STORE --rebuild` makes another one."
-            ) from error
-
-
-def _check(path: Path, expected: PublishedFile) -> None:
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != expected.sha256:
-            raise ValueError("its SHA-256 differs")
+    try:
+        with fetched_file(uri, stored.cells) as path:
+            size = path.stat().st_size
+            different = stored.cells.difference_of_size(size) if mapped else stored.cells.difference_of_file(path)
+            if different:
+                raise ValueError(different)
+            return Cells.read(path, stored.probes, mapped=mapped)
+    except ValueError as error:
+        raise RunFailed(
+            f"The index {uri} is damaged ({error}); `python -m pipelines.index STORE --rebuild` makes another one."
+        ) from error
 
 
 def write_index(store_uri: str, cells: Cells, stored: StoredIndex) -> StoredIndex:
@@ -206,7 +213,7 @@ def write_index(store_uri: str, cells: Cells, stored: StoredIndex) -> StoredInde
     start = re.sub(r"[^\w.-]", "_", stored.layer)
     name = f"{start}-{stored.table_version:012}-{uuid.uuid4().hex[:8]}"
     digest, size = hashlib.sha256(), 0
-    with whole_file(join(folder, name + _CELLS)) as file:
+    with whole_file(join(folder, name + CELLS)) as file:
 
         def sink(data: bytes) -> None:
             nonlocal size
@@ -216,13 +223,14 @@ def write_index(store_uri: str, cells: Cells, stored: StoredIndex) -> StoredInde
 
         cells.write(sink)
     written = dataclasses.replace(
-        stored, cells=PublishedFile(name + _CELLS, name + _CELLS, size, digest.hexdigest())
+        stored, cells=PublishedFile(name + CELLS, name + CELLS, size, digest.hexdigest())
     )  # fmt: skip
     before = [each for each in stored_indexes(store_uri) if each[1].layer == stored.layer]
-    write_file(join(folder, name + _ABOUT), written.to_json().encode())
-    for about, old in before:
+    about = json.dumps(with_checksum(written.to_dict(), _CHECKSUM), sort_keys=True)
+    write_file(join(folder, name + ABOUT), about.encode())
+    for old_about, old in before:
         if old.table_version <= stored.table_version:
-            remove_files(store_uri, (about, old.cells.path))
+            remove_files(store_uri, (old_about, old.cells.path))
     return written
 
 
@@ -239,6 +247,9 @@ def remove_files(store_uri: str, names: Collection[str]) -> None:
 def abandoned_files(store_uri: str, present: Collection[str], since: datetime.datetime) -> Iterator[tuple[str, int]]:
     """Yields files of indexes that hold what has left the table, and those of no index, and their bytes.
 
+    An index of a version that the table does not have, for the end of its log was lost, goes too: it would be taken for
+    the newest one.
+
     Args:
         store_uri: The store.
         present: The paths of all files that are left under the folder of `features`, whatever version they are of.
@@ -246,12 +257,15 @@ def abandoned_files(store_uri: str, present: Collection[str], since: datetime.da
     """
     folder = join(store_uri, INDEXES)
     paths = frozenset(present)
+    indexes = list(stored_indexes(store_uri))
+    table = find_table(join(store_uri, TableName.FEATURES))
+    newest = -1 if table is None else table.version()
     held = {
-        name: all(file.path in paths for file in stored.files)
-        for about, stored in stored_indexes(store_uri)
+        name: stored.table_version <= newest and all(file.path in paths for file in stored.files)
+        for about, stored in indexes
         for name in (about, stored.cells.path)
     }
     files = dict(files_below(folder))
-    for name in sorted(files, key=lambda name: not name.endswith(_ABOUT)):
+    for name in sorted(files, key=lambda name: not name.endswith(ABOUT)):
         if not held[name] if name in held else modified_at(files[name]) <= since:
             yield join(folder, name), files[name]["size"]

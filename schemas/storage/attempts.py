@@ -1,7 +1,8 @@
 """Attempts: the one policy by which what fails is tried again, whatever the storage and its package.
 
 obstore makes each request once here, and fsspec's file systems of the clouds try again by themselves besides. Who
-reads is told of each attempt that failed, to count it and to ask for less at once.
+reads is told of each attempt that failed, to count it and to ask for less at once. What obstore raises has the status
+of an answer and not its headers, so that what a bucket says with `Retry-After` is not known then.
 """
 
 import datetime
@@ -9,7 +10,7 @@ import email.utils
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from schemas.buckets import tried_again_outside
 from schemas.errors import FailureCode, ImageError
@@ -95,8 +96,8 @@ def _pause(error: ImageError, attempt: int) -> float | None:
 
 def _retry_after(error: BaseException) -> float | None:
     """Returns the seconds after which a server asks to be asked again (RFC 9110, section 10.2.3)."""
-    headers = getattr(error, "headers", None) or getattr(getattr(error, "response", None), "headers", None)
-    value = str(headers.get("Retry-After", "")).strip() if isinstance(headers, Mapping) else ""
+    headers = _headers(error)
+    value = str(headers.get("Retry-After") or headers.get("retry-after") or "").strip()
     if value.isdecimal():
         return float(value)
     try:
@@ -105,3 +106,13 @@ def _retry_after(error: BaseException) -> float | None:
         return None
     seconds: float = (moment - datetime.datetime.now(moment.tzinfo)).total_seconds()
     return seconds if seconds > 0 else 0.0
+
+
+def _headers(error: BaseException) -> Mapping[str, object]:
+    """Returns the headers of the answer that an error was made of: aiohttp's, azure's and requests'; botocore's."""
+    response: Any = getattr(error, "response", None)
+    if isinstance(response, Mapping):
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders")
+    else:
+        headers = getattr(error, "headers", None) or getattr(response, "headers", None)
+    return headers if isinstance(headers, Mapping) else {}

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final, Self
 
 from schemas.errors import shown
@@ -66,6 +67,15 @@ class PublishedFile(Serialisable):
             return None
         altered = hashlib.sha256(content).hexdigest() != self.sha256
         return self.difference_of_size(len(content)) or ("its SHA-256 differs" if altered else None)
+
+    def difference_of_file(self, path: Path) -> str | None:
+        """Returns what is wrong with a file on this machine, or None."""
+        different = self.difference_of_size(path.stat().st_size)
+        if different or not self.sha256:
+            return different
+        with path.open("rb") as file:
+            altered = hashlib.file_digest(file, "sha256").hexdigest() != self.sha256
+        return "its SHA-256 differs" if altered else None
 
     def difference_of_size(self, size: int) -> str | None:
         """Returns what is wrong with the size of the file, or None."""

@@ -58,7 +58,7 @@ Started = AbstractContextManager[Place]
 def cloud(workshop: Workshop, case: Case, rounds: int) -> list[Figure]:
     """Measures pictures on disk, in S3, near and far, in Google's storage and on the web, in turn, a new process each.
 
-    A place whose server is not installed is left out, with a line on standard error.
+    A place whose server is not installed is left out, with a line on standard error, and one in place of its figures.
 
     Raises:
         Unmeasurable: If versitygw is not built, or a process fails.
@@ -80,12 +80,14 @@ def cloud(workshop: Workshop, case: Case, rounds: int) -> list[Figure]:
             "Google": _google_bucket(workshop, paths),
             "the web": _web_server(workshop, local),
         }
+        left_out = []
         for name, started in others.items():
             try:
                 places[name] = servers.enter_context(started)
             except pytest.skip.Exception as skipped:
                 print(f"Pictures in {name} are left out: {skipped}.", file=sys.stderr)
-        figures = list(_reads(workshop, places, rounds))
+                left_out.append(Figure(f"{name}: reads", (), "files/s", str(skipped)))
+        figures = left_out + list(_reads(workshop, places, rounds))
         figures += _compared(workshop, "a base that costs nothing", places, rounds, _fed)
         whole = _compared(workshop, case.conv_base, places, rounds, _extracted(case))
         return figures + whole + list(_stages(workshop, case, places, rounds, whole))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas.caches import CACHE_VARIABLE
 from tests.conftest import REPOSITORY, write_pictures
-from transforms.conv_bases.cache import CACHE_VARIABLE
 
 NOTEBOOK = REPOSITORY / "docs" / "tutorial" / "notebook.ipynb"
 

@@ -3,12 +3,11 @@
     <cache>/<key>/       the files of a published conv base, as in a store
     <cache>/compiled/    what JAX has compiled for a GPU, which JAX bounds by itself
 
-The cache is `$CONVBASE_CACHE`, a folder, or none where that is empty; unless it is set, `convbase/conv_bases` under
-`$XDG_CACHE_HOME` or `~/.cache`. The key is a hash of all that a base is built from: the fields of the spec that matter
-to it, as they were asked, the bytes of a weights file, the versions of what builds it, and our own code that does. A
-cache that cannot be read or written is none: it may cost time, never a run. What is in it computes features, and code
-in compiled programs runs: so a folder that is another user's, or that others can write to, is none either, and nor is
-such an entry, or one that holds another base than its key says.
+Where the cache is, `schemas/caches` says. The key is a hash of all that a base is built from: the fields of the spec
+that matter to it, as they were asked, the bytes of a weights file, the versions of what builds it, and our own code
+that does. A cache that cannot be read or written is none: it may cost time, never a run. What is in it computes
+features, and code in compiled programs runs: so a folder that is another user's, or that others can write to, is none
+either, and nor is such an entry, or one that holds another base than its key says.
 """
 
 import dataclasses
@@ -24,6 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from schemas.caches import FETCHED, cache_folder, evict, is_own
 from schemas.errors import InvalidSpec, RunFailed
 from schemas.spec import IMAGENET, NO_WEIGHTS, FeatureSpec
 from schemas.storage import PublishedBase, rename_folder
@@ -33,11 +33,13 @@ from transforms.conv_bases.publishing import PreparedConvBase, prepare_conv_base
 from transforms.networks import exporting_code
 from transforms.origins import building_code, files_of_origin, saved_sha256
 
-CACHE_VARIABLE: Final = "CONVBASE_CACHE"
 COMPILED: Final = "compiled"
 
 # Every base of `keras.applications` but the very largest, several times over; those not used for longest go first.
 MOST_BYTES: Final = 4 * 10**9
+
+# What else is in the cache, each bounded by itself.
+_NO_CONV_BASES: Final = frozenset({COMPILED, FETCHED})
 
 # What decides which pixels there are, and where weights came from, is not built into a base.
 _NOT_BUILT_IN: Final = frozenset(
@@ -75,41 +77,6 @@ def cached_conv_base(spec: FeatureSpec, folder: Path) -> PreparedConvBase:
     return prepared
 
 
-def cache_folder() -> Path | None:
-    """Returns the folder of the cache, which need not exist; None where there is to be none, or it is not trusted."""
-    folder = _named_folder()
-    if folder is None or not folder.exists() or _is_own(folder):
-        return folder
-    _LOGGER.warning(
-        "The cache of conv bases %s is not used, for it is another user's or others can write to it: "
-        "chmod 700 it, or name another one with %s.",
-        folder,
-        CACHE_VARIABLE,
-    )
-    return None
-
-
-def _is_own(folder: Path) -> bool:
-    """Whether a folder is this user's, and nobody else can write to it."""
-    try:
-        found = folder.stat()
-    except OSError:
-        return False
-    return not hasattr(os, "geteuid") or (found.st_uid == os.geteuid() and not found.st_mode & 0o022)
-
-
-def _named_folder() -> Path | None:
-    named = os.environ.get(CACHE_VARIABLE)
-    if named is not None:
-        return Path(named) if named else None
-    # XDG Base Directory Specification: a relative path is to be ignored.
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        return (base if base.is_absolute() else Path.home() / ".cache") / "convbase" / "conv_bases"
-    except RuntimeError:
-        return None  # The user has no home.
-
-
 def cache_key(spec: FeatureSpec) -> str:
     """Returns the name of a conv base in the cache.
 
@@ -132,7 +99,7 @@ def _take(entry: Path, spec: FeatureSpec, folder: Path) -> PreparedConvBase | No
     if not entry.exists():
         return None
     try:
-        if not _is_own(entry):
+        if not is_own(entry):
             raise PermissionError(f"{entry} is not this user's alone.")
         built = published_spec(str(entry))
         fetch_published(PublishedBase(str(entry)), files_of_origin(spec), folder)
@@ -161,17 +128,7 @@ def _put(entry: Path, prepared: PreparedConvBase) -> None:
             publish_files(prepared.folder, files_of_origin(prepared.spec), str(whole), prepared.spec)
             whole.chmod(0o700)
             rename_folder(whole, entry)
-        _evict(entry.parent)
+        evict((other for other in entry.parent.iterdir() if other.name not in _NO_CONV_BASES), MOST_BYTES)
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # Another process was first.
             _LOGGER.debug("The conv base was not cached.", exc_info=True)
-
-
-def _evict(cache: Path) -> None:
-    """Removes what has not been used for longest, until the rest is no larger than `MOST_BYTES`."""
-    kept = 0
-    entries = (entry for entry in cache.iterdir() if entry.name != COMPILED)
-    for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime, reverse=True):
-        kept += sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
-        if kept > MOST_BYTES:
-            shutil.rmtree(entry, ignore_errors=True)

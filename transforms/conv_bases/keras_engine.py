@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from schemas.caches import cache_folder
 from schemas.errors import RunFailed, UsageError
 from schemas.spec import BFLOAT16, FLOAT32, TF32
 from schemas.storage import PublishedBase
-from transforms.conv_bases.cache import COMPILED, cache_folder
+from transforms.conv_bases.cache import COMPILED
 from transforms.conv_bases.engine import Features, log_load
 from transforms.conv_bases.published import fetch_published
 from transforms.networks import load_keras_model

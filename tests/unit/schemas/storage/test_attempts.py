@@ -1,5 +1,7 @@
 """One rule for what is tried again: how often, after which pauses, and who is told."""
 
+from collections.abc import Callable
+
 import pytest
 
 from schemas.buckets.stores import tries_again
@@ -10,9 +12,10 @@ from schemas.storage import Reach, attempts, with_retries
 class Refused(OSError):
     """A server's answer."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, **headers: str) -> None:
         super().__init__(f"{status}")
         self.status = status
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 class Reader:
@@ -66,6 +69,32 @@ def test_what_passes_is_read(pauses: list[float]) -> None:
     assert with_retries(Reader(Refused(503), 5)) == b"x"
     assert with_retries(Reader(Refused(500), 3)) == b"x"
     assert len(pauses) == 5 + 3
+
+
+def of_botocore(status: int, seconds: str) -> Exception:
+    """What s3fs raises, from what botocore did."""
+    exceptions = pytest.importorskip("botocore.exceptions", reason="needs botocore (the extra s3), which is absent")
+    metadata = {"HTTPStatusCode": status, "HTTPHeaders": {"retry-after": seconds}}
+    error = OSError("Please reduce your request rate.")
+    error.__cause__ = exceptions.ClientError(
+        {"Error": {"Code": "SlowDown", "Message": ""}, "ResponseMetadata": metadata}, "GetObject"
+    )
+    return error
+
+
+def of_aiohttp(status: int, seconds: str) -> Exception:
+    """What fsspec's file system of the web raises."""
+    return Refused(status, Retry_After=seconds)
+
+
+@pytest.mark.parametrize("error_of", [of_aiohttp, of_botocore])
+def test_a_server_is_asked_again_when_it_says(error_of: Callable[[int, str], Exception], pauses: list[float]) -> None:
+    assert with_retries(Reader(error_of(503, "7"), 2)) == b"x"
+    assert pauses == [7.0, 7.0]
+    reader = Reader(error_of(503, "31"), 2)
+    with pytest.raises(ImageError):
+        with_retries(reader)
+    assert reader.asked == 1
 
 
 def test_no_attempt_begins_when_the_time_of_the_image_would_be_over(pauses: list[float]) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from schemas.caches import CACHE_VARIABLE, cache_folder
 from schemas.errors import InvalidSpec
 from schemas.spec import FeatureSpec
 from transforms.conv_bases import cache as cache_module
 from transforms.conv_bases import cached_conv_base
-from transforms.conv_bases.cache import CACHE_VARIABLE, cache_folder, cache_key
+from transforms.conv_bases.cache import cache_key
 from transforms.conv_bases.publishing import PreparedConvBase, prepare_conv_base
 from transforms.origins import CONV_BASE_FILES
 
