@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -158,6 +158,43 @@ def true_places(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.divmod(np.flatnonzero(mask), mask.shape[1])
 
 
+class Near(NamedTuple):
+    """Pairs of a query and a row of a block that may be among its nearest.
+
+    Attributes:
+        queries: int64 [c], ascending.
+        rows: int64 [c], by their numbers in the block, ascending for each query.
+        similarities: float32 [c], their cosines.
+    """
+
+    queries: np.ndarray
+    rows: np.ndarray
+    similarities: np.ndarray
+
+
+def near_in_block(
+    queries: np.ndarray, block: np.ndarray, lengths: np.ndarray | None, least: np.ndarray, k: int
+) -> Near:
+    """Finds the rows of a block that may be among the nearest; `RunningNeighbours` takes them in.
+
+    Args:
+        queries: float32 [n, D] of length 1.
+        block: float32 [b, D], vectors.
+        lengths: float32 [b], their lengths; None where they are 1.
+        least: float32 [n], what a cosine has to exceed; minus infinity where that is not known yet.
+        k: Neighbours of each query.
+    """
+    found = []
+    for start in range(0, max(len(queries), 1), _QUERIES_AT_ONCE):
+        similarities = queries[start : start + _QUERIES_AT_ONCE] @ block.T
+        if lengths is not None:
+            similarities /= lengths
+        floor = floors(similarities, least[start : start + _QUERIES_AT_ONCE], k)
+        of_query, rows = true_places(similarities > floor[:, None])
+        found.append(Near(start + of_query, rows, similarities[of_query, rows]))
+    return found[0] if len(found) == 1 else Near(*map(np.concatenate, zip(*found, strict=True)))
+
+
 def nearest_rows(queries: np.ndarray, blocks: Iterable[np.ndarray], k: int) -> Neighbours:
     """Finds the rows that are nearest to each query.
 
@@ -166,27 +203,10 @@ def nearest_rows(queries: np.ndarray, blocks: Iterable[np.ndarray], k: int) -> N
         blocks: The vectors of all rows in order and in blocks, float32 [b, D] of length 1.
         k: Neighbours of each query.
     """
-    return nearest_scaled(queries, ((block, None) for block in blocks), k)
-
-
-def nearest_scaled(queries: np.ndarray, blocks: Iterable[tuple[np.ndarray, np.ndarray | None]], k: int) -> Neighbours:
-    """Finds the rows that are nearest to each query, among vectors of any length.
-
-    Args:
-        queries: float32 [n, D] of length 1.
-        blocks: The vectors of all rows in order and in blocks, float32 [b, D], and their lengths, float32 [b]; None
-            where they are 1.
-        k: Neighbours of each query.
-    """
     running = RunningNeighbours(len(queries), k)
     first = 0
-    for block, lengths in blocks:
-        for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            similarities = queries[start : start + _QUERIES_AT_ONCE] @ block.T
-            if lengths is not None:
-                similarities /= lengths
-            least = floors(similarities, running.least[start : start + _QUERIES_AT_ONCE], k)
-            of_query, rows = true_places(similarities > least[:, None])
-            running.add(start + of_query, first + rows, similarities[of_query, rows])
+    for block in blocks:
+        near = near_in_block(queries, block, None, running.least, k)
+        running.add(near.queries, first + near.rows, near.similarities)
         first += len(block)
     return running.found()

@@ -2,9 +2,10 @@
 
 import copy
 import functools
+import math
 import operator
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -16,8 +17,10 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.delta.row_groups import mapped, matching_rows
 from schemas.delta.transactions import files_of
 from schemas.errors import RunFailed, UsageError, nearest_names
+from schemas.fragments import FeaturePages
 from schemas.loaders import BatchOrder, Reader, RowBatches, hugging_face_rows, jax_batches, rows_by_group, tf_dataset
 from schemas.storage import file_system
 from schemas.tables import feature_array, feature_shape
@@ -36,7 +39,10 @@ WINDOW_MB: Final = 128
 
 # Row groups that are read ahead of the one that is put into place.
 _BATCHES_AHEAD: Final = 4
+# Files whose footers are kept while their row groups are read.
+_OPEN_FILES: Final = 8
 
+T = TypeVar("T")
 Where: TypeAlias = pc.Expression | Sequence[tuple[str, str, object]]
 
 
@@ -86,6 +92,40 @@ class Scan:
         scanner = self._dataset.scanner(columns=self._columns, filter=self._filter, batch_size=rows_per_batch)
         yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
+    def map_features(self, function: Callable[[np.ndarray], T], rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[T]:
+        """Yields what a function returns for the features of some rows at a time, in their order.
+
+        It is called on the threads that read and unpack them, of which there are as many as cores, and some more where
+        files come from elsewhere. Memory holds a row group for each.
+
+        Args:
+            function: Takes float32 [n, *shape] of the scan's only feature column, as its shape says; several threads
+                call it at once.
+            rows_per_batch: The most rows that it is given, unless a row group of 128 MiB at most has more.
+
+        Raises:
+            UsageError: If the scan has not exactly one feature column.
+            RunFailed: If a row has no feature of the column's shape.
+        """
+        name = self._only_feature_column()
+        shape = feature_shape(self.schema.field(name)) or ()
+        is_here = isinstance(self._dataset.filesystem, pa_fs.LocalFileSystem)
+        opened = functools.lru_cache(_OPEN_FILES)(FeaturePages)
+
+        def features(group: ds.ParquetFileFragment) -> Iterator[np.ndarray]:
+            if is_here and self._filter is None:
+                vectors = opened(group.path, name).vectors(group.row_groups[0].id, math.prod(shape))
+                if vectors is not None:
+                    yield vectors.reshape(-1, *shape)
+                    return
+            schema = self._dataset.schema
+            for batch in group.to_batches(schema, [name], self._filter, batch_size=rows_per_batch, use_threads=False):
+                if batch.num_rows:
+                    yield feature_array(batch.column(0), shape)
+
+        threads = pa.cpu_count() if is_here else max(pa.cpu_count(), pa.io_thread_count())
+        yield from mapped(features, self.to_row_groups(), function, threads)
+
     def only(self, columns: Sequence[str]) -> "Scan":
         """Returns a scan of the same rows with some of its columns."""
         fewer = copy.copy(self)
@@ -105,12 +145,11 @@ class Scan:
     def numbers(self) -> np.ndarray:
         """Returns int64 [n], by their numbers in the snapshot, the rows for which the condition holds.
 
-        Reads the columns that the condition is about, and no others.
+        Reads the columns that the condition is about, and no others, of row groups that may have such rows.
         """
         if self._filter is None:
             return np.arange(sum(file.rows for file in self.files))
-        holds = self._dataset.scanner(columns={"holds": self._filter}).to_table()["holds"]
-        return np.flatnonzero(pc.fill_null(holds, False).to_numpy())
+        return matching_rows(self._dataset, self._filter)
 
     def all_rows(self) -> "Scan":
         """Returns a scan of the same columns without the condition."""

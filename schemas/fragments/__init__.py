@@ -1,6 +1,7 @@
 """Fragments: Parquet files that are written and not committed yet, statistics, footers, receipts and Delta actions."""
 
 from schemas.fragments.actions import add_action, add_actions, partition_values, remove_action
+from schemas.fragments.feature_pages import FeaturePages
 from schemas.fragments.fragment import Fragment, FragmentWriter, TableName, has_told_rows
 from schemas.fragments.parquet_footer import null_counts
 from schemas.fragments.receipts import RECEIPTS, has_started, leave_receipt, leave_start, read_receipts, remove_receipts
@@ -28,6 +29,7 @@ __all__ = [
     "SUPERSEDED",
     "TAKEDOWN",
     "WIDENED",
+    "FeaturePages",
     "Fragment",
     "FragmentWriter",
     "Keep",

@@ -30,7 +30,7 @@ def null_counts(metadata: pq.FileMetaData, path: str) -> list[int | None]:
     """
     written = io.BytesIO()
     metadata.write_metadata_file(written)
-    groups = _Thrift(written.getvalue()[_MAGIC_BYTES:]).struct().get(_ROW_GROUPS, [])
+    groups = Thrift(written.getvalue()[_MAGIC_BYTES:]).struct().get(_ROW_GROUPS, [])
     return [_null_count(group, path) for group in groups]
 
 
@@ -42,14 +42,25 @@ def _null_count(group: dict[int, Any], path: str) -> int | None:
     return count
 
 
-class _Thrift:
-    """Reads values of Thrift's compact protocol, one after the other; structs are their fields by number."""
+class Thrift:
+    """Reads values of Thrift's compact protocol, one after the other; structs are their fields by number.
+
+    Attributes:
+        at: How many bytes have been read.
+    """
 
     def __init__(self, data: bytes) -> None:
+        """Begins at the first byte."""
         self._data = data
-        self._at = 0
+        self.at = 0
 
     def struct(self) -> dict[int, Any]:
+        """Reads a struct.
+
+        Raises:
+            ValueError: If it has values of no known kind.
+            IndexError: If it is cut off.
+        """
         fields: dict[int, Any] = {}
         number = 0
         while head := self._byte():
@@ -79,12 +90,12 @@ class _Thrift:
         return [self._value(head & 15) for _ in range(size)]
 
     def _byte(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1]
+        self.at += 1
+        return self._data[self.at - 1]
 
     def _bytes(self, count: int) -> bytes:
-        self._at += count
-        return self._data[self._at - count : self._at]
+        self.at += count
+        return self._data[self.at - count : self.at]
 
     def _unsigned(self) -> int:
         value = shift = 0

@@ -1,7 +1,6 @@
 """The images of a snapshot whose features are nearest to given ones: exact, some batches at a time, or by an index."""
 
 import math
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -9,10 +8,10 @@ import pyarrow as pa
 
 from schemas.delta import Scan
 from schemas.errors import InvalidFeatures
-from schemas.neighbours import Neighbours, as_vectors, lengths_of, nearest_scaled, unit_vectors
+from schemas.neighbours import Near, Neighbours, RunningNeighbours, as_vectors, lengths_of, near_in_block, unit_vectors
 from schemas.search.index_files import IndexedFile, OpenIndex, numbers_of
 from schemas.spec import Shape
-from schemas.tables import feature_array, feature_shape
+from schemas.tables import feature_shape
 
 _BATCH_BYTES: Final = 32 * 2**20
 
@@ -44,10 +43,24 @@ def nearest_images(
 
 
 def _compared(scan: Scan, layer: str, shape: Shape, queries: np.ndarray, k: int) -> pa.Table:
+    """Compares all rows: those of a row group on the thread that unpacks it, in some threads at once."""
+    import threadpoolctl
+
     rows_per_batch = max(_BATCH_BYTES // (4 * math.prod(shape)), 1)
-    most = min(k, max(sum(file.rows for file in scan.files), 1))
-    found = nearest_scaled(queries, _vectors(scan, layer, shape, rows_per_batch), most)
-    return _with_columns(scan, found)
+    running = RunningNeighbours(len(queries), min(k, max(sum(file.rows for file in scan.files), 1)))
+
+    def near(features: np.ndarray) -> tuple[int, Near]:
+        vectors = as_vectors(features)
+        # What is known by now may be less than what will be known of the rows before these: then more are found.
+        return len(vectors), near_in_block(queries, vectors, lengths_of(vectors), running.least.copy(), k)
+
+    first = 0
+    # Threads of OpenBLAS's would wait for each other by spinning, and take the processor from those that unpack.
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        for count, found in scan.only([layer]).map_features(near, rows_per_batch):
+            running.add(found.queries, first + found.rows, found.similarities)
+            first += count
+    return _with_columns(scan, running.found())
 
 
 def _looked_up(index: OpenIndex, covered: list[IndexedFile], rows: Scan, queries: np.ndarray, k: int) -> pa.Table:
@@ -90,10 +103,3 @@ def _nearest_of(parts: list[pa.Table], k: int) -> pa.Table:
     hits = pa.concat_tables(parts).sort_by([("query", "ascending"), ("distance", "ascending")])
     query = hits["query"].to_numpy()
     return hits.filter(pa.array(np.arange(len(query)) - np.searchsorted(query, query) < k))
-
-
-def _vectors(scan: Scan, layer: str, shape: Shape, rows_per_batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields vectors and their lengths: to divide cosines by these is a fraction of dividing vectors."""
-    for batch in scan.only([layer]).to_batches(rows_per_batch):
-        vectors = as_vectors(feature_array(batch.column(0), shape))
-        yield vectors, lengths_of(vectors)

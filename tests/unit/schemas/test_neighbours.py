@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.errors import InvalidFeatures
-from schemas.neighbours import nearest_rows, unit_vectors
+from schemas.neighbours import RunningNeighbours, near_in_block, nearest_rows, unit_vectors
 
 
 def vectors(rows: int, seed: int = 0) -> np.ndarray:
@@ -27,6 +27,28 @@ def test_of_rows_that_are_equally_near_the_lower_number_is_first() -> None:
     found = nearest_rows(row, (np.repeat(row, 3, axis=0) for _ in range(3)), 4)
     assert found.rows.tolist() == [[0, 1, 2, 3]]
     assert found.distances.max() < 1e-6
+
+
+def test_what_was_known_when_a_block_was_begun_is_enough() -> None:
+    """Blocks are looked through by several threads, before all that lie before them."""
+    rows, queries = vectors(180), vectors(13, seed=1)
+    rows[100:103] = rows[20]  # Ties go to the lower number, whenever they were found.
+    running, found = RunningNeighbours(len(queries), 7), []
+    for start in range(0, 180, 30):
+        known = running.least.copy()
+        found.append((start, near_in_block(queries, rows[start : start + 30], None, known, 7)))
+        if start >= 60:
+            begun, near = found[start // 30 - 2]
+            running.add(near.queries, begun + near.rows, near.similarities)
+    for begun, near in found[-2:]:
+        running.add(near.queries, begun + near.rows, near.similarities)
+    at_once = nearest_rows(queries, [rows], 7)
+    np.testing.assert_array_equal(running.found().rows, at_once.rows)
+    np.testing.assert_allclose(running.found().distances, at_once.distances, atol=1e-6)
+
+
+def test_no_query_has_no_neighbours() -> None:
+    assert nearest_rows(vectors(3)[:0], [vectors(5)], 2).rows.shape == (0, 2)
 
 
 def test_where_there_are_fewer_rows_the_last_neighbours_are_none() -> None:
