@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from pipelines import extract as extract_command
+from pipelines import maintain
 from schemas.buckets import BucketFileSystem
 from schemas.errors import InvalidInput
 from schemas.storage import file_system
@@ -143,6 +144,31 @@ def test_the_table_is_that_of_the_local_run_in_other_clouds(
         pd.testing.assert_frame_equal(table(tmp_path / "store", f"{root}/photos"), local)
         again = extract(*options, "--storage=fsspec")
         assert (again["skipped"], again["extracted"]) == (PICTURES, 0)
+
+
+@pytest.mark.parametrize("server", [google, azure])
+def test_a_store_in_another_cloud_grows_and_is_looked_after(
+    server: Server, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More often than twice: the version that deltalake finds is the newest."""
+    with server(tmp_path / "server") as root:
+        store, nights = f"{root}/store", [f"--input={pictures}/a", f"--input={pictures}/b c", f"--input={pictures}"]
+        done = [extract(night, f"--output={store}", *SMALL_BASE) for night in nights]
+        assert [run["extracted"] for run in done] == [PICTURES - 4, 4, 0]
+        gone = pictures / "a" / "000.jpg"
+        (tmp_path / "gone.txt").write_text(f"file://{gone}")
+        assert maintain.main([store, "takedown", f"--uris={tmp_path}/gone.txt"]) == 0
+        assert maintain.main([store, "compact"]) == 0
+        assert maintain.main([store, "vacuum"]) == 0
+        assert maintain.main([store, "check", "--deep"]) == 0
+        assert "features: 1 files, none damaged." in capsys.readouterr().out
+        opened = FeatureStore.open(store)
+        uris = opened.scan(["uri"]).to_numpy("uri").tolist()
+        left = [
+            f"file://{path}" for path in pictures.rglob("*.jpg") if path.name != "000.jpg" or path.parent.name != "a"
+        ]
+        assert sorted(uris) == sorted(left)
+        assert len(opened.neighbours(opened.scan().to_numpy()[:2], 3)) == 6
 
 
 def test_a_bucket_that_is_not_there_is_one_sentence_whoever_asks(tmp_path: Path) -> None:

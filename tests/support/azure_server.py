@@ -2,7 +2,6 @@
 
 import base64
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -14,17 +13,19 @@ import pytest
 from tests.support.s3_servers import free_port, wait_for
 
 _BINARY = "AZURITE"
+VERSION = "azurite-3.37.0"
 ACCOUNT, KEY = "testing", base64.b64encode(b"a key of tests").decode()
 
 
-def find_azurite() -> Path:
+def find_azurite() -> list[str]:
     """Returns the command of Azurite's Blob Storage, or skips the test."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    made = cache / "convbase" / "bin" / "azurite" / "node_modules" / ".bin" / "azurite-blob"  # by `make azurite`
-    found = os.environ.get(_BINARY) or shutil.which("azurite-blob") or (made if made.exists() else None)
-    if not found:
+    made = cache / "convbase" / "bin" / VERSION / "node_modules" / ".bin"  # by `make azurite`
+    if os.environ.get(_BINARY):
+        return [os.environ[_BINARY]]
+    if not (made / "azurite-blob").exists():
         pytest.skip(f"needs Azurite (make azurite, or {_BINARY}=PATH), which is absent")
-    return Path(found)
+    return [str(made / "node"), str(made / "azurite-blob")]
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def azurite(folder: Path) -> Iterator[str]:
 
     port = free_port()
     command = [
-        str(find_azurite()), "--blobHost=127.0.0.1", f"--blobPort={port}", f"--location={folder}", "--silent",
+        *find_azurite(), "--blobHost=127.0.0.1", f"--blobPort={port}", f"--location={folder}", "--silent",
         "--skipApiVersionCheck", "--disableTelemetry",
     ]  # fmt: skip
     environment = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
