@@ -23,13 +23,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.schema import Field
+from deltalake.exceptions import DeltaError
 
-from schemas.commits import Commit, FileUpdate, append_rows, commit_fragments
+from schemas.commits import Commit, FileUpdate, commit_fragments
 from schemas.delta import (
-    LOST_CONFLICTS,
-    RUN_ID,
     UPKEEP,
     Scan,
     Where,
@@ -41,9 +38,7 @@ from schemas.delta import (
     open_table,
 )
 from schemas.errors import (
-    InvalidInput,
     InvalidSpec,
-    RunFailed,
     SpecMismatch,
     StoreNotFound,
     StoreNotWritable,
@@ -56,11 +51,11 @@ from schemas.fragments import Fragment, TableName
 from schemas.search import OpenIndex, nearest_images, open_index
 from schemas.spec import FeatureSpec
 from schemas.storage import PublishedBase, PublishedFile, PublishedFiles, canonical_uri, join
-from schemas.store.recovery import lost_runs
-from schemas.store.runs import Run, RunResult, run_row
+from schemas.store.recorded_runs import record_run, recover_run, rows_of_run
+from schemas.store.runs import Run, RunResult
 from schemas.store.taken_out import TakenOut, has_committed
-from schemas.store.widening import widen_columns
-from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, carried_fields, features_schema
+from schemas.store.widening import add_carried, fields_as_stored
+from schemas.tables import AUGMENTATION, FAILURES, PARTITIONED_BY, RUNS, features_schema
 
 _SPEC_PROPERTY: Final = "convbase.spec"
 _BASE_PROPERTY: Final = "convbase.conv_base_files"
@@ -259,7 +254,7 @@ class FeatureStore:
     def index(self, layer: str | None = None) -> OpenIndex | None:
         """Opens the index of a layer that `pipelines.index` has made, for any number of searches; None without one.
 
-        Of a store that is not on this machine's disks it is fetched whole.
+        Of a store that is not on this machine's disks it is fetched whole, and kept in the user's cache.
 
         Raises:
             UsageError: If the store has several layers and none is named, or no such layer; or if there is an index,
@@ -293,23 +288,7 @@ class FeatureStore:
             InvalidInput: If a column is there with a type that does not hold both.
             InvalidSpec: If a column has a name that is taken.
         """
-        wanted = list(carried)
-        features_schema(self.spec, wanted)
-        for _ in range(LOST_CONFLICTS):
-            table = self.features()
-            present = pa.schema(table.schema())
-            wider = {field.name: pa.float64() for field in wanted if _gets_wider(field, present)}
-            if any(present.field(name).type != kind for name, kind in wider.items()):
-                widen_columns(self.uri, wider)
-                continue
-            missing = [field for field in carried_fields(wanted) if field.name not in present.names]
-            if not missing:
-                return tuple(field.with_type(wider.get(field.name, field.type)) for field in wanted)
-            try:
-                table.alter.add_columns([Field.from_arrow(field) for field in missing])
-            except CommitFailedError as error:
-                lost = error  # Another run has added columns at the same moment, these perhaps.
-        raise RunFailed(f"The columns of the manifest could not be added to {self.uri}: {first_line(lost)}") from lost
+        return add_carried(self.uri, self.spec, list(carried))
 
     def stored_fields(self, carried: Iterable[pa.Field]) -> tuple[pa.Field, ...]:
         """Returns the fields of columns with the types that `carry` gives them; changes nothing.
@@ -317,8 +296,7 @@ class FeatureStore:
         Raises:
             InvalidInput: If a column is there with a type that does not hold both.
         """
-        present = pa.schema(self.features().schema())
-        return tuple(field.with_type(pa.float64()) if _gets_wider(field, present) else field for field in carried)
+        return fields_as_stored(pa.schema(self.features().schema()), carried)
 
     def commit_fragments(
         self,
@@ -342,33 +320,13 @@ class FeatureStore:
         )
 
     def record_run(self, run: Run, result: RunResult) -> None:
-        """Writes the row of a run, once an attempt, whatever is tried again; columns that the table lacks are added.
-
-        Rows of runs that were killed between their commits are written in the same commit; see `recovery`.
-        """
-        own = run_row(run, result, self.spec)
-
-        def write(table: DeltaTable) -> bool:
-            lost = lost_runs(self.uri, self.spec, table, result.planned_on, run.commit_id)
-            _append(self.uri, table, {**lost.rows, run.commit_id: own}, run.commit_id, run.run_id, marks=lost.marks)
-            return True
-
-        commit_once(join(self.uri, TableName.RUNS), run.commit_id, write)
+        """Writes the row of a run, once an attempt; see `recorded_runs`."""
+        record_run(self.uri, self.spec, run, result)
 
     def recover_run(self, run_id: str) -> None:
         """Writes the row that a run lacks whose features are committed; nothing if it lacks none."""
         newest = {TableName.FEATURES: self.features().version(), TableName.FAILURES: self.failures().version()}
-        commit_id = f"recover/{uuid.uuid4()}"
-
-        def write(table: DeltaTable) -> bool:
-            found = lost_runs(self.uri, self.spec, table, newest).rows
-            lost = {name: row for name, row in found.items() if row["run_id"].to_pylist() == [run_id]}
-            lost = {name: row for name, row in lost.items() if row["table_version"].null_count == 0}
-            if lost:
-                _append(self.uri, table, lost, commit_id, run_id)
-            return bool(lost)
-
-        commit_once(join(self.uri, TableName.RUNS), commit_id, write)
+        recover_run(self.uri, self.spec, run_id, newest)
 
     def find_run(self, run_id: str, started_at: datetime.datetime | None = None) -> dict[str, Any] | None:
         """Returns the row of a run by column, or None if it has not ended.
@@ -378,56 +336,17 @@ class FeatureStore:
             started_at: When it began, if it may have been begun several times: clocks may be set back in between. Where
                 no row is of that attempt, or none is named, the last one is returned.
         """
-        rows = sorted(self._run_rows(run_id), key=lambda row: row["started_at"] == started_at)
+        rows = sorted(rows_of_run(self.uri, run_id), key=lambda row: row["started_at"] == started_at)
         return rows[-1] if rows else None
 
     def committed_run(self, run_id: str) -> dict[str, Any] | None:
         """Returns the row of a run whose features are committed and still there, or None if there is no such run."""
         taken_out = TakenOut(join(self.uri, TableName.FEATURES))
-        rows = [row for row in self._run_rows(run_id) if has_committed(row) and not taken_out.since(row)]
+        rows = [row for row in rows_of_run(self.uri, run_id) if has_committed(row) and not taken_out.since(row)]
         return rows[-1] if rows else None
-
-    def _run_rows(self, run_id: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = Scan(self.runs(), where=[("run_id", "=", run_id)]).to_arrow().to_pylist()
-        return sorted(rows, key=lambda row: row["ended_at"])
 
 
 def _property_damaged(uri: str, name: str, error: Exception) -> StoreNotFound:
     return StoreNotFound(
         f"The store {uri} cannot be used: the property {name} of its table is damaged ({shown(first_line(error), 300)})"
-    )
-
-
-def _append(
-    store_uri: str,
-    runs: DeltaTable,
-    rows: Mapping[str, pa.Table],
-    commit_id: str,
-    run_id: str,
-    *,
-    marks: Mapping[str, int] = MappingProxyType({}),
-) -> None:
-    """Adds rows to `runs`, each once: they are marked with the names of the commits of their runs.
-
-    A run of which only failures are committed is not: it may be alive, and go on.
-    """
-    ended = {name: 1 for name, row in rows.items() if name != commit_id and row["table_version"].null_count == 0}
-    properties = commit_properties(commit_id, {RUN_ID: run_id}, runs.version(), {**ended, **marks})
-    append_rows(store_uri, TableName.RUNS, runs, pa.concat_tables(rows.values()), properties)
-
-
-def _gets_wider(field: pa.Field, present: pa.Schema) -> bool:
-    """Whether a column of whole numbers and one of other numbers meet, so that it becomes one of these.
-
-    Raises:
-        InvalidInput: If the column is there with a type that does not hold both.
-    """
-    kind = present.field(field.name).type if field.name in present.names else field.type
-    if kind == field.type:
-        return False
-    if {kind, field.type} == {pa.int64(), pa.float64()}:
-        return True
-    raise InvalidInput(
-        f"The manifest's column '{field.name}' is {field.type}, in the store it is {kind}; convert it, or leave it "
-        "out: --carry names the columns that are carried along."
     )

@@ -20,7 +20,7 @@ from schemas.delta import TableAction, commit_properties, conflict_token, open_t
 from schemas.errors import DamagedFile, FailureCode, ImageError
 from schemas.fragments import Fragment, Keep, TableName, receipts, rewriting, write_again
 from schemas.storage import join
-from schemas.store import FeatureStore, Run, RunResult, feature_store
+from schemas.store import FeatureStore, Run, RunResult, recorded_runs
 from tests.promises import promises
 from tests.promises.promises import Promise
 from tests.support import nights
@@ -124,7 +124,7 @@ def errors_are_believed(patch: Patch) -> None:
                 return open_table(uri)
 
     patch.setattr(commit_module, "commit_once", commit)
-    patch.setattr(feature_store, "commit_once", commit)
+    patch.setattr(recorded_runs, "commit_once", commit)
 
 
 def attempts_have_no_name(patch: Patch) -> None:
