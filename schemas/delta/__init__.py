@@ -3,7 +3,8 @@
 from schemas.delta.conflict_token import commit_with_token
 from schemas.delta.history import table_history
 from schemas.delta.log_entries import DamagedEntry, damaged_entries, remove_entry
-from schemas.delta.scan import Scan, ScannedFile, Where, as_expression
+from schemas.delta.row_groups import ScannedFile
+from schemas.delta.scan import Scan, Where, as_expression
 from schemas.delta.transactions import (
     COMMIT_ID,
     LOST_CONFLICTS,

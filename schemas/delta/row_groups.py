@@ -1,22 +1,43 @@
-"""Row groups of a snapshot: which of them may have rows for which a condition holds, and reading them on threads."""
+"""Row groups of a snapshot: which of them have, or may have, the rows that are wanted; and reading them on threads."""
 
 import collections
+import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs as pa_fs
 
+from schemas.fragments import FeaturePages
 from schemas.loaders import rows_by_group
+from schemas.spec import Shape
+from schemas.tables import feature_array
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 # Row groups that are begun for each thread before the first of them is handed on.
 _BEGUN_PER_THREAD: Final = 2
+# Files whose footers are kept while their row groups are read.
+_OPEN_FILES: Final = 8
+
+
+class ScannedFile(NamedTuple):
+    """A file of a snapshot.
+
+    Attributes:
+        path: Its path under the table's folder.
+        rows: Its rows.
+    """
+
+    path: str
+    rows: int
 
 
 def matching_rows(dataset: ds.FileSystemDataset, condition: pc.Expression) -> np.ndarray:
@@ -31,37 +52,106 @@ def matching_rows(dataset: ds.FileSystemDataset, condition: pc.Expression) -> np
         kept += of_file
         places += [np.arange(*starts[group.row_groups[0].id :][:2]) for group in of_file]
         first = int(starts[-1])
-    among = ds.FileSystemDataset(kept, dataset.schema, dataset.format, dataset.filesystem)
-    holds = among.scanner(columns={"holds": condition}).to_table()["holds"]
+    holds = of_fragments(dataset, kept).scanner(columns={"holds": condition}).to_table()["holds"]
     found: np.ndarray = np.concatenate(places)[pc.fill_null(holds, False).to_numpy()]
     return found
 
 
-def mapped(
-    read: Callable[[ds.ParquetFileFragment], Iterator[S]],
-    groups: Sequence[ds.ParquetFileFragment],
-    function: Callable[[S], T],
-    threads: int,
-) -> Iterator[T]:
-    """Yields what a function returns for what is read of row groups, in their order; it is called where they are read.
+def rows_of_groups(
+    dataset: ds.FileSystemDataset, files: Sequence[ScannedFile], wanted: np.ndarray, columns: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Yields some rows, a row group at a time, of which several are read at once.
 
     Args:
-        read: Yields the rows of a row group in batches, in the thread that asks for them.
-        groups: The row groups.
-        function: Is called by several threads at once.
-        threads: How many.
+        dataset: All rows.
+        files: Its files.
+        wanted: int64 [n], the numbers of the rows, ascending.
+        columns: The columns that are read.
     """
+    after = np.cumsum([0, *(file.rows for file in files)])
+    within_groups = list[tuple[ds.ParquetFileFragment, np.ndarray]]()
+    for first, last, file in zip(after[:-1], after[1:], dataset.get_fragments(), strict=True):
+        of_file = wanted[(first <= wanted) & (wanted < last)]
+        if not len(of_file):
+            continue
+        groups = file.split_by_row_group()
+        starts = first + np.cumsum([0, *rows_by_group(groups)])
+        for number in np.unique(np.searchsorted(starts, of_file, "right") - 1):
+            of_group = of_file[(starts[number] <= of_file) & (of_file < starts[number + 1])]
+            within_groups.append((groups[number], of_group - starts[number]))
 
-    def of_group(group: ds.ParquetFileFragment) -> list[T]:
-        return [function(batch) for batch in read(group)]
+    def taken(within_group: tuple[ds.ParquetFileFragment, np.ndarray]) -> list[pa.Table]:
+        group, within = within_group
+        table = of_fragments(dataset, [group]).scanner(columns=columns, use_threads=False).to_table()
+        return [table.take(pa.array(within))]
 
-    left, begun = iter(groups), collections.deque[Future[list[T]]]()
+    yield from _on_threads(taken, within_groups, _threads(dataset))
+
+
+def mapped_features(
+    dataset: ds.FileSystemDataset,
+    condition: pc.Expression | None,
+    column: str,
+    shape: Shape,
+    function: Callable[[np.ndarray], T],
+    *,
+    rows_per_batch: int,
+) -> Iterator[T]:
+    """Yields what a function returns for the features of some rows at a time; see `Scan.map_features`.
+
+    Args:
+        dataset: All rows.
+        condition: Which of them are meant; None for all.
+        column: The feature column.
+        shape: The shape of one feature.
+        function: Takes float32 [n, *shape]; several threads call it at once.
+        rows_per_batch: The most rows that Arrow reads at once.
+    """
+    opened = functools.lru_cache(_OPEN_FILES)(FeaturePages)
+    by_pages = condition is None and _is_here(dataset)
+
+    def features(group: ds.ParquetFileFragment) -> Iterator[np.ndarray]:
+        vectors = None
+        if by_pages:
+            vectors = opened(group.path, column).vectors(group.row_groups[0].id, math.prod(shape))
+        if vectors is not None:
+            yield vectors.reshape(-1, *shape)
+            return
+        schema = dataset.schema
+        for batch in group.to_batches(schema, [column], condition, batch_size=rows_per_batch, use_threads=False):
+            if batch.num_rows:
+                yield feature_array(batch.column(0), shape)
+
+    def mapped(group: ds.ParquetFileFragment) -> list[T]:
+        return [function(batch) for batch in features(group)]
+
+    groups = [group for file in dataset.get_fragments() for group in file.split_by_row_group()]
+    yield from _on_threads(mapped, groups, _threads(dataset))
+
+
+def of_fragments(dataset: ds.FileSystemDataset, fragments: Sequence[ds.Fragment]) -> ds.FileSystemDataset:
+    """Returns a dataset of some of the fragments of another one."""
+    return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
+
+
+def _is_here(dataset: ds.FileSystemDataset) -> bool:
+    return isinstance(dataset.filesystem, pa_fs.LocalFileSystem)
+
+
+def _threads(dataset: ds.FileSystemDataset) -> int:
+    """As many threads as cores, and some more where files come from elsewhere."""
+    return int(pa.cpu_count() if _is_here(dataset) else max(pa.cpu_count(), pa.io_thread_count()))
+
+
+def _on_threads(function: Callable[[S], Sequence[T]], arguments: Sequence[S], threads: int) -> Iterator[T]:
+    """Yields the items that a function returns for each argument, in their order; some are under way at once."""
+    left, begun = iter(arguments), collections.deque[Future[Sequence[T]]]()
     pool = ThreadPoolExecutor(threads, "row groups")
     try:
-        begun.extend(pool.submit(of_group, group) for group in itertools.islice(left, _BEGUN_PER_THREAD * threads))
+        begun.extend(pool.submit(function, one) for one in itertools.islice(left, _BEGUN_PER_THREAD * threads))
         while begun:
             done = begun.popleft().result()
-            begun.extend(pool.submit(of_group, group) for group in itertools.islice(left, 1))
+            begun.extend(pool.submit(function, one) for one in itertools.islice(left, 1))
             yield from done
     finally:
         pool.shutdown(cancel_futures=True)

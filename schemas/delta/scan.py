@@ -2,10 +2,9 @@
 
 import copy
 import functools
-import math
 import operator
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -17,11 +16,10 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.delta.row_groups import mapped, matching_rows
+from schemas.delta.row_groups import ScannedFile, mapped_features, matching_rows, of_fragments, rows_of_groups
 from schemas.delta.transactions import files_of
 from schemas.errors import RunFailed, UsageError, nearest_names
-from schemas.fragments import FeaturePages
-from schemas.loaders import BatchOrder, Reader, RowBatches, hugging_face_rows, jax_batches, rows_by_group, tf_dataset
+from schemas.loaders import BatchOrder, Reader, RowBatches, hugging_face_rows, jax_batches, tf_dataset
 from schemas.storage import file_system
 from schemas.tables import feature_array, feature_shape
 
@@ -39,23 +37,9 @@ WINDOW_MB: Final = 128
 
 # Row groups that are read ahead of the one that is put into place.
 _BATCHES_AHEAD: Final = 4
-# Files whose footers are kept while their row groups are read.
-_OPEN_FILES: Final = 8
 
 T = TypeVar("T")
 Where: TypeAlias = pc.Expression | Sequence[tuple[str, str, object]]
-
-
-class ScannedFile(NamedTuple):
-    """A file of a snapshot.
-
-    Attributes:
-        path: Its path under the table's folder.
-        rows: Its rows.
-    """
-
-    path: str
-    rows: int
 
 
 class Scan:
@@ -109,22 +93,7 @@ class Scan:
         """
         name = self._only_feature_column()
         shape = feature_shape(self.schema.field(name)) or ()
-        is_here = isinstance(self._dataset.filesystem, pa_fs.LocalFileSystem)
-        opened = functools.lru_cache(_OPEN_FILES)(FeaturePages)
-
-        def features(group: ds.ParquetFileFragment) -> Iterator[np.ndarray]:
-            if is_here and self._filter is None:
-                vectors = opened(group.path, name).vectors(group.row_groups[0].id, math.prod(shape))
-                if vectors is not None:
-                    yield vectors.reshape(-1, *shape)
-                    return
-            schema = self._dataset.schema
-            for batch in group.to_batches(schema, [name], self._filter, batch_size=rows_per_batch, use_threads=False):
-                if batch.num_rows:
-                    yield feature_array(batch.column(0), shape)
-
-        threads = pa.cpu_count() if is_here else max(pa.cpu_count(), pa.io_thread_count())
-        yield from mapped(features, self.to_row_groups(), function, threads)
+        yield from mapped_features(self._dataset, self._filter, name, shape, function, rows_per_batch=rows_per_batch)
 
     def only(self, columns: Sequence[str]) -> "Scan":
         """Returns a scan of the same rows with some of its columns."""
@@ -139,7 +108,7 @@ class Scan:
         pairs = zip(self.files, self._dataset.get_fragments(), strict=True)
         chosen = [(file, fragment) for file, fragment in pairs if file.path in paths]
         fewer.files = tuple(file for file, _ in chosen)
-        fewer._dataset = _of_fragments(self._dataset, [fragment for _, fragment in chosen])
+        fewer._dataset = of_fragments(self._dataset, [fragment for _, fragment in chosen])
         return fewer
 
     def numbers(self) -> np.ndarray:
@@ -164,31 +133,21 @@ class Scan:
             rows: int64 [n], their numbers in the order of the other endings; in any order, also more than once.
         """
         wanted, places = np.unique(rows, return_inverse=True)
-        batches = self._batches_from_the_first() if self._filter is not None else self._batches_of(wanted)
-        parts = [self.schema.empty_table()]
-        for first, batch in batches:
-            within = wanted[(first <= wanted) & (wanted < first + batch.num_rows)] - first
-            parts.append(pa.table(batch.take(pa.array(within))).cast(self.schema))
+        taken = (
+            rows_of_groups(self._dataset, self.files, wanted, self._columns)
+            if self._filter is None
+            else self._taken_of_all(wanted)
+        )
+        parts = [self.schema.empty_table(), *(part.cast(self.schema) for part in taken)]
         return pa.concat_tables(parts).take(pa.array(places))
 
-    def _batches_from_the_first(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def _taken_of_all(self, wanted: np.ndarray) -> Iterator[pa.Table]:
+        """Yields some rows, ascending, of those for which the condition holds, all of which are read."""
         first = 0
         for batch in self.to_batches():
-            yield first, batch
+            within = wanted[(first <= wanted) & (wanted < first + batch.num_rows)] - first
+            yield pa.table(batch.take(pa.array(within)))
             first += batch.num_rows
-
-    def _batches_of(self, rows: np.ndarray) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yields the row groups that have some of the rows, ascending, and the number of the first row of each."""
-        after = np.cumsum([0, *(file.rows for file in self.files)])
-        for first, last, file in zip(after[:-1], after[1:], self._dataset.get_fragments(), strict=True):
-            of_file = rows[(first <= rows) & (rows < last)]
-            if not len(of_file):
-                continue
-            groups = file.split_by_row_group()
-            starts = first + np.cumsum([0, *rows_by_group(groups)])
-            for number in np.unique(np.searchsorted(starts, of_file, "right") - 1):
-                table = _of_fragments(self._dataset, [groups[number]]).to_table(columns=self._columns)
-                yield from ((int(starts[number]), batch) for batch in table.combine_chunks().to_batches())
 
     def to_row_groups(self) -> list[ds.ParquetFileFragment]:
         """Returns the row groups of the whole snapshot, none of them read yet, in the order of the other endings."""
@@ -344,10 +303,6 @@ def _dataset(table: DeltaTable) -> tuple[tuple[ScannedFile, ...], ds.FileSystemD
     )
     scanned = tuple(ScannedFile(file["path"], int(rows)) for file, rows in zip(files, counts, strict=True))
     return scanned, ds.FileSystemDataset(fragments, schema, parquet, fs)
-
-
-def _of_fragments(dataset: ds.FileSystemDataset, fragments: Sequence[ds.Fragment]) -> ds.FileSystemDataset:
-    return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
 
 
 def _arrow_file_system(uri: str) -> tuple[pa_fs.FileSystem, str]:

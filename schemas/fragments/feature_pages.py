@@ -101,7 +101,7 @@ def _chunks(view: memoryview, column: bytes) -> Iterator[_Chunk | None]:
     level = sum(element[_REPETITION] != _REQUIRED for element in footer[_SCHEMA][first : first + 3])
     for group in footer[_ROW_GROUPS]:
         chunks = (chunk[_METADATA] for chunk in group[_COLUMNS])
-        found = next((chunk for chunk in chunks if chunk[_PATH] == [column, *_LISTS]), {})
+        found: dict[int, Any] = next((chunk for chunk in chunks if chunk[_PATH] == [column, *_LISTS]), {})
         if (found.get(_TYPE), found.get(_CODEC)) != (_FLOAT, _ZSTD) or _DICTIONARY_AT in found:
             yield None
             continue

@@ -123,7 +123,7 @@ def test_the_features_of_a_store_are_read_so(tmp_path: Path, monkeypatch: pytest
     store = store_of_features(tmp_path / "store", expected)
     scan = Scan(store.features(), ["features"])
     assert len(scan.to_row_groups()) > 1
-    monkeypatch.delattr("schemas.delta.scan.feature_array")
+    monkeypatch.delattr("schemas.delta.row_groups.feature_array")
     np.testing.assert_array_equal(np.concatenate(list(scan.map_features(lambda part: part))), expected)
 
 
