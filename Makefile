@@ -10,7 +10,7 @@ AUDIT  := .venv-audit
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz fake-gcs-server versitygw azurite prism flink spark kube-rules flink-test spark-test bench audit gitleaks lint \
+.PHONY: help demo test fuzz fake-gcs-server versitygw azurite prism flink spark kube-rules promtool flink-test spark-test bench audit gitleaks lint \
 	types format docs docs-serve template pin-images image lock lock-job-servers lock-terraform clean
 
 help:  ## list the targets
@@ -64,6 +64,12 @@ kube-rules: $(TOOLS)/kube-rules  ## build what judges Kubernetes manifests by th
 
 $(TOOLS)/kube-rules: $(wildcard $(KUBE_RULES)/*)
 	cd $(KUBE_RULES) && go build -trimpath -o $@ .
+
+promtool: $(TOOLS)/promtool  ## build what judges alert rules and metrics (needs Go)
+
+# Without its service discoveries, each of which brings the SDK of a cloud.
+$(TOOLS)/promtool:
+	GOBIN=$(TOOLS) go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 
 # Beam's job servers, of its plain artifacts and their dependencies, all of them locked by hash. The version is the
 # newest at which all of them are to be had; FLINK_JAR or SPARK_JAR may name one that Beam has released as a single jar.
