@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, ModuleType]] = {
     name: importlib.import_module(f"pipelines.{name}") for name in COMMAND_NAMES
 }
 
+_OF_EVERY_COMMAND: Final = frozenset({"log_level", "log_format"})
 _EXAMPLE: Final = FeatureSpec(
     "VGG16",
     weights_sha256="0",
@@ -74,10 +75,14 @@ def command_text(parser: argparse.ArgumentParser) -> str:
 
 
 def _option_tables(parser: argparse.ArgumentParser) -> Iterator[str]:
-    for group in parser._action_groups:
-        actions = [action for action in group._group_actions if _is_option(action)]
+    groups = {group.title or "": list(filter(_is_option, group._group_actions)) for group in parser._action_groups}
+    for title, actions in sorted(groups.items(), key=lambda item: _are_of_every_command(item[1])):
         if actions:
-            yield f"## {_capitalised(group.title or '')}\n\n{options_table(actions)}"
+            yield f"## {_capitalised(title)}\n\n{options_table(actions)}"
+
+
+def _are_of_every_command(actions: Iterable[argparse.Action]) -> bool:
+    return all(action.dest in _OF_EVERY_COMMAND for action in actions)
 
 
 def _capitalised(text: str) -> str:
@@ -85,7 +90,9 @@ def _capitalised(text: str) -> str:
 
 
 def _is_option(action: argparse.Action) -> bool:
-    return not isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
+    """Whether an argument stands in a table; those that a subcommand takes from its command stand there alone."""
+    is_repeated = action.default == argparse.SUPPRESS
+    return not (is_repeated or isinstance(action, argparse._HelpAction | argparse._SubParsersAction))
 
 
 def _subcommands(parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -62,6 +62,7 @@ from pipelines.monitoring import (
     export_metrics,
     listed_images,
     set_subject,
+    told_at_its_end,
 )
 from pipelines.options import (
     Parser,
@@ -92,7 +93,7 @@ _FIRST: Final = (
 )  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.backfill", __doc__, first=_FIRST, epilog="Beam's own options pass through.")
     add_inputs(command)
@@ -119,19 +120,16 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(Backfill(given, beam_arguments).priced()))
         return 0
     results: list[DateResult] = []
-    backfill, code = None, RunFailed.exit_code
-    try:
+    backfill: Backfill | None = None
+
+    def tell(code: int) -> None:
+        rows = [result.row for result in results if result.row is not None]
+        labels = {"command": "backfill", "store": named_store(given)}
+        export_metrics(given.metrics_file, labels, rows, backfill.store if backfill else None, code)
+
+    with told_at_its_end(tell):
         backfill = Backfill(given, beam_arguments)
         run_all(given, backfill, results)
-        code = 0
-    except ConvbaseError as error:
-        code = error.exit_code
-        raise
-    finally:
-        rows = [result.row for result in results if result.row is not None]
-        store = backfill.store if backfill else None
-        labels = {"command": "backfill", "store": named_store(given)}
-        export_metrics(given.metrics_file, labels, rows, store, code)
     return 0
 
 

@@ -10,7 +10,6 @@ labels are Parquet files beside it, to be joined to the table by uri.
 Exit codes: 0 done; 1 the run failed, or --max_drift is exceeded; 2 the command cannot start as it was given.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -36,7 +35,7 @@ _FIRST: Final = (
 )  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.explore", __doc__, first=_FIRST)
     add_table_options(command)
@@ -66,7 +65,7 @@ def run(arguments: Sequence[str]) -> ExplorationResult:
         ConvbaseError: If it cannot start, or fails.
     """
     started = time.perf_counter()
-    given = parser().parse_args(list(arguments))
+    given = parser().begin(arguments)
     if given.max_drift is not None and given.compare is None:
         raise UsageError("--max_drift judges what --compare BEFORE LATER finds; name both sides.")
     check_folder(f"The folder {given.output}", given.output)

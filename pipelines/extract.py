@@ -59,7 +59,7 @@ _FIRST: Final = (
 )  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.extract", __doc__, first=_FIRST, epilog="Beam's own options pass through.")
     add_inputs(command)
@@ -95,13 +95,14 @@ def run(arguments: Sequence[str]) -> ExtractionResult:
         return dry_run(given, sources, rules)
     store = open_or_create_store(given)
     job = new_job(given, sources, rules, store, beam_arguments)
+    row: Mapping[str, Any] | None = None
     try:
         row = run_job(job)
     except RunFailed as error:
         failures = first_failures(store, job.run.run_id)
         raise RunFailed("\n".join([str(error), *failures])) from error
     finally:
-        tell_figures(given, job)
+        tell_figures(given, job, row)
     if row is None:
         return ExtractionResult(
             text="The job is written down as a template; once it is started, its row in `runs` has its result."
@@ -113,11 +114,17 @@ def run(arguments: Sequence[str]) -> ExtractionResult:
     return _extracted(row, store)
 
 
-def tell_figures(given: argparse.Namespace, job: Job) -> None:
-    """Writes the closing figures of a run where they are wanted, as far as it has a row that tells them."""
+def tell_figures(given: argparse.Namespace, job: Job, row: Mapping[str, Any] | None) -> None:
+    """Writes the closing figures of a run where they are wanted, as far as it has a row that tells them.
+
+    Args:
+        given: The command's options.
+        job: The run's job.
+        row: Its row in `runs`; None where it has not been read, because the run failed.
+    """
     if not (given.summary or are_metrics_wanted(given.metrics_file)):
         return
-    ended = job.store.find_run(job.run.run_id, job.run.started_at)
+    ended = row or job.store.find_run(job.run.run_id, job.run.started_at)
     if ended is not None and given.summary:
         write_summary(given.summary, ended)
     code = {RunState.COMPLETE: 0, RunState.STOPPED: RunStopped.exit_code}.get(ended["state"], 1) if ended else 1

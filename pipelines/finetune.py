@@ -34,6 +34,7 @@ from pipelines.jobs import (
     read_labelled_pictures,
     true_end_of_training,
 )
+from pipelines.monitoring import logged_work
 from pipelines.options import (
     Parser,
     add_classifier_output,
@@ -84,7 +85,7 @@ _FIRST: Final = (
 )  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.finetune", __doc__, first=_FIRST)
     command.add_argument("--model", metavar="URI", required=True, help="the classifier's folder, of pipelines.train")
@@ -123,14 +124,20 @@ def run(arguments: Sequence[str]) -> TrainingResult:
         ConvbaseError: If it cannot start, or fails.
     """
     started = time.perf_counter()
-    given = parser().parse_args(list(arguments))
+    given = parser().begin(arguments)
     if not given.input:
         raise UsageError("Name the images with --input.")
     if canonical_uri(given.output) == canonical_uri(given.model):
         raise UsageError("--output is the folder of --model; name another, for the classifier there is the start.")
     state = functools.partial(checkpoint_text, given.output)
-    with reserved_folder(given.output, overwrite=given.overwrite), true_end_of_training(given.output, state):
-        return train_further(given, started)
+    with (
+        logged_work("finetune", given.output) as figures,
+        reserved_folder(given.output, overwrite=given.overwrite),
+        true_end_of_training(given.output, state),
+    ):
+        result = train_further(given, started)
+        figures.update(result.logged())
+        return result
 
 
 def train_further(given: argparse.Namespace, started: float) -> TrainingResult:

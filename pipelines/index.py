@@ -9,7 +9,6 @@ and never find by it what has left. It needs faiss: pip install convbase[index].
 Exit codes: 0 done; 1 the run failed; 2 the command cannot start as it was given.
 """
 
-import argparse
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ from schemas.store import FeatureStore
 from transforms.runtime import available_cores, available_memory
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.index", __doc__)
     add_layer_options(command)
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         ConvbaseError: If it cannot start, or fails.
     """
     started = time.perf_counter()
-    given = parser().parse_args(list(arguments))
+    given = parser().begin(arguments)
     check_faiss()
     store = FeatureStore.open(given.store)
     layer, version = store.layer(given.layer), pinned_version(store, None)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pipelines.console import coverage_report, failure_lines, last_runs, run_table, store_lines
-from pipelines.monitoring import NIGHT_COLUMNS, check_freshness, nights_html
+from pipelines.monitoring import NIGHT_COLUMNS, check_freshness, nights_html, set_subject
 from pipelines.options import (
     Parser,
     add_date_options,
@@ -41,7 +41,7 @@ _FIRST: Final = (
 _RUNS_ON_PAGE: Final = 30
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.inspect", __doc__, first=_FIRST)
     command.add_argument("store", nargs="?", help="the store to look at")
@@ -58,8 +58,9 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ConvbaseError: If there is no such store or conv base, or an input cannot be compared with the store.
     """
-    given = parser().parse_args(list(arguments))
+    given = parser().begin(arguments)
     if given.store:
+        set_subject(store=given.store)
         return _look(FeatureStore.open(given.store), given)
     if given.coverage or given.runs or given.failures or given.freshness or given.html or not given.conv_base:
         raise UsageError("Name a store, or a conv base with --conv_base=NAME.")

@@ -25,7 +25,8 @@ from deltalake.exceptions import DeltaError
 
 from pipelines.console import padded_line
 from pipelines.jobs import pinned_version
-from pipelines.options import Parser, positive, retention, run_main, version
+from pipelines.monitoring import logged_work
+from pipelines.options import Parser, add_log_options, positive, retention, run_main, version
 from schemas.delta import damaged_entries, find_table, remove_entry, table_history
 from schemas.errors import RunFailed, RunInterrupted, UsageError, first_line
 from schemas.fragments import TableName
@@ -64,7 +65,7 @@ _VERSIONS_SHOWN: Final = 20
 _MB: Final = 10**6
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.maintain", __doc__)
     command.add_argument("store", help="the store, or the folder of predictions")
@@ -80,21 +81,22 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ConvbaseError: If it cannot start, or cannot be completed.
     """
-    given = parser().parse_args(list(arguments))
+    given = parser().begin(arguments)
     if given.run is _check:
         _check_logs(canonical_uri(given.store), repair=given.repair and not given.dry_run)
     tables = _open(given.store, given.command)
-    try:
-        for line in given.run(tables, given):
-            print(line)
-    except (OSError, DeltaError) as error:
-        raise RunFailed(f"{given.command} of {tables.uri} could not be completed: {first_line(error)}") from error
-    except KeyboardInterrupt as error:
-        raise RunInterrupted.by(
-            error,
-            f"{given.command} of {tables.uri} is interrupted; the tables are whole, and the command given again "
-            "does what is left.",
-        ) from error
+    with logged_work(f"maintain {given.command}", tables.uri):
+        try:
+            for line in given.run(tables, given):
+                print(line)
+        except (OSError, DeltaError) as error:
+            raise RunFailed(f"{given.command} of {tables.uri} could not be completed: {first_line(error)}") from error
+        except KeyboardInterrupt as error:
+            raise RunInterrupted.by(
+                error,
+                f"{given.command} of {tables.uri} is interrupted; the tables are whole, and the command given again "
+                "does what is left.",
+            ) from error
     return 0
 
 
@@ -120,6 +122,7 @@ def _subparser(
     command = commands.add_parser(name, prog=f"pipelines.maintain STORE {name}", description=what, help=what)
     command.set_defaults(run=run)
     command.add_argument("--dry_run", action="store_true", help="say what would be done, and stop")
+    add_log_options(command, in_subcommand=True)
     return command
 
 

@@ -79,7 +79,7 @@ class Subject(NamedTuple):
     store: FeatureStore | None
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.measure", __doc__, first=_FIRST)
     command.add_argument("store", nargs="?", help="the store whose conv base is measured, and with which it is kept")
@@ -126,7 +126,7 @@ def run(arguments: Sequence[str]) -> MeasurementResult:
     Raises:
         ConvbaseError: If it cannot start, or fails.
     """
-    given = parser().parse_args(list(arguments))
+    given = parser().begin(arguments)
     if given.store is None and given.conv_base is None:
         raise UsageError("Name a store, or a conv base with --conv_base=NAME.")
     use_storage(Storage(given.storage))

@@ -11,80 +11,55 @@ it was given.
 """
 
 import argparse
-import datetime
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+import collections
+import time
+from collections.abc import Sequence
+from typing import Final
 
-import pyarrow as pa
-
-from pipelines.console import committed_before_text, prediction_text
+from pipelines.console import check_figure_files, committed_before_text, prediction_text
 from pipelines.functions import PredictionResult, make_callable, printed
-from pipelines.jobs import (
-    check_label_column,
-    find_images,
-    known_label_column,
-    pinned_version,
-    true_end,
-    visible_predictions,
-)
-from pipelines.monitoring import log_begin, log_end
+from pipelines.monitoring import PredictionFigures, export_prediction_metrics, logged_run, told_at_its_end
 from pipelines.options import (
     Parser,
     add_decoding_options,
     add_failure_ratio,
     add_inputs,
     add_label_options,
-    add_log_options,
+    add_metrics_option,
     add_source_options,
-    decoding_limits,
-    fetching_reach,
+    add_worker_start_option,
     not_negative,
     positive,
     run_main,
     run_name,
 )
-from pipelines.runners import (
-    beam_options,
-    decoders_a_process,
-    explained_failures,
-    new_pipeline,
-    parse_command,
-    shown_progress,
-    spill_folder,
-    threads_a_process,
+from pipelines.prediction import (
+    FEATURES_PER_BATCH,
+    new_prediction,
+    predicted_rows,
+    refuse_a_file,
+    run_prediction,
+    true_end_of_prediction,
+    write_files,
 )
+from pipelines.runners import beam_options, parse_command
 from schemas.classifiers import Classifier
-from schemas.delta import files_of
-from schemas.errors import OutputNotWritten, SpecMismatch, UsageError, first_line, shown
+from schemas.errors import UsageError
 from schemas.fragments import TableName
-from schemas.images import ref_schema
-from schemas.spec import FeatureSpec
-from schemas.storage import Storage, canonical_uri, join, write_file
-from schemas.store import FeatureStore, InputCounts, PredictionTables, new_run_id
+from schemas.storage import canonical_uri
+from schemas.store import PredictionTables
 from transforms.conv_bases import BATCH_SIZES, EngineName
-from transforms.evaluation import thumbnail
-from transforms.gallery import least_sure_html
-from transforms.planning import RetryFailures
-from transforms.prediction import OutputFormat, PredictedRows, Prediction, predictions_html, write_output_file
-from transforms.runtime import PROGRESS
-from transforms.training import LabelFile, read_label_file
+from transforms.prediction import OutputFormat
+from transforms.training import read_label_file
 
-if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-_SHARD_SIZE: Final = 1024
-_FEATURES_PER_BATCH: Final = 256
 _FIRST: Final = (
     "model", "input", "output", "labels_from", "exclude", "features", "labels", "label_column", "batch_size",
     "max_failure_ratio", "output_format",
 )  # fmt: skip
-_REPORT_FILE: Final = "report.html"
-_LEAST_SURE_FILE: Final = "least_sure.html"
 _LEAST_SURE: Final = 60
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.predict", __doc__, first=_FIRST, epilog="Beam's own options pass through.")
     add_inputs(command)
@@ -122,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
         "--batch_size",
         type=positive,
         metavar="N",
-        help=f"images a call (default: {BATCH_SIZES[EngineName.OPENVINO]}, or {_FEATURES_PER_BATCH} with --features)",
+        help=f"images a call (default: {BATCH_SIZES[EngineName.OPENVINO]}, or {FEATURES_PER_BATCH} with --features)",
     )
     add_failure_ratio(how)
     how.add_argument(
@@ -131,7 +106,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="name of the run; it commits once (default: the time and a random suffix)",
     )
-    add_log_options(how)
+    add_worker_start_option(how)
+    add_metrics_option(how)
     return command
 
 
@@ -150,7 +126,30 @@ def run(arguments: Sequence[str]) -> PredictionResult:
     Raises:
         ConvbaseError: If it cannot start, or the run fails.
     """
+    started = time.perf_counter()
     given, beam_arguments = parse_command(parser(), arguments)
+    check_figure_files(given)
+    figures = PredictionFigures(canonical_uri(given.output))
+
+    def tell(code: int) -> None:
+        figures.seconds = time.perf_counter() - started
+        export_prediction_metrics(given.metrics_file, figures, code)
+
+    with told_at_its_end(tell):
+        return predict(given, beam_arguments, figures)
+
+
+def predict(given: argparse.Namespace, beam_arguments: Sequence[str], figures: PredictionFigures) -> PredictionResult:
+    """Predicts, writes the files beside the tables, and returns what was done.
+
+    Args:
+        given: The command's options.
+        beam_arguments: Beam's own arguments, checked.
+        figures: Gets the closing figures.
+
+    Raises:
+        ConvbaseError: If it cannot start, or the run fails.
+    """
     if bool(given.input) == bool(given.features):
         raise UsageError("Name either --input, to predict from images, or --features, to predict from a store.")
     refuse_a_file(given.output)
@@ -158,208 +157,27 @@ def run(arguments: Sequence[str]) -> PredictionResult:
     classifier = Classifier.open(given.model)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
     prediction = new_prediction(given, classifier, beam_options(beam_arguments))
-    tables = PredictionTables(given.output)
-    log_begin(prediction.run_id, None, tables.uri)
-    committed_before = tables.have_committed(prediction.run_id)
-    if committed_before:
-        print(committed_before_text(prediction.run_id))
-    else:
-        predict = predict_features if given.features else predict_images
-        with true_end(prediction.run_id, visible(tables, prediction), look=look(tables)):
-            predict(given, prediction, tables, beam_arguments)
-    with true_end(prediction.run_id, visible(tables, prediction)):
-        rows = predicted_rows(tables, prediction, file)
-        lines = [prediction_text(tables, prediction, rows, given.output_format)]
-        if len(rows.uris) or not committed_before:  # Else later runs have replaced them, and written these files.
-            lines += write_files(given, tables, prediction, rows)
-    log_end(prediction.run_id, {"predictions": len(rows.uris)})
-    return PredictionResult(text="\n".join(lines), tables=tables, run_id=prediction.run_id)
+    tables, run_id = PredictionTables(given.output), prediction.run_id
+    with logged_run(run_id, tables.uri) as logged:
+        committed_before = tables.have_committed(run_id)
+        if committed_before:
+            print(committed_before_text(run_id))
+        else:
+            run_prediction(given, prediction, tables, beam_arguments)
+        with true_end_of_prediction(tables, prediction):
+            rows, failures = predicted_rows(tables, prediction, file), failures_by_code(tables, run_id)
+            figures.predicted, figures.failures = len(rows.uris), failures
+            lines = [prediction_text(tables, prediction, rows, failures, given.output_format)]
+            if len(rows.uris) or not committed_before:  # Else later runs have replaced them, and written these files.
+                lines += write_files(given, tables, prediction, rows)
+        logged.update(predicted=figures.predicted, failed=figures.failed)
+    return PredictionResult(text="\n".join(lines), tables=tables, run_id=run_id)
 
 
-def predicted_rows(tables: PredictionTables, prediction: Prediction, file: LabelFile | None) -> PredictedRows:
-    """Returns the predictions of a run, with labels from a file, or where there is none those of the table."""
-    table = tables.of_run(TableName.PREDICTIONS, prediction.run_id, ["uri", "scores", "true_labels", "split"])
-    true = file.labels_of(table["uri"].combine_chunks()) if file else table["true_labels"].combine_chunks()
-    return PredictedRows.of(table, prediction.labels, true)
-
-
-def write_files(
-    given: argparse.Namespace, tables: PredictionTables, prediction: Prediction, rows: PredictedRows
-) -> list[str]:
-    """Writes the files that stand beside the tables, and returns a line for each.
-
-    Raises:
-        OutputNotWritten: If one cannot be written.
-    """
-    try:
-        return [f"  {what} {uri}" for uri, what in written_files(given, tables, prediction, rows)]
-    except OSError as error:
-        raise OutputNotWritten(
-            f"Run {prediction.run_id} is complete, but a file beside its tables cannot be written: "
-            f"{first_line(error)}. The same command with --run_id={prediction.run_id} writes it."
-        ) from error
-
-
-def written_files(
-    given: argparse.Namespace, tables: PredictionTables, prediction: Prediction, rows: PredictedRows
-) -> Iterator[tuple[str, str]]:
-    """Writes the predictions as a file, the report and the least sure ones; yields each file with what it is.
-
-    Raises:
-        OSError: If one cannot be written.
-    """
-    picture_of = functools.partial(thumbnail, max_bytes=given.max_bytes, reach=prediction.reach)
-    if given.output_format.file_name:
-        batches = tables.scan_of_run(TableName.PREDICTIONS, prediction.run_id).to_batches()
-        uri = join(tables.uri, given.output_format.file_name)
-        write_output_file(uri, given.output_format, batches, prediction.labels)
-        yield uri, "predictions"
-    if rows.metrics:
-        uri = join(tables.uri, _REPORT_FILE)
-        read = picture_of if given.thumbnails else lambda _: None
-        write_file(uri, predictions_html(rows, prediction.run_id, prediction.model_id, read).encode())
-        yield uri, "report"
-    if len(rows.uris) and given.thumbnails:
-        uri = join(tables.uri, _LEAST_SURE_FILE)
-        write_file(uri, least_sure_html(rows, given.thumbnails, prediction.run_id, picture_of).encode())
-        yield uri, "the least sure"
-
-
-def refuse_a_file(output: str) -> None:
-    """Refuses the name of a file for the folder of predictions.
-
-    Raises:
-        UsageError: If it is one.
-    """
-    stem, dot, extension = output.rpartition(".")
-    if dot and extension in (*OutputFormat, "html"):
-        kind = "" if extension == "html" else f" --output_format={extension}"
-        raise UsageError(f"--output={shown(output)} would be a folder: --output={shown(stem)}{kind} writes into one.")
-
-
-def visible(tables: PredictionTables, prediction: Prediction) -> Callable[[], str]:
-    """Returns what says what of a run is visible."""
-    return functools.partial(visible_predictions, tables, prediction.run_id)
-
-
-def look(tables: PredictionTables) -> str:
-    """Returns the command that shows whether a run has committed."""
-    return f"`python -m pipelines.maintain {tables.uri} history`"
-
-
-def new_prediction(given: argparse.Namespace, classifier: Classifier, options: "PipelineOptions") -> Prediction:
-    """Returns a run that begins now."""
-    now = datetime.datetime.now(datetime.UTC)
-    return Prediction(
-        output_uri=canonical_uri(given.output),
-        spec=classifier.card.spec,
-        run_id=given.run_id or new_run_id(now),
-        ds=now.date(),
-        batch_size=given.batch_size or (_FEATURES_PER_BATCH if given.features else BATCH_SIZES[EngineName.OPENVINO]),
-        limits=decoding_limits(given),
-        max_bytes=given.max_bytes,
-        storage=Storage(given.storage),
-        reach=fetching_reach(given),
-        threads=threads_a_process(options),
-        decode_processes=0 if given.features else decoders_a_process(options),
-        model_id=classifier.card.model_id,
-        files=classifier.files,
-        layer=classifier.card.layer,
-        labels=classifier.labels,
-        label_column=known_label_column(given, classifier.labels),
-    )
-
-
-def predict_images(
-    given: argparse.Namespace, prediction: Prediction, tables: PredictionTables, beam_arguments: Sequence[str]
-) -> None:
-    """Predicts from images, to the end of the run.
-
-    Raises:
-        InvalidInput: If there is no image.
-        UsageError: If no input has the column of labels that was named.
-        RunFailed: If the run cannot be completed.
-    """
-    sources, rules = find_images(given)
-    check_label_column(given, ref_schema(rules.carried).names)
-    options = beam_options(beam_arguments)
-    from transforms.planning.beam import MakeShards, SkipExtracted
-    from transforms.prediction.beam import CommitPredictions, PredictImages
-    from transforms.shuffle.beam import Spread
-    from transforms.sources.beam import ListImages
-
-    tables.create()
-    with (
-        shown_progress("predicting"),
-        explained_failures(visible(tables, prediction), look(tables)),
-        spill_folder(options) as spill,
-        new_pipeline(options) as root,
-    ):
-        plan = (
-            root
-            | ListImages(sources, rules)  # refs and counts
-            | "EachOnce" >> SkipExtracted(None, RetryFailures.TRANSIENT, spill_folder=spill)  # without duplicate URIs
-        )
-        (
-            plan
-            | MakeShards(_SHARD_SIZE)  # shards of refs
-            | "Reshuffle" >> Spread(spill)
-            | PredictImages(prediction)  # results: fragments, already Parquet
-            | CommitPredictions(prediction, given.max_failure_ratio, plan.counts)
-        )
-
-
-def predict_features(
-    given: argparse.Namespace, prediction: Prediction, tables: PredictionTables, beam_arguments: Sequence[str]
-) -> None:
-    """Predicts from the features of a store, to the end of the run.
-
-    Raises:
-        StoreNotFound: If there is no store.
-        SpecMismatch: If it holds other features than the classifier takes.
-        UsageError: If the table lacks the version or the column of labels that was named.
-        RunFailed: If the run cannot be completed.
-    """
-    store = FeatureStore.open(given.features)
-    refuse_other_features(store, prediction.spec)
-    table = store.features(pinned_version(store, given.table_version))
-    check_label_column(given, pa.schema(table.schema()).names)
-    file_uris = [join(store.uri, TableName.FEATURES, path) for path in files_of(table)["path"].to_pylist()]
-    expected = InputCounts(listed=store.scan_images(table_version=table.version()).count())
-    options = beam_options(beam_arguments)
-    import apache_beam as beam
-
-    from transforms.prediction.beam import CommitPredictions, PredictFeatures
-
-    tables.create()
-    PROGRESS.add(planned=expected.listed)
-    with (
-        shown_progress("predicting"),
-        explained_failures(visible(tables, prediction), look(tables)),
-        new_pipeline(options) as root,
-    ):
-        counts = root | "Counts" >> beam.Create([expected])
-        (
-            root
-            | "Files" >> beam.Create(file_uris)  # files of features
-            | beam.Reshuffle()
-            | PredictFeatures(prediction)  # results: fragments, already Parquet
-            | CommitPredictions(prediction, given.max_failure_ratio, counts)
-        )
-
-
-def refuse_other_features(store: FeatureStore, spec: FeatureSpec) -> None:
-    """Compares the features of a store with the spec of those that a classifier takes.
-
-    Raises:
-        SpecMismatch: If their fingerprints differ.
-    """
-    if store.fingerprint != spec.fingerprint:
-        differences = "; ".join(store.spec.differences(spec.fields_of_features()))
-        raise SpecMismatch(
-            f"The classifier takes features with the fingerprint {spec.fingerprint}, the store {store.uri} holds "
-            f"{store.fingerprint} ({differences})."
-        )
+def failures_by_code(tables: PredictionTables, run_id: str) -> dict[str, int]:
+    """Returns how many images of a run failed, by code, the most frequent first."""
+    codes = tables.of_run(TableName.FAILURES, run_id, ["code"])["code"].to_pylist()
+    return dict(collections.Counter(codes).most_common())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ unless pipelines.index has made an index of the layer; with --where they always 
 Exit codes: 0 done; 1 the run failed; 2 the command cannot start as it was given.
 """
 
-import argparse
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,7 +20,7 @@ from pipelines.options import Parser, add_decoding_options, add_search_options, 
 _FIRST: Final = ("store", "image", "uri", "k", "where", "layer", "output", "table_version", "exact")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.search", __doc__, first=_FIRST)
     add_table_options(command)
@@ -45,7 +44,7 @@ def run(arguments: Sequence[str]) -> SearchResult:
     Raises:
         ConvbaseError: If it cannot start, or fails.
     """
-    given = parser().parse_args(list(arguments))
+    given = parser().begin(arguments)
     check_hits_file(given.output)
     hits = find_hits(given)
     lines = list(hit_lines(hits.table))

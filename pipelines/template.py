@@ -48,7 +48,7 @@ TEMPLATES: Final[Mapping[str, Template]] = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.template", __doc__)
     command.add_argument("command", choices=tuple(TEMPLATES), help="the command that the template starts")
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    print(template_text(TEMPLATES[parser().parse_args(list(arguments)).command]), end="")
+    print(template_text(TEMPLATES[parser().begin(arguments).command]), end="")
     return 0
 
 

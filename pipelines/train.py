@@ -25,6 +25,7 @@ from pipelines.console import (
 )
 from pipelines.functions import TrainingResult, make_callable, printed
 from pipelines.jobs import TrainingSource, read_training_data, training_sources, true_end_of_training
+from pipelines.monitoring import logged_work
 from pipelines.options import (
     Parser,
     add_classifier_output,
@@ -55,7 +56,7 @@ _FIRST: Final = (
 )  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.train", __doc__, first=_FIRST)
     add_data_options(command)
@@ -89,11 +90,17 @@ def run(arguments: Sequence[str]) -> TrainingResult:
         ConvbaseError: If it cannot start, or fails.
     """
     started = time.perf_counter()
-    given = parser().parse_args(list(arguments))
+    given = parser().begin(arguments)
     swept = [SweptField.parse(text) for text in given.sweep]
     recipes = combinations(recipe_of(given), swept)
-    with reserved_folder(given.output, overwrite=given.overwrite), true_end_of_training(given.output):
-        return train(given, recipes, swept, started)
+    with (
+        logged_work("train", given.output) as figures,
+        reserved_folder(given.output, overwrite=given.overwrite),
+        true_end_of_training(given.output),
+    ):
+        result = train(given, recipes, swept, started)
+        figures.update(result.logged())
+        return result
 
 
 def train(

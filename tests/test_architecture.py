@@ -61,6 +61,7 @@ ORDER = (
     "pipelines/options",
     "pipelines/runners",
     "pipelines/jobs",
+    "pipelines/prediction",
     "pipelines/console",
     "pipelines/functions",
     "pipelines",

@@ -20,6 +20,8 @@ with DAG(
 ):
     BashOperator(
         task_id="freshness",
-        bash_command="/opt/convbase/.venv/bin/python -m pipelines.inspect gs://bucket/store --freshness 26h",
+        bash_command=(
+            "/opt/convbase/.venv/bin/python -m pipelines.inspect gs://bucket/store --freshness 26h --log_format json"
+        ),
         execution_timeout=datetime.timedelta(minutes=30),
     )

@@ -44,7 +44,7 @@ with DAG(
     )
     compact = BashOperator(
         task_id="compact",
-        bash_command="/opt/convbase/.venv/bin/python -m pipelines.maintain gs://bucket/store compact",
+        bash_command="/opt/convbase/.venv/bin/python -m pipelines.maintain gs://bucket/store compact --log_format json",
         execution_timeout=datetime.timedelta(hours=2),
     )
     backfill >> compact

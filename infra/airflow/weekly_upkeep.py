@@ -20,6 +20,9 @@ with DAG(
 ):
     BashOperator(
         task_id="vacuum",
-        bash_command="/opt/convbase/.venv/bin/python -m pipelines.maintain gs://bucket/store vacuum --retention 7d",
+        bash_command=(
+            "/opt/convbase/.venv/bin/python -m pipelines.maintain gs://bucket/store vacuum --retention 7d"
+            " --log_format json"
+        ),
         execution_timeout=datetime.timedelta(hours=4),
     )

@@ -59,7 +59,7 @@ def check_figure_files(given: argparse.Namespace) -> None:
         UsageError: If one cannot.
     """
     for option in ("summary", "metrics_file"):
-        uri = getattr(given, option)
+        uri = getattr(given, option, None)
         if uri:
             check_file(f"--{option}={uri}", uri)
 

@@ -1,7 +1,6 @@
 """What `pipelines.predict` prints: what it says of images, where the rest is, and how right it was."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -23,7 +22,11 @@ _LONGEST_NAME: Final = 60
 
 
 def prediction_text(
-    tables: PredictionTables, prediction: Prediction, rows: PredictedRows, output_format: OutputFormat
+    tables: PredictionTables,
+    prediction: Prediction,
+    rows: PredictedRows,
+    failures: Mapping[str, int],
+    output_format: OutputFormat,
 ) -> str:
     """Returns the closing summary of a run.
 
@@ -31,12 +34,12 @@ def prediction_text(
         tables: The tables that it wrote to.
         prediction: The run.
         rows: Its predictions.
+        failures: The images that failed, by code, the most frequent first.
         output_format: Where they are besides.
     """
     run_id, labels = prediction.run_id, prediction.labels
-    codes = Counter(tables.of_run(TableName.FAILURES, run_id, ["code"])["code"].to_pylist())
-    lines = [f"Run {run_id}: {len(rows.uris):,} images predicted, {codes.total():,} failed."]
-    lines += figure_lines(*codes.most_common())
+    lines = [f"Run {run_id}: {len(rows.uris):,} images predicted, {sum(failures.values()):,} failed."]
+    lines += figure_lines(*failures.items())
     replaced = tables.replaced_by(run_id)
     lines += [f"  {replaced:,} predictions of the same images by this classifier are replaced"] if replaced else []
     said = dict(zip(labels.classes, rows.said.tolist(), strict=True))

@@ -85,6 +85,12 @@ class TrainingResult(Result):
         """Accuracy, AUC and log loss by split, under names such as `validation_accuracy`."""
         return self.card.metrics
 
+    def logged(self) -> Mapping[str, object]:
+        """Returns what its log record has at the end: the classifier, and images and metrics by split."""
+        images = {f"{split}_images": images for split, images in self.card.images.items()}
+        judged = {name: value for name, value in self.metrics.items() if value is not None}
+        return {"model_id": self.card.model_id, **images, **judged}
+
     def figures(self) -> Mapping[str, object]:
         """Returns images and accuracy by split, and where the classifier is."""
         judged = {

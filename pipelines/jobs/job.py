@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import datetime
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,22 +15,22 @@ from pipelines.jobs.visibility import adoptable, true_end, visible_part
 from pipelines.monitoring import log_begin, log_failure, log_row
 from pipelines.options import decoding_limits
 from pipelines.runners import (
-    WorkerStart,
     beam_options,
     decoders_a_process,
     explained_failures,
-    has_remote_workers,
     is_template,
     new_pipeline,
+    on_worker_start,
     recorded_options,
     runner_name,
     shown_progress,
     spill_folder,
     threads_a_process,
+    worker_start,
 )
 from schemas.delta import paths_of
 from schemas.errors import ConvbaseError, RunFailed
-from schemas.fragments import has_started, leave_start, remove_receipts
+from schemas.fragments import remove_receipts
 from schemas.storage import Storage
 from schemas.store import FeatureStore, Run, RunState
 from transforms.conv_bases import choose_engine, default_batch_size
@@ -180,23 +180,9 @@ def extract(job: Job) -> None:
     Raises:
         RuntimeError: If a worker fails for good.
     """
-    with spill_folder(job.options) as spill, new_pipeline(job.options, _worker_start(job)) as root:
+    start = worker_start(job.options, job.worker_start_timeout, job.store.uri, job.run.run_id)
+    with spill_folder(job.options) as spill, new_pipeline(job.options, start) as root:
         wire(root, job, spill)
-
-
-def _worker_start(job: Job) -> WorkerStart | None:
-    """Returns how long workers may take to start; None where they are processes of this machine."""
-    if not has_remote_workers(job.options):
-        return None
-    seconds = job.worker_start_timeout.total_seconds()
-    return WorkerStart(seconds, functools.partial(has_started, job.store.uri, job.run.run_id))
-
-
-def _on_start(job: Job) -> Callable[[], None] | None:
-    """Returns what the first worker does, where its launcher does not see it start."""
-    if not has_remote_workers(job.options):
-        return None
-    return functools.partial(leave_start, job.store.uri, job.run.run_id)
 
 
 def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
@@ -215,9 +201,10 @@ def wire(root: "Pipeline", job: Job, spill: str | None = None) -> None:
     from transforms.sources.beam import ListImages
 
     snapshot = Snapshot.newest(job.store)
+    on_start = on_worker_start(job.options, job.store.uri, job.run.run_id)
     plan = (
         root
-        | ListImages(job.sources, job.rules, _on_start(job))  # refs and counts
+        | ListImages(job.sources, job.rules, on_start)  # refs and counts
         | SkipExtracted(  # those not in the table yet
             snapshot, job.retry, job.run.refresh, job.annotations, spill_folder=spill
         )

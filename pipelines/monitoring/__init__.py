@@ -6,7 +6,12 @@ Names are imported when they are first used, so that a command imports what it n
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.monitoring.exporting import are_metrics_wanted, export_metrics
+    from pipelines.monitoring.exporting import (
+        are_metrics_wanted,
+        export_metrics,
+        export_prediction_metrics,
+        told_at_its_end,
+    )
     from pipelines.monitoring.freshness import (
         ExpectedImages,
         check_freshness,
@@ -19,13 +24,15 @@ if TYPE_CHECKING:
         LogFormat,
         TextFormatter,
         log_begin,
-        log_end,
         log_failure,
         log_row,
+        logged_run,
+        logged_work,
         printed_record,
         set_subject,
         subject_prefix,
     )
+    from pipelines.monitoring.metrics import PredictionFigures
     from pipelines.monitoring.nights import NIGHT_COLUMNS, nights_html
 else:
     from schemas.lazy_imports import lazy_attributes
@@ -33,7 +40,12 @@ else:
     __getattr__ = lazy_attributes(
         __name__,
         {
-            "pipelines.monitoring.exporting": ["are_metrics_wanted", "export_metrics"],
+            "pipelines.monitoring.exporting": [
+                "are_metrics_wanted",
+                "export_metrics",
+                "export_prediction_metrics",
+                "told_at_its_end",
+            ],
             "pipelines.monitoring.freshness": [
                 "ExpectedImages",
                 "check_freshness",
@@ -46,13 +58,15 @@ else:
                 "LogFormat",
                 "TextFormatter",
                 "log_begin",
-                "log_end",
                 "log_failure",
                 "log_row",
+                "logged_run",
+                "logged_work",
                 "printed_record",
                 "set_subject",
                 "subject_prefix",
             ],
+            "pipelines.monitoring.metrics": ["PredictionFigures"],
             "pipelines.monitoring.nights": ["NIGHT_COLUMNS", "nights_html"],
         },
     )
@@ -63,18 +77,22 @@ __all__ = [
     "ExpectedImages",
     "JsonHandler",
     "LogFormat",
+    "PredictionFigures",
     "TextFormatter",
     "are_metrics_wanted",
     "check_freshness",
     "check_number_of_images",
     "export_metrics",
+    "export_prediction_metrics",
     "listed_images",
     "log_begin",
-    "log_end",
     "log_failure",
     "log_row",
+    "logged_run",
+    "logged_work",
     "nights_html",
     "printed_record",
     "set_subject",
     "subject_prefix",
+    "told_at_its_end",
 ]

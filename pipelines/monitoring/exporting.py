@@ -4,14 +4,16 @@ OpenTelemetry's own variables say whether and where to: `OTEL_EXPORTER_OTLP_ENDP
 `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SDK_DISABLED`.
 """
 
+import contextlib
 import datetime
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pipelines.monitoring.metrics import Metric, night_metrics
+from pipelines.monitoring.metrics import Metric, PredictionFigures, night_metrics, prediction_metrics
+from schemas.errors import ConvbaseError, RunFailed
 from schemas.storage import write_file
 from schemas.store import FeatureStore
 from schemas.uris import without_secrets
@@ -27,6 +29,24 @@ def are_metrics_wanted(file_uri: str | None) -> bool:
         file_uri: The file into which they are to be written, if one is named.
     """
     return bool(file_uri) or _has_collector()
+
+
+@contextlib.contextmanager
+def told_at_its_end(tell: Callable[[int], None]) -> Iterator[None]:
+    """Tells how a command has ended that is done meanwhile, whatever ends it.
+
+    Args:
+        tell: Takes its exit code.
+    """
+    code = RunFailed.exit_code
+    try:
+        yield
+        code = 0
+    except ConvbaseError as error:
+        code = error.exit_code
+        raise
+    finally:
+        tell(code)
 
 
 def export_metrics(
@@ -47,9 +67,24 @@ def export_metrics(
         store: The store; None if there is none.
         exit_code: How it ended.
     """
-    if not are_metrics_wanted(file_uri):
-        return
-    metrics = night_metrics(rows, store, exit_code, datetime.datetime.now(datetime.UTC))
+    if are_metrics_wanted(file_uri):
+        _export(file_uri, labels, night_metrics(rows, store, exit_code, datetime.datetime.now(datetime.UTC)))
+
+
+def export_prediction_metrics(file_uri: str | None, figures: PredictionFigures, exit_code: int) -> None:
+    """Does the same with the metrics of a run of predictions.
+
+    Args:
+        file_uri: The file.
+        figures: What it has done.
+        exit_code: How it ended.
+    """
+    if are_metrics_wanted(file_uri):
+        metrics = prediction_metrics(figures, exit_code, datetime.datetime.now(datetime.UTC))
+        _export(file_uri, {"command": "predict", "store": figures.folder}, metrics)
+
+
+def _export(file_uri: str | None, labels: Mapping[str, str], metrics: Sequence[Metric]) -> None:
     labels = {name: without_secrets(text) for name, text in labels.items()}
     if file_uri:
         try:

@@ -128,24 +128,39 @@ def check_freshness(store: FeatureStore, most: datetime.timedelta, now: datetime
     newest = newest_images(store)
     if newest is None:
         raise ImagesMissing(f"No run has brought an image into {store.uri} yet.")
-    age = now - newest["ended_at"]
-    said = (
-        f"The last images, {newest['extracted']:,} of {newest['ds']}, came {_span(age)} ago by run {newest['run_id']}"
-    )
+    age, run = now - newest.ended_at, newest.run
+    said = f"The last images, {run['extracted']:,} of {run['ds']}, came {_span(age)} ago by run {run['run_id']}"
     if age > most:
         raise ImagesMissing(f"{said}; --freshness allows {_span(most)}. Look at what writes the input.")
     return f"{said}."
 
 
-def newest_images(store: FeatureStore) -> Mapping[str, Any] | None:
-    """Returns the row in `runs` of the run that brought images last; None if none has."""
+@dataclasses.dataclass(frozen=True)
+class NewestImages:
+    """The images that came last into a store.
+
+    Attributes:
+        run: The row in `runs` of the run that brought them.
+        ds: The newest date of which a run has brought images; that of an earlier run where a later one made up for an
+            older date.
+    """
+
+    run: Mapping[str, Any]
+    ds: datetime.date
+
+    @property
+    def ended_at(self) -> datetime.datetime:
+        """When they came (UTC)."""
+        ended: datetime.datetime = self.run["ended_at"]
+        return ended
+
+
+def newest_images(store: FeatureStore) -> NewestImages | None:
+    """Returns what came last into a store, by a single reading of `runs`; None if no run has brought an image."""
     rows = [row for row in _complete_runs(store) if row["extracted"]]
-    return max(rows, key=lambda row: row["ended_at"], default=None)
-
-
-def newest_date(store: FeatureStore) -> datetime.date | None:
-    """Returns the newest date of which a run has brought images; None if none has."""
-    return max((row["ds"] for row in _complete_runs(store) if row["extracted"]), default=None)
+    if not rows:
+        return None
+    return NewestImages(max(rows, key=lambda row: row["ended_at"]), max(row["ds"] for row in rows))
 
 
 def _complete_runs(store: FeatureStore) -> list[dict[str, Any]]:

@@ -4,15 +4,17 @@ The fields are those that Cloud Logging's agents know (`severity`, `message`, `t
 passes on as they are, and ours: `run_id`, `ds`, `store`, and the figures of a run that has ended.
 """
 
+import contextlib
 import datetime
 import enum
 import json
 import logging
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from schemas.errors import printable
+from schemas.errors import ConvbaseError, first_line, printable
 from schemas.uris import without_secrets
 
 RUN_LOGGER: Final = logging.getLogger("convbase.runs")
@@ -115,11 +117,54 @@ def log_begin(run_id: str, ds: datetime.date | None, store: str) -> None:
     RUN_LOGGER.info("Run %s%s begins.", run_id, f" of {ds}" if ds else "", extra={_FIGURES: {"event": "run_begins"}})
 
 
-def log_end(run_id: str, figures: Mapping[str, object]) -> None:
-    """Logs that a run is complete, with its closing figures."""
+@contextlib.contextmanager
+def logged_run(run_id: str, folder: str) -> Iterator[dict[str, int]]:
+    """Logs the beginning and the end of a run of predictions, which is what is done meanwhile.
+
+    Args:
+        run_id: The run.
+        folder: The folder of predictions.
+
+    Yields:
+        What gets the closing figures.
+    """
+    log_begin(run_id, None, folder)
+    figures: dict[str, int] = {}
+    try:
+        yield figures
+    except (ConvbaseError, OSError) as error:
+        log_failure(run_id, error)
+        raise
     shown = ", ".join(f"{value:,} {name}" for name, value in figures.items())
     further = {"event": "run_ends", "state": "complete", **figures}
     RUN_LOGGER.info("Run %s is complete: %s.", run_id, shown, extra={_FIGURES: further})
+
+
+@contextlib.contextmanager
+def logged_work(command: str, folder: str) -> Iterator[dict[str, object]]:
+    """Logs the beginning and the end of what is done meanwhile and is no run: all is about its folder from now on.
+
+    Args:
+        command: The command, as in "maintain compact".
+        folder: The store, or the folder that is written.
+
+    Yields:
+        What gets the closing figures.
+    """
+    set_subject(store=folder)
+    began = time.perf_counter()
+    told: dict[str, object] = {"command": command}
+    RUN_LOGGER.info("%s of %s begins.", command, folder, extra={_FIGURES: {"event": "command_begins", **told}})
+    figures: dict[str, object] = {}
+    try:
+        yield figures
+    except (ConvbaseError, OSError) as error:
+        told.update(event="command_ends", state="failed", seconds=round(time.perf_counter() - began, 3))
+        RUN_LOGGER.error("%s of %s failed: %s", command, folder, first_line(error), extra={_FIGURES: told})
+        raise
+    seconds = time.perf_counter() - began
+    told.update(event="command_ends", state="complete", seconds=round(seconds, 3), **figures)
+    RUN_LOGGER.info("%s of %s is complete, in %.1f s.", command, folder, seconds, extra={_FIGURES: told})
 
 
 def log_row(row: Mapping[str, Any]) -> None:
@@ -140,5 +185,5 @@ def log_row(row: Mapping[str, Any]) -> None:
 
 def log_failure(run_id: str, error: Exception) -> None:
     """Logs that a run has ended without a row in the table `runs`, or with one that says the same."""
-    said = str(error).partition("\n")[0]
-    RUN_LOGGER.error("Run %s failed: %s", run_id, said, extra={_FIGURES: {"event": "run_ends", "state": "failed"}})
+    further = {"event": "run_ends", "state": "failed"}
+    RUN_LOGGER.error("Run %s failed: %s", run_id, first_line(error), extra={_FIGURES: further})

@@ -11,11 +11,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from pipelines.monitoring.freshness import newest_date, newest_images
+from pipelines.monitoring.freshness import newest_images
 from schemas.measures import Measures
 from schemas.store import FeatureStore
 
 _OUTCOMES: Final = ("listed", "skipped", "extracted", "reused", "adopted", "failed", "remaining")
+_SECONDS: Final = "Wall time of the runs."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,28 @@ class Metric:
     unit: str
     meaning: str
     points: Sequence[tuple[Mapping[str, str], float]]
+
+
+@dataclasses.dataclass
+class PredictionFigures:
+    """What a run of predictions has done.
+
+    Attributes:
+        folder: The folder of predictions.
+        predicted: The images that it predicted; 0 where it committed nothing.
+        failures: Those that failed, by code.
+        seconds: Wall time.
+    """
+
+    folder: str
+    predicted: int = 0
+    failures: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        """How many images failed."""
+        return sum(self.failures.values())
 
 
 def night_metrics(
@@ -60,28 +83,59 @@ def night_metrics(
     }
     done = outcomes["skipped"] + sum(row["extracted"] for row in made if row["table_version"] is not None)
     return [
-        Metric("convbase.images", "{image}", "Images of the runs, by outcome.", _by("outcome", outcomes)),
-        Metric("convbase.failures", "{image}", "Images that failed, by code.", _by("code", failures)),
+        _images(outcomes),
+        _failures(failures),
         _one("convbase.read.bytes", "By", "Bytes of image files that were read.", measures.bytes_read),
         _one("convbase.feature.bytes", "By", "Bytes of features written.", sum(row["feature_bytes"] for row in made)),
         Metric("convbase.stage.seconds", "s", "Time of all threads together, by stage.", _by("stage", stages)),
-        _one("convbase.run.seconds", "s", "Wall time of the runs.", sum(row["seconds"] for row in made)),
+        _one("convbase.run.seconds", "s", _SECONDS, sum(row["seconds"] for row in made)),
         _one("convbase.runs", "{run}", "Runs of the command.", len(made)),
         *([_one("convbase.coverage.ratio", "1", "Share of the listed images that the store has.", done / listed)]
           if (listed := outcomes["listed"]) else []),
-        _one("convbase.exit.code", "1", "The command's exit code.", exit_code),
-        _one("convbase.end.timestamp", "s", "When the command ended, in Unix time.", now.timestamp()),
+        *_of_end(exit_code, now),
         *_of_newest(store, now),
     ]  # fmt: skip
 
 
+def prediction_metrics(figures: PredictionFigures, exit_code: int, now: datetime.datetime) -> list[Metric]:
+    """Returns the metrics of a run of predictions that has ended.
+
+    Args:
+        figures: What it has done.
+        exit_code: How it ended.
+        now: The present (UTC).
+    """
+    outcomes = {
+        "listed": figures.predicted + figures.failed, "predicted": figures.predicted, "failed": figures.failed,
+    }  # fmt: skip
+    return [
+        _images(outcomes),
+        _failures(figures.failures),
+        _one("convbase.run.seconds", "s", _SECONDS, figures.seconds),
+        *_of_end(exit_code, now),
+    ]
+
+
+def _images(outcomes: Mapping[str, float]) -> Metric:
+    return Metric("convbase.images", "{image}", "Images of the runs, by outcome.", _by("outcome", outcomes))
+
+
+def _failures(by_code: Mapping[str, float]) -> Metric:
+    return Metric("convbase.failures", "{image}", "Images that failed, by code.", _by("code", by_code))
+
+
+def _of_end(exit_code: int, now: datetime.datetime) -> Iterable[Metric]:
+    yield _one("convbase.exit.code", "1", "The command's exit code.", exit_code)
+    yield _one("convbase.end.timestamp", "s", "When the command ended, in Unix time.", now.timestamp())
+
+
 def _of_newest(store: FeatureStore | None, now: datetime.datetime) -> Iterable[Metric]:
-    row, ds = (newest_images(store), newest_date(store)) if store else (None, None)
-    if row is None or ds is None:
+    newest = newest_images(store) if store else None
+    if newest is None:
         return
-    over = datetime.datetime.combine(ds, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
+    over = datetime.datetime.combine(newest.ds, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
     yield _one(
-        "convbase.newest.images.timestamp", "s", "When the last images came, in Unix time.", row["ended_at"].timestamp()
+        "convbase.newest.images.timestamp", "s", "When the last images came, in Unix time.", newest.ended_at.timestamp()
     )
     yield _one(
         "convbase.newest.date.timestamp", "s", "When the newest date with images was over, in Unix time.",

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
         add_engine,
         add_extraction_options,
         add_failure_ratio,
-        add_log_options,
         add_look_options,
+        add_metrics_option,
         add_run_name_options,
+        add_worker_start_option,
     )
     from pipelines.options.sources import (
         add_decoding_options,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
         manifest_options,
     )
     from pipelines.options.spec import add_spec_options, spec_options
-    from pipelines.options.streams import print_records
+    from pipelines.options.streams import add_log_options
     from pipelines.options.training import (
         ALL_LAYERS,
         add_classifier_output,
@@ -94,9 +95,10 @@ else:
                 "add_engine",
                 "add_extraction_options",
                 "add_failure_ratio",
-                "add_log_options",
                 "add_look_options",
+                "add_metrics_option",
                 "add_run_name_options",
+                "add_worker_start_option",
             ],
             "pipelines.options.sources": [
                 "add_decoding_options",
@@ -107,7 +109,7 @@ else:
                 "manifest_options",
             ],
             "pipelines.options.spec": ["add_spec_options", "spec_options"],
-            "pipelines.options.streams": ["print_records"],
+            "pipelines.options.streams": ["add_log_options"],
             "pipelines.options.training": [
                 "ALL_LAYERS",
                 "add_classifier_output",
@@ -158,6 +160,7 @@ __all__ = [
     "add_layer_options",
     "add_log_options",
     "add_look_options",
+    "add_metrics_option",
     "add_nightly_drift_options",
     "add_recipe_options",
     "add_run_name_options",
@@ -166,6 +169,7 @@ __all__ = [
     "add_spec_options",
     "add_split_options",
     "add_table_options",
+    "add_worker_start_option",
     "asked_augmentation",
     "decoding_limits",
     "fetching_reach",
@@ -175,7 +179,6 @@ __all__ = [
     "not_negative",
     "number",
     "positive",
-    "print_records",
     "ratio",
     "recipe_of",
     "retention",

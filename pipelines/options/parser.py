@@ -13,16 +13,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from pipelines.options.streams import LastingStream, PrintableStream, print_records
+from pipelines.options.streams import (
+    LastingStream,
+    PrintableStream,
+    add_log_options,
+    asks_for_records,
+    print_records,
+    set_up_logging,
+)
 from schemas.errors import ConvbaseError, RunFailed, UsageError, first_line, printable
 from schemas.storage import forget_interruptions, interrupt
 from schemas.uris import without_secrets
 
 # The console script, as `pyproject.toml` names it.
 SCRIPT: Final = "convbase"
-
-# `--log_format=json`, with its dashes as underscores.
-_RECORDS: Final = "__log_format=json"
 
 # What an operator, a scheduler or a container's end sends.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -63,11 +67,36 @@ class Parser(argparse.ArgumentParser):
     def of_command(
         cls, prog: str, documentation: str | None, *, first: Sequence[str] = (), epilog: str | None = None
     ) -> "Parser":
-        """Returns the parser of a module, whose docstring begins with how it is called, a colon, and what it does."""
+        """Returns the parser of a module, whose docstring begins with how it is called, a colon, and what it does.
+
+        It has the options that every command has.
+        """
         head, _, description = (documentation or "").partition("\n")
         sentence = head.partition(": ")[2]
         sentence = f"{sentence[:1].upper()}{sentence[1:]}"
-        return cls(prog, description.strip("\n"), epilog, sentence=sentence, first=first)
+        command = cls(prog, description.strip("\n"), epilog, sentence=sentence, first=first)
+        add_log_options(command)
+        return command
+
+    def begin(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parses the arguments of a command that begins, and sets up its logging.
+
+        Raises:
+            UsageError: If an argument is wrong or unknown.
+        """
+        given = self.parse_args(list(arguments))
+        set_up_logging(given)
+        return given
+
+    def begin_with_rest(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Does the same for a command that hands on the arguments that it does not know, and returns these, too.
+
+        Raises:
+            UsageError: If an argument is wrong.
+        """
+        given, rest = self.parse_known_args(list(arguments))
+        set_up_logging(given)
+        return given, rest
 
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -160,7 +189,7 @@ def run_main(main: Callable[[Sequence[str]], int]) -> NoReturn:
     sys.excepthook = _print_bug
     output, errors = PrintableStream(sys.stdout), LastingStream(sys.stderr)
     sys.stdout, sys.stderr = output, errors  # type: ignore[assignment]
-    if any(argument.replace("-", "_") == _RECORDS for argument in sys.argv):
+    if asks_for_records(sys.argv):
         print_records()  # What is wrong with the command line is a record, too.
     gc.freeze()  # What is imported by now lives to the end; looking through it once more there takes 0.1 s.
     for number in _SIGNALS:

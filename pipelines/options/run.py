@@ -5,7 +5,6 @@ Beam's own options pass through untouched; what neither Beam nor a command knows
 
 import argparse
 
-from pipelines.monitoring import LogFormat
 from pipelines.options.augmentation import add_augmentation_options
 from pipelines.options.sources import add_decoding_options
 from pipelines.options.spec import add_spec_options
@@ -72,6 +71,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="begin no shard after this time (90s, 30m, 2h); a run with images left is not committed, and the next one "
         "goes on from what it computed (default: no limit)",
     )
+    add_worker_start_option(group)
+    add_flag(group, "--dry_run", "say what would be done, and stop", default=False)
+    group.add_argument("--summary", metavar="FILE", help="write the closing figures there as JSON")
+    add_metrics_option(group)
+
+
+def add_worker_start_option(group: "argparse._ArgumentGroup") -> None:
+    """Adds the deadline for workers elsewhere."""
     group.add_argument(
         "--worker_start_timeout",
         type=duration,
@@ -79,32 +86,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="30m",
         help="cancel a job whose workers are elsewhere if none has started after this time (default: 30m)",
     )
-    add_flag(group, "--dry_run", "say what would be done, and stop", default=False)
-    group.add_argument("--summary", metavar="FILE", help="write the closing figures there as JSON")
+
+
+def add_metrics_option(group: "argparse._ArgumentGroup") -> None:
+    """Adds the file for the closing figures of a command."""
     group.add_argument(
         "--metrics_file",
         metavar="FILE",
         help="write the closing figures there for Prometheus's textfile collector (its name ends in .prom); the "
         "variables OTEL_EXPORTER_OTLP_… send them to an OpenTelemetry collector",
-    )
-    add_log_options(group)
-
-
-def add_log_options(group: "argparse._ArgumentGroup") -> None:
-    """Adds the options that say what is logged, and how it looks."""
-    group.add_argument(
-        "--log_level",
-        choices=("debug", "info", "warning"),
-        default="warning",
-        help="what is logged on standard error; info shows the beginning and the end of runs and each load of a conv "
-        "base, debug tracebacks (default: warning)",
-    )
-    group.add_argument(
-        "--log_format",
-        choices=tuple(LogFormat),
-        default=LogFormat.TEXT,
-        help="json makes each line a record with severity, time, message, and the run, date and store that it is "
-        "about, and has a record of the beginning and the end of each run (default: text)",
     )
 
 

@@ -3,20 +3,27 @@
 What a command does is worth more than what it says: a training goes on where nobody reads its lines any more, as in
 `… | head`, and so does a run whose log is on a disk that is full. Its exit code and one sentence tell of it at the end.
 
-With `--log_format=json` each print becomes a record, whoever has printed it: all of it passes here.
+With `--log_format=json` each print becomes a record, whoever has printed it: all of it passes here. Every command
+has that option: its parser declares it, and what reads its arguments sets it up.
 """
 
+import argparse
 import functools
 import io
+import itertools
+import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
-from pipelines.monitoring import printed_record
+from pipelines.monitoring import RUN_LOGGER, JsonHandler, LogFormat, TextFormatter, printed_record
 from schemas.errors import printable
+
+# `--log_format=json`, with its dashes as underscores.
+_RECORDS: Final = ("__log_format", "json")
 
 
 class LastingStream:
@@ -90,3 +97,57 @@ class PrintableStream(LastingStream):
     def write(self, text: str) -> int:
         """Writes a text, its control characters but for line breaks and tabs as Python writes them."""
         return super().write("\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n")))
+
+
+def asks_for_records(arguments: Sequence[str]) -> bool:
+    """Whether a command line, which may be wrong, has `--log_format=json`."""
+    texts = [argument.replace("-", "_") for argument in arguments]
+    return "=".join(_RECORDS) in texts or _RECORDS in itertools.pairwise(texts)
+
+
+def add_log_options(
+    options: "argparse.ArgumentParser | argparse._ArgumentGroup", *, in_subcommand: bool = False
+) -> None:
+    """Adds the options that say what is logged, and how it looks.
+
+    Args:
+        options: The parser.
+        in_subcommand: Whether the parser is that of a subcommand, which may follow options that are given before it.
+    """
+    options.add_argument(
+        "--log_level",
+        choices=("debug", "info", "warning"),
+        default=argparse.SUPPRESS if in_subcommand else "warning",
+        help="what is logged on standard error; info shows the beginning and the end of runs and each load of a conv "
+        "base, debug tracebacks (default: warning)",
+    )
+    options.add_argument(
+        "--log_format",
+        choices=tuple(LogFormat),
+        default=argparse.SUPPRESS if in_subcommand else LogFormat.TEXT,
+        help="json makes each line a record with severity, time, message, and the run, date and store that it is "
+        "about, and has a record of the beginning and the end of each run (default: text)",
+    )
+
+
+def set_up_logging(given: argparse.Namespace) -> None:
+    """Sends log records to standard error, and makes records of what is printed, too, where they are JSON.
+
+    Beam logs a worker's exception with its traceback before the runner raises it; unless debugging was asked for, the
+    one sentence at the command's end says it.
+
+    Args:
+        given: The command's options: what is logged, and how it looks. The beginning and the end of a run are logged in
+            any case where records are JSON.
+    """
+    if given.log_format == LogFormat.JSON:
+        handler: logging.Handler = JsonHandler()
+        print_records()
+        RUN_LOGGER.setLevel(logging.INFO)
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(TextFormatter())
+        RUN_LOGGER.setLevel(logging.INFO if given.log_level != "warning" else logging.CRITICAL)
+    logging.basicConfig(handlers=[handler], level=given.log_level.upper(), force=given.log_format == LogFormat.JSON)
+    if given.log_level != "debug":
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)

@@ -9,13 +9,12 @@ if TYPE_CHECKING:
     from pipelines.runners.beam_import import beam_imported_meanwhile
     from pipelines.runners.dataflow import is_template
     from pipelines.runners.errors import NOTHING_VISIBLE, explained_failures
-    from pipelines.runners.pipeline import new_pipeline
+    from pipelines.runners.pipeline import new_pipeline, on_worker_start, worker_start
     from pipelines.runners.progress import print_above, shown_progress, shown_steps
     from pipelines.runners.remote import WorkerStart, waited_for
     from pipelines.runners.selection import (
         beam_options,
         decoders_a_process,
-        has_remote_workers,
         parse_command,
         recorded_options,
         runner_name,
@@ -31,13 +30,12 @@ else:
             "pipelines.runners.beam_import": ["beam_imported_meanwhile"],
             "pipelines.runners.dataflow": ["is_template"],
             "pipelines.runners.errors": ["NOTHING_VISIBLE", "explained_failures"],
-            "pipelines.runners.pipeline": ["new_pipeline"],
+            "pipelines.runners.pipeline": ["new_pipeline", "on_worker_start", "worker_start"],
             "pipelines.runners.progress": ["print_above", "shown_progress", "shown_steps"],
             "pipelines.runners.remote": ["WorkerStart", "waited_for"],
             "pipelines.runners.selection": [
                 "beam_options",
                 "decoders_a_process",
-                "has_remote_workers",
                 "parse_command",
                 "recorded_options",
                 "runner_name",
@@ -54,9 +52,9 @@ __all__ = [
     "beam_options",
     "decoders_a_process",
     "explained_failures",
-    "has_remote_workers",
     "is_template",
     "new_pipeline",
+    "on_worker_start",
     "parse_command",
     "print_above",
     "recorded_options",
@@ -66,4 +64,5 @@ __all__ = [
     "spill_folder",
     "threads_a_process",
     "waited_for",
+    "worker_start",
 ]

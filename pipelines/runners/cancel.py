@@ -7,7 +7,6 @@ finished. Jobs of Dataflow are cancelled by `gcloud dataflow jobs cancel`.
 Exit codes: 0 the server has taken it; 1 it has not; 2 the command cannot start as it was given.
 """
 
-import argparse
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,7 +16,7 @@ from schemas.errors import RunFailed
 _SECONDS: Final = 30.0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.runners.cancel", __doc__)
     command.add_argument("job", help="the job's identifier, as it was printed when it was submitted")
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         RunFailed: If the server does not answer, or knows no such job.
     """
-    given = parser().parse_args(list(arguments))
+    given = parser().begin(arguments)
     import grpc
     from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 

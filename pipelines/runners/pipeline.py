@@ -7,6 +7,7 @@ its own data frames for that, which pandas 3.1 breaks, and has no option against
 
 import contextlib
 import contextvars
+import datetime
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from pipelines.runners.beam_import import import_beam
 from pipelines.runners.remote import RemoteJob, WorkerStart, submitted_job, submitting, wait_for
 from pipelines.runners.selection import find_runner, has_remote_workers, runner_name
+from schemas.fragments import has_started, leave_start
 
 if TYPE_CHECKING:
     from apache_beam import Pipeline
@@ -50,6 +52,27 @@ def new_pipeline(options: "PipelineOptions", start: WorkerStart | None = None) -
             yield root
     finally:
         _IN_OWN_PIPELINE.reset(before)
+
+
+def worker_start(
+    options: "PipelineOptions", timeout: datetime.timedelta, folder_uri: str, run_id: str
+) -> WorkerStart | None:
+    """Returns how long workers may take to start; None where they are processes of this machine.
+
+    Args:
+        options: Beam's options.
+        timeout: How long.
+        folder_uri: The store, or the folder of predictions, where the first of them says that it has started.
+        run_id: The run.
+    """
+    if not has_remote_workers(options):
+        return None
+    return WorkerStart(timeout.total_seconds(), functools.partial(has_started, folder_uri, run_id))
+
+
+def on_worker_start(options: "PipelineOptions", folder_uri: str, run_id: str) -> Callable[[], None] | None:
+    """Returns what the first worker does, where its launcher does not see it start; None where it does."""
+    return functools.partial(leave_start, folder_uri, run_id) if has_remote_workers(options) else None
 
 
 class _Submitted:

@@ -2,15 +2,13 @@
 
 import argparse
 import difflib
-import logging
 import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from pipelines.monitoring import RUN_LOGGER, JsonHandler, LogFormat, TextFormatter
-from pipelines.options import print_records
+from pipelines.options import Parser
 from pipelines.runners.beam_import import import_beam, import_file_systems
 from pipelines.runners.dataflow import (
     refuse_bare_dataflow,
@@ -53,32 +51,8 @@ class _BeamParser(argparse.ArgumentParser):
         raise UsageError(f"Beam takes no such option: {message}.")
 
 
-def set_up_logging(level: str, form: LogFormat = LogFormat.TEXT) -> None:
-    """Sends log records to standard error, and makes records of what is printed, too, where they are JSON.
-
-    Beam logs a worker's exception with its traceback before the runner raises it; unless debugging was asked for, the
-    one sentence at the command's end says it.
-
-    Args:
-        level: What is logged; the beginning and the end of a run are in any case, where records are JSON.
-        form: How records look.
-    """
-    handler = JsonHandler() if form == LogFormat.JSON else logging.StreamHandler()
-    if form == LogFormat.JSON:
-        print_records()
-        RUN_LOGGER.setLevel(logging.INFO)
-    else:
-        handler.setFormatter(TextFormatter())
-        RUN_LOGGER.setLevel(logging.INFO if level != "warning" else logging.CRITICAL)
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=form == LogFormat.JSON)
-    if level != "debug":
-        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-
-
-def parse_command(
-    command: argparse.ArgumentParser, arguments: Sequence[str]
-) -> tuple[argparse.Namespace, Sequence[str]]:
-    """Parses the arguments of a command that runs a pipeline.
+def parse_command(command: Parser, arguments: Sequence[str]) -> tuple[argparse.Namespace, Sequence[str]]:
+    """Parses the arguments of a command that runs a pipeline, and sets up its logging.
 
     Beam takes seconds to import and is asked only of arguments that need it: an error in one of ours comes at once, an
     error in one of Beam's before any work.
@@ -89,8 +63,7 @@ def parse_command(
     Raises:
         UsageError: If an argument is wrong or unknown.
     """
-    given, rest = command.parse_known_args(list(arguments))
-    set_up_logging(given.log_level, LogFormat(given.log_format))
+    given, rest = command.begin_with_rest(arguments)
     if rest not in _KNOWN_WITHOUT_BEAM:
         refuse_unknown(rest, command)
         refuse_unable_runner(given, beam_options(rest))

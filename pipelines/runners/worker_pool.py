@@ -9,7 +9,6 @@ nobody beyond; Beam's own pool listens on every address. Users of the same machi
 Exit codes: 2 the command cannot start as it was given; 130 or 143 stopped by a signal.
 """
 
-import argparse
 import ipaddress
 import socket
 import threading
@@ -32,7 +31,7 @@ _OPTIONS: Final = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the command's parser."""
     command = Parser.of_command("pipelines.runners.worker_pool", __doc__)
     command.add_argument("--service_port", type=positive, required=True, metavar="N", help="the port to listen on")
@@ -56,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         UsageError: If the address is no loopback and that is not allowed, or cannot be listened on.
     """
-    given = parser().parse_args(list(arguments))
+    given = parser().begin(arguments)
     address = _address(given.host)
     if not (address.is_loopback or given.allow_network):
         raise UsageError(

@@ -1,11 +1,13 @@
 """What is logged and printed as JSON: each line is a record, and says what run it is about."""
 
 import datetime
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 
+from pipelines.__main__ import COMMANDS
 from tests.conftest import SMALL_BASE, Run, write_pictures
 
 DAY = "2024-03-01"
@@ -52,8 +54,61 @@ def test_a_run_that_fails_ends_with_records_of_its_error(run: Run, tmp_path: Pat
     assert "not_an_image" in str(said["message"])
 
 
-def test_what_is_wrong_with_a_command_line_is_a_record_too(run: Run) -> None:
-    done = run("extract", "--log-format=json", "--conv_bass=VGG16")
+def test_every_line_of_commands_that_make_no_run_is_a_record_of_their_folder(run: Run, tmp_path: Path) -> None:
+    for number, name in enumerate(("discs", "squares")):
+        write_pictures(tmp_path / "pictures" / name, 6, seed=number)
+    images = ("--input=pictures", "--labels_from=parent")
+    done = run("extract", *images, "--output=store", "--layers=conv_pw_3_relu", *SMALL_BASE)
+    assert done.returncode == 0, done.stderr
+    model = ("--model=model", *images, "--test_fraction=0", "--validation_fraction=0.5")
+    for command, folder, *arguments in (
+        ("train", "model", "--features=store", "--test_fraction=0", "--validation_fraction=0.5"),
+        ("finetune", "tuned", *model, "--epochs=1", "--unfreeze_from=conv_pw_3", "--untrained_head"),
+        ("maintain compact", "store"),
+    ):
+        name, *sub = command.split()
+        told = [*sub, f"--output={folder}"] if not sub else [folder, *sub]
+        done = run(name, *told, *arguments, "--log_format=json")
+        assert done.returncode == 0, done.stderr
+        logged, printed = records(done.stderr), records(done.stdout)
+        begins, ends = (record for record in logged if "event" in record)
+        assert (begins["event"], begins["command"]) == ("command_begins", command)
+        assert (ends["event"], ends["command"], ends["state"]) == ("command_ends", command, "complete")
+        assert float(str(ends["seconds"])) > 0
+        assert printed
+        assert all(str(record["store"]).endswith(folder) for record in [begins, ends, *printed]), command
+        if name != "maintain":
+            assert len(str(ends["model_id"])) == 16
+            assert int(str(ends["train_images"])) + int(str(ends["validation_images"])) == 12
+    done = run("inspect", "store", "--freshness=26h", "--log_format=json")
+    assert [str(record["message"])[:19] for record in records(done.stdout)] == ["The last images, 12"]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_command_that_fails_ends_with_records_of_its_error(run: Run, tmp_path: Path) -> None:
+    done = run("train", "--features=nowhere", "--output=model", "--log_format", "json")
+    assert (done.returncode, done.stdout) == (2, "")
+    begins, ends, said = records(done.stderr)
+    assert (begins["event"], ends["event"], ends["state"]) == ("command_begins", "command_ends", "failed")
+    assert (said["severity"], said["store"]) == ("ERROR", "model")
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "runners.cancel", "runners.worker_pool"])
+def test_every_command_has_the_options_of_logs(name: str) -> None:
+    options = importlib.import_module(f"pipelines.{name}").parser()._option_string_actions
+    assert {"--log_level", "--log_format"} <= options.keys()
+
+
+def test_subcommands_take_them_on_either_side() -> None:
+    parser = importlib.import_module("pipelines.maintain").parser()
+    for line in ("--log_format=json store history", "store history --log_format=json"):
+        given = parser.parse_args(line.split())
+        assert (given.log_format, given.log_level) == ("json", "warning")
+
+
+@pytest.mark.parametrize("form", [("--log-format=json",), ("--log_format", "json")])
+def test_what_is_wrong_with_a_command_line_is_a_record_too(form: tuple[str, ...], run: Run) -> None:
+    done = run("extract", *form, "--conv_bass=VGG16")
     assert done.returncode == 2
     (record,) = records(done.stderr)
     assert record["severity"] == "ERROR"

@@ -18,6 +18,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines import maintain as maintain_command
 from pipelines import predict as predict_command
+from pipelines.prediction import prediction_job
 from pipelines.runners import pipeline as pipeline_module
 from schemas.classifiers import Classifier, publish_classifier
 from schemas.delta import Scan
@@ -164,15 +165,40 @@ def test_too_many_failures_commit_nothing(run: Run, model: Path, tmp_path: Path)
     assert rows(tmp_path / "out") == rows(tmp_path / "out", TableName.FAILURES) == []
 
 
+def test_a_run_is_told_to_prometheus_however_it_ends(model: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", 3)
+    (tmp_path / "pictures" / "page.jpg").write_bytes(b"<html>")
+    file = tmp_path / "run.prom"
+    options = (f"--input={tmp_path}/pictures", f"--output={tmp_path}/out", f"--metrics_file={file}")
+    labels = f'command="predict",store="file://{tmp_path}/out"'
+    with pytest.raises(RunFailed, match="1 of 4 images failed"):
+        predict(model, *options)
+    lines = file.read_text().splitlines()
+    assert f'convbase_images{{{labels},outcome="predicted"}} 0.0' in lines
+    assert f"convbase_exit_code{{{labels}}} 1.0" in lines
+    assert predict(model, *options, "--max_failure_ratio=0.5") == 0
+    lines = file.read_text().splitlines()
+    assert f'convbase_images{{{labels},outcome="listed"}} 4.0' in lines
+    assert f'convbase_images{{{labels},outcome="predicted"}} 3.0' in lines
+    assert f'convbase_failures{{{labels},code="not_an_image"}} 1.0' in lines
+    assert f"convbase_exit_code{{{labels}}} 0.0" in lines
+    with pytest.raises(UsageError, match="Name either --input"):
+        predict(model, *options, "--features=store")
+    assert f"convbase_exit_code{{{labels}}} 2.0" in file.read_text().splitlines()
+    with pytest.raises(UsageError, match=r"--metrics_file=.*cannot be written"):
+        predict(model, *options, f"--metrics_file={file}/below")
+
+
 def test_too_little_memory_stops_the_run(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
     write_pictures(tmp_path / "pictures", 3)
     monkeypatch.setattr(decoder, "decode_image", exhausted)
-    monkeypatch.setattr(predict_command, "decoders_a_process", lambda _: 0)
+    monkeypatch.setattr(prediction_job, "decoders_a_process", lambda _: 0)
     with pytest.raises(RunFailed, match="MemoryError"):
-        predict(model, f"--input={tmp_path}/pictures", f"--output={tmp_path}/out")
+        # The worker of another test, which has its decoder processes, is for batches of another size.
+        predict(model, f"--input={tmp_path}/pictures", f"--output={tmp_path}/out", "--batch_size=5")
     assert rows(tmp_path / "out") == []
 
 

@@ -70,7 +70,8 @@ def test_every_schedule_backfills_and_asks_every_morning_whether_images_came() -
     assert len(backfills) == 4
     assert all(any(argument.startswith("--expect_images") for argument in arguments) for arguments in backfills)
     looks = [arguments for module, *arguments in called() if module == "pipelines.inspect"]
-    assert [" ".join(arguments).replace("=", " ") for arguments in looks] == ["gs://bucket/store --freshness 26h"] * 4
+    asked = [" ".join(arguments).replace("=", " ").removesuffix(" --log_format json") for arguments in looks]
+    assert asked == ["gs://bucket/store --freshness 26h"] * 4
 
 
 def test_the_service_alerts_but_not_when_its_time_is_over() -> None:

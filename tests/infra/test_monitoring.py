@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,26 +14,28 @@ import yaml
 
 from pipelines.monitoring import metrics as metrics_module
 from pipelines.monitoring.exporting import prometheus_text
-from pipelines.monitoring.metrics import night_metrics
+from pipelines.monitoring.freshness import NewestImages
+from pipelines.monitoring.metrics import Metric, PredictionFigures, night_metrics, prediction_metrics
 from schemas.errors import ImagesMissing
 from tests.conftest import REPOSITORY
 from tests.unit.pipelines.monitoring.test_exporting import NOW, ROW
 
 MONITORING = REPOSITORY / "infra" / "monitoring"
+PROMTOOL = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "convbase" / "bin" / "promtool"
 
 
 def promtool() -> str:
-    found = os.environ.get("PROMTOOL") or shutil.which("promtool")
+    """The one that PROMTOOL names, else that of the user's cache, else that of the path."""
+    found = os.environ.get("PROMTOOL") or (str(PROMTOOL) if PROMTOOL.exists() else shutil.which("promtool"))
     if found is None:
-        pytest.skip("needs promtool, in the path or named by PROMTOOL; Debian's package `prometheus` has it")
+        pytest.skip(f"needs {PROMTOOL}, which `make promtool` builds with Go; Debian's `prometheus` has one, too")
     return found
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of all metrics."""
-    monkeypatch.setattr(metrics_module, "newest_images", lambda _: {"ds": NOW.date(), "ended_at": NOW})
-    monkeypatch.setattr(metrics_module, "newest_date", lambda _: NOW.date())
+    monkeypatch.setattr(metrics_module, "newest_images", lambda _: NewestImages({"ended_at": NOW}, NOW.date()))
     text = prometheus_text(night_metrics([ROW], object(), 0, NOW), {})
     return set(re.findall(r"^# TYPE (\S+)", text, flags=re.M))
 
@@ -93,8 +96,14 @@ def test_promtool_takes_the_rules_and_they_page_whom_they_should(arguments: str)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_takes_what_a_command_tells() -> None:
-    labels = {"command": "backfill", "store": "gs://bucket/store"}
-    text = prometheus_text(night_metrics([ROW], None, 0, NOW), labels)
+@pytest.mark.parametrize(
+    ("command", "metrics"),
+    [
+        ("backfill", night_metrics([ROW], None, 0, NOW)),
+        ("predict", prediction_metrics(PredictionFigures("out", 90, {"timeout": 3}, 12.5), 0, NOW)),
+    ],
+)
+def test_promtool_takes_what_a_command_tells(command: str, metrics: Sequence[Metric]) -> None:
+    text = prometheus_text(metrics, {"command": command, "store": "gs://bucket/store"})
     done = subprocess.run([promtool(), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert done.returncode in {0, 3}, done.stdout + done.stderr  # 3: it would name some of them otherwise.

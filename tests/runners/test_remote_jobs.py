@@ -4,7 +4,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
@@ -14,12 +14,15 @@ from typing import NamedTuple
 import pytest
 
 from pipelines import extract as extract_command
+from pipelines import predict as predict_command
+from pipelines.prediction import prediction_job
 from pipelines.runners import cancel, progress, remote
 from pipelines.runners.progress import progress_line
 from pipelines.runners.remote import RemoteJob, Waiting, WorkerStart, submitting
 from schemas.errors import RunFailed, UsageError
+from schemas.fragments import has_started, remove_receipts
 from schemas.store import FeatureStore
-from tests.conftest import SMALL_BASE, write_pictures
+from tests.conftest import SMALL_BASE, clusters, store_of_features, train, write_pictures
 from tests.support.children import start_program
 from tests.support.portable import portable, prism_server, worker_pool
 from transforms.runtime import Progress
@@ -172,6 +175,49 @@ def test_workers_elsewhere_say_that_they_have_started_and_how_far_they_are(
     assert any(re.search(r" \d+ of 12 images", line) for line in lines), lines
     assert FeatureStore.open(f"{tmp_path}/store").scan().count() == 12
     assert [file for file in (tmp_path / "store" / "receipts").rglob("*") if file.is_file()] == []
+
+
+@pytest.fixture(scope="module")
+def classifier(small_store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The options of a run of predictions: a classifier, and a store with the features that it takes."""
+    folder = tmp_path_factory.mktemp("classifier")
+    features, classes = clusters((20, 20), features=256, distance=3.0)
+    store = store_of_features(folder / "store", features, small_store, label=[("a", "b")[index] for index in classes])
+    train(f"--features={store.uri}", f"--output={folder}/model", "--test_fraction=0", "--l2=1")
+    return f"--model={folder}/model", f"--features={store.uri}"
+
+
+@pytest.fixture(params=["images", "features"])
+def asked(request: pytest.FixtureRequest, classifier: tuple[str, str], pictures: Path, tmp_path: Path) -> list[str]:
+    """The options of a run of predictions, of images or of features, into an empty folder."""
+    model, features = classifier
+    return [model, f"--input={pictures}" if request.param == "images" else features, f"--output={tmp_path}/out"]
+
+
+def test_predictions_that_get_no_worker_are_cancelled_in_time(
+    asked: list[str], idle: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_SECONDS_TO_CANCEL", 1.0)
+    file = tmp_path / "run.prom"
+    with pytest.raises(RunFailed, match=r"^No worker of job \S+ at \S+ has started in 2 s \(--worker_start_timeout\)"):
+        predict_command.main([*asked, *idle, "--worker_start_timeout=2s", f"--metrics_file={file}"])
+    assert [line.split()[-1] for line in file.read_text().splitlines() if line.startswith("convbase_exit")] == ["1.0"]
+
+
+def test_predictions_elsewhere_say_that_a_worker_has_started(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[bool] = []
+
+    def removed(uri: str, run_id: str, paths: Iterable[str]) -> None:
+        left.append(has_started(uri, run_id))
+        remove_receipts(uri, run_id, paths)
+
+    monkeypatch.setattr(prediction_job, "remove_receipts", removed)
+    with prism_server() as jobs, worker_pool() as workers:
+        assert predict_command.main([*asked, "--worker_start_timeout=45s", *portable(jobs, workers)]) == 0
+    assert left == [True]
+    assert [file for file in (tmp_path / "out" / "receipts").rglob("*") if file.is_file()] == []
 
 
 def free_endpoint() -> str:

@@ -1,7 +1,7 @@
 """The Beam transforms of predictions. They only carry: the work is in `transforms.prediction.predict`."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import apache_beam as beam
@@ -40,21 +40,39 @@ class PredictImages(beam.PTransform):
 class PredictFeatures(beam.PTransform):
     """Predicts the classes of the images of feature files, without reading an image, and writes them as fragments."""
 
-    def __init__(self, prediction: Prediction) -> None:
+    def __init__(self, prediction: Prediction, on_start: Callable[[], None] | None = None) -> None:
+        """Takes a run.
+
+        Args:
+            prediction: The run.
+            on_start: What the first worker does when it starts.
+        """
         super().__init__()
         self._prediction = prediction
+        self._on_start = on_start
 
     def expand(self, file_uris: PCollection[str]) -> PCollection[ShardResult]:
         """Returns the results."""
-        return file_uris | "Predict" >> beam.Map(_predict_file, self._prediction).with_output_types(ShardResult)
+        predict = beam.ParDo(_PredictFile(self._prediction, self._on_start)).with_output_types(ShardResult)
+        return file_uris | "Predict" >> predict
 
 
 def _predict_shard(shard: pa.RecordBatch, prediction: Prediction) -> ShardResult:
     return _counted(predict_shard(shard, _worker(prediction, END_TO_END_NETWORK), prediction))
 
 
-def _predict_file(file_uri: str, prediction: Prediction) -> ShardResult:
-    return _counted(predict_file(file_uri, _worker(prediction, CLASSIFIER_NETWORK).engine, prediction))
+class _PredictFile(beam.DoFn):
+    def __init__(self, prediction: Prediction, on_start: Callable[[], None] | None) -> None:
+        self._prediction = prediction
+        self._on_start = on_start
+
+    def setup(self) -> None:
+        if self._on_start is not None:
+            self._on_start()
+
+    def process(self, file_uri: str) -> Iterator[ShardResult]:
+        engine = _worker(self._prediction, CLASSIFIER_NETWORK).engine
+        yield _counted(predict_file(file_uri, engine, self._prediction))
 
 
 def _worker(prediction: Prediction, network: tuple[str, str]) -> Worker:

@@ -1,5 +1,6 @@
 """Metrics as Prometheus and OpenTelemetry get them."""
 
+import contextlib
 import datetime
 import json
 import threading
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.monitoring import export_metrics
+from pipelines.monitoring import PredictionFigures, export_metrics, told_at_its_end
 from pipelines.monitoring.exporting import prometheus_text
-from pipelines.monitoring.metrics import Metric, night_metrics
+from pipelines.monitoring.metrics import Metric, night_metrics, prediction_metrics
+from schemas.errors import RunStopped, UsageError
 
 LABELS = {"command": "backfill"}
 NOW = datetime.datetime(2026, 2, 1, 3, tzinfo=datetime.UTC)
@@ -70,6 +72,32 @@ def lines() -> list[str]:
 )
 def test_a_night_in_the_format_of_prometheus(line: str) -> None:
     assert line in lines()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'convbase_images{command="predict",outcome="listed"} 100.0',
+        'convbase_images{command="predict",outcome="predicted"} 90.0',
+        'convbase_failures{command="predict",code="timeout"} 3.0',
+        'convbase_run_seconds{command="predict"} 12.5',
+        'convbase_exit_code{command="predict"} 0.0',
+    ],
+)
+def test_a_run_of_predictions_in_the_format_of_prometheus(line: str) -> None:
+    figures = PredictionFigures("out", 90, {"not_an_image": 7, "timeout": 3}, 12.5)
+    assert line in prometheus_text(prediction_metrics(figures, 0, NOW), {"command": "predict"}).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(None, 0), (RunStopped("Time."), 3), (UsageError("No."), 2), (OSError(), 1)]
+)
+def test_what_ends_a_command_is_told_by_its_exit_code(error: Exception | None, code: int) -> None:
+    told: list[int] = []
+    with contextlib.suppress(Exception), told_at_its_end(told.append):
+        if error is not None:
+            raise error
+    assert told == [code]
 
 
 def test_each_metric_has_a_help_and_a_type_before_its_points() -> None:

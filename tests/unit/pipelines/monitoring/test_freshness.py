@@ -2,7 +2,11 @@
 
 import pytest
 
+from pipelines.monitoring import freshness
 from pipelines.monitoring.freshness import ExpectedImages
+from pipelines.monitoring.metrics import night_metrics
+from schemas.store import FeatureStore
+from tests.unit.pipelines.monitoring.test_exporting import NOW
 
 
 @pytest.mark.parametrize(
@@ -20,3 +24,13 @@ def test_enough_is_a_number_or_a_share_of_the_median(text: str, nights: list[int
     expected = ExpectedImages.parse(text)
     assert expected.least(nights) == least
     assert str(expected) == text
+
+
+def test_what_came_last_is_found_by_a_single_reading_of_runs(
+    small_store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, calls = freshness._complete_runs, []
+    monkeypatch.setattr(freshness, "_complete_runs", lambda store: calls.append(store) or read(store))
+    names = {metric.name for metric in night_metrics([], small_store, 0, NOW)}
+    assert {"convbase.newest.images.timestamp", "convbase.newest.date.lag"} <= names
+    assert calls == [small_store]
