@@ -9,13 +9,14 @@ import pytest
 
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.children import start_extraction
-from tests.support.clusters import flink_cluster, spark_cluster
+from tests.support.clusters import beam_for_executors, flink_cluster, spark_cluster, wait_for_end
 from tests.support.forked_workers import forked_workers
 from tests.support.portable import comparable, flink_server, portable, spark_server
 
 SHARDS = ("--shard_size=2", *SMALL_BASE)
 ASKED_FOR = pytest.mark.skipif(not os.environ.get("CLUSTERS"), reason="takes minutes: CLUSTERS=1 asks for it")
 IMAGES = 16
+SECONDS = 300
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,13 @@ def nobody_dies(tmp_path: Path) -> Path:
 def test_spark_standalone(pictures: Path, expected: Any, nobody_dies: Path, tmp_path: Path) -> None:
     """A master and two workers of one core; Beam comes to them with the job."""
     job = (f"--input={pictures}", f"--output={tmp_path}/store", *SHARDS)
-    with spark_cluster(tmp_path) as master, spark_server(master) as jobs, forked_workers(nobody_dies) as workers:
-        process = start_extraction((*job, *portable(jobs, workers)), tmp_path / "log")
-        process.join()
+    with (
+        spark_cluster(tmp_path) as master,
+        spark_server(master, tmp_path / "jobs.log") as jobs,
+        forked_workers(nobody_dies) as workers,
+    ):
+        process = start_extraction((*job, *portable(jobs, workers), *beam_for_executors()), tmp_path / "log")
+        wait_for_end(process, SECONDS, tmp_path)
     assert process.exitcode == 0, (tmp_path / "log").read_text()
     assert comparable(tmp_path / "store").equals(expected)
     assert [folder.name for folder in tmp_path.glob("work-*") if any(folder.rglob("stderr"))] == ["work-0", "work-1"]
@@ -64,12 +69,12 @@ def test_flink_loses_the_job_manager_that_leads(
     job = (f"--input={pictures}", f"--output={tmp_path}/store", *SHARDS)
     with flink_cluster(tmp_path / "flink") as cluster, forked_workers(nobody_dies) as workers:
         master = f"localhost:{cluster.rest_ports[0]}"
-        with flink_server(master, cluster.configuration) as jobs:
+        with flink_server(master, cluster.configuration, tmp_path / "jobs.log") as jobs:
             process = start_extraction((*job, *portable(jobs, workers)), tmp_path / "log")
             while process.is_alive() and not list((tmp_path / "store").glob("receipts/*/*")):
                 time.sleep(0.02)
             lost = cluster.kill_leader()
-            process.join()
+            wait_for_end(process, SECONDS, tmp_path)
             assert cluster.leader() != lost
     assert process.exitcode == 0, (tmp_path / "log").read_text()
     assert comparable(tmp_path / "store").equals(expected)

@@ -6,11 +6,16 @@
 import contextlib
 import json
 import re
+import signal
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+
+import psutil
+import pytest
 
 from tests.conftest import REPOSITORY
 from tests.support.portable import free_port, job_server_jar, running
@@ -19,6 +24,8 @@ JOB_SERVERS = REPOSITORY / "infra" / "job-servers"
 
 _SECONDS_TO_START = 60
 _MEMORY = "-Xmx512m"
+_SECONDS_FOR_THREADS = 3
+_CHARACTERS_OF_A_LOG = 12000
 _ZOOKEEPER = "zookeeper.FlinkZooKeeperQuorumPeer"
 _JOB_MANAGER = "entrypoint.StandaloneSessionClusterEntrypoint"
 
@@ -142,6 +149,39 @@ def spark_cluster(folder: Path) -> Iterator[str]:
             stack.enter_context(running(worker, None, folder / f"worker-{number}.log", environment))
         _wait(lambda: (folder / "master.log").read_text().count("Registering worker") == 2)
         yield master
+
+
+def beam_for_executors() -> tuple[str, ...]:
+    """The options by which a job brings Beam to executors, and nothing that Spark has already.
+
+    Without them each executor fetches all of the job server's jars, 264 of 300 MB, and writes each twice: on a busy
+    machine that alone takes minutes, in which nothing is heard of the job.
+    """
+    jars = job_server_jar("spark").parent.glob("lib/beam-*.jar")
+    return tuple(f"--files_to_stage={jar}" for jar in sorted(jars))
+
+
+def wait_for_end(process: ForkServerProcess, seconds: float, folder: Path) -> None:
+    """Waits for the end of a job on a cluster; one that takes longer fails the test, with what all of them do.
+
+    Args:
+        process: The job's launcher.
+        seconds: How long it may take.
+        folder: Where the logs are; each Java process writes its threads into its own.
+    """
+    process.join(seconds)
+    if not process.is_alive():
+        return
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.name() == "java":
+                child.send_signal(signal.SIGQUIT)
+    time.sleep(_SECONDS_FOR_THREADS)
+    process.kill()
+    process.join()
+    logs = [path for pattern in ("*log", "std*") for path in sorted(folder.rglob(pattern)) if path.is_file()]
+    ends = [f"== {path}\n{path.read_text(errors='replace')[-_CHARACTERS_OF_A_LOG:]}" for path in logs]
+    pytest.fail("\n".join([f"The job has not ended after {seconds:.0f} s.", *ends]), pytrace=False)
 
 
 def _opened() -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import grpc
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
 
@@ -18,20 +19,21 @@ from tests.support.children import CONTEXT
 
 class _ForkingPool(BeamFnExternalWorkerPoolServicer):
     dies_once: Path
-    workers: dict[str, ForkServerProcess]
+    workers: dict[tuple[str, str], ForkServerProcess]  # By caller and name, as those of our pool.
 
     def StartWorker(  # noqa: N802 (Beam's name)
-        self, start_worker_request: beam_fn_api_pb2.StartWorkerRequest, unused_context: object
+        self, start_worker_request: beam_fn_api_pb2.StartWorkerRequest, context: grpc.ServicerContext
     ) -> beam_fn_api_pb2.StartWorkerResponse:
         name, endpoint = start_worker_request.worker_id, start_worker_request.control_endpoint.url
-        self.workers[name] = CONTEXT.Process(target=_work, args=(endpoint, name, self.dies_once), daemon=True)
-        self.workers[name].start()
+        worker = CONTEXT.Process(target=_work, args=(endpoint, name, self.dies_once), daemon=True)
+        self.workers[context.peer(), name] = worker
+        worker.start()
         return beam_fn_api_pb2.StartWorkerResponse()
 
     def StopWorker(  # noqa: N802 (Beam's name)
-        self, stop_worker_request: beam_fn_api_pb2.StopWorkerRequest, unused_context: object
+        self, stop_worker_request: beam_fn_api_pb2.StopWorkerRequest, context: grpc.ServicerContext
     ) -> beam_fn_api_pb2.StopWorkerResponse:
-        if worker := self.workers.pop(stop_worker_request.worker_id, None):
+        if worker := self.workers.pop((context.peer(), stop_worker_request.worker_id), None):
             worker.terminate()
         return beam_fn_api_pb2.StopWorkerResponse()
 

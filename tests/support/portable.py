@@ -71,27 +71,29 @@ def job_server_path(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def flink_server(master: str = "[local]", configuration: Path = _JOB_SERVERS / "flink" / "conf") -> Iterator[str]:
+def flink_server(
+    master: str = "[local]", configuration: Path = _JOB_SERVERS / "flink" / "conf", log: Path = _NO_LOG
+) -> Iterator[str]:
     """Runs Beam's job server for a cluster, or with a Flink in it, and yields its endpoint.
 
     Flink begins again what a lost worker did.
     """
-    with _job_server("flink", f"--flink-master={master}", f"--flink-conf-dir={configuration}") as endpoint:
+    with _job_server("flink", f"--flink-master={master}", f"--flink-conf-dir={configuration}", log=log) as endpoint:
         yield endpoint
 
 
 @contextlib.contextmanager
-def spark_server(master: str) -> Iterator[str]:
+def spark_server(master: str, log: Path = _NO_LOG) -> Iterator[str]:
     """Runs Beam's job server for a cluster of Spark, and yields its endpoint."""
-    with _job_server("spark", f"--spark-master-url={master}") as endpoint:
+    with _job_server("spark", f"--spark-master-url={master}", log=log) as endpoint:
         yield endpoint
 
 
 @contextlib.contextmanager
-def _job_server(name: str, *options: str) -> Iterator[str]:
+def _job_server(name: str, *options: str, log: Path) -> Iterator[str]:
     port = free_port()
     ports = (f"--job-port={port}", "--artifact-port=0", "--expansion-port=0")
-    with running(["java", "-jar", str(job_server_jar(name)), *options, *ports], port):
+    with running(["java", "-jar", str(job_server_jar(name)), *options, *ports], port, log):
         yield f"localhost:{port}"
 
 

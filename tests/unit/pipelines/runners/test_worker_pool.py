@@ -1,7 +1,9 @@
 """The pool of workers listens where its machine reaches it, and nobody beyond."""
 
+import contextlib
 import ipaddress
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,13 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
+import psutil
 import pytest
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 from pipelines.runners import worker_pool
 from schemas.errors import UsageError
 from tests.conftest import REPOSITORY
 
 _LISTENING = "0A"
+# Channels to one address would share a connection.
+SEPARATE = [("grpc.use_local_subchannel_pool", 1)]
 
 
 def free_port() -> int:
@@ -72,6 +79,35 @@ def test_the_pool_is_reached_from_its_own_machine_alone() -> None:
             assert f"127.0.0.1:{port} cannot be listened on" in said
         first.send_signal(signal.SIGTERM)
         assert first.wait(30) == 143
+
+
+def test_a_caller_stops_its_own_worker_though_another_has_one_of_the_same_name() -> None:
+    """Executors of one machine number their workers each for itself."""
+    port = free_port()
+    with pool(f"--service_port={port}") as process, contextlib.ExitStack() as stack:
+        assert process.stdout is not None
+        process.stdout.readline()
+        channels = [stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}", SEPARATE)) for _ in range(2)]
+        first, second = map(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub, channels)
+        for number, stub in enumerate((first, second)):
+            request = beam_fn_api_pb2.StartWorkerRequest(worker_id="1-1")
+            request.control_endpoint.url = f"localhost:{number + 1}"
+            assert stub.StartWorker(request).error == ""
+        assert endpoints_of_workers(process) == ["localhost:1", "localhost:2"]
+        first.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1"))
+        assert endpoints_of_workers(process) == ["localhost:2"]
+        first.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1"))
+        assert endpoints_of_workers(process) == ["localhost:2"]
+        (left,) = psutil.Process(process.pid).children()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+    assert not left.is_running()
+
+
+def endpoints_of_workers(pool: "subprocess.Popen[str]") -> list[str]:
+    """Where the workers of a pool belong, by their command lines."""
+    lines = [" ".join(child.cmdline()) for child in psutil.Process(pool.pid).children()]
+    return sorted(found for line in lines for found in re.findall(r"localhost:\d+", line))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
