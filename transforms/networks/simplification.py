@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     import openvino
 
 # Any batch size that no other axis has by chance: shapes are computed with it, and it is freed again.
-_TRACED_BATCH: Final = 7919
+TRACED_BATCH: Final = 7919
+# A shape, or a part of one, and no table of indices.
+_LONGEST_SHAPE: Final = 8
 
 
 def fold_constants(network: "openvino.Model") -> None:
@@ -17,11 +19,12 @@ def fold_constants(network: "openvino.Model") -> None:
     from openvino import passes
 
     _free_batch_axis(network)
-    _set_batch(network, _TRACED_BATCH)
+    _set_batch(network, TRACED_BATCH)
     manager = passes.Manager()
     manager.register_pass(passes.ConstantFolding())
     manager.run_passes(network)
     _free_batch_axis(network)
+    _free_constants(network)
     _set_batch(network, -1)
 
 
@@ -34,18 +37,14 @@ def _set_batch(network: "openvino.Model", size: int) -> None:
 
 
 def _free_batch_axis(network: "openvino.Model") -> None:
-    """Lets every reshape keep the batch's axis.
-
-    Keras 3.15 traces with one picture and writes that 1 into the reshapes of squeeze-and-excitation blocks
-    (EfficientNet), so that the exported network would take no other batch.
-    """
+    """Lets every reshape keep the batch's axis, also where a network was traced with one picture."""
     from openvino import opset13
 
     for node in network.get_ordered_ops():
         if node.get_type_name() != "Reshape":
             continue
         pattern = constant(node.input_value(1))
-        if pattern is not None and pattern[0] in {1, _TRACED_BATCH} and _has_batch(node.input_value(0)):
+        if pattern is not None and pattern[0] in {1, TRACED_BATCH} and _has_batch(node.input_value(0)):
             shape = opset13.constant(np.array([0, *pattern[1:]], np.int64))
             _replace(node.output(0), opset13.reshape(node.input_value(0), shape, special_zero=True).output(0))
 
@@ -53,7 +52,34 @@ def _free_batch_axis(network: "openvino.Model") -> None:
 def _has_batch(output: "openvino.Output") -> bool:
     """Whether the first axis of a tensor is the batch's."""
     length = output.get_partial_shape()[0]
-    return bool(length.is_dynamic or length.get_length() == _TRACED_BATCH)
+    return bool(length.is_dynamic or length.get_length() == TRACED_BATCH)
+
+
+def _free_constants(network: "openvino.Model") -> None:
+    """Puts the size of the batch wherever a shape has that with which shapes were computed, or so many rows are equal.
+
+    Vision transformers repeat their class token for each picture; those with windows count the windows of all.
+    """
+    from openvino import opset13
+
+    shape = opset13.shape_of(network.get_parameters()[0], "i64")
+    batch = opset13.gather(shape, integers([0]), integers(0))
+    for node in network.get_ordered_ops():
+        value = constant(node.output(0)) if node.get_type_name() == "Constant" else None
+        if value is None:
+            continue
+        if value.shape[:1] == (TRACED_BATCH,) and (value == value[:1]).all():
+            sides = opset13.concat([batch, integers(value.shape[1:])], 0)
+            _redirect(node.output(0), opset13.broadcast(opset13.constant(value[:1]), sides).output(0))
+        elif value.dtype.kind == "i" and value.size <= _LONGEST_SHAPE:
+            pictures, others = np.divmod(value.astype(np.int64), TRACED_BATCH)
+            is_of_batch = (others == 0) & (pictures > 0)
+            if is_of_batch.any():
+                factors, terms = (integers(np.where(is_of_batch, *pair)) for pair in ((pictures, 0), (0, value)))
+                sides = opset13.reshape(
+                    opset13.add(opset13.multiply(batch, factors), terms), integers(value.shape), False
+                )
+                _redirect(node.output(0), opset13.convert(sides, node.get_element_type().to_string()).output(0))
 
 
 def gather_channels(network: "openvino.Model") -> None:
@@ -140,5 +166,10 @@ def _replace(old: "openvino.Output", new: "openvino.Output") -> None:
     """Has a tensor computed by another operation, under its names."""
     new.get_node().set_friendly_name(old.get_node().get_friendly_name())
     new.add_names(old.get_names())
+    _redirect(old, new)
+
+
+def _redirect(old: "openvino.Output", new: "openvino.Output") -> None:
+    """Has all that took a tensor take another one."""
     for target in old.get_target_inputs():
         target.replace_source_output(new)
