@@ -7,6 +7,7 @@
     python -m pipelines.inspect feature-store --coverage --input='uploads/{ds}/' --start=2026-01-01
     python -m pipelines.inspect --conv_base=VGG16 --input_shape=150,150,3
     python -m pipelines.inspect --conv_base=mine.onnx
+    python -m pipelines.inspect --conv_base=keras_hub:presets/vit
 
 Exit codes: 0 done; 1 --coverage found that something is missing; 2 the command cannot start as it was given; 4 the last
 images came longer ago than --freshness allows.
@@ -65,10 +66,10 @@ def main(arguments: Sequence[str]) -> int:
     if given.coverage or given.runs or given.failures or given.freshness or given.html or not given.conv_base:
         raise UsageError("Name a store, or a conv base with --conv_base=NAME.")
     from transforms.conv_bases import summarise_conv_base
-    from transforms.origins import with_saved_network
+    from transforms.origins import said_by_preset, with_saved_network
 
     asked = with_saved_network(spec_options(given))
-    print(summarise_conv_base(FeatureSpec(**{"weights": NO_WEIGHTS, **asked})))
+    print(summarise_conv_base(FeatureSpec(**{"weights": NO_WEIGHTS, **said_by_preset(asked), **asked})))
     return 0
 
 

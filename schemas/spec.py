@@ -32,11 +32,17 @@ TRUNCATIONS: Final = ("fail", "keep")
 RESIZES: Final = ("stretch", "crop", "pad")
 PREPROCESSINGS: Final = ("none", "scale_1", "scale_-1_1", "caffe", "torch")
 _NUMBERS: Final = r"([0-9]*\.?[0-9]+)(,[0-9]*\.?[0-9]+,[0-9]*\.?[0-9]+)?"
-PREPROCESS_PATTERN: Final = f"{'|'.join(PREPROCESSINGS)}|mean={_NUMBERS},std={_NUMBERS}"
+_FLOAT: Final = r"-?[0-9]*\.?[0-9]+(?:e-?[0-9]+)?"
+_FLOATS: Final = f"(?:{_FLOAT}(?:,{_FLOAT},{_FLOAT})?)"
+PREPROCESS_PATTERN: Final = (
+    f"{'|'.join(PREPROCESSINGS)}|mean={_NUMBERS},std={_NUMBERS}|scale={_FLOATS},offset={_FLOATS}"
+)
 
 # Files of saved networks that can be a conv base, by their endings.
 KERAS_MODEL: Final = ".keras"
 SAVED_FORMATS: Final = (KERAS_MODEL, ".onnx", ".xml")
+# A folder that Keras Hub has saved (`save_to_preset`); as the prefix of its name.
+KERAS_HUB: Final = "keras_hub:"
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "pooling": POOLINGS,
@@ -73,7 +79,8 @@ class FeatureSpec(Serialisable):
 
     Attributes:
         conv_base: The name of a builder in `keras.applications`, such as `"VGG16"`, or that of the file of a saved
-            network, such as `"mine.onnx"`; which file that is, `weights_sha256` says, so the fingerprint knows no name.
+            network, such as `"mine.onnx"`, or that of a preset's folder, such as `"keras_hub:vit"`; which file that is,
+            `weights_sha256` says, so the fingerprint knows no name.
         conv_base_args: Further keyword arguments of that builder, such as `{"alpha": 0.25}`.
         weights: `"none"` (random), `"imagenet"`, or the URI of a weights file or of the saved network. Where the
             weights came from; what counts for the fingerprint is their SHA-256.
@@ -99,8 +106,8 @@ class FeatureSpec(Serialisable):
         crop_ratio: Of `"crop"`: the sides of the middle that is taken, as a share of what would just hold it, above 0
             to 1. torchvision's `Resize(256)` and `CenterCrop(224)` are .875.
         preprocess: What a saved network expects of pixels: one of `PREPROCESSINGS`, or the mean and the standard
-            deviation of pixels in 0 to 1, as in `"mean=0.5,std=0.25"`, or three of each. None for a base that has its
-            own.
+            deviation of pixels in 0 to 1, as in `"mean=0.5,std=0.25"`, or three of each; or what pixels in 0 to 255
+            are multiplied by and what is added then, as in `"scale=0.5,offset=-64"`. None for a base that has its own.
         feature_shapes: The shape of one feature of each layer, in the order of `layers`.
         augmentation: The further rows of training images; None where each image has one row. No part of the
             fingerprint.
@@ -143,7 +150,9 @@ class FeatureSpec(Serialisable):
             raise InvalidSpec(f"crop_ratio {self.crop_ratio} must be above 0 and at most 1; it is for resize=crop.")
         if self.preprocess is not None and not re.fullmatch(PREPROCESS_PATTERN, self.preprocess):
             choices = ", ".join(PREPROCESSINGS)
-            raise InvalidSpec(f"preprocess {self.preprocess!r} is not one of {choices}, mean=…,std=….")
+            raise InvalidSpec(
+                f"preprocess {self.preprocess!r} is not one of {choices}, mean=…,std=…, scale=…,offset=…."
+            )
         if len(set(self.layers)) != len(self.layers):
             raise InvalidSpec(f"layers {','.join(self.layers)} names a layer twice.")
         if self.feature_shapes and len(self.feature_shapes) != len(self.layers):
@@ -177,13 +186,13 @@ class FeatureSpec(Serialisable):
 
     @property
     def saved_format(self) -> str | None:
-        """The ending of the file of a saved network that is the base; None for a base that is built by its name."""
+        """The ending of the saved network that is the base, `KERAS_HUB` of a preset; None where it is built by name."""
         return saved_format(self.conv_base)
 
     @property
     def is_keras(self) -> bool:
         """Whether the base is a Keras model, which Keras runs, puts a head on and trains."""
-        return self.saved_format in {None, KERAS_MODEL}
+        return self.saved_format in {None, KERAS_MODEL, KERAS_HUB}
 
     @property
     def resolved_input_shape(self) -> tuple[int, int, int]:
@@ -251,11 +260,13 @@ class FeatureSpec(Serialisable):
 
 
 def saved_format(name: str) -> str | None:
-    """Returns the ending of a file or URI that is one of a saved network, or None.
+    """Returns the ending of a file or URI that is one of a saved network, `KERAS_HUB` for a preset's, or None.
 
     >>> saved_format("s3://bucket/Mine.ONNX")
     '.onnx'
     """
+    if name.startswith(KERAS_HUB):
+        return KERAS_HUB
     return next((ending for ending in SAVED_FORMATS if name.lower().endswith(ending)), None)
 
 

@@ -40,7 +40,7 @@ from transforms.conv_bases import (
     is_published,
     speed_against_float32,
 )
-from transforms.origins import saved_sha256, with_saved_network
+from transforms.origins import said_by_preset, saved_sha256, with_saved_network
 from transforms.runtime import package_versions, temporary_folder
 from transforms.sources import (
     FollowLinks,
@@ -161,8 +161,8 @@ def _recorded_uri(given: str) -> str:
     uri = canonical_uri(given)
     if bare_uri(uri) != uri:
         raise UsageError(
-            f"{shown(given)} has a signature or a password, and a store records where its weights are from: copy the "
-            "file, and name the copy."
+            f"{shown(bare_uri(uri))} was given with a signature or a password, and a store records where its weights "
+            "are from: copy the file, and name the copy."
         )
     return uri
 
@@ -170,6 +170,7 @@ def _recorded_uri(given: str) -> str:
 def new_spec(given: argparse.Namespace) -> FeatureSpec:
     """Returns the spec of a store that is to be made, what is not given filled in."""
     asked = asked_spec(given)
+    asked = {**said_by_preset(asked), **asked}
     augmentation = asked.pop("augmentation", None)
     if augmentation and augmentation["rows"]:
         asked["augmentation"] = AugmentedRows(**augmentation)

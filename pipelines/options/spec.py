@@ -14,7 +14,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--conv_base",
         metavar="NAME",
         help="any builder of keras.applications, or the URI of a saved network: a .keras or .onnx file, or the .xml of "
-        "an OpenVINO network (default: VGG16)",
+        "an OpenVINO network; keras_hub:FOLDER is a preset that Keras Hub has saved (default: VGG16)",
     )
     group.add_argument(
         "--conv_base_arg",
@@ -32,7 +32,8 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         metavar="HOW",
         help="what a saved network expects of pixels: none is 0 to 255, scale_1 is 0 to 1, scale_-1_1 is -1 to 1, "
         "caffe and torch are those of Keras's applications, mean=…,std=… with one or three numbers each are of pixels "
-        "in 0 to 1; it has to be given where the file does not say it (default: what the file says)",
+        "in 0 to 1, scale=…,offset=… multiplies pixels in 0 to 255 and adds; it has to be given where the file does "
+        "not say it (default: what the file says)",
     )
     add_flag(
         group,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from transforms.origins.applications import load_application
     from transforms.origins.finding import build_conv_base, building_code, origin_of
     from transforms.origins.origin import CONV_BASE_FILES, KERAS_FILE, OPENVINO_FILES, files_of_origin
-    from transforms.origins.saved_files import network_name, saved_sha256, with_saved_network
+    from transforms.origins.saved_files import network_name, said_by_preset, saved_sha256, with_saved_network
 else:
     from schemas.lazy_imports import lazy_attributes
 
@@ -19,7 +19,12 @@ else:
             "transforms.origins.applications": ["load_application"],
             "transforms.origins.finding": ["build_conv_base", "building_code", "origin_of"],
             "transforms.origins.origin": ["CONV_BASE_FILES", "KERAS_FILE", "OPENVINO_FILES", "files_of_origin"],
-            "transforms.origins.saved_files": ["network_name", "saved_sha256", "with_saved_network"],
+            "transforms.origins.saved_files": [
+                "network_name",
+                "said_by_preset",
+                "saved_sha256",
+                "with_saved_network",
+            ],
         },
     )
 
@@ -33,6 +38,7 @@ __all__ = [
     "load_application",
     "network_name",
     "origin_of",
+    "said_by_preset",
     "saved_sha256",
     "with_saved_network",
 ]

@@ -10,6 +10,7 @@ from transforms.origins import (
     foreign_graphs,
     keras_bases,
     picture_input,
+    presets,
     saved_files,
     saved_keras,
     saved_networks,
@@ -51,7 +52,16 @@ def build_conv_base(spec: FeatureSpec) -> "keras.Model":
 
 def building_code() -> list[str]:
     """Returns the source code that decides what base is built of a spec: who keeps bases has to know it."""
-    modules = (applications, foreign_graphs, keras_bases, picture_input, saved_files, saved_keras, saved_networks)
+    modules = (
+        applications,
+        foreign_graphs,
+        keras_bases,
+        picture_input,
+        presets,
+        saved_files,
+        saved_keras,
+        saved_networks,
+    )
     return [
         inspect.getsource(module)
         for module in (*modules, *(sys.modules[name] for name in (PixelValues.__module__, __name__)))

@@ -5,14 +5,17 @@ only such that lie beside it.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from schemas.errors import ImageError, InvalidSpec, UsageError, WeightsUnavailable, shown
-from schemas.spec import SAVED_FORMATS, FeatureSpec, saved_format
-from schemas.storage import canonical_uri, file_system, image_errors
+from schemas.spec import KERAS_HUB, SAVED_FORMATS, FeatureSpec, saved_format
+from schemas.storage import bare_uri, canonical_uri, file_system, image_errors, leaves_folder
+from transforms.networks import CONVERTER, PRESET, SHARDS, WEIGHTS
 from transforms.origins.onnx_files import files_beside
+from transforms.origins.presets import fields_of_converter, preset_named
 from transforms.runtime import available_memory
 
 # Fields of a spec that are for bases which Keras builds by their names.
@@ -35,11 +38,17 @@ def with_saved_network(asked: Mapping[str, Any]) -> dict[str, Any]:
         InvalidSpec: If the name is that of a file of another kind.
     """
     uri = asked.get("conv_base")
+    if uri is not None and bare_uri(uri) != uri:
+        raise UsageError(
+            f"The conv base {shown(bare_uri(uri))} was given with a signature or a password, and a store records where "
+            "its base is from: copy the file, and name the copy."
+        )
     if uri is None or saved_format(uri) is None:
         if uri is not None and ("/" in uri or "." in uri):
             raise InvalidSpec(
                 f"{shown(uri)} is no file of a network that can be a conv base: these end with "
-                f"{', '.join(SAVED_FORMATS)} (OpenVINO's, with its .bin beside it)."
+                f"{', '.join(SAVED_FORMATS)} (OpenVINO's, with its .bin beside it); {KERAS_HUB}FOLDER is a preset "
+                "of Keras Hub."
             )
         return dict(asked)
     refused = [option for field, option in _OF_BUILDERS.items() if asked.get(field)]
@@ -48,11 +57,26 @@ def with_saved_network(asked: Mapping[str, Any]) -> dict[str, Any]:
             f"{', '.join(refused)} is for conv bases of keras.applications; {shown(uri)} is a saved network."
         )
     others = {name: value for name, value in asked.items() if name not in _OF_BUILDERS}
-    return {**others, "conv_base": network_name(uri), "weights": canonical_uri(uri)}
+    name, weights = preset_named(uri) if uri.startswith(KERAS_HUB) else (network_name(uri), canonical_uri(uri))
+    return {**others, "conv_base": name, "weights": weights}
+
+
+def said_by_preset(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a spec that the preset of Keras Hub says which is asked for; none where it is no preset.
+
+    Raises:
+        InvalidSpec: If its image converter cannot be followed.
+        WeightsUnavailable: If it cannot be read.
+    """
+    if not str(asked.get("conv_base")).startswith(KERAS_HUB):
+        return {}
+    return fields_of_converter(read_saved_files(asked["weights"]))
 
 
 def network_name(uri: str) -> str:
-    """Returns the name of the file of a saved network; of what is no such file, all of it."""
+    """Returns the name of the file of a saved network, or of a preset's folder; of what is no such thing, all of it."""
+    if uri.startswith(KERAS_HUB):
+        return KERAS_HUB + PurePosixPath(uri.removeprefix(KERAS_HUB).removesuffix(PRESET)).name
     return uri.rpartition("/")[2] if saved_format(uri) is not None else uri
 
 
@@ -68,6 +92,8 @@ def read_saved_files(uri: str) -> dict[str, bytes]:
     first = _read(uri)
     name = uri.rpartition("/")[2]
     files = {name: first}
+    if name == PRESET:
+        return {**files, **_files_of_preset(uri.removesuffix(name))}
     for further in _belonging_to(name, first):
         files[further] = _read(uri.removesuffix(name) + further)
     return files
@@ -115,6 +141,27 @@ def _belonging_to(name: str, content: bytes) -> list[str]:
         raise WeightsUnavailable(f"The network {shown(name)} cannot be read: {error}.") from error
 
 
+def _files_of_preset(folder: str) -> dict[str, bytes]:
+    """Reads the image converter of a preset, if it has one, and its weights, which may lie in several files."""
+    fs, root = file_system(folder)
+    with image_errors():
+        found = {name for name in (CONVERTER, WEIGHTS, SHARDS) if fs.exists(f"{root.rstrip('/')}/{name}")}
+    files = {CONVERTER: _read(folder + CONVERTER)} if CONVERTER in found else {}
+    if WEIGHTS in found or SHARDS not in found:
+        return {**files, WEIGHTS: _read(folder + WEIGHTS)}
+    files[SHARDS] = _read(folder + SHARDS)
+    try:
+        places = json.loads(files[SHARDS])["weight_map"].values()
+        names = sorted({name for place in places for name in ([place] if isinstance(place, str) else place)})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsUnavailable(f"{folder}{SHARDS} is damaged, or no list of files of weights.") from error
+    for name in names:
+        if "/" in name or "\\" in name or leaves_folder(name):
+            raise WeightsUnavailable(f"{folder}{SHARDS} names {shown(name)}, which is no file beside it.")
+        files[name] = _read(folder + name)
+    return files
+
+
 def _read(uri: str) -> bytes:
     try:
         with image_errors():
@@ -127,6 +174,11 @@ def _read(uri: str) -> bytes:
             why = f"it has {found['size']:,} bytes, more than this machine has memory for"
     except ImageError as error:
         why = error.message.rstrip(".")
+    if uri.endswith((PRESET, CONVERTER, WEIGHTS, SHARDS)):
+        raise WeightsUnavailable(
+            f"The file {uri} cannot be read ({why}); --conv_base={KERAS_HUB}FOLDER takes a preset that Keras Hub has "
+            "saved."
+        )
     if saved_format(uri) is not None or uri.lower().endswith(_WEIGHTS_OF_OPENVINO):
         raise WeightsUnavailable(
             f"The file {uri} cannot be read ({why}); --conv_base takes the URI of a saved network."

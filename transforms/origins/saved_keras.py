@@ -1,11 +1,11 @@
-"""Saved Keras models as conv bases: any `.keras` file that Keras opens in its safe mode."""
+"""Saved Keras models as conv bases: any `.keras` file that Keras opens in its safe mode, and presets of Keras Hub."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.errors import InvalidSpec, RunFailed
-from schemas.spec import FeatureSpec
-from transforms.networks import load_keras_model
+from schemas.spec import KERAS_HUB, FeatureSpec
+from transforms.networks import load_keras_model, load_preset
 from transforms.origins.keras_bases import KerasNetwork
 from transforms.origins.picture_input import PictureInput
 from transforms.origins.saved_files import check_sha256, read_saved_files, sha256_of_files
@@ -19,7 +19,7 @@ _CHANNELS_FIRST: Final = (0, 3, 1, 2)
 
 
 def load_saved(spec: FeatureSpec) -> tuple[FeatureSpec, KerasNetwork]:
-    """Opens the `.keras` file of a spec, and returns it with the spec, what the file says of it filled in.
+    """Opens the `.keras` file or preset of a spec, and returns it with the spec, what the file says of it filled in.
 
     Raises:
         InvalidSpec: If it is no model that is opened without running code in it, or takes no pictures.
@@ -32,14 +32,16 @@ def load_saved(spec: FeatureSpec) -> tuple[FeatureSpec, KerasNetwork]:
     files = read_saved_files(spec.weights)
     sha256 = sha256_of_files(files)
     check_sha256(spec, sha256)
-    name, content = next(iter(files.items()))
+    name = next(iter(files))
+    is_preset = spec.saved_format == KERAS_HUB
     limit_memory()
     with temporary_folder() as folder:
-        Path(folder, name).write_bytes(content)
+        for member, content in files.items():
+            Path(folder, member).write_bytes(content)
         try:
-            model = load_keras_model(Path(folder, name))
+            model = load_preset(Path(folder)) if is_preset else load_keras_model(Path(folder, name))
         except RunFailed as error:
-            raise InvalidSpec(str(error)) from error
+            raise InvalidSpec(f"{spec.conv_base}: {error}" if is_preset else str(error)) from error
         except MemoryError as error:
             raise InvalidSpec(f"{name} takes more memory than this machine has.") from error
     taken = _input_of(model, spec.conv_base)

@@ -40,13 +40,22 @@ class PixelValues(NamedTuple):
         Raises:
             InvalidSpec: If it is for another number of channels, or is not of pixels in 0 to 1.
         """
-        found = _NAMED.get(preprocess) or cls._normalising(_TORCH if preprocess == "torch" else preprocess)
+        found = _NAMED.get(preprocess) or cls._scaling(preprocess)
+        found = found or cls._normalising(_TORCH if preprocess == "torch" else preprocess)
         if len(found.scale) not in {1, channels} or len(found.offset) not in {1, channels}:
             raise InvalidSpec(
                 f"preprocess {preprocess} is for networks that take colours; this one takes {channels} channel: "
                 "none, scale_1, scale_-1_1 and mean=…,std=… with one number each are for such ones."
             )
         return cls(*found)
+
+    @classmethod
+    def _scaling(cls, text: str) -> "PixelValues | None":
+        given = re.fullmatch("scale=(.*),offset=(.*)", text)
+        if given is None:
+            return None
+        scale, offset = (tuple(map(float, numbers.split(","))) for numbers in given.groups())
+        return cls(scale * (len(offset) // len(scale) or 1), offset * (len(scale) // len(offset) or 1))
 
     @classmethod
     def _normalising(cls, text: str) -> "PixelValues":

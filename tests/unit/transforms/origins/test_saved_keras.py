@@ -158,7 +158,7 @@ def test_a_network_that_mixes_a_batch_is_refused(tmp_path: Path) -> None:
 def test_what_is_missing_for_a_file_of_keras_hub_is_said(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "mine.keras", "w") as made:
         made.writestr("config.json", '{"registered_name": "keras_hub>ViTBackbone"}')
-    with pytest.raises(ConvbaseError, match=r"mine\.keras has layers of Keras Hub, .* install the extra keras-hub"):
+    with pytest.raises(ConvbaseError, match=r"mine\.keras needs Keras Hub, .* install the extra keras-hub"):
         prepare_conv_base(spec_of(tmp_path / "mine.keras"), tmp_path)
 
 
