@@ -10,13 +10,13 @@ AUDIT  := .venv-audit
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz fake-gcs-server versitygw azurite prism flink spark kube-rules promtool flink-test spark-test bench audit gitleaks lint \
+.PHONY: help demo test torch-test fuzz fake-gcs-server versitygw azurite prism flink spark kube-rules promtool flink-test spark-test bench audit gitleaks lint \
 	types format docs docs-serve template pin-images image lock lock-job-servers lock-terraform clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-demo: $(VENV)/runtime  ## install, extract the features of sample pictures, train a classifier on them, explore them
+demo: $(VENV)/runtime $(BIN)/convbase  ## install, extract the features of sample pictures, train a classifier on them, explore them
 	$(BIN)/python -m pipelines.extract --runner=DirectRunner
 	$(BIN)/python -m pipelines.train --features=feature-store --output=model --overwrite
 	$(BIN)/python -m pipelines.explore feature-store --output=explore
@@ -24,6 +24,10 @@ demo: $(VENV)/runtime  ## install, extract the features of sample pictures, trai
 # Two at a time: most tests wait for a start-up, and those that compute use every core by themselves.
 test: $(VENV)/dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+
+# PyTorch's wheels for Linux need gigabytes of CUDA's packages, so only the benchmarks' environment has it.
+torch-test: $(BENCH)/bench  ## run the tests of what hands rows to PyTorch, in the environment of the benchmarks
+	$(BENCH)/bin/python -m pytest tests/unit/schemas/loaders
 
 fuzz: $(VENV)/dev  ## try inputs that nobody would write for SECONDS=600; FUZZ=decoding,uris names some targets (see tests/fuzz)
 	$(BIN)/python -m tests.fuzz $(if $(FUZZ),--targets=$(FUZZ)) $(if $(SECONDS),--seconds=$(SECONDS)) \
@@ -172,6 +176,11 @@ $(VENV)/bin/python:
 
 $(VENV)/runtime: infra/locks/requirements.lock | $(VENV)/bin/python
 	$(BIN)/python $(PIP) -r infra/locks/requirements.lock
+	@touch $@
+
+# The command convbase, of this checkout; what builds it is one of the locked packages.
+$(BIN)/convbase: pyproject.toml | $(VENV)/runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 $(VENV)/dev: infra/locks/requirements-dev.lock | $(VENV)/bin/python

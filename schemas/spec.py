@@ -191,8 +191,11 @@ class FeatureSpec(Serialisable):
 
     @property
     def is_keras(self) -> bool:
-        """Whether the base is a Keras model, which Keras runs, puts a head on and trains."""
-        return self.saved_format in {None, KERAS_MODEL, KERAS_HUB}
+        """Whether the base is published as a Keras model too, which Keras runs, puts a head on and trains.
+
+        Not that of a preset: Keras opens no file of some backbones of Keras Hub (0.32), and workers would need it.
+        """
+        return self.saved_format in {None, KERAS_MODEL}
 
     @property
     def resolved_input_shape(self) -> tuple[int, int, int]:

@@ -68,6 +68,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def of_the_hub(folder: Path) -> Path:
+    """The same pictures through a vision transformer of Keras Hub, and a classifier on it; do not change it."""
+    hub = pytest.importorskip("keras_hub", reason="needs the extra keras-hub")
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(4)
+    vit = hub.models.ViTBackbone((SIDE, SIDE, 3), 8, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32)
+    vit.save_to_preset(f"{folder}/vit")
+    converter = hub.layers.ViTImageConverter((SIDE, SIDE), 1 / 127.5, -1.0, crop_to_aspect_ratio=False)
+    converter.save_to_preset(f"{folder}/vit")
+    photos = (f"--input={folder}/photos", "--labels_from=parent")
+    extract(*photos, f"--output={folder}/hub", f"--conv_base=keras_hub:{folder}/vit")
+    train(f"--features={folder}/hub", f"--output={folder}/hub-model")
+    return folder
+
+
+def test_a_preset_of_keras_hub_feeds_a_classifier(of_the_hub: Path, tmp_path: Path) -> None:
+    hub = pytest.importorskip("keras_hub", reason="needs the extra keras-hub")
+    store = FeatureStore.open(f"{of_the_hub}/hub")
+    assert (store.spec.conv_base, store.spec.resize, store.spec.input_shape) == (
+        "keras_hub:vit", "stretch", (SIDE, SIDE, 3)
+    )  # fmt: skip
+    pixels = pixels_of(store)
+    backbone = hub.models.Backbone.from_preset(f"{of_the_hub}/vit")
+    expected = backbone(pixels.astype(np.float32) / np.float32(127.5) - 1)
+    assert_near(store.scan().to_numpy(store.spec.layers[0]), np.asarray(expected))
+    model = f"--model={of_the_hub}/hub-model"
+    assert predict_command.main([model, f"--input={of_the_hub}/photos", f"--output={tmp_path}/a"]) == 0
+    assert predict_command.main([model, f"--features={store.uri}", f"--output={tmp_path}/b"]) == 0
+    uris = store.scan().to_numpy("uri")
+    by_pictures, by_features = (scores(tmp_path / name, uris) for name in "ab")
+    assert by_pictures.std(axis=0).max() > 0.01
+    np.testing.assert_allclose(by_pictures, by_features, atol=1e-5)
+    assert {*Path(of_the_hub, "hub-model").glob("end_to_end.*")} == {of_the_hub / "hub-model" / "end_to_end.onnx"}
+
+
 def pixels_of(store: FeatureStore) -> np.ndarray:
     paths = [uri.removeprefix("file://") for uri in store.scan().to_numpy("uri")]
     loaded = [keras.utils.load_img(path, target_size=(SIDE, SIDE), interpolation="bilinear") for path in paths]

@@ -4,7 +4,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING
 
-from schemas.spec import FeatureSpec
+from schemas.spec import KERAS_HUB, FeatureSpec
 from transforms.origins import (
     applications,
     foreign_graphs,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def origin_of(spec: FeatureSpec) -> Origin:
     """Returns the origin of the conv base of a spec."""
-    return _keras_origin(spec) if spec.is_keras else SavedNetworkOrigin()
+    return _keras_origin(spec) if spec.is_keras or spec.saved_format == KERAS_HUB else SavedNetworkOrigin()
 
 
 def build_conv_base(spec: FeatureSpec) -> "keras.Model":

@@ -56,7 +56,8 @@ class KerasOrigin:
         with refused_by_openvino(spec) if spec.saved_format else contextlib.nullcontext():
             model = base_of(network, named)
             shapes = tuple(tuple(output.shape[1:]) for output in model.outputs)
-            model.save(folder / KERAS_FILE)
+            if spec.is_keras:
+                model.save(folder / KERAS_FILE)
             export_to_openvino(model, folder / OPENVINO_FILES[0])
             if spec.saved_format:
                 check_batches(import_openvino().Core().read_model(folder / OPENVINO_FILES[0]), named)

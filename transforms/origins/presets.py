@@ -65,7 +65,7 @@ def fields_of_converter(files: Mapping[str, bytes]) -> dict[str, Any]:
         resize = "crop" if said.get("crop_to_aspect_ratio", True) else "stretch"
         if said.get("pad_to_aspect_ratio"):
             resize = "pad"
-        fields = {
+        fields: dict[str, Any] = {
             "preprocess": f"scale={scale},offset={offset}",
             "resize": resize,
             "interpolation": _INTERPOLATIONS[said.get("interpolation", "bilinear")],

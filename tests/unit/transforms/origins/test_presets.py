@@ -44,7 +44,13 @@ def siglip(hub: Any) -> Any:
     return hub.models.SigLIPBackbone(vision, text)
 
 
-BACKBONES = {"ResNet": resnet, "ViT": vit, "DINOV2": dino, "SigLIP": siglip}
+def swin(hub: Any) -> Any:
+    return hub.models.SwinTransformerBackbone(
+        image_shape=(SIDE, SIDE, 3), embed_dim=16, depths=[1, 1], num_heads=[2, 2], window_size=4
+    )
+
+
+BACKBONES = {"ResNet": resnet, "ViT": vit, "DINOV2": dino, "SigLIP": siglip, "SwinTransformer": swin}
 
 
 def saved(name: str, folder: Path, **converter: Any) -> tuple[Any, Any]:
@@ -72,7 +78,7 @@ def test_a_preset_gives_what_keras_hub_gives(name: str, tmp_path: Path) -> None:
     side = converter.image_size[0]
     spec, (found,) = published(spec_of(tmp_path / "mine", pooling="none"), tmp_path, pictures(side))
     expected = np.asarray(backbone(converter(pictures(side).astype(np.float32))))
-    assert (spec.conv_base, spec.input_shape, spec.is_keras) == ("keras_hub:mine", (side, side, 3), True)
+    assert (spec.conv_base, spec.input_shape, spec.is_keras) == ("keras_hub:mine", (side, side, 3), False)
     assert found.shape[1] == math.prod(spec.feature_shapes[0])
     assert_equal(found, expected.reshape(len(found), -1))
     assert spec.layers[0] in summarise_conv_base(spec)
