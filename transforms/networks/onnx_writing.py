@@ -251,6 +251,29 @@ def _matmul(writing: _Writing, node: Any) -> str:
     return writing.add("MatMul", inputs)
 
 
+def _einsum(writing: _Writing, node: Any) -> str:
+    return writing.add("Einsum", writing.inputs(node), equation=str(node.get_attributes()["equation"]))
+
+
+def _attention(writing: _Writing, node: Any) -> str:
+    """Scaled products of queries and keys, softmax, and products with values (Vaswani et al., 2017); without a mask."""
+    if node.get_attributes()["causal"] or node.get_input_size() not in {3, 5}:
+        raise NotInOnnx("It has attention with a mask.")
+    query, key, value = writing.inputs(node)[:3]
+    shape = node.get_input_partial_shape(1)
+    rank = shape.rank.get_length()
+    if node.get_input_size() == 5:
+        mask = constant(node.input_value(3))
+        if mask is None or mask.any() or mask.dtype == bool:
+            raise NotInOnnx("It has attention with a mask.")
+        scale = writing.tensor(node.input_value(4))
+    else:
+        scale = writing.number(shape[rank - 1].get_length() ** -0.5)
+    turned = writing.add("Transpose", [key], perm=[*range(rank - 2), rank - 1, rank - 2])
+    products = writing.add("MatMul", [writing.add("Mul", [query, scale]), turned])
+    return writing.add("MatMul", [writing.add("Softmax", [products], axis=-1), value])
+
+
 def _transpose(writing: _Writing, node: Any) -> str:
     return writing.add("Transpose", [writing.tensor(node.input_value(0))], perm=_known(node, 1).tolist())
 
@@ -421,6 +444,7 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     "Clamp": _clamp,
     "Concat": _concat,
     "Convert": _convert,
+    "Einsum": _einsum,
     "Elu": _elu,
     "Gather": _gather,
     "Gelu": _gelu,
@@ -430,6 +454,7 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     "PRelu": _prelu,
     "Pad": _pad,
     "Reshape": _reshape,
+    "ScaledDotProductAttention": _attention,
     "Slice": _slice,
     "SquaredDifference": _squared_difference,
     "StridedSlice": _strided_slice,
