@@ -296,7 +296,7 @@ def test_the_choices_are_named_before_any_work(folder: Path, run: Run, tmp_path:
     assert not (tmp_path / "store").exists()
     done = run("extract", *base, f"--conv_base={folder}/mine.keras", "--preprocess=imagenet")
     assert done.returncode == 2
-    assert "'imagenet' is not none, scale_1, scale_-1_1, caffe, torch, or mean=…,std=…" in done.stderr
+    assert "'imagenet' is not none, scale_1, scale_-1_1, caffe, torch, mean=…,std=…, or scale=…,offset=…" in done.stderr
 
 
 @pytest.mark.parametrize(
