@@ -127,7 +127,7 @@ shape: Final = OptionType("[0-9]+(,[0-9]+)*", "height,width,3", _shape)
 name_and_value: Final = OptionType("[^=]+=.*", "NAME=VALUE", _name_and_value)
 preprocess: Final = OptionType(
     PREPROCESS_PATTERN,
-    f"{', '.join(PREPROCESSINGS)}, mean=…,std=…, or scale=…,offset=… with one or three numbers each, of pixels in 0 to 1",
+    f"{', '.join(PREPROCESSINGS)}, mean=…,std=…, or scale=…,offset=…, with one or three numbers each",
     str,
 )
 true_or_false: Final = OptionType("[Tt]rue|[Ff]alse", "true or false", _is_true)
