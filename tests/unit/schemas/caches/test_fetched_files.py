@@ -13,6 +13,7 @@ from pipelines import index as index_command
 from pipelines import search
 from schemas.caches import CACHE_VARIABLE, FETCHED, fetched_file, fetched_files
 from schemas.errors import RunFailed
+from schemas.maintenance import check_indexes
 from schemas.search import INDEXES
 from schemas.storage import PublishedFile, file_system
 from schemas.store import FeatureStore
@@ -173,10 +174,12 @@ def test_an_index_in_a_bucket_is_fetched_once_for_any_number_of_searches(
     assert hits[0] == hits[1]
     # What is kept goes on to be used while its file is removed, and one that was altered in the bucket is not believed.
     index = store.index()
-    shutil.rmtree(cache)
-    assert store.neighbours(features[:3], 5, index=index).to_pylist() == hits[0]
+    assert not check_indexes(uri, deep=True).damages
     data = bytearray(cells.read_bytes())
     data[-1] ^= 1
     fs.pipe_file(f"{path}/{INDEXES}/{cells.name}", bytes(data))
+    assert [damage.how for damage in check_indexes(uri, deep=True).damages] == ["its SHA-256 differs"]
+    shutil.rmtree(cache)
+    assert store.neighbours(features[:3], 5, index=index).to_pylist() == hits[0]
     with pytest.raises(RunFailed, match=r"is damaged \(its SHA-256 differs\); .*--rebuild"):
         store.index()
