@@ -9,6 +9,7 @@ import pyarrow as pa
 from schemas.delta import Scan
 from schemas.errors import InvalidFeatures
 from schemas.neighbours import Near, Neighbours, RunningNeighbours, as_vectors, lengths_of, near_in_block, unit_vectors
+from schemas.search.blas_threads import one_blas_thread
 from schemas.search.index_files import IndexedFile, OpenIndex, numbers_of
 from schemas.spec import Shape
 from schemas.tables import feature_shape
@@ -44,8 +45,6 @@ def nearest_images(
 
 def _compared(scan: Scan, layer: str, shape: Shape, queries: np.ndarray, k: int) -> pa.Table:
     """Compares all rows: those of a row group on the thread that unpacks it, in some threads at once."""
-    import threadpoolctl
-
     rows_per_batch = max(_BATCH_BYTES // (4 * math.prod(shape)), 1)
     running = RunningNeighbours(len(queries), min(k, max(sum(file.rows for file in scan.files), 1)))
 
@@ -55,8 +54,7 @@ def _compared(scan: Scan, layer: str, shape: Shape, queries: np.ndarray, k: int)
         return len(vectors), near_in_block(queries, vectors, lengths_of(vectors), running.least.copy(), k)
 
     first = 0
-    # Threads of OpenBLAS's would wait for each other by spinning, and take the processor from those that unpack.
-    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         for count, found in scan.only([layer]).map_features(near, rows_per_batch):
             running.add(found.queries, first + found.rows, found.similarities)
             first += count
