@@ -107,12 +107,21 @@ def test_subcommands_take_them_on_either_side() -> None:
 
 
 @pytest.mark.parametrize("form", [("--log-format=json",), ("--log_format", "json")])
-def test_what_is_wrong_with_a_command_line_is_a_record_too(form: tuple[str, ...], run: Run) -> None:
-    done = run("extract", *form, "--conv_bass=VGG16")
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("--conv_bass=VGG16", "Neither this command nor Beam knows the argument '--conv_bass=VGG16'"),
+        ("--shard_size=none", "Argument --shard_size: "),
+    ],
+)
+def test_what_is_wrong_with_a_command_line_is_a_record_too(
+    wrong: str, said: str, form: tuple[str, ...], run: Run
+) -> None:
+    done = run("extract", *form, wrong)
     assert done.returncode == 2
     (record,) = records(done.stderr)
     assert record["severity"] == "ERROR"
-    assert str(record["message"]).startswith("Neither this command nor Beam knows the argument '--conv_bass=VGG16'")
+    assert str(record["message"]).startswith(said)
 
 
 @pytest.mark.parametrize("form", ["yaml", "JSON"])
