@@ -32,8 +32,8 @@ TRUNCATIONS: Final = ("fail", "keep")
 RESIZES: Final = ("stretch", "crop", "pad")
 PREPROCESSINGS: Final = ("none", "scale_1", "scale_-1_1", "caffe", "torch")
 _NUMBERS: Final = r"([0-9]*\.?[0-9]+)(,[0-9]*\.?[0-9]+,[0-9]*\.?[0-9]+)?"
-_FLOAT: Final = r"-?[0-9]*\.?[0-9]+(?:e-?[0-9]+)?"
-_FLOATS: Final = f"(?:{_FLOAT}(?:,{_FLOAT},{_FLOAT})?)"
+_FLOAT: Final = r"-?[0-9]*\.?[0-9]+(e-?[0-9]+)?"
+_FLOATS: Final = f"{_FLOAT}(,{_FLOAT},{_FLOAT})?"
 PREPROCESS_PATTERN: Final = (
     f"{'|'.join(PREPROCESSINGS)}|mean={_NUMBERS},std={_NUMBERS}|scale={_FLOATS},offset={_FLOATS}"
 )
