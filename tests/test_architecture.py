@@ -63,6 +63,7 @@ ORDER = (
     "pipelines/jobs",
     "pipelines/prediction",
     "pipelines/console",
+    "pipelines/upkeep",
     "pipelines/functions",
     "pipelines",
 )

@@ -229,7 +229,7 @@ def test_a_storage_that_fails_is_a_sentence(store: Path, monkeypatch: pytest.Mon
     def fail(*_: object) -> Iterator[str]:
         raise PermissionError("no entry")
 
-    monkeypatch.setattr(maintain, "compact", fail)
+    monkeypatch.setattr("pipelines.upkeep.file_upkeep.compact", fail)
     with pytest.raises(RunFailed, match=r"compact of file://.* could not be completed: no entry"):
         maintain.main([str(store), "compact"])
 
