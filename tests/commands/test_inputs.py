@@ -209,7 +209,7 @@ def test_another_encoding_has_to_be_named(cases: Path, store: Path) -> None:
 BAD_ROWS = {
     "http://[bad/x.jpg": "invalid_uri",
     "github://a:b@main/x.jpg": None,
-    "hf://datasets/a/b/x.jpg": "package_missing",
+    "hf://datasets/a/b/x.jpg": "not_allowed",  # Its package is there, with `datasets`.
     "sftp://host/x.jpg": "package_missing",
     "http://127.0.0.1:99999/x.jpg": "invalid_uri",
     "s3://": "invalid_uri",
