@@ -73,14 +73,14 @@ FAILED = (
     "\u202egpj.a", "\ufeffa.jpg", "zip://a.jpg::nowhere.zip", "zip://a.jpg::pipe.jpg",
     "zip://../../etc/passwd::000.jpg", "zip://::000.jpg", "tar://a.jpg::000.jpg",
     "parquet://image-0::000.jpg", "tfrecord://99999999999999::000.jpg", "::", "a::b", "zip::000.jpg", "s3://",
-    "s3:///a.jpg", "s3://bucket", "gs://", "abfs://", "S3://BUCKET_WITH SPACE/a.jpg", "hf://datasets/a/b/c.jpg",
+    "s3:///a.jpg", "s3://bucket", "gs://", "abfs://", "S3://BUCKET_WITH SPACE/a.jpg",
 )  # fmt: skip
 # Where an answer depends on what is installed, or on what the machine's name server says.
 EITHER = (
     "github://a:b@main/x.jpg", "sftp://127.0.0.1/a.jpg", "smb://127.0.0.1/share/a.jpg", "webhdfs://127.0.0.1/a.jpg",
     "http://127.0.0.1\\@example.invalid/a.jpg", "http://example.invalid\\@127.0.0.1/a.jpg",
     "jar:file:///a.jar!/a.jpg", "arrow_hdfs://127.0.0.1/a.jpg", "gitlab://x/a.jpg", "dropbox://a.jpg",
-    "root://127.0.0.1//a.jpg",
+    "root://127.0.0.1//a.jpg", "hf://datasets/a/b/c.jpg",
 )  # fmt: skip
 
 
