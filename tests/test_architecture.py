@@ -27,6 +27,7 @@ ORDER = (
     "schemas/storage",
     "schemas/caches",
     "schemas/classifiers",
+    "schemas/threads",
     "schemas/fragments",
     "schemas/loaders",
     "schemas/delta",

@@ -1,11 +1,9 @@
 """Row groups of a snapshot: which of them have, or may have, the rows that are wanted; and reading them on threads."""
 
-import collections
 import functools
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,6 +16,7 @@ from schemas.fragments import FeaturePages
 from schemas.loaders import rows_by_group
 from schemas.spec import Shape
 from schemas.tables import feature_array
+from schemas.threads import bounded_map
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -145,13 +144,6 @@ def _threads(dataset: ds.FileSystemDataset) -> int:
 
 def _on_threads(function: Callable[[S], Sequence[T]], arguments: Sequence[S], threads: int) -> Iterator[T]:
     """Yields the items that a function returns for each argument, in their order; some are under way at once."""
-    left, begun = iter(arguments), collections.deque[Future[Sequence[T]]]()
-    pool = ThreadPoolExecutor(threads, "row groups")
-    try:
-        begun.extend(pool.submit(function, one) for one in itertools.islice(left, _BEGUN_PER_THREAD * threads))
-        while begun:
-            done = begun.popleft().result()
-            begun.extend(pool.submit(function, one) for one in itertools.islice(left, 1))
-            yield from done
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with ThreadPoolExecutor(threads, "row groups") as pool:
+        for found in bounded_map(pool, function, arguments, _BEGUN_PER_THREAD * threads):
+            yield from found

@@ -1,6 +1,5 @@
 """Batches for TensorFlow, JAX and Hugging Face's datasets, each imported where it is asked for."""
 
-import collections
 import concurrent.futures
 import itertools
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from schemas.errors import UsageError
 from schemas.loaders.batches import Batch, RowBatches, is_number
 from schemas.loaders.order import Reader
 from schemas.tables import feature_shape
+from schemas.threads import bounded_map
 
 if TYPE_CHECKING:
     import datasets
@@ -47,14 +47,11 @@ def tensorflow_batches(batches: Callable[[], Iterator[Any]], signature: Any) -> 
 def _prepared_ahead(items: Iterator[T]) -> Iterator[T]:
     """Yields items, while a thread prepares the next ones."""
     end = object()
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    try:
-        waiting = collections.deque(pool.submit(next, items, end) for _ in range(_BATCHES_AHEAD))
-        while (item := waiting.popleft().result()) is not end:
-            waiting.append(pool.submit(next, items, end))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        for item in bounded_map(pool, lambda _: next(items, end), itertools.repeat(None), _BATCHES_AHEAD + 1):
+            if item is end:
+                return
             yield cast("T", item)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def tf_dataset(batches: RowBatches, epoch: int, step: int, reader: Reader) -> "tf.data.Dataset":

@@ -9,10 +9,10 @@ import pyarrow as pa
 from schemas.delta import Scan
 from schemas.errors import InvalidFeatures
 from schemas.neighbours import Near, Neighbours, RunningNeighbours, as_vectors, lengths_of, near_in_block, unit_vectors
-from schemas.search.blas_threads import one_blas_thread
 from schemas.search.index_files import IndexedFile, OpenIndex, numbers_of
 from schemas.spec import Shape
 from schemas.tables import feature_shape
+from schemas.threads import one_blas_thread
 
 _BATCH_BYTES: Final = 32 * 2**20
 

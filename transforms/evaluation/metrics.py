@@ -13,9 +13,10 @@ from typing import Final, TypeVar
 import numpy as np
 
 from schemas.classifiers import THRESHOLD, LabelKind, LabelSet
+from schemas.threads import bounded_map
 from transforms.evaluation.chance import interval_of_error
 from transforms.evaluation.ranking import Ranking, influences_on_auc, ordered_bits
-from transforms.runtime import available_cores, bounded_map
+from transforms.runtime import available_cores
 
 T = TypeVar("T")
 

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from schemas.neighbours import Neighbours, RunningNeighbours, floors, nearest_rows, true_places
-from transforms.runtime import available_cores, bounded_map, single_threaded_blas
+from schemas.threads import bounded_map
+from transforms.runtime import available_cores, single_threaded_blas
 
 # Rows a block: a product of two blocks takes 36 MB, and costs a core some tenths of a second.
 _BLOCK: Final = 3072

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from schemas.errors import ImageError, RunFailed, first_line
 from schemas.tables import AUGMENTATION
+from schemas.threads import bounded_map
 from transforms.images import BadImage, Batch, LoadingPools, LoadingRules, load_batches
 from transforms.planning import first_occurrences, one_batch
-from transforms.runtime import PROGRESS, Meter, bounded_map
+from transforms.runtime import PROGRESS, Meter
 from transforms.shuffle import in_reading_order
 from transforms.sources import IgnoredFiles, ListingRules, Source, list_source
 

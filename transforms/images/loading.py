@@ -20,13 +20,14 @@ from schemas.errors import FailureCode, ImageError
 from schemas.extents import EXTENT, Extent
 from schemas.images import PLACE, PROBLEM, ImageRef, image_refs
 from schemas.storage import ANYWHERE, Reach, member_uri
+from schemas.threads import bounded_map
 from transforms.images.augmented_images import AugmentedImages
 from transforms.images.batches import Admission, Admitted, BadImage, Batch, BatchSlots, DecodedImage, ImageFile
 from transforms.images.decoder import Content, Decoded, DecodingTask, LocalFile, Undecoded
 from transforms.images.decoder_processes import AnyDecoder, DecoderDied, DecoderPool
 from transforms.images.decoding import DecodingRules
 from transforms.images.fetching import Fetcher, lying_together
-from transforms.runtime import MOST_READS, Meter, ReadWindow, bounded_map, windowed_map
+from transforms.runtime import MOST_READS, Meter, ReadWindow, windowed_map
 
 # Files a message to a decoder, which share what a message costs; fewer of large files, and of augmented images.
 FILES_PER_CHUNK: Final = 8

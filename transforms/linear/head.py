@@ -13,8 +13,9 @@ from typing import Final, Self, TypeVar
 import numpy as np
 
 from schemas.classifiers import LabelKind
+from schemas.threads import bounded_map
 from transforms.linear.standardisation import Moments, reduced_maps
-from transforms.runtime import available_cores, bounded_map, single_threaded_blas
+from transforms.runtime import available_cores, single_threaded_blas
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from transforms.runtime.blas import single_threaded_blas
 from transforms.runtime.cores import available_cores
 from transforms.runtime.counters import PROGRESS, Progress, ShardProgress, progress_of_processes, shard_progress
-from transforms.runtime.mapping import FIRST_READS, MOST_READS, ReadWindow, bounded_map, windowed_map
+from transforms.runtime.mapping import FIRST_READS, MOST_READS, ReadWindow, windowed_map
 from transforms.runtime.memory import available_memory, limit_memory, peak_memory, return_freed_memory
 from transforms.runtime.meter import Meter
 from transforms.runtime.openvino import OPENVINO_ERRORS, import_openvino, why_openvino_fails, without_telemetry
@@ -22,7 +22,6 @@ __all__ = [
     "ShardProgress",
     "available_cores",
     "available_memory",
-    "bounded_map",
     "import_openvino",
     "import_tensorflow",
     "limit_memory",

@@ -1,12 +1,9 @@
 """How many threads NumPy's and SciPy's linear algebra takes."""
 
 import contextlib
-import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import threadpoolctl
+from schemas.threads import one_blas_thread
 
 
 @contextlib.contextmanager
@@ -17,13 +14,7 @@ def single_threaded_blas() -> Iterator[None]:
     that does something else besides each product takes as long as the other's time slice. Threads of one's own, each
     with a product of its own, do not wait. To enter and leave takes a millisecond.
     """
-    with _controller().limit(limits=1, user_api="blas"):
-        yield
-
-
-@functools.cache
-def _controller() -> "threadpoolctl.ThreadpoolController":
     import scipy.linalg  # noqa: F401 - SciPy has an OpenBLAS of its own, which has to be there to be found.
-    import threadpoolctl  # Comes with scikit-learn.
 
-    return threadpoolctl.ThreadpoolController()
+    with one_blas_thread():
+        yield

@@ -1,4 +1,4 @@
-"""Mapping in pools, ahead of whoever takes the results: so many at most, or as many reads as their window has room for.
+"""Mapping in pools, ahead of whoever takes the results: as many reads as their window has room for.
 
 The window is how many reads a process has in flight, and what they may take of its memory. It opens by one for each
 window of reads that were waited for, and is halved where the storage asks for fewer: additive increase, multiplicative
@@ -104,21 +104,4 @@ def windowed_map(
             yield next_result()
     finally:
         for future, _ in waiting:
-            future.cancel()
-
-
-def bounded_map(
-    pool: concurrent.futures.Executor, function: Callable[[A], B], items: Iterable[A], ahead: int
-) -> Iterator[B]:
-    """Maps in a pool, in order, with at most `ahead` results computed or waiting (Python 3.14: `map(buffersize=)`)."""
-    waiting: collections.deque[concurrent.futures.Future[B]] = collections.deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
             future.cancel()

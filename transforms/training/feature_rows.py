@@ -18,7 +18,8 @@ from schemas.errors import InvalidFeatures
 from schemas.loaders import batches_of, packed, rows_by_group
 from schemas.spec import Shape
 from schemas.tables import feature_array, feature_shape
-from transforms.runtime import available_cores, bounded_map
+from schemas.threads import bounded_map
+from transforms.runtime import available_cores
 
 _FLOAT_BYTES: Final = 4
 _URIS_SHOWN: Final = 3

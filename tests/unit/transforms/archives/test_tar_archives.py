@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from schemas.errors import DamagedArchive, FailureCode, ImageError
 from schemas.storage import MemberUri
+from schemas.threads import bounded_map
 from tests.support.archives import add, noise, write_tar
 from transforms.archives import Member, archive_members, find_member, gzip_stream, read_member
 from transforms.archives.gzip_stream import GzipStream
-from transforms.runtime import bounded_map
 
 PLAIN = b"A picture, " * 100
 BOTH = pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])

@@ -2,7 +2,7 @@
 
 import threadpoolctl
 
-from schemas.search.blas_threads import one_blas_thread
+from schemas.threads import one_blas_thread
 
 
 def blas_threads() -> set[int]:
