@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,8 +107,16 @@ def test_a_caller_stops_its_own_worker_though_another_has_one_of_the_same_name()
 
 def endpoints_of_workers(pool: "subprocess.Popen[str]") -> list[str]:
     """Where the workers of a pool belong, by their command lines."""
-    lines = [" ".join(child.cmdline()) for child in psutil.Process(pool.pid).children()]
+    lines = [" ".join(command_line(child)) for child in psutil.Process(pool.pid).children()]
     return sorted(found for line in lines for found in re.findall(r"localhost:\d+", line))
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """The command line of a process, which is empty for some milliseconds after a program has been started."""
+    until = time.monotonic() + 10
+    while not (words := process.cmdline()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return words
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
