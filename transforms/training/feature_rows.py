@@ -6,10 +6,12 @@ table of any size is trained on with the memory of one window; a split that is h
 
 import concurrent.futures
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 from schemas.classifiers import SPLITS, Split
@@ -92,7 +94,9 @@ class SplitRows:
 
     def take(self, places: np.ndarray) -> "SplitRows":
         """Returns some rows of the split, int64 [m], ascending."""
-        held = None if self.held is None else self.held[places]
+        held = None
+        if self.held is not None:
+            held = self.held.take(places, 0, _aligned((len(places), *self.rows.shape)), "clip")
         return dataclasses.replace(self, numbers=self.numbers[places], held=held)
 
     def batches(
@@ -112,6 +116,15 @@ class SplitRows:
             for window in self._windows(shuffling)
         )
         yield from batches_of(ordered, batch_size)
+
+    def places(
+        self, batch_size: int, shuffling: np.random.Generator | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields a split that is held as `batches` does, with int64 [b], where its features are in `held`, for them."""
+        order = np.arange(len(self)) if shuffling is None else shuffling.permutation(len(self))
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
+            yield places, self.numbers[places]
 
     def _windows(self, shuffling: np.random.Generator | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if self.held is not None:
@@ -199,7 +212,7 @@ def read_splits(
     sizes = {split: len(numbers[split]) * rows.row_bytes for split in SPLITS}
     streamed = sum(sizes.values()) > memory_bytes
     held = {
-        split: np.empty((len(numbers[split]), *rows.shape), np.float32)
+        split: _aligned((len(numbers[split]), *rows.shape))
         for split in SPLITS
         if not streamed or (split == Split.VALIDATION and sizes[split] <= memory_bytes // 4)
     }
@@ -222,6 +235,12 @@ def read_splits(
     window = memory_bytes // 8
     train, validation, test = (SplitRows(rows, numbers[split], window, held.get(split)) for split in SPLITS)
     return RowsBySplit(train, validation, test, streamed)
+
+
+def _aligned(shape: Shape) -> np.ndarray:
+    """Returns float32 [*shape], undefined, which begins where Arrow's and TensorFlow's buffers do, at 64 bytes."""
+    buffer = pa.allocate_buffer(_FLOAT_BYTES * math.prod(shape))
+    return np.frombuffer(buffer, np.float32).reshape(shape)
 
 
 def _refuse_bad(rows: FeatureRows, bad: np.ndarray, splits: np.ndarray) -> None:

@@ -2,8 +2,8 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 EVALUATION_BATCH_SIZE: Final = 1024
-
-WeightedBatch: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+_ALIGNMENT: Final = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,14 +120,10 @@ def _train(head: "keras.Model", recipe: Recipe, data: TrainingData, batch_size: 
     PROGRESS.add(planned=epochs * len(rows.train))
     stopping = [keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True)]
     fitted = head.fit(
-        _dataset(rows.train, images, lambda: _weighted_batches(rows.train, batch_size, images, weights, shuffling)),
+        _dataset(rows.train, images, batch_size, weights, shuffling),
         steps_per_epoch=_steps(rows.train, batch_size),
         epochs=epochs,
-        validation_data=_dataset(
-            rows.validation,
-            images,
-            lambda: _weighted_batches(rows.validation, EVALUATION_BATCH_SIZE, images, None, None),
-        ),
+        validation_data=_dataset(rows.validation, images, EVALUATION_BATCH_SIZE, None, None),
         validation_steps=_steps(rows.validation, EVALUATION_BATCH_SIZE),
         callbacks=[_epochs_told(epochs), *(stopping if recipe.patience else [])],
         shuffle=False,  # The batches are.
@@ -173,28 +168,43 @@ def class_weights(class_weight: str, images: LabelledImages) -> np.ndarray | Non
     return weights
 
 
-def _dataset(
-    split: SplitRows, images: LabelledImages, batches: Callable[[], Iterator[WeightedBatch]]
-) -> "tf.data.Dataset":
+def as_tensor(values: np.ndarray) -> "tf.Tensor":
+    """Returns an array as TensorFlow's, in its place where that is as aligned as TensorFlow's own, else a copy."""
     import tensorflow as tf
 
-    targets = images.columns(split.numbers[:0]).shape[1:]
-    shapes = ((None, *split.rows.shape), (None, *targets), (None,))
-    return tensorflow_batches(batches, tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes))
+    with tf.device("CPU:0"):
+        if values.ctypes.data % _ALIGNMENT:
+            return tf.convert_to_tensor(values)
+        return tf.experimental.dlpack.from_dlpack(values.__dlpack__())
 
 
-def _weighted_batches(
+def _dataset(
     split: SplitRows,
-    batch_size: int,
     images: LabelledImages,
+    batch_size: int,
     weights: np.ndarray | None,
     shuffling: np.random.Generator | None,
-) -> Iterator[WeightedBatch]:
-    """Yields the split endlessly, epoch after epoch."""
-    while True:
-        for features, numbers in split.batches(batch_size, shuffling):
-            yield features, images.columns(numbers), images.weights(numbers, weights)
-            PROGRESS.add(extracted=0 if shuffling is None else len(numbers))
+) -> "tf.data.Dataset":
+    """Returns a split endlessly, epoch after epoch: features, targets and weights.
+
+    Features that are held are gathered by TensorFlow, which spares Python two copies of each batch.
+    """
+    import tensorflow as tf
+
+    held = None if split.held is None else as_tensor(split.held)
+    parts = split.batches if held is None else split.places
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        while True:
+            for rows, numbers in parts(batch_size, shuffling):
+                yield rows, images.columns(numbers), images.weights(numbers, weights)
+                PROGRESS.add(extracted=0 if shuffling is None else len(numbers))
+
+    targets = images.columns(split.numbers[:0]).shape[1:]
+    rows = tf.TensorSpec((None, *split.rows.shape), tf.float32) if held is None else tf.TensorSpec((None,), tf.int64)
+    others = (tf.TensorSpec((None, *targets), tf.float32), tf.TensorSpec((None,), tf.float32))
+    dataset = tensorflow_batches(batches, (rows, *others))
+    return dataset if held is None else dataset.map(lambda places, *others: (tf.gather(held, places), *others))
 
 
 def _epochs_told(epochs: int) -> "keras.callbacks.Callback":

@@ -33,7 +33,7 @@ from transforms.training import (
     read_labelled_images,
 )
 from transforms.training.feature_rows import FeatureRows, SplitRows
-from transforms.training.fit import fit_head
+from transforms.training.fit import as_tensor, fit_head
 from transforms.training.heads import build_head
 
 PLENTY = 10**9
@@ -207,6 +207,36 @@ def test_batches_hold_every_image_of_a_part_once(memory_bytes: int, batch_size: 
         assert (order.tolist() == numbers.tolist()) == (shuffling is None)
         for features, found in batches:
             np.testing.assert_array_equal(features[:, 0], found)  # The first feature is the row's number.
+
+
+@pytest.mark.parametrize("batch_size", [7, 100_000])
+def test_the_places_of_a_split_that_is_held_are_those_of_its_batches(batch_size: int, tmp_path: Path) -> None:
+    split = read(pets(tmp_path / "store", (50, 60))).rows.train
+    assert split.held is not None
+    for shuffled in (False, True):
+        batches, places = (
+            list(parts(batch_size, np.random.default_rng(5) if shuffled else None))
+            for parts in (split.batches, split.places)
+        )
+        assert len(batches) == len(places)
+        for (features, numbers), (found, same_numbers) in zip(batches, places, strict=True):
+            np.testing.assert_array_equal(split.held[found], features)
+            np.testing.assert_array_equal(same_numbers, numbers)
+
+
+def test_tensorflow_takes_features_that_are_held_without_a_copy(tmp_path: Path) -> None:
+    whole = read(pets(tmp_path / "store", (50, 60))).rows.train
+    for split in (whole, whole.take(np.arange(1, len(whole), 2))):
+        assert split.held is not None
+        tensor = as_tensor(split.held)
+        np.testing.assert_array_equal(tensor.numpy(), split.held)
+        split.held[0] = 7
+        assert (tensor[0].numpy() == 7).all()
+    elsewhere = np.zeros(20, np.float32)[1:]
+    assert elsewhere.ctypes.data % 64
+    copied = as_tensor(elsewhere)
+    elsewhere[0] = 7
+    assert copied[0].numpy() == 0
 
 
 def test_each_epoch_is_shuffled_anew(tmp_path: Path) -> None:
