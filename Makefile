@@ -7,10 +7,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 BENCH  := .venv-bench
 AUDIT  := .venv-audit
+AIRFLOW := .venv-airflow
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torch-test fuzz fake-gcs-server versitygw azurite prism flink spark kube-rules promtool flink-test spark-test bench audit gitleaks lint \
+.PHONY: help demo test torch-test fuzz fake-gcs-server versitygw azurite prism flink spark kube-rules promtool airflow flink-test spark-test bench audit gitleaks lint \
 	types format docs docs-serve template pin-images image lock lock-job-servers lock-terraform clean
 
 help:  ## list the targets
@@ -74,6 +75,8 @@ promtool: $(TOOLS)/promtool  ## build what judges alert rules and metrics (needs
 # Without its service discoveries, each of which brings the SDK of a cloud.
 $(TOOLS)/promtool:
 	GOBIN=$(TOOLS) go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@v0.316.0
+
+airflow: $(AIRFLOW)/airflow  ## install the Airflow that runs the DAGs in a test
 
 # Beam's job servers, of its plain artifacts and their dependencies, all of them locked by hash. The version is the
 # newest at which all of them are to be had; FLINK_JAR or SPARK_JAR may name one that Beam has released as a single jar.
@@ -152,6 +155,7 @@ lock:  ## compile the lock files again from pyproject.toml (needs uv)
 		uv pip compile pyproject.toml $(LOCK) --extra bench -c /dev/stdin -o infra/locks/requirements-bench.lock
 	uv pip compile pyproject.toml $(LOCK) --extra dataflow -c infra/locks/requirements.lock -o infra/locks/requirements-dataflow.lock
 	uv pip compile --group audit $(LOCK_ALONE) -o infra/locks/requirements-audit.lock
+	uv pip compile --group airflow $(LOCK_ALONE) -o infra/locks/requirements-airflow.lock
 	uv pip compile pyproject.toml $(LOCK) --extra dataflow --extra gpu -c infra/locks/requirements-dataflow.lock -o infra/locks/requirements-gpu.lock
 
 lock-job-servers:  ## lock again what the job servers are made of (needs Maven)
@@ -169,7 +173,7 @@ LOCK_ALONE := --quiet --upgrade --universal --python-version 3.11 --generate-has
 LOCK := $(LOCK_ALONE) --extra s3 --extra gcs --extra azure
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) $(BENCH) $(AUDIT) feature-store sample-pictures model explore
+	rm -rf $(VENV) $(BENCH) $(AUDIT) $(AIRFLOW) feature-store sample-pictures model explore
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -201,4 +205,12 @@ $(AUDIT)/bin/python:
 
 $(AUDIT)/audit: infra/locks/requirements-audit.lock | $(AUDIT)/bin/python
 	$(AUDIT)/bin/python $(PIP) -r infra/locks/requirements-audit.lock
+	@touch $@
+
+# Airflow has its own idea of most packages.
+$(AIRFLOW)/bin/python:
+	$(PYTHON) -m venv $(AIRFLOW)
+
+$(AIRFLOW)/airflow: infra/locks/requirements-airflow.lock | $(AIRFLOW)/bin/python
+	$(AIRFLOW)/bin/python $(PIP) -r infra/locks/requirements-airflow.lock
 	@touch $@

@@ -54,6 +54,17 @@ def test_a_run_that_fails_ends_with_records_of_its_error(run: Run, tmp_path: Pat
     assert "not_an_image" in str(said["message"])
 
 
+def test_a_download_of_weights_writes_no_line_of_its_own(run: Run, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", 1)
+    done = run(
+        "extract", "--input=pictures", "--output=store", "--conv_base=MobileNet", "--log_format=json",
+        HOME=str(tmp_path), https_proxy="http://127.0.0.1:9",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert records(done.stdout) == []
+    assert "weights cannot be downloaded" in str(records(done.stderr)[-1]["message"])
+
+
 def test_every_line_of_commands_that_make_no_run_is_a_record_of_their_folder(run: Run, tmp_path: Path) -> None:
     for number, name in enumerate(("discs", "squares")):
         write_pictures(tmp_path / "pictures" / name, 6, seed=number)

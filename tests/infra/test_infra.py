@@ -4,7 +4,6 @@ import ast
 import configparser
 import fcntl
 import importlib
-import os
 import re
 import shlex
 import shutil
@@ -161,25 +160,3 @@ def test_a_dag_ends_and_tells_somebody_when_it_fails(dag: Path) -> None:
 
 def test_a_night_that_is_late_in_airflow_tells_somebody() -> None:
     assert "deadline" in keywords(INFRA / "airflow" / "nightly_backfill.py")
-
-
-@pytest.mark.slow
-def test_airflow_takes_the_dags(tmp_path: Path) -> None:
-    python = os.environ.get("AIRFLOW_PYTHON")
-    if python is None:
-        pytest.skip("needs Airflow in an environment of its own, named by AIRFLOW_PYTHON")
-    for dag in DAGS:
-        shutil.copy(dag, tmp_path)
-    code = (
-        "from airflow.models import DagBag; "
-        f"bag = DagBag({str(tmp_path)!r}); "
-        "assert not bag.import_errors, bag.import_errors; "
-        "print([(name, dag.max_active_runs, dag.catchup) for name, dag in sorted(bag.dags.items())])"
-    )
-    done = subprocess.run(
-        [python, "-c", code], env={**os.environ, "AIRFLOW_HOME": str(tmp_path / "home")},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    names = sorted(ast.literal_eval(keywords(dag)["dag_id"]) for dag in DAGS)
-    assert ast.literal_eval(done.stdout.splitlines()[-1]) == [(name, 1, False) for name in names]

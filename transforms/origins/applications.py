@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import inspect
 import re
+import sys
 import urllib.error
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -248,11 +249,16 @@ def _evaluate_initial_values(model: "keras.Model") -> None:
 def _recorded_downloads() -> Iterator[list[str]]:
     """Records the files that Keras fetches while it builds; Keras itself checks the hashes that it publishes.
 
+    How far a download is, Keras shows on a terminal alone.
+
     Raises:
         WeightsUnavailable: If a file cannot be fetched.
     """
+    import keras
     from keras.src.utils import file_utils
 
+    if not sys.stdout.isatty():
+        keras.utils.disable_interactive_logging()
     paths: list[str] = []
     get_file = file_utils.get_file
 
