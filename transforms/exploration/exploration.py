@@ -154,8 +154,10 @@ def _judgement(
         why = f"{len(rows):,} images of {len(labels.classes):,} classes are too many to judge at once: take --sample."
         return Judgement(labels, targets, None, None, classes, why)
     places = images.places[first_of_group]
+    # Where all are labelled, nothing is copied.
+    vectors = images.vectors if len(rows) == len(images) else images.vectors[rows]
     try:
-        scores = out_of_fold_scores(images.vectors[rows], labels, targets[rows], places[rows])
+        scores = out_of_fold_scores(vectors, labels, targets[rows], places[rows])
     except InvalidRecipe as error:
         return Judgement(labels, targets, None, None, classes, str(error))
     found = find_label_issues(labels, targets[rows], scores)
@@ -168,7 +170,7 @@ def _predicted(labels: LabelSet, rows: np.ndarray, scores: np.ndarray, images: i
         return None
     said = np.full(images, UNLABELLED, np.int32)
     known = np.isfinite(scores).all(axis=1)
-    said[rows[known]] = scores[known].argmax(axis=1)
+    said[rows[known]] = scores.argmax(axis=1)[known]
     return names_of(labels, said)
 
 

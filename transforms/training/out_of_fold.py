@@ -50,9 +50,10 @@ def out_of_fold_scores(vectors: np.ndarray, labels: LabelSet, targets: np.ndarra
             best = fit_pairs(pairs, curvature, task.tolerance, best.l2 * task.share**0.5, best.minima)
     for (others, _), minimum in zip(pairs, best.minima, strict=True):
         left_out = np.flatnonzero(others.weights == 0)
-        scores[left_out] = labels.scores(minimum.head.predict(_blocks(vectors[left_out]), len(left_out)))
+        blocks = (vectors[part] for part in _blocks(left_out))
+        scores[left_out] = labels.scores(minimum.head.predict(blocks, len(left_out)))
     return scores
 
 
-def _blocks(vectors: np.ndarray) -> Iterator[np.ndarray]:
-    return (vectors[start : start + _BLOCK] for start in range(0, len(vectors), _BLOCK))
+def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
+    return (values[start : start + _BLOCK] for start in range(0, len(values), _BLOCK))
