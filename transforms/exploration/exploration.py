@@ -25,6 +25,7 @@ from transforms.exploration.explored_images import ExploredImages, is_compared_b
 from transforms.exploration.label_issues import LabelIssues, find_label_issues, names_of
 from transforms.exploration.oddities import ClassAgreement, class_agreement
 from transforms.exploration.projection import TSNE_NEIGHBOURS, Projection, project
+from transforms.runtime import trim_heap
 from transforms.training import LabelledImages, SplitBy, out_of_fold_scores
 
 # Images of whose nearest neighbours the distances are looked at to choose a threshold.
@@ -119,6 +120,7 @@ def explore(
     neighbours, first_of_group, recall = compare(
         images.vectors, k, distance, images.places, lambda share: say("comparing", share)
     )
+    trim_heap()  # Cells take as much memory as the features, in thousands of arrays.
     say("drawing the map", 0.0)
     points, drawn = project(images.vectors, neighbours, projection)
     say("judging labels", 0.0)
