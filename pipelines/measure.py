@@ -42,7 +42,7 @@ from schemas.spec import BFLOAT16, FLOAT32, NO_WEIGHTS, FeatureSpec
 from schemas.storage import PublishedBase, Storage, canonical_uri, use_storage
 from schemas.store import FeatureStore
 from transforms.conv_bases import EngineName, cached_conv_base, choose_engine
-from transforms.images import DecodingRules
+from transforms.decoding import DecodingRules
 from transforms.machine import (
     Agreement,
     Measured,

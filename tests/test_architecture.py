@@ -44,6 +44,7 @@ ORDER = (
     "transforms/sources",
     "transforms/planning",
     "transforms/preprocessing",
+    "transforms/decoding",
     "transforms/images",
     "transforms/networks",
     "transforms/origins",
@@ -103,8 +104,9 @@ STARTED_WITHOUT = ("apache_beam", "faiss", "jinja2", "keras", "openvino", "scipy
 CATCHES_EVERYTHING = {
     "schemas/storage/faults.py": ["Exception"],
     "transforms/origins/applications.py": ["Exception"],
+    "transforms/decoding/opening.py": ["Exception"],
+    "transforms/decoding/orientation.py": ["Exception"],
     "transforms/images/decoder_server.py": ["Exception"],
-    "transforms/images/decoding.py": ["Exception", "Exception"],
     "transforms/networks/keras_files.py": ["Exception", "Exception", "Exception"],
 }
 
@@ -273,4 +275,4 @@ def test_the_commands_start_without_the_slow_packages() -> None:
 
 def test_a_decoder_process_needs_neither_arrow_nor_a_file_system() -> None:
     names = ("apache_beam", "deltalake", "fsspec", "openvino", "pandas", "pyarrow")
-    assert _imported_by("transforms.images.decoding", names) == ""
+    assert _imported_by("transforms.images.decoder_server", names) == ""

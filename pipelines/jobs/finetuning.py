@@ -15,6 +15,7 @@ from pipelines.options import decoding_limits, fetching_reach
 from pipelines.runners import shown_progress
 from schemas.classifiers import Classifier, FineTuning, Split, SplitFractions
 from schemas.errors import InvalidLabels, UsageError
+from transforms.decoding import DecodingRules
 from transforms.evaluation import Evaluation, judge
 from transforms.export import END_TO_END_FILE
 from transforms.finetuning import (
@@ -27,7 +28,7 @@ from transforms.finetuning import (
     read_pictures,
     score_split,
 )
-from transforms.images import DecodingRules, LoadingPools, LoadingRules
+from transforms.images import LoadingPools, LoadingRules
 from transforms.runtime import available_cores, available_memory, temporary_folder
 from transforms.training import LABEL, LabelledImages, SplitBy, read_label_file, read_labelled_images
 

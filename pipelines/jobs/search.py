@@ -86,7 +86,7 @@ def _features_of_row(store: FeatureStore, layer: str, version: int, uri: str) ->
 def _features_of_picture(given: argparse.Namespace, store: FeatureStore, layer: str) -> np.ndarray:
     """Runs a picture through the conv base of a store: float32 [1, *shape]."""
     from transforms.conv_bases import BATCH_SIZES, EngineName, load_engine
-    from transforms.images import DecodingRules, decode_image
+    from transforms.decoding import DecodingRules, decode_image
 
     rules = DecodingRules.of_spec(store.spec, decoding_limits(given))
     try:

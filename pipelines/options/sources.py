@@ -14,7 +14,7 @@ from pipelines.options.types import (
 )
 from schemas.storage import FETCH_SECONDS, Reach, Storage, canonical_uri, is_local
 from schemas.uris import AllowedSources, server_uri
-from transforms.images import DECODE_MEMORY, DECODE_TIMEOUT, FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SIDE, DecodingLimits
+from transforms.decoding import DECODE_MEMORY, DECODE_TIMEOUT, FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SIDE, DecodingLimits
 from transforms.manifests import URI, ManifestOptions
 from transforms.sources import EXTENSIONS, FollowLinks
 

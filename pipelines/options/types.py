@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 
 from schemas.spec import PREPROCESS_PATTERN, PREPROCESSINGS, ConvBaseArg
 from schemas.uris import unknown_source
-from transforms.images import format_by_name
+from transforms.decoding import format_by_name
 
 Value_co = TypeVar("Value_co", covariant=True)
 

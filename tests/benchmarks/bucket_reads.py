@@ -9,7 +9,8 @@ from pathlib import Path
 
 from schemas.images import image_refs
 from schemas.storage import Storage
-from transforms.images import MAX_BYTES, fetch_image
+from transforms.decoding import MAX_BYTES
+from transforms.images import fetch_image
 from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source
 
 THREADS = 16

@@ -15,9 +15,9 @@ from schemas.images import ref_schema
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore
 from transforms.conv_bases import EngineName, Features
+from transforms.decoding import MAX_BYTES, DecodingLimits
 from transforms.extraction import Extraction, Worker
 from transforms.extraction.shard import compute_shard
-from transforms.images import MAX_BYTES, DecodingLimits
 from transforms.shuffle import in_reading_order
 from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source
 

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from tests.benchmarks.bare import onnxruntime_speed, openvino_speed, tensorflow_speed
-from transforms.images import DecodingRules, decode_image
+from transforms.decoding import DecodingRules, decode_image
 from transforms.machine import composite_limit
 
 SECONDS_PER_SIZE: Final = 4.0

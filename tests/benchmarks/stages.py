@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from schemas.images import image_refs
-from transforms.images import MAX_BYTES, DecodingRules, decode_image, fetch_image
+from transforms.decoding import MAX_BYTES, DecodingRules, decode_image
+from transforms.images import fetch_image
 from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source
 
 T = TypeVar("T")

@@ -25,7 +25,8 @@ from schemas.store import FeatureStore
 from tests.commands.test_predict import predict, rows
 from tests.conftest import SMALL_BASE, extract, train, write_pictures
 from tests.support.nights import SPEC, World
-from transforms.images import DecodingRules, augmented, decode_image
+from transforms.decoding import DecodingRules, decode_image
+from transforms.images import augmented
 from transforms.training import SplitBy, TrainingData, read_labelled_images
 from transforms.training.feature_rows import SplitRows
 

@@ -13,7 +13,7 @@ import pytest
 from schemas.delta import Scan
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, train, write_pictures
-from transforms.images import DecodingLimits, DecodingRules, decode_image
+from transforms.decoding import DecodingLimits, DecodingRules, decode_image
 
 SHAPES = ("discs", "squares", "stripes")
 

@@ -16,7 +16,7 @@ from schemas.delta import Scan
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY, SMALL_BASE, extract, write_pictures
 from tests.support.servers import s3_environment
-from transforms.images import FORMATS
+from transforms.decoding import FORMATS
 
 LAYER = "conv_pw_13_relu"
 

@@ -21,7 +21,8 @@ from tests.conftest import SMALL_BASE, Run, extract, write_pictures
 from tests.support.servers import s3_server
 from tests.support.web import SILENCE, Answer, Asked, web_server
 from tests.unit.transforms.sources.test_sources import refs
-from transforms.images import MAX_BYTES, fetch_image
+from transforms.decoding import MAX_BYTES
+from transforms.images import fetch_image
 
 # A server of this machine is asked only where it is named.
 NAMED = "--allowed_sources=http://127.0.0.1:*/"

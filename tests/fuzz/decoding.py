@@ -19,15 +19,8 @@ from tests.fuzz.pictures import broken_fax, large_webp, mutated_picture
 from tests.fuzz.target import Target
 from tests.unit.transforms.images.test_hostile_pictures import BOMBS
 from tests.unit.transforms.images.test_loading import shard_of
-from transforms.images import (
-    BadImage,
-    DecodingLimits,
-    DecodingRules,
-    LoadingPools,
-    LoadingRules,
-    decode_image,
-    load_batches,
-)
+from transforms.decoding import DecodingLimits, DecodingRules, decode_image
+from transforms.images import BadImage, LoadingPools, LoadingRules, load_batches
 from transforms.runtime import Meter
 
 # Pictures of a million pixels take some milliseconds: what takes longer is no matter of its size.

@@ -29,10 +29,11 @@ from schemas.fragments import Fragment, TableName, remove_receipts
 from schemas.spec import FeatureSpec
 from schemas.store import FeatureStore, Run, RunResult, RunState
 from transforms.conv_bases import EngineName, Features, load_engine
+from transforms.decoding import MAX_BYTES, DecodingLimits
 from transforms.extraction import Extraction, ShardResult, Worker
 from transforms.extraction.run_commit import commit_run
 from transforms.extraction.shard import compute_shard
-from transforms.images import MAX_BYTES, DecodingLimits, LoadingPools
+from transforms.images import LoadingPools
 from transforms.planning import RetryFailures, Snapshot, adopt
 from transforms.planning.adoption import finished_images
 from transforms.planning.known_images import known_images

@@ -20,7 +20,8 @@ from schemas.store import FeatureStore
 from transforms.conv_bases.openvino_engine import OpenVINOEngine
 from transforms.conv_bases.published import fetch_published
 from transforms.conv_bases.publishing import export_again, publish_files, replace_files
-from transforms.images import MAX_BYTES, DecodingLimits, DecodingRules, decode_image, fetch_image
+from transforms.decoding import MAX_BYTES, DecodingLimits, DecodingRules, decode_image
+from transforms.images import fetch_image
 from transforms.networks import in_keras_process
 from transforms.origins import KERAS_FILE, OPENVINO_FILES
 from transforms.runtime import temporary_folder

@@ -15,8 +15,9 @@ from schemas.classifiers import LabelKind, LabelSet
 from schemas.errors import ConvbaseError, ImageError, first_line
 from schemas.images import ImageRef
 from schemas.storage import ANYWHERE, Reach
+from transforms.decoding import MAX_BYTES, DecodingRules, decode_image
 from transforms.evaluation.metrics import predicted_indicators
-from transforms.images import MAX_BYTES, DecodingRules, decode_image, fetch_image
+from transforms.images import fetch_image
 
 _RULES: Final = DecodingRules(height=128, width=128)
 _THREADS: Final = 8

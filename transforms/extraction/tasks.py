@@ -9,7 +9,8 @@ from schemas.fragments import Fragment, TableName
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.storage import ANYWHERE, Reach, Storage, join, use_storage
-from transforms.images import DecodingLimits, DecodingRules, LoadingPools, LoadingRules
+from transforms.decoding import DecodingLimits, DecodingRules
+from transforms.images import LoadingPools, LoadingRules
 from transforms.runtime import available_cores
 
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 from PIL import Image
 
 from schemas.images import refs_of_uris
-from transforms.images import BadImage, Batch, DecodingLimits, DecodingRules, LoadingPools, LoadingRules, load_batches
+from transforms.decoding import DecodingLimits, DecodingRules
+from transforms.images import BadImage, Batch, LoadingPools, LoadingRules, load_batches
 from transforms.runtime import Meter, available_cores
 
 SIDE: Final = 96

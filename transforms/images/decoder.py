@@ -17,8 +17,8 @@ from schemas.augmentation import AugmentedRows
 from schemas.errors import ImageError
 from schemas.extents import Extent
 from schemas.uris import opened_file, read_range
+from transforms.decoding import DecodingRules, decode_image
 from transforms.images.augmentation import augmented
-from transforms.images.decoding import DecodingRules, decode_image
 from transforms.images.pixel_memory import PixelMemory
 
 

@@ -21,11 +21,11 @@ from schemas.extents import EXTENT, Extent
 from schemas.images import PLACE, PROBLEM, ImageRef, image_refs
 from schemas.storage import ANYWHERE, Reach, member_uri
 from schemas.threads import bounded_map
+from transforms.decoding import DecodingRules
 from transforms.images.augmented_images import AugmentedImages
 from transforms.images.batches import Admission, Admitted, BadImage, Batch, BatchSlots, DecodedImage, ImageFile
 from transforms.images.decoder import Content, Decoded, DecodingTask, LocalFile, Undecoded
 from transforms.images.decoder_processes import AnyDecoder, DecoderDied, DecoderPool
-from transforms.images.decoding import DecodingRules
 from transforms.images.fetching import Fetcher, lying_together
 from transforms.runtime import MOST_READS, Meter, ReadWindow, windowed_map
 

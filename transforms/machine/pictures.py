@@ -13,7 +13,8 @@ from schemas.errors import ImageError
 from schemas.images import ImageRef, image_refs
 from schemas.serialisation import Serialisable
 from schemas.storage import Reach
-from transforms.images import DecodingRules, decode_image, fetch_image
+from transforms.decoding import DecodingRules, decode_image
+from transforms.images import fetch_image
 from transforms.runtime import FIRST_READS
 
 _MOST_LISTED: Final = 100_000

@@ -16,6 +16,7 @@ from schemas.errors import FailureCode, ImageError, RunFailed
 from schemas.images import ImageRef
 from tests.conftest import write_pictures
 from tests.unit.transforms.finetuning.test_unfreezing import SMALL_SPEC, network_on
+from transforms.decoding import DecodingRules
 from transforms.finetuning import (
     Checkpoint,
     FineTuned,
@@ -28,7 +29,7 @@ from transforms.finetuning import (
     read_pictures,
     unfreeze,
 )
-from transforms.images import DecodingRules, LoadingPools, LoadingRules, fetch_image, fetching
+from transforms.images import LoadingPools, LoadingRules, fetch_image, fetching
 from transforms.sources import ListingRules, carried_columns, find_sources
 from transforms.training import SplitBy, read_labelled_images
 

@@ -17,10 +17,10 @@ import pytest
 
 from tests.conftest import REPOSITORY, write_pictures
 from tests.unit.transforms.images.test_loading import shard_of
+from transforms.decoding import DecodingRules
 from transforms.images import decoder_processes, loading
 from transforms.images.decoder import DecodingTask, Destination, LocalFile, Undecoded
 from transforms.images.decoder_processes import DecoderPool
-from transforms.images.decoding import DecodingRules
 from transforms.images.loading import LoadingPools, LoadingRules, load_batches
 from transforms.runtime import Meter
 
@@ -32,7 +32,7 @@ PROGRAM = """
 import select, sys
 import pyarrow as pa
 from schemas.images import ref_schema
-from transforms.images.decoding import DecodingRules
+from transforms.decoding import DecodingRules
 from transforms.images.loading import LoadingPools, LoadingRules, load_batches
 from transforms.runtime import Meter
 pools = LoadingPools.start(2, 2)

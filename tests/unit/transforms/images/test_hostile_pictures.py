@@ -15,19 +15,12 @@ from schemas.errors import FailureCode, ImageError
 from tests.conftest import write_pictures
 from tests.fuzz.pictures import large_webp
 from tests.unit.transforms.images.test_loading import shard_of
-from transforms.images import (
-    BadImage,
-    DecodingLimits,
-    DecodingRules,
-    LoadingPools,
-    LoadingRules,
-    decode_image,
-    load_batches,
-)
-from transforms.images import decoding as decoding_module
+from transforms.decoding import DecodingLimits, DecodingRules, decode_image
+from transforms.decoding import decoding as decoding_module
+from transforms.decoding.image_files import is_scalable, scans, tag_bytes, webp_size
+from transforms.images import BadImage, LoadingPools, LoadingRules, load_batches
 from transforms.images.decoder import Decoded, DecodingTask, Undecoded
 from transforms.images.decoder_processes import AnyDecoder, DecoderDied
-from transforms.images.image_files import is_scalable, scans, tag_bytes, webp_size
 from transforms.images.loading import MOST_DEATHS
 from transforms.runtime import Meter
 

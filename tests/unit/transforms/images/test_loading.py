@@ -21,6 +21,7 @@ from schemas.storage import attempts as storage_attempts
 from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, write_pictures
 from tests.support.archives import write_tar, write_zip
+from transforms.decoding import DecodingRules, decode_image
 from transforms.images import (
     BadImage,
     ImageFile,
@@ -33,7 +34,6 @@ from transforms.images import (
 )
 from transforms.images.augmentation import augmented
 from transforms.images.augmented_images import AugmentedImages
-from transforms.images.decoding import DecodingRules, decode_image
 from transforms.images.loading import FILES_PER_CHUNK
 from transforms.runtime import Meter
 from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from transforms.images import DecodingRules, decode_image
+from transforms.decoding import DecodingRules, decode_image
 from transforms.preprocessing import placed
 
 SIDES = st.integers(1, 70_000)

@@ -17,7 +17,8 @@ from tests.conftest import write_pictures
 from tests.support.data_sets import IMAGE, write_image_table
 from tests.unit.transforms.sources.test_sources import refs
 from transforms.archives import parquet_images
-from transforms.images import MAX_BYTES, fetch_image
+from transforms.decoding import MAX_BYTES
+from transforms.images import fetch_image
 from transforms.manifests import ManifestOptions
 from transforms.sources import IgnoredFiles, ListingRules, carried_columns, find_sources, list_source, take_first_look
 

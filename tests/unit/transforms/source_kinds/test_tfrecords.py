@@ -13,7 +13,8 @@ from schemas.extents import Extent
 from schemas.images import ImageRef
 from tests.conftest import REPOSITORY
 from tests.support.data_sets import example, record, write_records
-from transforms.images import MAX_BYTES, fetch_image
+from transforms.decoding import MAX_BYTES
+from transforms.images import fetch_image
 from transforms.manifests import ManifestOptions
 from transforms.sources import (
     IgnoredFiles,

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageFile, features
 
 from schemas.errors import FailureCode, ImageError
-from tests.unit.transforms.images.test_decoding import RULES, code_of, encoded, gradient
-from transforms.images import DecodingLimits, DecodingRules, decode_image, format_by_name
-from transforms.images.image_files import is_avif, is_heif, without_metadata
+from tests.unit.transforms.decoding.test_decoding import RULES, code_of, encoded, gradient
+from transforms.decoding import DecodingLimits, DecodingRules, decode_image, format_by_name
+from transforms.decoding.image_files import is_avif, is_heif, without_metadata
 
 WHOLE = DecodingRules(height=60, width=80)
 KEEP = DecodingRules(height=60, width=80, truncated="keep")

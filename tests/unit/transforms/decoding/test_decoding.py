@@ -20,8 +20,8 @@ from schemas.spec import FeatureSpec
 from tests.conftest import REPOSITORY
 from transforms.conv_bases import OpenVINOEngine
 from transforms.conv_bases.publishing import prepare_conv_base
-from transforms.images import DecodingLimits, DecodingRules, decode_image
-from transforms.images.decoding import Picture
+from transforms.decoding import DecodingLimits, DecodingRules, decode_image
+from transforms.decoding.decoding import Picture
 
 RULES = DecodingRules(height=32, width=48)
 # What turns the pixels of a file with an EXIF orientation upright.
@@ -294,7 +294,7 @@ def test_pixels_that_a_file_does_not_tell_are_the_same_each_time() -> None:
     program = (
         "import hashlib\n"
         "from tests.fuzz.pictures import broken_fax\n"
-        "from transforms.images.decoding import DecodingRules, decode_image\n"
+        "from transforms.decoding.decoding import DecodingRules, decode_image\n"
         "print(hashlib.sha256(decode_image(broken_fax(), DecodingRules(13, 19)).pixels).hexdigest())"
     )
     printed = {
