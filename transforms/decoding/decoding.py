@@ -101,6 +101,10 @@ def _decode(data: bytes, rules: DecodingRules) -> Picture:
         check_size(*image.size, rules.limits)
         if any(tile[0] == _LIBTIFF for tile in getattr(image, "tile", ())):
             _fill_memory()
+        if isinstance(image, JpegImageFile):
+            image.decodermaxblock = len(
+                data
+            )  # Pillow would hand it on in pieces of 64 KB, and copy what is left each time.
         full_size = _scale_in_decoder(image, data, rules) if rules.decode == "scaled" else None
         upright = to_upright(image) if rules.apply_exif_orientation else image
         rgb = _to_rgb(upright)
