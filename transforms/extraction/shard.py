@@ -101,7 +101,8 @@ def extract_shard(
 
     def is_new(file: ImageFile) -> bool:
         is_wanted = identical.is_new(file)
-        progress.add(extracted=int(not is_wanted))
+        if not is_wanted:
+            progress.add(extracted=1)
         return is_wanted
 
     batches = load_batches(

@@ -9,6 +9,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import functools
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
@@ -29,9 +30,11 @@ from transforms.images.decoder_processes import AnyDecoder, DecoderDied, Decoder
 from transforms.images.fetching import Fetcher, lying_together
 from transforms.runtime import MOST_READS, Meter, ReadWindow, windowed_map
 
-# Files a message to a decoder, which share what a message costs; fewer of large files, and of augmented images.
+# Files a message to a decoder, which share what a message costs: as many as make a megabyte of pixels between these
+# two; fewer of large files, and of augmented images.
 FILES_PER_CHUNK: Final = 8
-BYTES_PER_CHUNK: Final = 4 * 2**20
+SMALL_FILES_PER_CHUNK: Final = 32
+BYTES_PER_CHUNK: Final = 2**20
 
 # Chunks that are read, or wait, where one thread reads them.
 CHUNKS_STREAMED: Final = 3
@@ -100,8 +103,8 @@ def load_batches(
     """Loads the images of a shard, ahead of the consumer of the batches.
 
     At most two chunks a decoder, or two batches if they are more, are held besides the batch that is filled, and the
-    files that the window of reads has room for, or `CHUNKS_STREAMED` chunks. A chunk has at most `FILES_PER_CHUNK`
-    pictures, or one image and its copies.
+    files that the window of reads has room for, or `CHUNKS_STREAMED` chunks. A chunk has at most `files_per_chunk`
+    images.
 
     Args:
         shard: Refs.
@@ -124,7 +127,8 @@ def load_batches(
         chunks = loader.local_chunks(shard)
     else:
         chunks = loader.streamed_chunks(shard) if _are_streamed(shard) else loader.fetched_chunks(shard)
-    ahead = max(2 * pools.decoders.size, -(-2 * rules.batch_size // FILES_PER_CHUNK))
+    pictures_per_chunk = files_per_chunk(task) * task.rows_per_image
+    ahead = max(2 * pools.decoders.size, -(-2 * rules.batch_size // pictures_per_chunk))
     loaded = bounded_map(pools.decoders.threads, loader.load, chunks, ahead)
     yield from slots.batches((image for chunk in loaded for image in chunk), bad)
 
@@ -162,7 +166,7 @@ class _Loader:
         self._admission = admission
         self._meter = meter
         self._fetcher = Fetcher(rules.max_bytes, rules.reach, pools.window, meter)
-        self._files_per_chunk = max(1, FILES_PER_CHUNK // task.rows_per_image)
+        self._files_per_chunk = files_per_chunk(task)
 
     def local_chunks(self, shard: pa.RecordBatch) -> Iterator[_Chunk]:
         """Yields files that decoders read."""
@@ -268,6 +272,12 @@ class _Loader:
         file = admitted.file
         data = file.row - chunk.first if file.data is None else file.data
         return Undecoded(data, file.content.sha256, self._admission.destinations(admitted))
+
+
+def files_per_chunk(task: DecodingTask) -> int:
+    """Returns how many images a message to a decoder has at the most."""
+    pictures = BYTES_PER_CHUNK // math.prod(task.shape[1:])
+    return max(1, min(max(pictures, FILES_PER_CHUNK), SMALL_FILES_PER_CHUNK) // task.rows_per_image)
 
 
 def _decoded_image(admitted: Admitted, decoded: Decoded) -> DecodedImage | BadImage:

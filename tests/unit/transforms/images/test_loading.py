@@ -34,7 +34,8 @@ from transforms.images import (
 )
 from transforms.images.augmentation import augmented
 from transforms.images.augmented_images import AugmentedImages
-from transforms.images.loading import FILES_PER_CHUNK
+from transforms.images.decoder import DecodingTask
+from transforms.images.loading import SMALL_FILES_PER_CHUNK, files_per_chunk
 from transforms.runtime import Meter
 from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source
 
@@ -279,8 +280,16 @@ def test_memory_is_that_of_the_windows(processes_or_none: int, tmp_path: Path) -
     rows += [row for batch in batches for row in batch.rows]
     assert rows == list(range(300))
     np.testing.assert_array_equal(view, copy)
-    ahead = 2 * 2 * FILES_PER_CHUNK
+    ahead = 2 * 2 * SMALL_FILES_PER_CHUNK
     assert pools.decoders.memory.size <= (ahead + 4 * batch_size) * 64 * 64 * 3
+
+
+@pytest.mark.parametrize(
+    ("side", "copies", "files"), [(32, 0, 32), (128, 0, 21), (224, 0, 8), (600, 0, 8), (32, 3, 8), (224, 3, 2)]
+)
+def test_messages_to_decoders_have_more_files_where_pictures_are_small(side: int, copies: int, files: int) -> None:
+    augmentation = AugmentedRows(rows=copies) if copies else None
+    assert files_per_chunk(DecodingTask(DecodingRules(side, side), 8, augmentation)) == files
 
 
 def test_loading_that_is_given_up_leaves_the_pools_as_they_were(processes: LoadingPools, uris: list[str]) -> None:
