@@ -59,6 +59,7 @@ _MOST_TAGS: Final = 2**16
 # As Pillow allows for the text of a PNG file; and ten times what encoders write.
 _MOST_METADATA_BYTES: Final = 64 * 2**20
 _MOST_SCANS: Final = 100
+_LARGE_FILE: Final = 2**16
 
 
 def is_heif(data: bytes) -> bool:
@@ -191,11 +192,18 @@ def scans(data: bytes) -> int:
 
     Within a scan's data no other marker can stand (ITU-T T.81, section F.1.2.3).
     """
-    return sum(_pairs(data, _SCAN, first) for first in (0, 1)) if data.startswith(_JPEG) else 0
+    if not data.startswith(_JPEG):
+        return 0
+    if len(data) < _LARGE_FILE:
+        return data.count(_SCAN)
+    return sum(_pairs(data, _SCAN, first) for first in (0, 1))
 
 
 def _pairs(data: bytes, pair: bytes, first: int) -> int:
-    """Counts two bytes, at every other place from `first`: both together take a fifth of the time of `bytes.count`."""
+    """Counts two bytes, at every other place from `first`.
+
+    Both halves take a fifth of the time of `bytes.count`, but let Python's lock go, for which threads wait.
+    """
     pairs = np.frombuffer(data, np.uint16, (len(data) - first) // 2, first)
     return int(np.count_nonzero(pairs == np.frombuffer(pair, np.uint16)))
 

@@ -144,6 +144,14 @@ def test_scans_are_counted() -> None:
     assert [scans(data) for data in (JPEG, PROGRESSIVE, many_scans(7), encoded(NOISE, "PNG"))] == [1, 10, 17, 0]
 
 
+@pytest.mark.parametrize("shift", [0, 1])
+def test_scans_of_large_files_are_counted_wherever_they_begin(shift: int) -> None:
+    comment = b"\xff\xfe\xff\xf0" + bytes(0xFFEE)
+    shifted = b"\xff\xfe" + (2 + shift).to_bytes(2) + bytes(shift)
+    large = PROGRESSIVE[:2] + comment + shifted + PROGRESSIVE[2:]
+    assert (scans(large), len(large) > 2**16) == (10, True)
+
+
 def test_values_of_tags_are_counted() -> None:
     assert tag_bytes(overlapping_tags(10, 1000)) == 10_000
     big = b"MM\0+\0\x08\0\0" + struct.pack(">QQ", 16, 2) + struct.pack(">HHQQ", 256, 16, 4, 8) * 2 + bytes(8)
