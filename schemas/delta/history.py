@@ -1,13 +1,22 @@
-"""The versions of a table: when, what, by which run."""
+"""The versions of a table: when, what, by which run; and what stands beside their commits in the log."""
 
+import concurrent.futures
 import dataclasses
 import datetime
+import functools
 from collections.abc import Iterator
+from typing import Any, Final
 
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from schemas.delta.transactions import RUN_ID, UPKEEP, commit_info, open_table
+from schemas.delta.log_entries import entry_actions
+from schemas.delta.opening import open_table
+from schemas.delta.transactions import COMMIT_ID, RUN_ID, UPKEEP
 from schemas.errors import DamagedFile
+
+# Requests for entries of a log that are under way: one takes some 30 ms on cloud storage.
+_REQUESTS: Final = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,3 +78,43 @@ def _rows(table_uri: str, version: int) -> int | None:
         return int(open_table(table_uri, version).count())
     except (DeltaError, DamagedFile):
         return None
+
+
+def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[str, Any]]:
+    """Returns the version of a commit that is in a table, and what stands beside it in the log.
+
+    Raises:
+        LookupError: If its entry is not in the log any more.
+    """
+    for version in range(table.version(), -1, -1):
+        metadata = commit_info(uri, version)
+        if metadata is None:
+            break
+        if metadata.get(COMMIT_ID) == commit_id:
+            return version, metadata
+    raise LookupError(f"The log of {uri} has no entry of the commit {commit_id} any more.")
+
+
+def commit_info(uri: str, version: int) -> dict[str, Any] | None:
+    """Returns what the commit of a version says of itself, or None if the log has expired there.
+
+    `DeltaTable.history` finds no log in a folder with a `#` or a space in its name (1.6.6).
+
+    Raises:
+        DamagedFile: If the entry cannot be read.
+    """
+    actions = entry_actions(uri, version)
+    if actions is None:
+        return None
+    return next((action["commitInfo"] for action in actions if action.get("commitInfo")), {})
+
+
+def commits_between(uri: str, after: int, last: int) -> list[tuple[int, dict[str, Any]]]:
+    """Returns the versions of a table after one, up to another, and what their commits say of themselves.
+
+    Versions whose entries have expired are left out.
+    """
+    versions = range(after + 1, last + 1)
+    with concurrent.futures.ThreadPoolExecutor(_REQUESTS, "log") as pool:
+        infos = pool.map(functools.partial(commit_info, uri), versions)
+        return [(version, info) for version, info in zip(versions, infos, strict=True) if info is not None]

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.delta.opening import files_of
 from schemas.delta.row_groups import ScannedFile, mapped_features, matching_rows, of_fragments, rows_of_groups
-from schemas.delta.transactions import files_of
 from schemas.errors import RunFailed, UsageError, nearest_names
 from schemas.loaders import BatchOrder, Reader, RowBatches, hugging_face_rows, jax_batches, tf_dataset
 from schemas.storage import file_system

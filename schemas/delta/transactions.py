@@ -1,18 +1,14 @@
-"""Delta tables: opening, creating, and committing once.
+"""Creating Delta tables, and committing to them once.
 
 A commit is tried again until the log holds it. The log alone decides: an answer that was lost, an error after the fact
 and a worker that did the same before all look alike, and the next look at the log distinguishes them.
 """
 
-import concurrent.futures
-import functools
 import random
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -26,20 +22,11 @@ from deltalake.exceptions import (
 )
 from deltalake.transaction import AddAction, RemoveAction
 
-from schemas.delta.log_entries import LOG, damaged_entries, entry_actions
-from schemas.errors import DamagedFile, RunFailed, UnsupportedTable, first_line, shown
-from schemas.storage import (
-    check_reachable,
-    committing,
-    delta_location,
-    delta_storage_options,
-    file_system,
-    files_below,
-    is_local,
-    join,
-    leaves_folder,
-    sync_file,
-)
+from schemas.delta.locations import delta_location, delta_storage_options
+from schemas.delta.log_entries import LOG, entry_actions
+from schemas.delta.opening import open_table
+from schemas.errors import RunFailed, first_line
+from schemas.storage import committing, is_local, join, sync_file
 
 TableAction = AddAction | RemoveAction
 
@@ -50,145 +37,12 @@ RUN_ID: Final = "run_id"
 UPKEEP: Final = "upkeep"
 COMMIT_ID: Final = "commit_id"
 
-# What is done where it is asked for, or asks nothing of us: these tables have no generated or identity columns, no
-# constraints, and no change feed.
-_KNOWN_TABLE_FEATURES: Final = frozenset({"appendOnly", "invariants", "timestampNtz", "vacuumProtocolCheck"})
-_TURNED_ON_BY: Final[Mapping[str, str]] = {
-    "delta.columnMapping.mode": "columnMapping",
-    "delta.enableChangeDataFeed": "changeDataFeed",
-    "delta.enableDeletionVectors": "deletionVectors",
-    "delta.appendOnly": "appendOnly",
-}
-# How `deltalake` (1.6) refuses protocols and schemas; faults of storage begin otherwise.
-_REFUSED: Final = re.compile("Kernel error: (Unsupported|Invalid protocol|Schema error)")
-# The newest protocol of which the features are looked at.
-_READER: Final = 3
-_WRITER: Final = 7
-_CONSTRAINT: Final = "delta.constraints."
-_IN_FIELDS: Final[Mapping[str, str]] = {
-    "delta.generationExpression": "generatedColumns",
-    "delta.identity.": "identityColumns",
-    "delta.invariants": "invariants",
-}
-
 # Each lost conflict is another writer's commit: far more than writers that are likely to meet.
 LOST_CONFLICTS: Final = 64
 # `deltalake` tries a request ten times by itself before it says that the storage is at fault.
 _FAULTS: Final = 3
 _FIRST_PAUSE_SECONDS: Final = 0.1
-# Requests for entries of a log that are under way: one takes some 30 ms on cloud storage.
-_REQUESTS: Final = 16
 _LONGEST_PAUSE_SECONDS: Final = 5.0
-
-
-def open_table(uri: str, version: int | None = None) -> DeltaTable:
-    """Opens a snapshot of a table, the newest unless a version is named.
-
-    Raises:
-        TableNotFoundError: If there is no table.
-        DamagedFile: If an entry of its log cannot be read, or the newest one is empty.
-        UnsupportedTable: If it has features that are not known here.
-        StoreUnreachable: If its storage cannot be reached.
-    """
-    check_reachable(uri)
-    try:
-        table = DeltaTable(delta_location(uri), version=version, storage_options=delta_storage_options(uri))
-    except TableNotFoundError:
-        raise
-    except DeltaError as error:
-        for entry in damaged_entries(uri):
-            raise DamagedFile(entry.uri, entry.how) from error
-        if isinstance(error, DeltaProtocolError) or _REFUSED.match(str(error)):
-            raise UnsupportedTable(f"The table {uri} is not supported here: {first_line(error)}") from error
-        raise
-    except ValueError as error:  # As `deltalake` (1.6.6) says of actions that lack what they have to have.
-        raise DamagedFile(join(uri, LOG), first_line(error)) from error
-    if is_local(uri):
-        _refuse_empty_entry(join(uri, LOG, f"{table.version():020}.json"))
-    _check_features(uri, table)
-    return table
-
-
-def _check_features(uri: str, table: DeltaTable) -> None:
-    """Refuses tables that others write in a way that we would misread, or continue wrongly.
-
-    Files of a table with deletion vectors hold rows that are deleted, those of one with column mapping have columns of
-    other names. (Delta protocol, "Table Features".)
-    """
-    protocol = table.protocol()
-    if protocol.min_reader_version > _READER or protocol.min_writer_version > _WRITER:
-        raise UnsupportedTable(
-            f"The table {uri} asks for readers of version {protocol.min_reader_version} and writers of version "
-            f"{protocol.min_writer_version}; {_READER} and {_WRITER} are the newest that are supported here."
-        )
-    named = {*(protocol.reader_features or ()), *(protocol.writer_features or ())}
-    unknown = sorted((named - _KNOWN_TABLE_FEATURES) | set(_features_in_use(table)))
-    if unknown:
-        raise UnsupportedTable(
-            f"The table {uri} has the Delta features {', '.join(unknown)}, which are not supported here; another "
-            "program has turned them on, and has to turn them off."
-        )
-
-
-def _features_in_use(table: DeltaTable) -> Iterator[str]:
-    """Yields features by the properties that turn them on: protocols before the third do not name any."""
-    for name, value in table.metadata().configuration.items():
-        if name.startswith(_CONSTRAINT):
-            yield "checkConstraints"
-        elif name in _TURNED_ON_BY and str(value).lower() not in {"none", "false"}:
-            yield _TURNED_ON_BY[name]
-    in_fields = {name for field in table.schema().fields for name in field.metadata}
-    for prefix, feature in _IN_FIELDS.items():
-        if any(name.startswith(prefix) for name in in_fields):
-            yield feature
-
-
-def _refuse_empty_entry(entry_uri: str) -> None:
-    path = Path(file_system(entry_uri)[1])
-    if path.exists() and not path.stat().st_size:
-        raise DamagedFile(entry_uri, "it is empty")
-
-
-def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
-    """Opens a snapshot of a table as `open_table` does, or returns None if there is no table."""
-    try:
-        return open_table(uri, version)
-    except TableNotFoundError:
-        return None
-
-
-def files_of(table: DeltaTable) -> pa.Table:
-    """Returns the files of a snapshot, a row each.
-
-    Its columns are those of `DeltaTable.get_add_actions(flatten=True)`: `path` (under the table's folder),
-    `size_bytes`, `modification_time`, `num_records`, `partition.<column>`, and `min.<column>`, `max.<column>` and
-    `null_count.<column>` for columns with statistics.
-
-    Raises:
-        UnsupportedTable: If it names files that are not below its folder.
-    """
-    files = pa.table(table.get_add_actions(flatten=True))
-    _check_paths(table, files.column("path").to_pylist())
-    return files
-
-
-def _check_paths(table: DeltaTable, paths: Sequence[str]) -> None:
-    """Refuses tables that name files which are not below their folder."""
-    for path in paths:
-        if leaves_folder(unquote(path)):
-            raise UnsupportedTable(f"The table {table.table_uri} names a file beyond its folder: {shown(path)}")
-
-
-def paths_of(table: DeltaTable) -> set[str]:
-    """Returns the paths of a snapshot's files, under the table's folder."""
-    return set(files_of(table)["path"].to_pylist())
-
-
-def data_files(table_uri: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yields the paths of the Parquet files under a table's folder, committed or not, and what is known of them."""
-    for path, info in files_below(table_uri):
-        if path.endswith(".parquet") and not path.startswith("_"):
-            yield path, info
 
 
 def create_table(
@@ -255,46 +109,6 @@ def commit_properties(
     if token is not None:
         transactions.append(Transaction(CONFLICT_TOKEN, token + 1))
     return CommitProperties(app_transactions=transactions, custom_metadata={**metadata, COMMIT_ID: commit_id})
-
-
-def find_commit(uri: str, table: DeltaTable, commit_id: str) -> tuple[int, dict[str, Any]]:
-    """Returns the version of a commit that is in a table, and what stands beside it in the log.
-
-    Raises:
-        LookupError: If its entry is not in the log any more.
-    """
-    for version in range(table.version(), -1, -1):
-        metadata = commit_info(uri, version)
-        if metadata is None:
-            break
-        if metadata.get(COMMIT_ID) == commit_id:
-            return version, metadata
-    raise LookupError(f"The log of {uri} has no entry of the commit {commit_id} any more.")
-
-
-def commit_info(uri: str, version: int) -> dict[str, Any] | None:
-    """Returns what the commit of a version says of itself, or None if the log has expired there.
-
-    `DeltaTable.history` finds no log in a folder with a `#` or a space in its name (1.6.6).
-
-    Raises:
-        DamagedFile: If the entry cannot be read.
-    """
-    actions = entry_actions(uri, version)
-    if actions is None:
-        return None
-    return next((action["commitInfo"] for action in actions if action.get("commitInfo")), {})
-
-
-def commits_between(uri: str, after: int, last: int) -> list[tuple[int, dict[str, Any]]]:
-    """Returns the versions of a table after one, up to another, and what their commits say of themselves.
-
-    Versions whose entries have expired are left out.
-    """
-    versions = range(after + 1, last + 1)
-    with concurrent.futures.ThreadPoolExecutor(_REQUESTS, "log") as pool:
-        infos = pool.map(functools.partial(commit_info, uri), versions)
-        return [(version, info) for version, info in zip(versions, infos, strict=True) if info is not None]
 
 
 def write_actions(table: DeltaTable, actions: Sequence[TableAction], properties: CommitProperties) -> None:

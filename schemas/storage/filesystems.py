@@ -9,8 +9,6 @@ import enum
 import functools
 import operator
 import os
-import posixpath
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, Final
@@ -29,8 +27,7 @@ from schemas.buckets import (
     is_read_by_obstore,
     why_out_of_reach,
 )
-from schemas.clouds import bucket_options
-from schemas.errors import StoreUnreachable, UsageError
+from schemas.errors import StoreUnreachable
 from schemas.storage.reach import current_reach
 from schemas.uris import (
     AZURE_PROTOCOLS,
@@ -44,6 +41,7 @@ from schemas.uris import (
     bare_uri,
     is_chained,
     is_on_the_web,
+    join,
     protocol_of,
     server_uri,
     split_chain,
@@ -54,11 +52,6 @@ STORAGE_VARIABLE: Final = "CONVBASE_STORAGE"
 
 # Their file systems are those of a machine or an account; in a path of theirs everything is part of a name.
 _NAMED_BY_PROTOCOL: Final = LOCAL_PROTOCOLS | BUCKET_PROTOCOLS
-
-# `deltalake` (1.6.6) decodes `a%20b` once more and takes the folder `a b`, panics where it writes below `[`, takes `\`
-# for `/`, and knows no control characters; in a URL `?` and `#` end the path.
-_NOT_IN_DELTA: Final = re.compile(r"%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f\\\[\]^|]")
-_NOT_IN_DELTA_URLS: Final = re.compile(r"[?#]")
 
 
 class Storage(enum.StrEnum):
@@ -288,36 +281,6 @@ def _within(uri: str, fs: fsspec.AbstractFileSystem) -> Callable[[str], str]:
     return functools.partial(operator.add, uri.removesuffix(fs._strip_protocol(uri)))
 
 
-def join(uri: str, *parts: str) -> str:
-    """Joins path segments to a folder's URI."""
-    return posixpath.join(uri.rstrip("/"), *parts)
-
-
-def leaves_folder(path: str) -> bool:
-    """Whether a path that somebody has written down is none of a file below its folder, however it is joined to it.
-
-    >>> leaves_folder("ds=2026-01-01/a.parquet"), leaves_folder("../a.parquet"), leaves_folder("s3://bucket/a.parquet")
-    (False, True, True)
-    """
-    parts = path.split("/")
-    return "" in parts or "." in parts or ".." in parts or "::" in path or "\0" in path
-
-
-def delta_location(uri: str) -> str:
-    """Returns a folder's URI as the `deltalake` package wants it: a local one as a bare path, unquoted.
-
-    Raises:
-        UsageError: If the package would take the path for another one, or not at all.
-    """
-    is_on_disk = protocol_of(uri) in LOCAL_PROTOCOLS
-    refused = _NOT_IN_DELTA.search(uri) or (None if is_on_disk else _NOT_IN_DELTA_URLS.search(uri))
-    if refused:
-        raise UsageError(
-            f"A Delta table cannot be at {uri!r}, for the {refused[0]!r} in its path; take another folder."
-        )
-    return str(file_system(uri)[1]) if is_on_disk else canonical_uri(uri)
-
-
 def modified_at(info: Mapping[str, Any]) -> datetime.datetime:
     """Returns when a file was last written, from what its file system says of it.
 
@@ -347,15 +310,3 @@ def check_reachable(uri: str) -> None:
     reason = why_out_of_reach(protocol_of(uri), bucket)
     if reason is not None:
         raise StoreUnreachable(f"The storage of {uri} cannot be reached: {reason.rstrip('.')}.")
-
-
-def delta_storage_options(uri: str) -> dict[str, str]:
-    """Returns the options of the `deltalake` package for a store: what is configured for fsspec alone.
-
-    Args:
-        uri: The store's URI.
-
-    Returns:
-        Options by name; empty for a local store.
-    """
-    return bucket_options(protocol_of(uri))

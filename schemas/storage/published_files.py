@@ -9,7 +9,8 @@ from typing import Final, Self
 from schemas.errors import shown
 from schemas.serialisation import MOST_JSON_BYTES, Serialisable
 from schemas.spec import FeatureSpec
-from schemas.storage.filesystems import file_system, leaves_folder
+from schemas.storage.filesystems import file_system
+from schemas.uris import leaves_folder
 
 # As many as a name may have on a disk; ours have a fifth.
 _MOST_PATH_BYTES: Final = 255

@@ -17,7 +17,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import StoreNotWritable, UsageError, first_line
 from schemas.storage.durable import is_device
-from schemas.storage.filesystems import check_reachable, file_system, join
+from schemas.storage.filesystems import check_reachable, file_system
+from schemas.uris import join
 
 _ENTER_AND_WRITE: Final = os.W_OK | os.X_OK
 _PROBE: Final = b"convbase asks whether this file can be created twice.\n"

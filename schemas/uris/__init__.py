@@ -4,6 +4,7 @@ from schemas.uris.addresses import host_address, is_public
 from schemas.uris.allowed_sources import ANY, AllowedSources, unknown_source
 from schemas.uris.chains import MEMBER_PROTOCOLS, MemberUri, is_chained, member_uri, split_chain, tidy_name
 from schemas.uris.local_files import check_regular, opened_file, read_file, read_range
+from schemas.uris.paths import join, leaves_folder
 from schemas.uris.places import Server, server_uri
 from schemas.uris.protocols import (
     AZURE_PROTOCOLS,
@@ -40,6 +41,8 @@ __all__ = [
     "is_local",
     "is_on_the_web",
     "is_public",
+    "join",
+    "leaves_folder",
     "member_uri",
     "opened_file",
     "protocol_of",

@@ -11,9 +11,9 @@ from pipelines import maintain as maintain_command
 from pipelines import predict as predict_command
 from pipelines import train as train_command
 from schemas.delta import Scan
+from schemas.delta.locations import delta_location
 from schemas.errors import UsageError
 from schemas.fragments import TableName
-from schemas.storage import delta_location
 from schemas.store import FeatureStore, PredictionTables
 from tests.conftest import SMALL_BASE, extract, write_pictures
 

@@ -1,12 +1,11 @@
-"""URIs keep their names; credentials are translated in one place."""
+"""URIs keep their names, and lose their credentials."""
 
 from pathlib import Path
 
 import pytest
-from fsspec.config import conf
 
 from schemas.images import image_version
-from schemas.storage import canonical_uri, delta_location, delta_storage_options, file_system, without_secrets
+from schemas.storage import canonical_uri, file_system, without_secrets
 
 HERE = Path.cwd()
 
@@ -51,37 +50,6 @@ def test_the_canonical_uri_leads_to_the_file(tmp_path: Path) -> None:
 )
 def test_versions(info: dict[str, object], version: str) -> None:
     assert image_version(info) == version
-
-
-@pytest.mark.parametrize(
-    ("uri", "given", "options"),
-    [
-        ("/store", {}, {}),
-        (
-            "s3://bucket/store",
-            {"s3": {"key": "k", "secret": "s", "client_kwargs": {"endpoint_url": "http://localhost:1"}}},
-            {
-                "AWS_ACCESS_KEY_ID": "k",
-                "AWS_SECRET_ACCESS_KEY": "s",
-                "AWS_ENDPOINT_URL": "http://localhost:1",
-                "AWS_ALLOW_HTTP": "true",
-            },
-        ),
-        ("gs://bucket/store", {"gs": {"token": "key.json"}}, {"GOOGLE_SERVICE_ACCOUNT": "key.json"}),
-        ("abfs://box/store", {"abfs": {"account_name": "a"}}, {"AZURE_STORAGE_ACCOUNT_NAME": "a"}),
-    ],
-)
-def test_credentials_of_fsspec_reach_deltalake(
-    uri: str, given: dict[str, object], options: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    for protocol, values in given.items():
-        monkeypatch.setitem(conf, protocol, values)
-    assert delta_storage_options(uri) == options
-
-
-def test_a_local_table_is_named_by_its_path() -> None:
-    assert delta_location("file:///data/a b#c") == "/data/a b#c"
 
 
 def test_credentials_in_urls_are_taken_out() -> None:
