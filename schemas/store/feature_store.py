@@ -11,9 +11,7 @@ the conv base stand there too, with their SHA-256: whoever can write beside them
 """
 
 import datetime
-import functools
 import json
-import operator
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -210,10 +208,10 @@ class FeatureStore:
         self, columns: Sequence[str] | None = None, where: Where | None = None, *, table_version: int | None = None
     ) -> Scan:
         """Prepares a scan of `features` without the rows of augmented copies, so that each image has one row."""
-        conditions = [] if where is None else [as_expression(where)]
-        conditions += [pc.field(AUGMENTATION) == 0] if self.spec.augmentation else []
-        both = functools.reduce(operator.and_, conditions) if conditions else None
-        return self.scan(columns, both, table_version=table_version)
+        if self.spec.augmentation:
+            originals = pc.field(AUGMENTATION) == 0
+            where = originals if where is None else as_expression(where) & originals
+        return self.scan(columns, where, table_version=table_version)
 
     def neighbours(
         self,
