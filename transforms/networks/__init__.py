@@ -14,7 +14,8 @@ from transforms.networks.keras_files import (
 )
 from transforms.networks.keras_process import KerasProcess, in_keras_process
 from transforms.networks.onnx_format import onnx_message
-from transforms.networks.onnx_writing import NotInOnnx, write_onnx
+from transforms.networks.onnx_graph import NotInOnnx
+from transforms.networks.onnx_writing import write_onnx
 from transforms.networks.simplification import fold_constants, integers
 
 __all__ = [

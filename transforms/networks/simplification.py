@@ -16,16 +16,21 @@ _LONGEST_SHAPE: Final = 8
 
 def fold_constants(network: "openvino.Model") -> None:
     """Computes what depends on shapes and constants alone; the batch size stays free."""
-    from openvino import passes
-
     _free_batch_axis(network)
     _set_batch(network, TRACED_BATCH)
-    manager = passes.Manager()
-    manager.register_pass(passes.ConstantFolding())
-    manager.run_passes(network)
+    compute_constants(network)
     _free_batch_axis(network)
     _free_constants(network)
     _set_batch(network, -1)
+
+
+def compute_constants(network: "openvino.Model") -> None:
+    """Computes what depends on constants alone, as the sizes are of which others make their constants."""
+    from openvino import passes
+
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    manager.run_passes(network)
 
 
 def _set_batch(network: "openvino.Model", size: int) -> None:
