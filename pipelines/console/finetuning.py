@@ -169,7 +169,7 @@ def finetuning_text(
             was = (card.fine_tuning or {})["before"][f"{split.word}_accuracy"]
             lines.append(f"{metrics_line(split.word, metrics)}, before accuracy {was:.4f}")
     lines.append(f"  {seconds:.1f} s in all, peak memory {peak_memory() / 1e6:,.1f} MB")
-    lines += use_lines(output, len(evaluation.mistakes), missing)
+    lines += use_lines(output, len(evaluation.judged.mistakes), missing)
     lines.append(f"Features of its base: {extract_command(card.spec)}")
     return "\n".join(lines)
 

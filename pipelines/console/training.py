@@ -126,7 +126,7 @@ def training_text(
         if metrics is not None:
             lines.append(metrics_line(split.word, metrics))
     lines.append(f"  {seconds:.1f} s in all, peak memory {_size(peak_memory())}")
-    lines += use_lines(output, len(evaluation.mistakes), missing)
+    lines += use_lines(output, len(evaluation.judged.mistakes), missing)
     return "\n".join(lines)
 
 

@@ -32,32 +32,43 @@ _MOST_IN_MATRIX: Final = 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """How good a classifier is.
+class JudgedSplit:
+    """What is told of one split besides its metrics.
 
     Attributes:
-        labels: The classes.
-        by_split: The metrics of each split; None for one without images.
-        judged: The split on which what follows was computed: the last that has images.
+        split: The split.
         confusion: int64 [classes, classes], true by predicted; None for multi-label, and for more than 1,000 classes.
         confused: Pairs of true and predicted class that are confused most often, and the images; none for multi-label.
         roc: ROC curves.
         precision_recall: Precision–recall curves.
         calibration: Scores against frequencies.
-        mistakes: The worst mistakes, without pictures until it is `illustrated`.
-        learning: How good classifiers are that were trained on less; empty where that was not asked.
-        compared: The classifiers of which this is the best; empty where it is the only one.
+        mistakes: The worst mistakes, without pictures until the evaluation is `illustrated`.
     """
 
-    labels: LabelSet
-    by_split: Mapping[Split, SplitMetrics | None]
-    judged: Split
+    split: Split
     confusion: np.ndarray | None
     confused: Sequence[tuple[str, str, int]]
     roc: Sequence[Curve]
     precision_recall: Sequence[Curve]
     calibration: Sequence[CalibrationBin]
     mistakes: Sequence[Mistake]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How good a classifier is.
+
+    Attributes:
+        labels: The classes.
+        by_split: The metrics of each split; None for one without images.
+        judged: What is told of the last split that has images.
+        learning: How good classifiers are that were trained on less; empty where that was not asked.
+        compared: The classifiers of which this is the best; empty where it is the only one.
+    """
+
+    labels: LabelSet
+    by_split: Mapping[Split, SplitMetrics | None]
+    judged: JudgedSplit
     learning: Sequence[LearningPoint] = ()
     compared: Sequence[Compared] = ()
 
@@ -72,6 +83,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Returns all metrics as JSON values: the summary, intervals, and a row a class for each split."""
         splits = {split.word: metrics for split, metrics in self.by_split.items() if metrics is not None}
+        confusion = self.judged.confusion
         return {
             **self.summary(),
             "kind": str(self.labels.kind),
@@ -83,9 +95,9 @@ class Evaluation:
             "classes": {name: [dataclasses.asdict(row) for row in metrics.classes] for name, metrics in splits.items()},
             "learning_curve": [dataclasses.asdict(point) for point in self.learning],
             "confusion": {
-                "part": self.judged.word,
+                "part": self.judged.split.word,
                 "classes": self.labels.classes,
-                "true_by_predicted": None if self.confusion is None else self.confusion.tolist(),
+                "true_by_predicted": None if confusion is None else confusion.tolist(),
             },
         }
 
@@ -158,32 +170,32 @@ def judge(
         splits: The splits; at least one of them has images.
     """
     by_split: dict[Split, SplitMetrics | None] = {}
-    details: dict[str, Any] = {}
+    judged: list[JudgedSplit] = []
 
     def add(split: Split) -> None:
         scored = score(split)
         by_split[split] = split_metrics(labels, scored.targets, scored.scores)
-        if len(scored.targets) and not details:
-            details.update(judged=split, **_details(labels, scored))
+        if len(scored.targets) and not judged:
+            judged.append(_judged_split(labels, split, scored))
 
     for split in reversed(splits):
         add(split)
-    return Evaluation(labels=labels, by_split={split: by_split[split] for split in splits}, **details)
+    return Evaluation(labels=labels, by_split={split: by_split[split] for split in splits}, judged=judged[0])
 
 
-def _details(labels: LabelSet, scored: ScoredSplit) -> dict[str, Any]:
-    """Returns what an `Evaluation` tells of its last split that has images."""
+def _judged_split(labels: LabelSet, split: Split, scored: ScoredSplit) -> JudgedSplit:
     targets, scores = scored.targets, scored.scores
     several = labels.kind == LabelKind.MULTI_LABEL
     no_matrix = several or len(labels.classes) > _MOST_IN_MATRIX
-    return {
-        "confusion": None if no_matrix else confusion_matrix(labels, targets, scores),
-        "confused": [] if several else confused_pairs(labels, targets, scores, _PAIRS_SHOWN),
-        "roc": roc_curves(labels, targets, scores),
-        "precision_recall": precision_recall_curves(labels, targets, scores),
-        "calibration": calibration_bins(labels, targets, scores),
-        "mistakes": worst_mistakes(labels, scored.uris_of, targets, scores, MISTAKES_SHOWN),
-    }
+    return JudgedSplit(
+        split=split,
+        confusion=None if no_matrix else confusion_matrix(labels, targets, scores),
+        confused=[] if several else confused_pairs(labels, targets, scores, _PAIRS_SHOWN),
+        roc=roc_curves(labels, targets, scores),
+        precision_recall=precision_recall_curves(labels, targets, scores),
+        calibration=calibration_bins(labels, targets, scores),
+        mistakes=worst_mistakes(labels, scored.uris_of, targets, scores, MISTAKES_SHOWN),
+    )
 
 
 def illustrated(evaluation: Evaluation, picture_of: PictureOf) -> Evaluation:
@@ -193,7 +205,8 @@ def illustrated(evaluation: Evaluation, picture_of: PictureOf) -> Evaluation:
         evaluation: How good a classifier is.
         picture_of: Returns the small picture of an image, if there is one.
     """
-    pictures = small_pictures([mistake.uri for mistake in evaluation.mistakes], picture_of)
-    pairs = zip(evaluation.mistakes, pictures, strict=True)
+    judged = evaluation.judged
+    pictures = small_pictures([mistake.uri for mistake in judged.mistakes], picture_of)
+    pairs = zip(judged.mistakes, pictures, strict=True)
     mistakes = [dataclasses.replace(mistake, thumbnail=picture) for mistake, picture in pairs]
-    return dataclasses.replace(evaluation, mistakes=mistakes)
+    return dataclasses.replace(evaluation, judged=dataclasses.replace(judged, mistakes=mistakes))

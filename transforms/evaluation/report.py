@@ -9,7 +9,7 @@ from schemas.classifiers import L2, LabelKind, ModelCard
 from transforms.evaluation.card_text import card_lines
 from transforms.evaluation.charts import COLOURS, Axes, Dot, Line, dot_chart, line_chart, matrix_chart, ticks
 from transforms.evaluation.evaluation import Evaluation
-from transforms.evaluation.metrics import Curve
+from transforms.evaluation.metrics import CalibrationBin, Curve
 from transforms.evaluation.templates import render
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, S
         compared_note=_COMPARED_NOTE,
         compared_charts=list(_compared(evaluation)),
         more_labels=list(_more_labels(evaluation)),
-        more_labels_note=_MORE_LABELS_NOTE % evaluation.judged.word,
+        more_labels_note=_MORE_LABELS_NOTE % evaluation.judged.split.word,
     )
 
 
@@ -68,18 +68,19 @@ def judged_parts(evaluation: Evaluation, judged_name: str | None = None) -> dict
         evaluation: How good a classifier is.
         judged_name: What the split is called in a sentence; by its own name if None.
     """
-    judged = evaluation.by_split[evaluation.judged]
+    judged = evaluation.judged
+    metrics = evaluation.by_split[judged.split]
     return {
         "evaluation": evaluation,
-        "judged": judged_name or f"the {evaluation.judged.word} split",
-        "classes": judged.classes if judged else (),
+        "judged": judged_name or f"the {judged.split.word} split",
+        "classes": metrics.classes if metrics else (),
         "confusion_matrix": _confusion_matrix(evaluation),
-        "confused_pairs": evaluation.confused,
+        "confused_pairs": judged.confused,
         "roc": line_chart(
-            _lines(evaluation.roc), Axes("false positive rate", "true positive rate", _UNIT, _UNIT), diagonal=True
+            _lines(judged.roc), Axes("false positive rate", "true positive rate", _UNIT, _UNIT), diagonal=True
         ),
-        "precision_recall": line_chart(_lines(evaluation.precision_recall), Axes("recall", "precision", _UNIT, _UNIT)),
-        "calibration": _calibration(evaluation),
+        "precision_recall": line_chart(_lines(judged.precision_recall), Axes("recall", "precision", _UNIT, _UNIT)),
+        "calibration": _calibration(judged.calibration),
         "calibration_note": _calibration_note(evaluation),
     }
 
@@ -175,10 +176,10 @@ def _rounded(least: float, greatest: float) -> tuple[float, float]:
 
 
 def _confusion_matrix(evaluation: Evaluation) -> "markupsafe.Markup | None":
-    names = evaluation.labels.classes
-    if evaluation.confusion is None or len(names) > _CLASSES_IN_MATRIX:
+    names, matrix = evaluation.labels.classes, evaluation.judged.confusion
+    if matrix is None or len(names) > _CLASSES_IN_MATRIX:
         return None
-    return matrix_chart(evaluation.confusion, names)
+    return matrix_chart(matrix, names)
 
 
 def _lines(curves: Sequence[Curve]) -> list[Line]:
@@ -191,9 +192,9 @@ def _short(name: str, most: int = 18) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def _calibration(evaluation: Evaluation) -> "markupsafe.Markup":
-    scores = [found.confidence for found in evaluation.calibration]
-    shares = [found.frequency for found in evaluation.calibration]
+def _calibration(bins: Sequence[CalibrationBin]) -> "markupsafe.Markup":
+    scores = [found.confidence for found in bins]
+    shares = [found.frequency for found in bins]
     axes = Axes("mean score", "share that is right", _UNIT, _UNIT)
     return line_chart([Line("this classifier", scores, shares, points=True)], axes, diagonal=True)
 

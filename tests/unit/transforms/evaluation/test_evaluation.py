@@ -35,8 +35,8 @@ def test_of_a_thousand_and_one_classes_the_confused_pairs_are_kept_and_no_matrix
     said = targets.copy()
     said[:2], said[3] = 7, 9  # Two of the first class, and one of the second.
     evaluation = judged(labels, targets, labels.indicators(said).astype(np.float32))
-    assert evaluation.confusion is None
-    assert evaluation.confused == [("0000", "0007", 2), ("0001", "0009", 1)]
+    assert evaluation.judged.confusion is None
+    assert evaluation.judged.confused == [("0000", "0007", 2), ("0001", "0009", 1)]
     metrics = json.loads(json.dumps(evaluation.to_dict()))
     assert metrics["confusion"]["true_by_predicted"] is None
     assert metrics["test_accuracy"] == pytest.approx(1 - 3 / 3003)
@@ -47,12 +47,12 @@ def test_the_confused_pairs_are_those_of_the_matrix() -> None:
     rng = np.random.default_rng(0)
     targets, scores = rng.integers(0, 3, 500).astype(np.int32), rng.random((500, 3)).astype(np.float32)
     evaluation = judged(labels, targets, scores)
-    assert evaluation.confusion is not None
-    matrix = {(PETS[row], PETS[column]): count for (row, column), count in np.ndenumerate(evaluation.confusion)}
-    assert {pair[:2]: pair[2] for pair in evaluation.confused} == {
+    assert evaluation.judged.confusion is not None
+    matrix = {(PETS[row], PETS[column]): count for (row, column), count in np.ndenumerate(evaluation.judged.confusion)}
+    assert {pair[:2]: pair[2] for pair in evaluation.judged.confused} == {
         (true, said): count for (true, said), count in matrix.items() if true != said
     }
-    counts = [pair[2] for pair in evaluation.confused]
+    counts = [pair[2] for pair in evaluation.judged.confused]
     assert counts == sorted(counts, reverse=True)
 
 

@@ -96,7 +96,7 @@ def test_several_labels_are_learned_each_for_itself(tmp_path: Path) -> None:
     tags = [[name for name, there in zip("xyz", row, strict=True) if there] for row in present]
     _, evaluation = fit(store_of_features(tmp_path / "store", features, tags=tags), Recipe(epochs=30), "tags")
     assert evaluation.labels.kind == LabelKind.MULTI_LABEL
-    assert evaluation.confusion is None
+    assert evaluation.judged.confusion is None
     assert evaluation.summary()["test_accuracy"] > 0.95
     assert min(recalls(evaluation).values()) > 0.8
 
