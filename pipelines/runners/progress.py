@@ -37,7 +37,7 @@ def shown_progress(doing: str = "extracting") -> Iterator[None]:
     done = threading.Event()
     show = functools.partial(_show_bar, doing) if _bars_move() else _show_lines
     with progress_of_processes() as local:
-        thread = threading.Thread(target=show, args=(Counts(local), done), name="progress", daemon=True)
+        thread = threading.Thread(target=show, args=(_RunProgress(local), done), name="progress", daemon=True)
         thread.start()
         try:
             yield
@@ -96,7 +96,7 @@ def _show_step(bar: "tqdm[None]", step: str, share: float) -> None:
     bar.refresh()
 
 
-class Counts:
+class _RunProgress:
     """How far a run is: by the counts of this machine's processes, or by the metrics of a runner elsewhere."""
 
     def __init__(self, local: Callable[[], Progress]) -> None:
@@ -105,7 +105,7 @@ class Counts:
         self._remote: Progress | None = None
         self._asked = float("-inf")
 
-    def __call__(self) -> Progress | None:
+    def read(self) -> Progress | None:
         """Returns how far it is; None if that cannot be seen from here."""
         counts, waiting = self._local(), waited_for()
         if waiting is None or counts != Progress():
@@ -115,12 +115,12 @@ class Counts:
         return self._remote
 
 
-def _show_bar(doing: str, progress: Counts, done: threading.Event) -> None:
+def _show_bar(doing: str, progress: _RunProgress, done: threading.Event) -> None:
     pace = Pace()
     with _bar_class()(total=0, bar_format=doing, leave=True, dynamic_ncols=True) as bar:
         while not done.wait(_SECONDS_BETWEEN_REFRESHES):
-            _update(bar, doing, progress(), pace)
-        _update(bar, doing, progress(), pace)
+            _update(bar, doing, progress.read(), pace)
+        _update(bar, doing, progress.read(), pace)
 
 
 def _update(bar: "tqdm[None]", doing: str, counts: Progress | None, pace: Pace) -> None:
@@ -137,10 +137,10 @@ def _update(bar: "tqdm[None]", doing: str, counts: Progress | None, pace: Pace) 
     bar.refresh()
 
 
-def _show_lines(progress: Counts, done: threading.Event) -> None:
+def _show_lines(progress: _RunProgress, done: threading.Event) -> None:
     started, pace, due = time.monotonic(), Pace(), _SECONDS_TO_FIRST_LINE
     while not done.wait(_SECONDS_BETWEEN_LOOKS):
-        counts, seconds = progress(), time.monotonic() - started
+        counts, seconds = progress.read(), time.monotonic() - started
         if counts is not None:
             pace.observe(seconds, counts.done + counts.passes)
         if seconds >= due:
