@@ -63,6 +63,7 @@ ORDER = (
     "pipelines/options",
     "pipelines/runners",
     "pipelines/jobs",
+    "pipelines/dates",
     "pipelines/prediction",
     "pipelines/console",
     "pipelines/upkeep",

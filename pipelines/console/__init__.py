@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipelines.console.backfill import (
-        DatePlan,
-        DateResult,
-        DateState,
         check_drift,
         check_results,
         drift_line,
         planned_lines,
+        result_figures,
+        result_line,
     )
     from pipelines.console.coverage import coverage_report
     from pipelines.console.exploration import exploration_lines, hit_lines
@@ -51,13 +50,12 @@ else:
         __name__,
         {
             "pipelines.console.backfill": [
-                "DateResult",
-                "DatePlan",
-                "DateState",
                 "check_drift",
                 "check_results",
                 "drift_line",
                 "planned_lines",
+                "result_figures",
+                "result_line",
             ],
             "pipelines.console.coverage": ["coverage_report"],
             "pipelines.console.exploration": ["exploration_lines", "hit_lines"],
@@ -94,9 +92,6 @@ else:
 __all__ = [
     "HEADS",
     "LEFT_OUT_FILE",
-    "DatePlan",
-    "DateResult",
-    "DateState",
     "check_drift",
     "check_figure_files",
     "check_results",
@@ -126,6 +121,8 @@ __all__ = [
     "planned_lines",
     "planned_text",
     "prediction_text",
+    "result_figures",
+    "result_line",
     "run_counts",
     "run_figures",
     "run_table",

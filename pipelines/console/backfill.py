@@ -1,17 +1,16 @@
 """What a backfill did or would do, a line a date, for people and for machines."""
 
-import dataclasses
 import datetime
-import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from pipelines.console.extraction import run_figures
 from pipelines.console.padded_lines import padded_line
 from pipelines.console.runs import drift_figures, drift_text, duration_text, line_without_run, run_line
+from pipelines.dates import DatePlan, DateResult, DateState
 from schemas.errors import DriftFound, RunFailed, RunStopped
 from schemas.spec import FeatureSpec
-from schemas.store import InputCounts, RunState
+from schemas.store import InputCounts
 from transforms.machine import Measured
 
 _PLAN_WIDTHS: Final = (-10, 12, 12, 11, 20, 11)
@@ -20,50 +19,18 @@ _PLAN_HEADS: Final = (
 )
 
 
-class DateState(enum.StrEnum):
-    """The result of a date.
-
-    The first three are those of its run; a date that is complete already is skipped, one without an image is empty,
-    and not begun is one for which there was no time.
-    """
-
-    COMPLETE = str(RunState.COMPLETE)
-    FAILED = str(RunState.FAILED)
-    STOPPED = str(RunState.STOPPED)
-    SKIPPED = "skipped"
-    EMPTY = "empty"
-    NOT_BEGUN = "not begun"
+def result_line(result: DateResult) -> str:
+    """Returns the line of a date in the closing table."""
+    if result.row is not None:
+        return run_line(result.row)
+    return line_without_run(result.ds, f"{result.state}: {result.message}" if result.message else result.state)
 
 
-@dataclasses.dataclass(frozen=True)
-class DateResult:
-    """The result of a date.
-
-    Attributes:
-        ds: The date.
-        state: How it ended.
-        row: Its run's row in the `runs` table, if there was a run.
-        message: Why it failed, where there is no row that says so.
-        drift: How its images differ from those of the dates before, as a row of the table `drift`, if that is known.
-    """
-
-    ds: datetime.date
-    state: DateState
-    row: Mapping[str, Any] | None = None
-    message: str | None = None
-    drift: Mapping[str, Any] | None = None
-
-    def line(self) -> str:
-        """Returns its line of the closing table."""
-        if self.row is not None:
-            return run_line(self.row)
-        return line_without_run(self.ds, f"{self.state}: {self.message}" if self.message else self.state)
-
-    def figures(self) -> dict[str, Any]:
-        """Returns its part of the summary for machines; figures of a run only where there was one."""
-        own = {"ds": self.ds.isoformat(), "state": str(self.state), "message": self.message}
-        of_run = run_figures(self.row) if self.row is not None else {}
-        return {**own, **of_run, **({"drift": drift_figures(self.drift)} if self.drift else {})}
+def result_figures(result: DateResult) -> dict[str, Any]:
+    """Returns the part of a date in the summary for machines; figures of a run only where there was one."""
+    own = {"ds": result.ds.isoformat(), "state": str(result.state), "message": result.message}
+    of_run = run_figures(result.row) if result.row is not None else {}
+    return {**own, **of_run, **({"drift": drift_figures(result.drift)} if result.drift else {})}
 
 
 def check_results(results: Sequence[DateResult]) -> None:
@@ -109,21 +76,6 @@ def check_drift(results: Sequence[DateResult], most: float | None, store_uri: st
             f"--max_drift={most:g}. Look at them: python -m pipelines.explore {store_uri} --compare "
             f"ds={first['since']}..{first['ds'] - days} ds={first['ds']}"
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class DatePlan:
-    """What would be done of a date.
-
-    Attributes:
-        ds: The date.
-        counts: What its run would make of its input, or None if there would be none.
-        state: Why there would be none.
-    """
-
-    ds: datetime.date
-    counts: InputCounts | None
-    state: str = "to do"
 
 
 def planned_lines(

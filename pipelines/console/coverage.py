@@ -6,7 +6,8 @@ import collections
 import pyarrow.compute as pc
 
 from pipelines.console.padded_lines import padded_line
-from pipelines.jobs import asked_dates, check_templates, listing_rules, sources_of
+from pipelines.dates import asked_dates, check_templates, sources_of
+from pipelines.jobs import listing_rules
 from schemas.errors import RunFailed, UsageError, first_line
 from schemas.store import FeatureStore
 from transforms.planning import compare

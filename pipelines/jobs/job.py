@@ -4,13 +4,14 @@ import argparse
 import dataclasses
 import datetime
 import functools
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from pipelines.jobs.preparation import new_run, updated_columns
+from pipelines.jobs.inputs import updated_columns
 from pipelines.jobs.visibility import adoptable, true_end, visible_part
 from pipelines.monitoring import log_begin, log_failure, log_row
 from pipelines.options import decoding_limits
@@ -31,17 +32,20 @@ from pipelines.runners import (
 from schemas.delta import paths_of
 from schemas.errors import ConvbaseError, RunFailed
 from schemas.fragments import remove_receipts
-from schemas.storage import Storage
-from schemas.store import FeatureStore, Run, RunState
-from transforms.conv_bases import choose_engine, default_batch_size
+from schemas.storage import Storage, without_secrets
+from schemas.store import FeatureStore, Run, RunState, new_run_id
+from transforms.conv_bases import EngineName, choose_engine, default_batch_size
 from transforms.extraction import Extraction, Reuse
 from transforms.machine import fastest_settings
 from transforms.planning import RetryFailures, Snapshot
+from transforms.runtime import package_versions
 from transforms.sources import ListingRules, Source
 
 if TYPE_CHECKING:
     from apache_beam import Pipeline
     from apache_beam.options.pipeline_options import PipelineOptions
+
+_PACKAGES: Final = ("apache-beam", "convbase", "deltalake", "keras", "numpy", "openvino", "pandas", "pillow", "pyarrow")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +105,7 @@ def new_job(
     options = beam_options(beam_arguments)
     engine = choose_engine(given.engine, store.spec)
     fastest = fastest_settings(store, engine) if given.tune else None
-    run = new_run(given, engine, runner_name(options), recorded_options(options), refresh)
+    run = _new_run(given, engine, runner_name(options), recorded_options(options), refresh)
     return Job(
         sources=sources,
         rules=rules,
@@ -131,6 +135,30 @@ def new_job(
         ),
         options=options,
         worker_start_timeout=given.worker_start_timeout,
+    )
+
+
+def _new_run(
+    given: argparse.Namespace,
+    engine: EngineName,
+    runner: str,
+    beam_options: Mapping[str, object],
+    refresh: str | None,
+) -> Run:
+    """Returns a run that begins now; for the record, with the options that were given, Beam's own among them."""
+    now = datetime.datetime.now(datetime.UTC)
+    own = {name: value for name, value in vars(given).items() if value is not None}
+    recorded = json.dumps({**beam_options, **own}, default=str)
+    return Run(
+        run_id=given.run_id or new_run_id(now),
+        ds=given.ds or now.date(),
+        started_at=now,
+        max_failure_ratio=given.max_failure_ratio,
+        runner=runner,
+        engine=engine,
+        options=json.loads(without_secrets(recorded)),
+        versions=package_versions(_PACKAGES),
+        refresh=refresh,
     )
 
 

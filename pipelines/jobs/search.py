@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.jobs.preparation import asked_images, pinned_version
+from pipelines.jobs.store import asked_images, pinned_version
 from pipelines.options import decoding_limits
 from schemas.errors import ImageError, InvalidInput, UsageError, shown
 from schemas.images import ImageRef

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.jobs.label_columns import found_label_column
-from pipelines.jobs.preparation import pinned_version
+from pipelines.jobs.store import pinned_version
 from pipelines.options import ALL_LAYERS
 from schemas.classifiers import Duplicates, Recipe, SplitFractions
 from schemas.errors import SpecMismatch, UsageError, nearest_names

@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 from pipelines import backfill as command
 from pipelines import inspect, maintain
 from pipelines.console import HEADS
-from pipelines.jobs import DatedRuns, asked_dates, check_templates, inputs_of
+from pipelines.dates import DatedRuns, asked_dates, check_templates, inputs_of
+from pipelines.dates import backfill as dated_backfill
 from pipelines.jobs import job as job_module
 from schemas.delta import Scan, paths_of
 from schemas.errors import ConvbaseError, DriftFound, ImagesMissing, RunFailed, RunStopped, UsageError
@@ -270,7 +271,7 @@ def test_a_time_budget_is_for_all_dates_and_the_next_backfill_goes_on(
 ) -> None:
     backfill(folder, end=0)
     times: Iterator[bool] = iter([True, False])
-    monkeypatch.setattr(command, "before_deadline", lambda _: next(times))
+    monkeypatch.setattr(dated_backfill, "before_deadline", lambda _: next(times))
     let_begin(monkeypatch, 1)
     submitted.clear()
     with pytest.raises(RunStopped, match=rf"2 of 3 dates left, {DAYS[1]} to {DAYS[2]}; the next backfill") as stopped:
@@ -297,7 +298,7 @@ def test_a_budget_that_is_used_up_begins_no_date(folder: Path, monkeypatch: pyte
 
 def test_a_failed_date_weighs_more_than_the_time(failing_second: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([True, True, False])
-    monkeypatch.setattr(command, "before_deadline", lambda _: next(times))
+    monkeypatch.setattr(dated_backfill, "before_deadline", lambda _: next(times))
     with pytest.raises(RunFailed):
         backfill(failing_second, "--time_budget=2h")
     assert states(failing_second) == "complete failed not begun"

@@ -25,7 +25,7 @@ from sklearn.linear_model import RidgeClassifier
 
 from pipelines import extract as extract_command
 from pipelines.console import extraction as console_extraction
-from pipelines.jobs import preparation
+from pipelines.jobs import store as jobs_store
 from pipelines.runners import pipeline as pipeline_module
 from schemas.delta import Scan
 from schemas.errors import RunFailed, StoreNotWritable
@@ -353,7 +353,7 @@ def test_a_precision_that_is_slower_here_is_said_once(
 ) -> None:
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("This CPU does not compute in bfloat16.")
-    monkeypatch.setattr(preparation, "speed_against_float32", lambda *_: ratio)
+    monkeypatch.setattr(jobs_store, "speed_against_float32", lambda *_: ratio)
     write_pictures(tmp_path / "pictures", 2)
     command = (f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--precision=bfloat16", *SMALL_BASE)
     for is_new in (True, False):

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines import inspect as inspect_command
 from pipelines import maintain as maintain_command
-from pipelines.jobs import DatedRuns
+from pipelines.dates import DatedRuns
 from pipelines.jobs.visibility import visible_part
 from schemas.delta import Scan
 from schemas.fragments import Totals, read_receipts

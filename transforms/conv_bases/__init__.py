@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         load_engine,
     )
     from transforms.conv_bases.openvino_engine import OpenVINOEngine
-    from transforms.conv_bases.precision_speed import speed_against_float32
     from transforms.conv_bases.published import (
         damaged_files,
         fetch_published,
@@ -46,7 +45,6 @@ else:
                 "load_engine",
             ],
             "transforms.conv_bases.openvino_engine": ["OpenVINOEngine"],
-            "transforms.conv_bases.precision_speed": ["speed_against_float32"],
             "transforms.conv_bases.published": [
                 "damaged_files",
                 "fetch_published",
@@ -76,7 +74,6 @@ __all__ = [
     "is_published",
     "load_engine",
     "republish",
-    "speed_against_float32",
     "summarise_conv_base",
     "unpublish",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from schemas.errors import RunFailed
 from schemas.serialisation import Serialisable
 from schemas.storage import PublishedBase
-from transforms.conv_bases import Engine, EngineName, load_engine
+from transforms.conv_bases import Engine, EngineName, default_batch_size, load_engine
 from transforms.runtime import available_cores
 
 # Streams are fastest with small batches; an engine that puts all cores on one batch, with larger ones.
@@ -21,6 +21,7 @@ _BATCH_SIZES: Final = {EngineName.OPENVINO: (1, 2, 4, 8), EngineName.KERAS: (8, 
 # Batches that would take longer than this, as a multiple of the time for one measurement, are not tried.
 _MOST_TIMES: Final = 2.0
 _ROUNDS: Final = 3
+_SECONDS_PER_PRECISION: Final = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,28 @@ def measure_bases(
     return race.results()
 
 
+def speed_against_float32(conv_base: PublishedBase, precision: str, shape: tuple[int, int, int]) -> float:
+    """Measures OpenVINO on this machine in some precision and in float32, with the settings of a run.
+
+    Takes the time to compile the base twice, and two seconds; longer where a batch takes long.
+
+    Args:
+        conv_base: The base that is published.
+        precision: `"bfloat16"`.
+        shape: Height, width and channels of the pixels.
+
+    Returns:
+        Images a second in the precision, as a multiple of those in float32.
+
+    Raises:
+        RunFailed: If this CPU has no such precision.
+    """
+    engine = EngineName.OPENVINO
+    first = BaseSpeed(engine, "float32", default_batch_size(engine), available_cores(), 1.0)
+    race = _Race(conv_base, shape, first, _SECONDS_PER_PRECISION)
+    return race.run(dataclasses.replace(first, precision=precision))
+
+
 class _Race:
     """Settings, each beside the first one; their speeds are multiples of its speed until the end."""
 
@@ -100,8 +123,8 @@ class _Race:
         """The fastest settings so far."""
         return max(self._found, key=lambda setting: setting.images_per_second)
 
-    def run(self, setting: BaseSpeed) -> None:
-        """Measures settings.
+    def run(self, setting: BaseSpeed) -> float:
+        """Measures settings, and returns their speed as a multiple of that of the first ones.
 
         Raises:
             RunFailed: If this machine does not compute so.
@@ -110,7 +133,9 @@ class _Race:
         for _ in range(_ROUNDS):
             self._speeds.append(self._speed(self._engine, self.first))
             ratios.append(self._speed(engine, setting) / self._speeds[-1])
-        self._found.append(dataclasses.replace(setting, images_per_second=statistics.median(ratios)))
+        ratio = statistics.median(ratios)
+        self._found.append(dataclasses.replace(setting, images_per_second=ratio))
+        return ratio
 
     def results(self) -> tuple[BaseSpeed, ...]:
         """Returns all settings in images a second."""

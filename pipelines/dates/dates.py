@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from pipelines.jobs.preparation import listing_rules
+from pipelines.jobs import listing_rules
 from pipelines.options import manifest_options
 from schemas.errors import InputNotFound, UsageError
 from transforms.sources import Source, find_sources
