@@ -27,8 +27,8 @@ test: $(VENV)/dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 # PyTorch's wheels for Linux need gigabytes of CUDA's packages, so only the benchmarks' environment has it.
-torch-test: $(BENCH)/bench  ## run the tests of what hands rows to PyTorch, in the environment of the benchmarks
-	$(BENCH)/bin/python -m pytest tests/unit/schemas/loaders
+torch-test: $(BENCH)/bench  ## run the tests that need PyTorch, in the environment of the benchmarks
+	$(BENCH)/bin/python -m pytest tests/unit/schemas/loaders tests/commands/test_torchvision_networks.py
 
 fuzz: $(VENV)/dev  ## try inputs that nobody would write for SECONDS=600; FUZZ=decoding,uris names some targets (see tests/fuzz)
 	$(BIN)/python -m tests.fuzz $(if $(FUZZ),--targets=$(FUZZ)) $(if $(SECONDS),--seconds=$(SECONDS)) \
