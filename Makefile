@@ -28,7 +28,8 @@ test: $(VENV)/dev  ## run the tests
 
 # PyTorch's wheels for Linux need gigabytes of CUDA's packages, so only the benchmarks' environment has it.
 torch-test: $(BENCH)/bench  ## run the tests that need PyTorch, in the environment of the benchmarks
-	$(BENCH)/bin/python -m pytest tests/unit/schemas/loaders tests/commands/test_torchvision_networks.py
+	$(BENCH)/bin/python -m pytest tests/unit/schemas/loaders/test_torch_batches.py \
+		tests/commands/test_torchvision_networks.py
 
 fuzz: $(VENV)/dev  ## try inputs that nobody would write for SECONDS=600; FUZZ=decoding,uris names some targets (see tests/fuzz)
 	$(BIN)/python -m tests.fuzz $(if $(FUZZ),--targets=$(FUZZ)) $(if $(SECONDS),--seconds=$(SECONDS)) \
