@@ -97,6 +97,7 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "norm": lambda x: opset13.reduce_l2(x, [1], keep_dims=True),
     "a product": lambda x: opset13.matmul(x, np.ones((5, 7), np.float32), False, True),
     "a product turned round": lambda x: opset13.matmul(x, x, True, False),
+    "attention": lambda x: opset13.scaled_dot_product_attention(x, x, x),
     "flattened": lambda x: opset13.reshape(x, [0, -1], True),
     "groups": lambda x: opset13.group_convolution(
         x, RANDOM.normal(size=(2, 3, 2, 3, 3)).astype(np.float32), [1, 2], [1, 1], [0, 1], [2, 1], "explicit"
