@@ -5,7 +5,7 @@
 
 It is kept beside the table, in the folder indexes. Given again, the command brings it up to the newest version of the
 table: images that came since are put in, and what has left the table leaves it. Searches compare what it has not yet,
-and never find by it what has left. It needs faiss: pip install convbase[index].
+and never find by it what has left. It needs faiss: pip install faiss-cpu.
 Exit codes: 0 done; 1 the run failed; 2 the command cannot start as it was given.
 """
 

@@ -61,7 +61,7 @@ def _index(store: FeatureStore, layer: str, version: int) -> tuple[OpenIndex | N
     if stored is None:
         return None, ""
     if not is_faiss_installed():
-        return None, "All images were compared: the index is read by faiss (pip install convbase[index])."
+        return None, "All images were compared: the index is read by faiss (pip install faiss-cpu)."
     files = store.scan(table_version=version).files
     known = {file.path for file in stored.covered([file.path for file in files])}
     others = sum(file.rows for file in files if file.path not in known)

@@ -95,13 +95,18 @@ def _charts(
         ("Images by outcome", outcomes, "{:,.0f}".format, None),
         ("Failures by code", _failures(nights), "{:,.0f}".format, None),
         ("Images a second", [speed], "{:,.1f}".format, None),
-        ("Minutes", [minutes], _trimmed, None),
-        ("Share of the input that the store has", [coverage], "{:.1%}".format, 1.0),
-        ("Drift: how well later images are told from those before (0.5 is not at all)", [auc], "{:.3f}".format, 1.0),
+        ("Duration in minutes", [minutes], _trimmed, None),
+        ("Coverage: share of the input that the store has", [coverage], "{:.1%}".format, 1.0),
+        (
+            "Drift: AUC of a classifier that tells later images from those before (0.5 is no drift)",
+            [auc],
+            "{:.3f}".format,
+            1.0,
+        ),
     ]
     for title, series, text, most in charts:
         if any(value is not None for each in series for value in each.values):
-            yield title, bar_chart(labels, [row["run_id"] for row in nights], series, text, most)
+            yield title, bar_chart(labels, [row["run_id"] for row in nights], series, text, most, title=title)
 
 
 def _trimmed(value: float) -> str:
@@ -131,6 +136,8 @@ def bar_chart(
     series: Sequence[Series],
     text: Callable[[float], str],
     most: float | None = None,
+    *,
+    title: str,
 ) -> "markupsafe.Markup":
     """Draws a bar for each run, of the values of all series on top of each other.
 
@@ -140,6 +147,7 @@ def bar_chart(
         series: The values.
         text: Writes a value.
         most: The greatest value of the frame; the highest bar if None.
+        title: What the chart shows, for those who cannot see it.
 
     Returns:
         An `<svg>` element.
@@ -161,6 +169,7 @@ def bar_chart(
     return render(
         "bar_chart.html.j2",
         _FOLDER,
+        title=title,
         bars=bars,
         labels=labels,
         series=series,

@@ -45,7 +45,7 @@ def check_faiss() -> None:
         UsageError: If it is not installed.
     """
     if not is_faiss_installed():
-        raise UsageError("An index needs faiss, which is not installed: pip install convbase[index].")
+        raise UsageError("An index needs faiss, which is not installed: pip install faiss-cpu.")
 
 
 def use_threads(threads: int) -> None:

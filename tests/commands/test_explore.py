@@ -366,7 +366,7 @@ def test_search_lasso_and_legend(page: Browser) -> None:
     box = page.value(f"(() => {{ {edges} }})()")
     left, top, right, bottom = (value + inset for value, inset in zip(box, (2, 2, -2, -2), strict=True))
     page.drag((left, top), (right, top), (right, bottom), (left, bottom), shift=True)
-    assert page.value("document.querySelector('#chosen h2').textContent") == "146 images encircled"
+    assert page.value("document.querySelector('#chosen h2').textContent") == "146 images selected"
     assert "squares 49" in page.value("document.querySelector('#chosen .note').textContent")
     page.value("document.querySelector('#legend .item').click()")
     shown = page.value("Array.from({length: 146}, (_, at) => window.page.colours.shows(at)).filter(Boolean).length")

@@ -24,7 +24,7 @@ LATER_IMAGE = "file:///pictures/00000003.jpg"
 
 @pytest.fixture(autouse=True)
 def _faiss() -> None:
-    pytest.importorskip("faiss", reason="an index is made by faiss: pip install convbase[index]")
+    pytest.importorskip("faiss", reason="an index is made by faiss: pip install faiss-cpu")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def features() -> np.ndarray:
 @pytest.fixture(scope="module")
 def indexed(features: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of one file with an index; do not change it."""
-    pytest.importorskip("faiss", reason="an index is made by faiss: pip install convbase[index]")
+    pytest.importorskip("faiss", reason="an index is made by faiss: pip install faiss-cpu")
     folder = tmp_path_factory.mktemp("indexed") / "a store #1"
     store_of_features(folder, features[:ROWS])
     assert command.main([str(folder)]) == 0
@@ -186,7 +186,7 @@ def test_without_faiss_an_index_is_a_sentence(
         command.main([str(indexed)])
     hits, said = found(indexed, "file:///image-7", capsys)
     assert hits == expected
-    assert said == "All images were compared: the index is read by faiss (pip install convbase[index])."
+    assert said == "All images were compared: the index is read by faiss (pip install faiss-cpu)."
 
 
 def test_a_store_without_images_has_nothing_to_index(empty_store: Path) -> None:

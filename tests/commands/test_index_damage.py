@@ -24,7 +24,7 @@ Spoil = Callable[[Path, Path], None]
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of pictures and a store with an index; do not change it."""
-    pytest.importorskip("faiss", reason="an index is made by faiss: pip install convbase[index]")
+    pytest.importorskip("faiss", reason="an index is made by faiss: pip install faiss-cpu")
     folder = tmp_path_factory.mktemp("indexed")
     write_pictures(folder / "pictures", IMAGES)
     extract(f"--input={folder}/pictures", f"--output={folder}/store", *SMALL_BASE)

@@ -159,8 +159,8 @@ def test_the_last_nights_are_a_page_that_needs_nothing_beside_it(
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
     titles = re.findall(r"<h2>([^<]*)</h2>", page)
     assert titles == [
-        "Images by outcome", "Failures by code", "Images a second", "Minutes", "Share of the input that the store has",
-        "Runs",
+        "Images by outcome", "Failures by code", "Images a second", "Duration in minutes",
+        "Coverage: share of the input that the store has", "Runs",
     ]  # fmt: skip
     assert page.count('<g class="night">') == 29 * 5
     assert "2024-03-28, backfill-2024-03-28-1-ab12; extracted 28,000; skipped 50; failed 28" in page

@@ -379,7 +379,7 @@ def test_the_pages_show_pictures_unless_none_is_wanted(model: Path, early_store:
     report = (tmp_path / "out" / "report.html").read_text()
     mistakes = sum(row["labels"] != row["true_labels"] for row in rows(tmp_path / "out"))
     assert report.count("data:image/jpeg;base64,") == mistakes
-    assert "Confusion on the train split" in report
+    assert "Confusion matrix on the train split" in report
     predict(model, f"--features={early_store.uri}", f"--output={tmp_path}/blank", "--thumbnails=0")
     assert not (tmp_path / "blank" / "least_sure.html").exists()
     assert "data:image" not in (tmp_path / "blank" / "report.html").read_text()

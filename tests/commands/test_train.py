@@ -126,7 +126,7 @@ def test_the_saved_metrics_are_those_of_the_saved_classifier(model: Path, pets: 
 
 def test_the_report_needs_nothing_beside_it(model: Path) -> None:
     page = (model / "report.html").read_text()
-    for title in ("The choice of L2", "Confusion", "Discrimination", "Calibration", "Worst mistakes", "Model card"):
+    for title in ("The choice of L2", "Confusion matrix", "ROC", "Calibration", "Worst mistakes", "Model card"):
         assert title in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("http-equiv", "")
     assert "<script" not in page

@@ -57,12 +57,13 @@ class Browser:
         return result
 
     def open(self, file: Path, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
-        """Opens a file, and waits until it has said that it is ready."""
+        """Opens a file, and waits until it is loaded, and has said that it is ready if it has a script."""
         self.size(width, height)
         scheme = "dark" if dark else "light"
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=file.as_uri())
-        self.wait("document.readyState === 'complete' && document.body.classList.contains('ready')")
+        ready = "!document.querySelector('script') || document.body.classList.contains('ready')"
+        self.wait(f"document.readyState === 'complete' && ({ready})")
 
     def size(self, width: int, height: int) -> None:
         """Gives the window a size in pixels."""

@@ -195,7 +195,7 @@ def _short(name: str, most: int = 18) -> str:
 def _calibration(bins: Sequence[CalibrationBin]) -> "markupsafe.Markup":
     scores = [found.confidence for found in bins]
     shares = [found.frequency for found in bins]
-    axes = Axes("mean score", "share that is right", _UNIT, _UNIT)
+    axes = Axes("mean score", "observed share", _UNIT, _UNIT)
     return line_chart([Line("this classifier", scores, shares, points=True)], axes, diagonal=True)
 
 

@@ -100,7 +100,7 @@ def _check_size(images: int, dimensions: int, *, by_cells: bool) -> None:
     if images > MOST_IMAGES and not by_cells:
         raise UsageError(
             f"{images:,} images are more than the {MOST_IMAGES:,} that are compared with each other exactly: install "
-            f"faiss (pip install convbase[index]), or take --sample={MOST_IMAGES}, or some of them with --where."
+            f"faiss (pip install faiss-cpu), or take --sample={MOST_IMAGES}, or some of them with --where."
         )
     # Cells hold the vectors once more.
     needed, free = 4 * images * dimensions * (2 if by_cells else 1), available_memory() // 2

@@ -27,8 +27,8 @@ def least_sure_html(rows: PredictedRows, most: int, run_id: str, picture_of: Cal
     cards = [Card(uri, _lines(rows, row)) for uri, row in zip(uris, shown.tolist(), strict=True)]
     how = "score is nearest to a half" if rows.labels.kind == LabelKind.MULTI_LABEL else "two best scores are nearest"
     of = f"the {len(cards):,}" if len(cards) < len(rows.uris) else "all"
-    summary = f"Of {len(rows.uris):,} predictions of run {run_id}, {of} whose {how}: what is worth a look or a label."
-    return cards_html("Least sure", summary, cards, picture_of)
+    summary = f"Of {len(rows.uris):,} predictions of run {run_id}, {of} whose {how}: the first to check or to label."
+    return cards_html("Least certain predictions", summary, cards, picture_of)
 
 
 def least_sure(labels: LabelSet, scores: np.ndarray, most: int) -> np.ndarray:
@@ -54,5 +54,5 @@ def _lines(rows: PredictedRows, row: int) -> list[str]:
     lines = [f"{labels.classes[number]} {scores[number]:.3f}" for number in best]
     if rows.are_labelled[row]:
         true = np.flatnonzero(labels.indicators(rows.targets[row : row + 1])[0])
-        lines.append("is " + (", ".join(labels.classes[number] for number in true) or "nothing"))
+        lines.append("true " + (", ".join(labels.classes[number] for number in true) or "none"))
     return lines

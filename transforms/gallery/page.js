@@ -195,7 +195,7 @@ class Colours {
       list.append(item);
     });
     const rest = this.ranked.length - CATEGORY_COLOURS;
-    if (rest > 0) list.append(element("span", "note", `and ${counted(rest, "further one", "further ones")}, grey`));
+    if (rest > 0) list.append(element("span", "note", `and ${counted(rest, "more value", "more values")}, grey`));
     return list;
   }
 }
@@ -735,7 +735,7 @@ class Page {
       leave: () => { $("hover").hidden = true; },
       open: (image) => this.open(image),
       focus: (image) => this.focus(image),
-      choose: (chosen) => this.choose(chosen, "encircled"),
+      choose: (chosen) => this.choose(chosen, "selected"),
     });
     this.controls();
     this.findings();
@@ -913,7 +913,7 @@ class Page {
     const groups = (list, target) => more($(target), list, (group) => this.group(group));
     groups(data.groups.filter((group) => group.splits.length > 1), "leak-groups");
     groups(data.groups.filter((group) => group.splits.length < 2), "duplicate-groups");
-    more($("issue-cards"), data.issues, (issue) => this.card(issue.image, [`is ${issue.given}`, `rather ${issue.suggested}`, `by ${short(issue.margin)}`]));
+    more($("issue-cards"), data.issues, (issue) => this.card(issue.image, [`label ${issue.given}`, `suggested ${issue.suggested}`, `margin ${short(issue.margin)}`]));
     for (const oddity of data.oddities) {
       const found = element("div", "cards");
       more(found, oddity.images, ([image, text]) => this.card(image, [text]));

@@ -32,12 +32,12 @@ def page_notes(
         "duplicates": _duplicates_note(found),
         "issues": _issues_note(found),
         "classes": _classes_note(found),
-        "oddities": "Told from sizes, from distances, and from the brightness and edges of thumbnails.",
+        "oddities": "Found by image sizes, distances, and the brightness and sharpness of thumbnails.",
         "drift": "" if drift is None else _drift_note(drift),
-        "failures": "Images that have no features, from the table failures; they are not on the map."
+        "failures": "Images without features, from the table failures; they are not on the map."
         if failed
         else "Every image has features.",
-        "about": "What this page was made of, and the files beside it.",
+        "about": "The data of this page, and the files beside it.",
     }
 
 
@@ -62,12 +62,12 @@ def _map_note(found: Exploration, rows: np.ndarray, places: np.ndarray) -> str:
     """Returns how the map was drawn; `places` are those of all images' thumbnails, -1 where there is none."""
     how = "t-SNE" if found.projection == Projection.TSNE else "the two principal components"
     said = [
-        f"Near points are similar pictures; drawn by {how} from {found.images.vectors.shape[1]:,} numbers an image."
+        f"Near points are similar pictures; projected by {how} from {found.images.vectors.shape[1]:,} numbers an image."
     ]
     if found.images.pooled:
         said.append("The layer has whole feature maps, which were averaged over their height and width.")
     if len(rows) < len(found.images):
-        said.append(f"{len(rows):,} of {len(found.images):,} images are drawn: where they are dense, fewer of them.")
+        said.append(f"{len(rows):,} of {len(found.images):,} images are drawn; dense places are thinned.")
     pictures = int(np.count_nonzero(places[rows] >= 0))
     if pictures < len(rows):
         said.append(f"{pictures:,} of the images have a thumbnail.")
@@ -88,7 +88,7 @@ def _leaks_note(found: Exploration) -> str:
     groups = "1 group" if len(found.leaks) == 1 else f"{len(found.leaks):,} groups"
     return (
         f"{groups} with {images:,} near-duplicates in all, each in several of {names} ({by}): "
-        "what is measured on such images is too good. " + _limits(len(found.leaks), GROUPS_SHOWN)
+        "metrics on such images are too good. " + _limits(len(found.leaks), GROUPS_SHOWN)
     )
 
 
@@ -98,9 +98,9 @@ def _duplicates_note(found: Exploration) -> str:
     copies = sum(len(group.rows) - 1 for group in found.groups)
     identical = sum(int(group.identical.sum()) - 1 for group in found.groups)
     return (
-        f"Images at most {found.distance:.3g} apart are near-duplicates (dashed). {copies:,} images are copies of "
-        f"others, {identical:,} of them with identical bytes; of each group the largest picture, then the oldest, is "
-        "marked to be kept. Groups across splits are under Leaks. " + _limits(len(groups), GROUPS_SHOWN)
+        f"Images at a distance of at most {found.distance:.3g} are near-duplicates (dashed line). {copies:,} images "
+        f"are copies of others, {identical:,} of them with identical bytes; of each group the largest picture, then "
+        "the oldest, is marked to be kept. Groups across splits are under Leaks. " + _limits(len(groups), GROUPS_SHOWN)
     )
 
 
@@ -110,9 +110,8 @@ def _issues_note(found: Exploration) -> str:
     if judgement.issues is None:
         return judgement.why_not
     return (
-        "Labels that linear probes, each asked only of images that it was not fitted to, contradict with confidence "
-        "(confident learning). The clearest are first; not every one of them is wrong. "
-        + _limits(len(judgement.issues.rows), ISSUES_SHOWN)
+        "Labels that cross-validated linear probes contradict with confidence (confident learning). The clearest are "
+        "first; not every one of them is wrong. " + _limits(len(judgement.issues.rows), ISSUES_SHOWN)
     )
 
 
@@ -122,14 +121,14 @@ def _classes_note(found: Exploration) -> str:
         return found.judgement.why_not
     return (
         f"Of the {found.neighbours.rows.shape[1]} nearest neighbours of each image, the share that is of its class, "
-        "and the class that the others are of most often. The class that agrees least is first."
+        "and the class that most of the others have. The class with the lowest share is first."
     )
 
 
 def _drift_note(drift: Drift) -> str:
     """Returns how well later images are told from earlier ones."""
     low, high = drift.interval
-    verdict = "That is more than chance." if drift.is_found else "That may be chance."
+    verdict = "That is significant." if drift.is_found else "That may be chance."
     return (
         f"Shown one of the {drift.later:,} later images and one of the {drift.before:,} before, a linear classifier "
         f"picks the later one with probability {drift.auc:.3f} ({low:.3f} to {high:.3f}); 0.5 is a guess. {verdict}"

@@ -153,7 +153,7 @@ def test_without_a_cache_it_is_fetched_each_time(
 def test_an_index_in_a_bucket_is_fetched_once_for_any_number_of_searches(
     bucket: tuple[FaultyProxy, str], fetched: list[str], cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("faiss", reason="an index is made by faiss: pip install convbase[index]")
+    pytest.importorskip("faiss", reason="an index is made by faiss: pip install faiss-cpu")
     features = clusters([40] * 5)[0]
     store_of_features(tmp_path / "store", features)
     assert index_command.main([f"{tmp_path}/store"]) == 0

@@ -9,7 +9,7 @@ from schemas.neighbours import nearest_rows, unit_vectors
 from schemas.search import Cells
 from schemas.search.cells import cells_for, recall_of, sample_for
 
-pytest.importorskip("faiss", reason="cells are faiss's: pip install convbase[index]")
+pytest.importorskip("faiss", reason="cells are faiss's: pip install faiss-cpu")
 
 
 def vectors(rows: int, seed: int = 0) -> np.ndarray:

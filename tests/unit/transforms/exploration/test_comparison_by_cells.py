@@ -7,7 +7,7 @@ from schemas.neighbours import unit_vectors
 from transforms.exploration.comparison import compare_all
 from transforms.exploration.comparison_by_cells import compare_near
 
-pytest.importorskip("faiss", reason="cells are faiss's: pip install convbase[index]")
+pytest.importorskip("faiss", reason="cells are faiss's: pip install faiss-cpu")
 
 
 def test_groups_are_those_of_comparing_all_and_neighbours_as_many_as_it_says() -> None:

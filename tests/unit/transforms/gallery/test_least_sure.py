@@ -27,7 +27,7 @@ def test_the_page_has_a_card_for_each_with_its_scores_and_its_label() -> None:
     rows = PredictedRows.of(table, THREE, pa.array([None, "c"], pa.string()))
     page = least_sure_html(rows, 1, "night", {"file:///x/<b>.jpg": "AAAA"}.get)
     assert "Of 2 predictions of run night, the 1 whose two best scores are nearest" in page
-    assert "a 0.450<br>\nb 0.350<br>\nc 0.200<br>\nis c<br>" in page
+    assert "a 0.450<br>\nb 0.350<br>\nc 0.200<br>\ntrue c<br>" in page
     assert 'src="data:image/jpeg;base64,AAAA"' in page
     assert "sure.jpg" not in page.replace("least_sure", "")
     assert "<b>" not in page

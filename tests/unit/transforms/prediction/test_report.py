@@ -40,7 +40,7 @@ def test_each_split_has_its_metrics_and_images_without_one_come_last() -> None:
         ("train", 1, 0.0), ("holdout", 1, 1.0), ("test", 1, 1.0), ("all", 1, 1.0),
     ]  # fmt: skip
     page = report(rows)
-    assert re.findall("<h2>(.*?)</h2>", page)[0] == "Confusion on images without a split"
+    assert re.findall("<h2>(.*?)</h2>", page)[0] == "Confusion matrix on images without a split"
     assert "7 images of run <code>night</code>, 4 of them with a label" in page
 
 
@@ -49,14 +49,14 @@ def test_the_report_shows_the_mistakes_and_escapes_what_others_named() -> None:
     page = report(rows)
     assert "Worst mistakes on the test split" in page
     assert page.count("cannot be read") == 2
-    assert "is <strong>&lt;a&gt;</strong>, said <strong>b</strong>" in page
+    assert "true <strong>&lt;a&gt;</strong>, predicted <strong>b</strong>" in page
     assert "<a>" not in page
 
 
 @pytest.mark.parametrize("true", ["b", "c"])
 def test_labels_of_one_class_alone_make_a_report(true: str) -> None:
     page = report(predicted([[true]] * 3, [None] * 3, [1, 1, 0]))
-    assert "Confusion on all images" in page
+    assert "Confusion matrix on all images" in page
 
 
 def test_lists_of_labels_are_judged_class_by_class() -> None:
