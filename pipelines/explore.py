@@ -29,6 +29,7 @@ from pipelines.options import (
 from pipelines.runners import shown_steps
 from schemas.errors import UsageError
 from schemas.storage import check_folder, join
+from transforms.export import PAGE, check_output_folder
 
 _FIRST: Final = (
     "store", "output", "layer", "where", "sample", "duplicate_distance", "thumbnails", "compare", "max_drift", "labels",
@@ -69,6 +70,7 @@ def run(arguments: Sequence[str]) -> ExplorationResult:
     if given.max_drift is not None and given.compare is None:
         raise UsageError("--max_drift judges what --compare BEFORE LATER finds; name both sides.")
     check_folder(f"The folder {given.output}", given.output)
+    check_output_folder(given.output, PAGE)
     with shown_steps() as say:
         written = explored(given, say)
     seconds = time.perf_counter() - started

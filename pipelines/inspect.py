@@ -18,7 +18,7 @@ import datetime
 from collections.abc import Sequence
 from typing import Final
 
-from pipelines.console import coverage_report, failure_lines, last_runs, run_table, store_lines
+from pipelines.console import coverage_report, failure_lines, last_runs, run_table, store_lines, with_count
 from pipelines.monitoring import NIGHT_COLUMNS, check_freshness, nights_html, set_subject
 from pipelines.options import (
     Parser,
@@ -101,7 +101,7 @@ def _write_page(store: FeatureStore, given: argparse.Namespace) -> None:
     rows = last_runs(store, NIGHT_COLUMNS).slice(0, given.runs or _RUNS_ON_PAGE).to_pylist()
     drift = {row["run_id"]: row for row in read_drift(store.uri)}
     write_file(given.html, nights_html(store.uri, rows, drift, datetime.datetime.now(datetime.UTC)).encode())
-    print(f"The page of the last {len(rows)} runs is {given.html}.")
+    print(f"{with_count(len(rows), 'run')} written to {given.html}.")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ from schemas.fragments import TableName
 from schemas.storage import canonical_uri
 from schemas.store import PredictionTables
 from transforms.conv_bases import BATCH_SIZES, EngineName
+from transforms.export import PREDICTIONS, check_output_folder
 from transforms.prediction import OutputFormat
 from transforms.training import read_label_file
 
@@ -153,6 +154,7 @@ def predict(given: argparse.Namespace, beam_arguments: Sequence[str], figures: P
     if bool(given.input) == bool(given.features):
         raise UsageError("Name either --input, to predict from images, or --features, to predict from a store.")
     refuse_a_file(given.output)
+    check_output_folder(given.output, PREDICTIONS)
     given.output_format = OutputFormat(given.output_format)
     classifier = Classifier.open(given.model)
     file = read_label_file(given.labels, given.label_column) if given.labels else None

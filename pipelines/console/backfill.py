@@ -1,6 +1,7 @@
 """What a backfill did or would do, a line a date, for people and for machines."""
 
 import datetime
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -73,7 +74,8 @@ def check_drift(results: Sequence[DateResult], most: float | None, store_uri: st
         first = far[0]
         raise DriftFound(
             f"The images of {', '.join(str(row['ds']) for row in far)} differ from those before: {drift_text(first)}, "
-            f"--max_drift={most:g}. Look at them: python -m pipelines.explore {store_uri} --compare "
+            f"--max_drift={most:g}. Look at them: python -m pipelines.explore {shlex.quote(store_uri)} "
+            "--compare "
             f"ds={first['since']}..{first['ds'] - days} ds={first['ds']}"
         )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from pipelines.console.padded_lines import padded_line
+from pipelines.console.padded_lines import padded_line, size_text, with_count
 from pipelines.console.runs import drift_text
 from schemas.errors import printable
 from schemas.storage import join
@@ -49,10 +49,10 @@ def exploration_lines(
     copies = sum(len(group.rows) - 1 for group in found.groups)
     identical = sum(int(np.count_nonzero(group.identical)) - 1 for group in found.groups)
     yield (
-        f"  near-duplicates      {copies:,} in {_counted(len(found.groups))} (distance at most {found.distance:.2g}), "
-        f"{identical:,} of identical bytes"
+        f"  near-duplicates      {copies:,} in {with_count(len(found.groups), 'group')} "
+        f"(distance at most {found.distance:.2g}), {identical:,} of identical bytes"
     )
-    yield f"  across splits        {_counted(len(leaks))} (split by {found.split_by})"
+    yield f"  across splits        {with_count(len(leaks), 'group')} (split by {found.split_by})"
     for group in leaks[:_SHOWN]:
         uris = images.table["uri"].take(pa.array(group.rows[:2])).to_pylist()
         yield f"    {', '.join(group.splits)}: " + "  ".join(printable(uri.rpartition("/")[2]) for uri in uris)
@@ -63,12 +63,9 @@ def exploration_lines(
         yield f"  likely wrong labels  {len(issues.rows):,}"
     if drift is not None:
         yield f"  drift                {drift_text(drift.figures())}"
-    yield f"  {thumbnails:,} thumbnails, {size / 1e6:,.1f} MB, {seconds:.1f} s; with it {', '.join(files[1:])}"
+    pictures = with_count(thumbnails, "thumbnail")
+    yield f"  {pictures}, {size_text(size)}, {seconds:.1f} s; beside it {', '.join(files[1:])}"
     yield f"Open {join(output, files[0])}"
-
-
-def _counted(groups: int) -> str:
-    return "1 group" if groups == 1 else f"{groups:,} groups"
 
 
 def hit_lines(hits: pa.Table) -> Iterator[str]:

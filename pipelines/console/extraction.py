@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import shlex
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from pipelines.console.padded_lines import size_text
 from schemas.errors import printable
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
@@ -101,11 +103,11 @@ def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:
         *label_lines(labels),
         f"  {row['seconds']:.1f} s, {row['images_per_second']:.1f} images/s",
         *_cost(measures),
-        f"  {row['feature_bytes'] / 1e6:.1f} MB of Parquet, version {row['table_version']} of the table",
+        f"  {size_text(row['feature_bytes'])} of Parquet, version {row['table_version']} of the table",
         f"  store {store.uri}, fingerprint {store.fingerprint}",
         f"  columns {', '.join(f'{name} {list(shape)}' for name, shape in store.spec.shape_by_layer.items())}",
         *label_warnings(labels),
-        f"Look at it: python -m pipelines.inspect {store.uri}",
+        f"Look at it: python -m pipelines.inspect {shlex.quote(store.uri)}",
     ]
     return "\n".join(lines)
 
@@ -176,7 +178,7 @@ def _expected_time(rows: int, measured: Measured | None) -> Iterator[str]:
 def _cost(measures: Measures) -> list[str]:
     if not measures.batches:
         return []
-    read = f"  {measures.bytes_read / 1e6:.1f} MB read; a batch took "
+    read = f"  {size_text(measures.bytes_read)} read; a batch took "
     batch = (
         f"{measures.batch_decode_milliseconds:.1f} ms to decode, {measures.batch_infer_milliseconds:.1f} ms in the base"
     )

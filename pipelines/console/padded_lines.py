@@ -1,4 +1,4 @@
-"""Lines of tables that commands print.
+"""Lines of tables that commands print, and numbers in them.
 
 Rich's tables take a tenth of a second to import, and cut or wrap what is wider than the terminal.
 """
@@ -22,6 +22,27 @@ def padded_line(cells: Sequence[object], widths: Sequence[int]) -> str:
     return "".join(
         text.ljust(-width) if width < 0 else text.rjust(width) for text, width in zip(texts, widths, strict=True)
     )
+
+
+def with_count(count: int, one: str, many: str | None = None) -> str:
+    """Returns a count with its noun.
+
+    >>> with_count(1, "file"), with_count(2000, "file"), with_count(2, "index", "indexes")
+    ('1 file', '2,000 files', '2 indexes')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def size_text(size: int) -> str:
+    """Returns bytes in a unit that leaves at least one digit before the point.
+
+    >>> size_text(999), size_text(18_432), size_text(2_500_000_000)
+    ('999 bytes', '18.4 kB', '2.5 GB')
+    """
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= factor:
+            return f"{size / factor:,.1f} {unit}"
+    return with_count(size, "byte")
 
 
 def _cell_text(cell: object) -> str:

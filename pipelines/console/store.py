@@ -2,13 +2,14 @@
 
 import itertools
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.console.padded_lines import padded_line
+from pipelines.console.padded_lines import padded_line, size_text, with_count
 from pipelines.console.runs import COLUMNS, HEADS, run_line
 from schemas.delta import Scan, files_of
 from schemas.errors import printable
@@ -26,7 +27,7 @@ def store_lines(store: FeatureStore) -> Iterator[str]:
     rows = f"{store.features().count():,} rows"
     if store.spec.augmentation:
         rows = f"{store.scan_images().count():,} images, {rows}"
-    yield f"  {rows} in {files.num_rows:,} files, {size / 1e6:,.1f} MB"
+    yield f"  {rows} in {with_count(files.num_rows, 'file')}, {size_text(size)}"
     yield f"  conv base {store.conv_base_uri}"
     yield ""
     yield f"Spec {store.fingerprint}"
@@ -99,5 +100,5 @@ def first_failures(store: FeatureStore, run_id: str) -> list[str]:
     lines = list(itertools.islice(failure_lines(store, run_id), _FAILURES_SHOWN + 1))
     shown = ["  " + "  ".join(line.split("\t")[1:]) for line in lines[:_FAILURES_SHOWN]]
     if len(lines) > _FAILURES_SHOWN:
-        shown.append(f"  … all of them: python -m pipelines.inspect {store.uri} --failures --run={run_id}")
+        shown.append(f"  … all of them: python -m pipelines.inspect {shlex.quote(store.uri)} --failures --run={run_id}")
     return shown

@@ -3,11 +3,13 @@
 import argparse
 import datetime
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from pipelines.console.padded_lines import size_text
 from schemas.classifiers import L2, SPLITS, ModelCard
 from schemas.errors import printable
 from schemas.storage import join, without_secrets
@@ -89,7 +91,7 @@ def match_lines(matches: LabelMatches | None) -> list[str]:
 def data_text(data: TrainingData) -> str:
     """Returns what is printed of features once they are read."""
     how = "streamed" if data.rows.streamed else "in memory"
-    return f"{_size(data.feature_bytes)} of features, {how} ({_size(data.memory_bytes)} allowed)."
+    return f"{size_text(data.feature_bytes)} of features, {how} ({size_text(data.memory_bytes)} allowed)."
 
 
 def leak_lines(leaks: Leaks, store_uri: str) -> list[str]:
@@ -103,7 +105,7 @@ def leak_lines(leaks: Leaks, store_uri: str) -> list[str]:
     return [
         (
             f"Leaks: {have} identical content{identical}, in the training split; what is measured on them is too good. "
-            f"Look at them: python -m pipelines.explore {without_secrets(store_uri)}"
+            f"Look at them: python -m pipelines.explore {shlex.quote(without_secrets(store_uri))}"
         )
     ]
 
@@ -125,7 +127,7 @@ def training_text(
     for split, metrics in evaluation.by_split.items():
         if metrics is not None:
             lines.append(metrics_line(split.word, metrics))
-    lines.append(f"  {seconds:.1f} s in all, peak memory {_size(peak_memory())}")
+    lines.append(f"  {seconds:.1f} s in all, peak memory {size_text(peak_memory())}")
     lines += use_lines(output, len(evaluation.judged.mistakes), missing)
     return "\n".join(lines)
 
@@ -155,7 +157,7 @@ def use_lines(output: str, mistakes: int, missing: Sequence[str]) -> list[str]:
     return [
         f"  report {join(output, REPORT_FILE)}",
         *(sentence + printable(why) for why in missing[:1]),
-        f"Use it: python -m pipelines.predict --model={output} --input=PHOTOS --output=PREDICTIONS",
+        f"Use it: python -m pipelines.predict --model={shlex.quote(output)} --input=PHOTOS --output=PREDICTIONS",
     ]
 
 
@@ -170,11 +172,3 @@ def metrics_line(split: str, metrics: SplitMetrics) -> str:
 
 def _images_text(images: int, rows: int) -> str:
     return f"{images:,} ({rows:,} rows)" if rows > images else f"{images:,}"
-
-
-def _size(size: int) -> str:
-    """Returns bytes in a unit that leaves at least one digit before the point."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            return f"{size / factor:,.1f} {unit}"
-    return f"{size} bytes"

@@ -266,11 +266,11 @@ def _about(given: argparse.Namespace, store: FeatureStore, found: Exploration) -
     about = {
         "store": without_secrets(store.uri),
         "table version": str(images.version),
-        "layer": f"{images.layer}, {images.vectors.shape[1]:,} numbers an image",
+        "layer": f"{images.layer}, {images.vectors.shape[1]:,} dimensions",
         "conv base": f"{store.spec.conv_base}, fingerprint {store.fingerprint}",
         "images": f"{len(images):,} of {images.matching:,}" + (f", where {given.where}" if given.where else ""),
-        "distance": "cosine distance: 0 is the same direction, 1 none in common",
-        "near-duplicates": f"at most {found.distance:.4g} apart; all of them are in {DUPLICATES_FILE}",
+        "distance": "cosine distance, 0 to 2: 0 is the same direction, 1 orthogonal",
+        "near-duplicates": f"at a distance of at most {found.distance:.3g}; all of them are in {DUPLICATES_FILE}",
     }
     if (recall := found.recall) is not None:
         about["compared"] = (

@@ -35,9 +35,10 @@ def find_images(given: argparse.Namespace) -> tuple[list[Source], ListingRules]:
     inputs = given.input
     if not inputs:
         samples = draw_samples(Path(SAMPLES))
+        weights = "" if given.weights else " a conv base with random weights,"
         print(
-            f"No --input: using {samples} sample pictures drawn into {SAMPLES}, a conv base with random weights "
-            f"(unless --weights says otherwise), and the store {given.output or DEFAULT_STORE}."
+            f"No --input: using {samples} sample pictures drawn into {SAMPLES},{weights} and the store "
+            f"{given.output or DEFAULT_STORE}."
         )
         inputs, given.labels_from = [SAMPLES], "parent"
     sources = find_sources(inputs, manifest_options(given), listing_rules(given))

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import functools
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -182,7 +183,7 @@ def run_job(job: Job) -> Mapping[str, Any] | None:
 
 def _run_to_its_end(job: Job) -> Mapping[str, Any] | None:
     visible = functools.partial(visible_part, job.store, job.run)
-    look = f"`python -m pipelines.inspect {job.store.uri} --runs`"
+    look = f"`python -m pipelines.inspect {shlex.quote(job.store.uri)} --runs`"
     with true_end(job.run.run_id, visible, functools.partial(adoptable, job.store, job.run), look):
         with shown_progress(), explained_failures(visible, look):
             extract(job)

@@ -24,6 +24,7 @@ from transforms.conv_bases import (
     files_of_base,
     is_published,
 )
+from transforms.export import STORE, check_output_folder
 from transforms.machine import speed_against_float32
 from transforms.runtime import temporary_folder
 
@@ -87,7 +88,7 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
         InvalidSpec: If there is no such conv base.
         WeightsUnavailable: If the weights cannot be had or do not fit.
         StoreNotWritable: If the store cannot be written, or is no place for several writers.
-        UsageError: If the engine has no such precision.
+        UsageError: If the engine has no such precision, or the folder holds predictions or a classifier.
     """
     store = find_store(given)
     if store is not None:
@@ -100,6 +101,7 @@ def open_or_create_store(given: argparse.Namespace) -> FeatureStore:
         raise UsageError(TF32_NEEDS_A_GPU)
     what = f"The store {uri}"
     check_folder(what, uri, refusal=StoreNotWritable)
+    check_output_folder(uri, STORE)
     with refused_if_not_writable(what, StoreNotWritable), temporary_folder() as folder, beam_imported_meanwhile():
         prepared = cached_conv_base(spec, Path(folder))
         if not given.single_writer:

@@ -26,8 +26,9 @@ _HEIGHT: Final = 200
 _LEFT: Final = 72
 _TOP: Final = 10
 _BOTTOM: Final = 26
-# A label of a date is as wide as so many pixels.
+# A label of a date is as wide as so many pixels, and a bar has no more room than that.
 _DATE_WIDTH: Final = 84
+_LEAST_WIDTH: Final = 340
 # Colours of the style sheet: `.bar-0` to `.bar-9`.
 _OUTCOMES: Final = (("extracted", 0), ("skipped", 7), ("failed", 3), ("remaining", 1))
 _CODE_COLOURS: Final = (3, 1, 4, 5, 6, 8, 9, 2)
@@ -85,18 +86,19 @@ def _charts(
     """Yields each chart with its title; those of which there is nothing to show are left out."""
     labels = [str(row["ds"]) for row in nights]
     outcomes = [Series(name, colour, [row[name] for row in nights]) for name, colour in _OUTCOMES]
-    speed, minutes, coverage, auc = (
-        Series("images a second", 0, [row["images_per_second"] for row in nights]),
-        Series("minutes", 2, [row["seconds"] / 60 for row in nights]),
+    unit, length = _unit_of([row["seconds"] for row in nights])
+    speed, duration, coverage, auc = (
+        Series("images per second", 0, [row["images_per_second"] for row in nights]),
+        Series(unit, 2, [row["seconds"] / length for row in nights]),
         Series("share of the input", 9, [_coverage(row) for row in nights]),
         Series("AUC", 4, [drift[row["run_id"]]["auc"] if row["run_id"] in drift else None for row in nights]),
     )
     charts: list[tuple[str, list[Series], Callable[[float], str], float | None]] = [
         ("Images by outcome", outcomes, "{:,.0f}".format, None),
         ("Failures by code", _failures(nights), "{:,.0f}".format, None),
-        ("Images a second", [speed], "{:,.1f}".format, None),
-        ("Duration in minutes", [minutes], _trimmed, None),
-        ("Coverage: share of the input that the store has", [coverage], "{:.1%}".format, 1.0),
+        ("Images per second", [speed], _trimmed, None),
+        (f"Duration in {unit}", [duration], _trimmed, None),
+        ("Coverage: share of the input that the store has", [coverage], _percent, 1.0),
         (
             "Drift: AUC of a classifier that tells later images from those before (0.5 is no drift)",
             [auc],
@@ -107,6 +109,19 @@ def _charts(
     for title, series, text, most in charts:
         if any(value is not None for each in series for value in each.values):
             yield title, bar_chart(labels, [row["run_id"] for row in nights], series, text, most, title=title)
+
+
+def _unit_of(seconds: Sequence[float]) -> tuple[str, int]:
+    """Returns the unit of time in which the longest of some spans is a number of few digits, and its seconds."""
+    longest = max(seconds, default=0.0)
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if longest >= 2 * length:
+            return unit, length
+    return "seconds", 1
+
+
+def _percent(share: float) -> str:
+    return f"{_trimmed(round(100 * share, 1))}%"
 
 
 def _trimmed(value: float) -> str:
@@ -154,7 +169,7 @@ def bar_chart(
     """
     heights = [sum(each.values[number] or 0 for each in series) for number in range(len(labels))]
     top = most or max(heights, default=0) or 1.0
-    step = (_WIDTH - _LEFT) / max(len(labels), 1)
+    step = min((_WIDTH - _LEFT) / max(len(labels), 1), _DATE_WIDTH)
     scale = (_HEIGHT - _TOP - _BOTTOM) / top
     every = max(1, -(-_DATE_WIDTH // max(1, int(step))))
     bars = [
@@ -177,7 +192,7 @@ def bar_chart(
         text=text,
         bar_width=max(1.0, min(step * 0.8, 40.0)),
         step=step,
-        width=_WIDTH,
+        width=max(round(_LEFT + step * len(labels)), _LEAST_WIDTH),
         height=_HEIGHT,
         left=_LEFT,
         bottom=_HEIGHT - _BOTTOM,

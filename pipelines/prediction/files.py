@@ -76,4 +76,4 @@ def _written_files(
     if len(rows.uris) and given.thumbnails:
         uri = join(tables.uri, _LEAST_SURE_FILE)
         write_file(uri, least_sure_html(rows, given.thumbnails, prediction.run_id, picture_of).encode())
-        yield uri, "the least sure"
+        yield uri, "least certain"

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import datetime
 import functools
+import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -109,7 +110,7 @@ def visible(tables: PredictionTables, prediction: Prediction) -> Callable[[], st
 
 def look(tables: PredictionTables) -> str:
     """Returns the command that shows whether a run has committed."""
-    return f"`python -m pipelines.maintain {tables.uri} history`"
+    return f"`python -m pipelines.maintain {shlex.quote(tables.uri)} history`"
 
 
 def predict_images(

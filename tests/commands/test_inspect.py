@@ -151,7 +151,7 @@ def test_the_last_nights_are_a_page_that_needs_nothing_beside_it(
     nights: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert shown(capsys, nights.uri, "--runs=40", f"--html={tmp_path}/night.html")[0] == (
-        f"The page of the last 29 runs is {tmp_path}/night.html."
+        f"29 runs written to {tmp_path}/night.html."
     )
     page = (tmp_path / "night.html").read_text()
     assert HOSTILE not in page
@@ -159,7 +159,7 @@ def test_the_last_nights_are_a_page_that_needs_nothing_beside_it(
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
     titles = re.findall(r"<h2>([^<]*)</h2>", page)
     assert titles == [
-        "Images by outcome", "Failures by code", "Images a second", "Duration in minutes",
+        "Images by outcome", "Failures by code", "Images per second", "Duration in minutes",
         "Coverage: share of the input that the store has", "Runs",
     ]  # fmt: skip
     assert page.count('<g class="night">') == 29 * 5

@@ -75,7 +75,7 @@ def find_oddities(
         "Outliers",
         f"The {len(rows):,} images that are furthest from their {_FAR}th neighbour.",
         rows,
-        [f"distance {far[row]:.3g}" for row in rows],
+        [f"distance {far[row]:#.3g}" for row in rows],
     )
     yield from _below("Dark", f"Mean brightness below {_DARK:g} of 255.", bright, _DARK, "brightness {:.0f}")
     yield from _below("Bright", f"Mean brightness above {_BRIGHT:g} of 255.", -bright, -_BRIGHT, "brightness {:.0f}")

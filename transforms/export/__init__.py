@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         write_folder,
         write_report,
     )
+    from transforms.export.output_folders import CLASSIFIER, PAGE, PREDICTIONS, STORE, check_output_folder
 else:
     from schemas.lazy_imports import lazy_attributes
 
@@ -48,16 +49,28 @@ else:
                 "write_folder",
                 "write_report",
             ],
+            "transforms.export.output_folders": [
+                "CLASSIFIER",
+                "PAGE",
+                "PREDICTIONS",
+                "STORE",
+                "check_output_folder",
+            ],
         },
     )
 
 __all__ = [
+    "CLASSIFIER",
     "CLASSIFIER_FILE",
     "CLASSIFIER_NETWORK",
     "END_TO_END_FILE",
     "END_TO_END_NETWORK",
+    "PAGE",
+    "PREDICTIONS",
     "REPORT_FILE",
+    "STORE",
     "Composer",
+    "check_output_folder",
     "compose_fine_tuned",
     "composer_for",
     "find_application",

@@ -39,6 +39,7 @@ from transforms.export.composing import (
     END_TO_END_ONNX,
 )
 from transforms.export.end_to_end import Composer
+from transforms.export.output_folders import CLASSIFIER, check_output_folder
 from transforms.linear import LinearHead
 from transforms.training import Fitted, TrainingData, Trial
 
@@ -80,9 +81,11 @@ def reserved_folder(uri: str, *, overwrite: bool) -> Iterator[None]:
 
     Raises:
         ModelNotWritable: If it cannot be written, or another training writes to it.
+        UsageError: If it is a store, or holds predictions.
     """
     with contextlib.ExitStack() as reserved:
         check_folder(_folder(uri), uri, refusal=ModelNotWritable)
+        check_output_folder(uri, CLASSIFIER)
         with refused_if_not_writable(_folder(uri), ModelNotWritable):
             reserved.enter_context(locked_folder(uri))
             is_taken = holds_classifier(uri)

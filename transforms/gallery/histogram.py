@@ -8,7 +8,9 @@ from typing import Final
 import numpy as np
 
 _BARS: Final = 54
-_LEFT, _RIGHT, _TOP, _BOTTOM = 10.0, 550.0, 14.0, 150.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 550.0, 14.0, 150.0
+# On an axis of more powers of ten than these, they alone are labelled; else 2 and 5 times them, too.
+_MOST_POWERS: Final = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +31,22 @@ class Histogram:
     Attributes:
         bars: Its bars.
         mark: Where the threshold is, if it is above 0.
-        ticks: Powers of ten: where they are, and their texts.
+        ticks: Round distances: where they are, and their texts.
+        tallest: The images of the highest bar, which ends at `top`.
+        left: Where the horizontal axis begins.
+        right: Where it ends.
+        top: The upper end of the vertical axis.
+        bottom: Where the horizontal axis is.
     """
 
     bars: Sequence[_Bar]
     mark: float | None
     ticks: Sequence[tuple[float, str]]
+    tallest: int
+    left: float = _LEFT
+    right: float = _RIGHT
+    top: float = _TOP
+    bottom: float = _BOTTOM
 
 
 def distance_histogram(nearest: np.ndarray, threshold: float) -> Histogram:
@@ -56,5 +68,13 @@ def distance_histogram(nearest: np.ndarray, threshold: float) -> Histogram:
         for edge, count in zip(edges[:-1], counts, strict=True)
         if count
     ]  # fmt: skip
-    ticks = [(x(exponent), f"{10.0**exponent:g}") for exponent in range(math.ceil(low), math.floor(high) + 1)]
-    return Histogram(bars, x(math.log10(threshold)) if threshold > 0 else None, ticks)
+    ticks = [(x(math.log10(value)), f"{value:g}") for value in _round_values(low, high)]
+    return Histogram(bars, x(math.log10(threshold)) if threshold > 0 else None, ticks, tallest)
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """Returns round numbers between two powers of ten, given by their exponents, for a logarithmic axis."""
+    factors = (1, 2, 5) if high - low <= _MOST_POWERS else (1,)
+    exponents = range(math.floor(low), math.floor(high) + 1)
+    values = [float(f"{factor}e{exponent}") for exponent in exponents for factor in factors]
+    return [value for value in values if low <= math.log10(value) <= high]

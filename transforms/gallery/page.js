@@ -39,6 +39,8 @@ async function unpacked(base64) {
 }
 
 const short = (value) => (value === null || Number.isNaN(value) ? DASH : Number(value.toPrecision(3)).toString());
+// A distance or a margin, always with three digits that count.
+const measured = (value) => (value === 0 ? "0" : value.toPrecision(3));
 const counted = (count, one, many) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
 /** The images of the page, by their numbers. */
@@ -829,7 +831,7 @@ class Page {
     fact("size", `${images.width[image]} × ${images.height[image]} pixels`);
     for (const column of images.columns) fact(column.name, images.text(column, image));
     const near = element("div", "cards small");
-    for (const [other, distance] of images.near(image)) near.append(this.card(other, [short(distance), images.summary(other)], 84));
+    for (const [other, distance] of images.near(image)) near.append(this.card(other, [measured(distance), images.summary(other)], 84));
     $("details-title").textContent = images.name(image);
     const copy = button("Copy URI", () => copyText(uri, copy));
     const onMap = button("Show on the map", () => { $("details").close(); this.show("map"); this.map.mark([image]); $("marks").focus(); });
@@ -913,13 +915,13 @@ class Page {
     const groups = (list, target) => more($(target), list, (group) => this.group(group));
     groups(data.groups.filter((group) => group.splits.length > 1), "leak-groups");
     groups(data.groups.filter((group) => group.splits.length < 2), "duplicate-groups");
-    more($("issue-cards"), data.issues, (issue) => this.card(issue.image, [`label ${issue.given}`, `suggested ${issue.suggested}`, `margin ${short(issue.margin)}`]));
+    more($("issue-cards"), data.issues, (issue) => this.card(issue.image, [`label ${issue.given}`, `suggested ${issue.suggested}`, `margin ${measured(issue.margin)}`]));
     for (const oddity of data.oddities) {
       const found = element("div", "cards");
       more(found, oddity.images, ([image, text]) => this.card(image, [text]));
       $("oddity-lists").append(element("h3", "", oddity.title), element("p", "note", oddity.note), found);
     }
-    more($("novel-cards"), data.novel, ({ image, distance }) => this.card(image, [`distance ${short(distance)}`]));
+    more($("novel-cards"), data.novel, ({ image, distance }) => this.card(image, [`distance ${measured(distance)}`]));
     more($("failure-cards"), data.failures, (failure) => this.failure(failure));
     this.show("map");
   }
@@ -931,7 +933,7 @@ class Page {
     if (group.images.every(([, , identical]) => identical)) kinds.push("identical bytes");
     const cards = element("div", "cards small");
     group.images.forEach(([image, distance, identical], at) => {
-      const how = at === 0 ? "keep" : identical ? "identical" : `distance ${short(distance)}`;
+      const how = at === 0 ? "keep" : identical ? "identical" : `distance ${measured(distance)}`;
       cards.append(this.card(image, [how, this.images.summary(image)], 84, at === 0 ? "kept" : ""));
     });
     if (group.more) cards.append(element("p", "note", `and ${counted(group.more, "more", "more")}`));
@@ -984,7 +986,8 @@ function more(target, list, made, from = 0) {
   target.append(...list.slice(from, from + CARDS_AT_ONCE).map(made));
   const rest = list.length - from - CARDS_AT_ONCE;
   if (rest <= 0) return;
-  const next = button(`Show ${Math.min(rest, CARDS_AT_ONCE)} more of ${rest.toLocaleString("en")}`, () => {
+  const among = rest > CARDS_AT_ONCE ? ` of ${rest.toLocaleString("en")}` : "";
+  const next = button(`Show ${Math.min(rest, CARDS_AT_ONCE)} more${among}`, () => {
     next.remove();
     more(target, list, made, from + CARDS_AT_ONCE);
   }, "more");

@@ -61,9 +61,7 @@ def _summary(found: Exploration) -> str:
 def _map_note(found: Exploration, rows: np.ndarray, places: np.ndarray) -> str:
     """Returns how the map was drawn; `places` are those of all images' thumbnails, -1 where there is none."""
     how = "t-SNE" if found.projection == Projection.TSNE else "the two principal components"
-    said = [
-        f"Near points are similar pictures; projected by {how} from {found.images.vectors.shape[1]:,} numbers an image."
-    ]
+    said = [f"Near points are similar pictures; projected by {how} from {found.images.vectors.shape[1]:,} dimensions."]
     if found.images.pooled:
         said.append("The layer has whole feature maps, which were averaged over their height and width.")
     if len(rows) < len(found.images):

@@ -67,4 +67,4 @@ def test_lists_of_labels_are_judged_class_by_class() -> None:
     rows = PredictedRows.of(table, labels, pa.array([["x"], ["x", "y"]], STRINGS))
     assert rows.metrics[0][2].accuracy == 0.75
     assert rows.said.tolist() == [1, 1]
-    assert "An image can have several labels here" in report(rows)
+    assert "Images can have several labels, so there is no confusion matrix" in report(rows)
