@@ -139,7 +139,8 @@ def write_hits(output: str, asked: str, hits: pa.Table) -> None:
     if output.endswith(".html"):
         from transforms.gallery import hits_html
 
-        write_file(uri, hits_html(asked, hits, f"{hits.num_rows:,} images by cosine distance.").encode())
+        query = asked if asked == _STDIN else canonical_uri(asked)
+        write_file(uri, hits_html(query, hits, f"{hits.num_rows:,} images by cosine distance.").encode())
         return
     file = io.BytesIO()
     if output.endswith(".parquet"):

@@ -94,8 +94,8 @@ def _charts(
         Series("AUC", 4, [drift[row["run_id"]]["auc"] if row["run_id"] in drift else None for row in nights]),
     )
     charts: list[tuple[str, list[Series], Callable[[float], str], float | None]] = [
-        ("Images by outcome", outcomes, "{:,.0f}".format, None),
-        ("Failures by code", _failures(nights), "{:,.0f}".format, None),
+        ("Images by outcome", outcomes, _count, None),
+        ("Failures by code", _failures(nights), _count, None),
         ("Images per second", [speed], _trimmed, None),
         (f"Duration in {unit}", [duration], _trimmed, None),
         ("Coverage: share of the input that the store has", [coverage], _percent, 1.0),
@@ -108,7 +108,12 @@ def _charts(
     ]
     for title, series, text, most in charts:
         if any(value is not None for each in series for value in each.values):
-            yield title, bar_chart(labels, [row["run_id"] for row in nights], series, text, most, title=title)
+            yield (
+                title,
+                bar_chart(
+                    labels, [row["run_id"] for row in nights], series, text, most, title=title, whole=text is _count
+                ),
+            )
 
 
 def _unit_of(seconds: Sequence[float]) -> tuple[str, int]:
@@ -118,6 +123,10 @@ def _unit_of(seconds: Sequence[float]) -> tuple[str, int]:
         if longest >= 2 * length:
             return unit, length
     return "seconds", 1
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 def _percent(share: float) -> str:
@@ -153,6 +162,7 @@ def bar_chart(
     most: float | None = None,
     *,
     title: str,
+    whole: bool = False,
 ) -> "markupsafe.Markup":
     """Draws a bar for each run, of the values of all series on top of each other.
 
@@ -163,6 +173,7 @@ def bar_chart(
         text: Writes a value.
         most: The greatest value of the frame; the highest bar if None.
         title: What the chart shows, for those who cannot see it.
+        whole: Whether values are counts, of kinds that a legend names.
 
     Returns:
         An `<svg>` element.
@@ -188,7 +199,10 @@ def bar_chart(
         bars=bars,
         labels=labels,
         series=series,
-        ticks=[(_HEIGHT - _BOTTOM - value * scale, text(value)) for value in ticks(0.0, top)],
+        ticks=[
+            (_HEIGHT - _BOTTOM - value * scale, text(value)) for value in ticks(0.0, top) if not whole or value % 1 == 0
+        ],
+        legend=whole,
         text=text,
         bar_width=max(1.0, min(step * 0.8, 40.0)),
         step=step,

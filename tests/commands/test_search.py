@@ -73,7 +73,8 @@ def test_hits_are_written_as_a_page_or_a_table(
     assert table.column_names[:3] == ["distance", "uri", "version"]
     assert pa_csv.read_csv(tmp_path / "hits.csv")["uri"].to_pylist() == table["uri"].to_pylist()
     page = (tmp_path / "hits.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 3
+    assert page.count("data:image/jpeg;base64,") == 4
+    assert re.findall('<figure class="card" title="(.*?)"', page) == [uri, *table["uri"].to_pylist()]
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
 
 
