@@ -1,9 +1,9 @@
-"""Draws the pictures of the documentation: sample pictures, augmented copies of one, and maps of explorations.
+"""Draws the pictures of the documentation: sample pictures, augmented copies of one, a report, and maps.
 
     python -m docs.pictures docs/images
     python -m docs.pictures docs/images --photographs=STORE
 
-The store is that of the tutorial of dogs and cats; no photograph is on its picture. Maps are drawn by Chromium.
+The store is that of the tutorial of dogs and cats; no photograph is on its picture. Pages are drawn by Chromium.
 """
 
 import argparse
@@ -20,14 +20,16 @@ import numpy as np
 from PIL import Image
 
 from pipelines import explore, extract
+from pipelines import train as train_command
 from pipelines.jobs import CLASSES, draw_samples
 from schemas.augmentation import Augmentation
-from tests.support.browser import opened_browser
+from tests.support.browser import Browser, opened_browser
 from transforms.images import augmented
 
 _COLUMNS: Final = 6
 _GAP: Final = 8
 _WINDOW: Final = (1100, 770)
+_REPORT_WINDOW: Final = (1000, 745)
 _PLACE_OF: Final = """(() => {
   const { images, map } = window.page;
   const image = Array.from({ length: images.count }, (_, at) => at).find((at) => images.uri(at).endsWith(%s));
@@ -52,9 +54,26 @@ def main(arguments: Sequence[str]) -> None:
         grid([augmented_copies(train[1][0], _COLUMNS)]).save(folder / "augmented.png", optimize=True)
         with contextlib.chdir(temporary):
             extract.main(["--runner=DirectRunner"])
+            train_command.main(["--features=feature-store", "--output=model"])
+        draw_report(Path(temporary, "model", "report.html"), folder / "report.png")
         draw_map(Path(temporary, "feature-store"), folder / "explore.png", "train/discs/008.jpg")
     if given.photographs:
         draw_map(given.photographs, folder / "dogs-and-cats.png", "dog.980.jpg", "--thumbnails=0")
+
+
+def draw_report(page: Path, picture: Path) -> None:
+    """Takes a picture of the beginning of a report."""
+    with tempfile.TemporaryDirectory() as temporary, opened_browser(Path(temporary, "browser")) as browser:
+        browser.open(page, *_REPORT_WINDOW)
+        save_screen(browser, picture)
+
+
+def save_screen(browser: Browser, picture: Path) -> None:
+    """Writes what a browser shows as a PNG, in 128 colours."""
+    with tempfile.TemporaryDirectory() as temporary:
+        browser.screenshot(Path(temporary, "screen.png"))
+        with Image.open(Path(temporary, "screen.png")) as screen:
+            screen.convert("RGB").quantize(128, method=Image.Quantize.FASTOCTREE).save(picture, optimize=True)
 
 
 def draw_map(store: Path, picture: Path, pointed_at: str, *options: str) -> None:
@@ -74,9 +93,7 @@ def draw_map(store: Path, picture: Path, pointed_at: str, *options: str) -> None
         browser.move(*browser.value(_PLACE_OF % json.dumps(pointed_at)))
         browser.wait("!document.getElementById('hover').hidden")
         browser.wait("Array.from(document.images).every((image) => image.complete)")
-        browser.screenshot(Path(temporary, "screen.png"))
-        with Image.open(Path(temporary, "screen.png")) as screen:
-            screen.convert("RGB").quantize(128, method=Image.Quantize.FASTOCTREE).save(picture, optimize=True)
+        save_screen(browser, picture)
 
 
 def augmented_copies(path: Path, count: int) -> list[Image.Image]:

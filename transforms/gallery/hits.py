@@ -16,7 +16,7 @@ def hits_html(asked: str, hits: pa.Table, summary: str) -> str:
     """
     query = [] if asked in {"", "-"} else [Card(asked, ["query"])]
     cards = [*query, *(Card(row["uri"], _lines(row)) for row in hits.to_pylist())]
-    name = asked.rpartition("/")[2] or asked
+    name = asked.rpartition("/")[2] if query else "the picture"
     return cards_html(f"Nearest to {name}", summary, cards, thumbnail)
 
 
