@@ -29,7 +29,7 @@ from transforms.images import augmented
 _COLUMNS: Final = 6
 _GAP: Final = 8
 _WINDOW: Final = (1100, 770)
-_REPORT_WINDOW: Final = (1000, 745)
+_REPORT_WINDOW: Final = (1100, 810)
 _PLACE_OF: Final = """(() => {
   const { images, map } = window.page;
   const image = Array.from({ length: images.count }, (_, at) => at).find((at) => images.uri(at).endsWith(%s));
@@ -70,6 +70,7 @@ def draw_report(page: Path, picture: Path) -> None:
 
 def save_screen(browser: Browser, picture: Path) -> None:
     """Writes what a browser shows as a PNG, in 128 colours."""
+    browser.value("document.documentElement.style.scrollbarWidth = 'none'")
     with tempfile.TemporaryDirectory() as temporary:
         browser.screenshot(Path(temporary, "screen.png"))
         with Image.open(Path(temporary, "screen.png")) as screen:

@@ -105,7 +105,8 @@ def line_chart(
     bands = [[(axes.x(x), axes.y(y)) for x, y in line.outline()] for line in lines]
     longest = max((len(line.name) for line in lines), default=0)
     size = round(_CHARACTER * longest + 30), _LEGEND_ROW * len(lines)
-    corner = _free_corner([*drawn, *bands], *size)
+    marks = [] if mark_x is None else [[(axes.x(mark_x), axes.y(y)) for y in axes.y_range]]
+    corner = _free_corner([*drawn, *bands, *marks], *size)
     return render(
         "line_chart.html.j2",
         lines=list(zip(lines, drawn, strict=True)),

@@ -172,7 +172,7 @@ def _rounded(least: float, greatest: float) -> tuple[float, float]:
         return least - 0.5, greatest + 0.5
     steps = ticks(least, greatest)
     step = steps[1] - steps[0] if len(steps) > 1 else greatest - least
-    return float(np.floor(least / step) * step), float(np.ceil(greatest / step) * step)
+    return float(np.floor(least / step + 1e-9) * step), float(np.ceil(greatest / step - 1e-9) * step)
 
 
 def _confusion_matrix(evaluation: Evaluation) -> "markupsafe.Markup | None":

@@ -52,6 +52,7 @@ class Images {
     this.width = numbers(data.width, Int32Array);
     this.height = numbers(data.height, Int32Array);
     this.thumbs = numbers(data.thumbs, Int32Array);
+    this.isPictured = this.thumbs.some((place) => place >= 0);
     this.neighbours = numbers(data.neighbours, Int32Array);
     this.distances = numbers(data.distances, Float32Array);
     this.k = this.count ? this.neighbours.length / this.count : 0;
@@ -791,11 +792,12 @@ class Page {
       this.hovered = image;
       const near = element("span", "near");
       for (const [other] of this.images.near(image).slice(0, 4)) near.append(this.images.thumb(other, 36));
+      const pictured = this.images.isPictured;  // Else there would be empty boxes alone.
       card.replaceChildren(
-        this.images.thumb(image, 128),
+        ...(pictured ? [this.images.thumb(image, 128)] : []),
         element("strong", "", this.images.name(image)),
         element("span", "", this.images.summary(image)),
-        near,
+        ...(pictured ? [near] : []),
       );
       card.hidden = false;
     }
@@ -856,9 +858,11 @@ class Page {
 
   card(image, lines, size = 112, className = "") {
     const made = button("", () => this.open(image), `card ${className}`.trim());
-    const frame = element("span", "frame", this.images.thumb(image, size));
-    frame.style.minHeight = `${size}px`;
-    made.append(frame);
+    if (this.images.isPictured) {
+      const frame = element("span", "frame", this.images.thumb(image, size));
+      frame.style.minHeight = `${size}px`;
+      made.append(frame);
+    }
     for (const line of [this.images.name(image), ...lines]) made.append(element("span", "line", line));
     made.title = this.images.uri(image);
     return made;

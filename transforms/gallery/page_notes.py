@@ -68,7 +68,7 @@ def _map_note(found: Exploration, rows: np.ndarray, places: np.ndarray) -> str:
         said.append(f"{len(rows):,} of {len(found.images):,} images are drawn; dense places are thinned.")
     pictures = int(np.count_nonzero(places[rows] >= 0))
     if pictures < len(rows):
-        said.append(f"{pictures:,} of the images have a thumbnail.")
+        said.append(f"{pictures:,} of the images have a thumbnail." if pictures else "There are no thumbnails.")
     return " ".join(said)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from transforms.evaluation.charts import Axes, Dot, Line, dot_chart, line_chart, matrix_chart
+from transforms.evaluation.report import _rounded
 from transforms.evaluation.templates import render
 
 HOSTILE = "<script>'\"&</script>"
@@ -73,3 +74,24 @@ def test_html_that_was_rendered_is_put_in_as_it_is() -> None:
 def test_a_value_that_a_template_lacks_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
         render("report.html.j2", card=None)
+
+
+def legend_box(chart: str) -> tuple[float, float, float]:
+    """The left and the right end of a legend, and its upper side."""
+    box = next(rect for rect in ET.fromstring(chart).iter("rect") if rect.get("class") == "backing")
+    left, width, top = (float(box.attrib[name]) for name in ("x", "width", "y"))
+    return left, left + width, top
+
+
+def test_a_legend_covers_no_dashed_line() -> None:
+    axes = Axes("x", "y", (0.0, 1.0), (0.0, 1.0))
+    lines = [Line("folds, 84 rows", *FALLING)]
+    left, right, _ = legend_box(line_chart(lines, axes))
+    mark = ((left + right) / 2 - axes.x(0)) / (axes.x(1) - axes.x(0))
+    moved_left, moved_right, top = legend_box(line_chart(lines, axes, mark_x=mark))
+    assert top > axes.y(0) or not moved_left < axes.x(mark) < moved_right
+
+
+def test_bounds_on_round_numbers_are_not_beyond_them() -> None:
+    assert _rounded(0.869, 1.0) == pytest.approx((0.85, 1.0))
+    assert _rounded(0.0, 0.3) == pytest.approx((0.0, 0.3))
