@@ -437,7 +437,7 @@ def test_features_of_another_spec_are_refused(model: Path, tmp_path: Path) -> No
         (("--features=STORE", "--max_failure_ratio=2"), "'2' is not"),
         (("--features=STORE", "--ouptut=x"), "Neither this command nor Beam knows the argument '--ouptut=x'"),
         (("--features=STORE", "--output=/dev/null/x"), "The predictions .*/dev/null/x cannot be written"),
-        (("--features=STORE", "--output=STORE"), "is a feature store; predictions need a folder of their own"),
+        (("--features=STORE", "--output=STORE"), "holds a feature store; predictions need a folder of their own"),
         (
             ("--features=STORE", "--output=a/b.csv"),
             "would be a folder: --output=a/b --output_format=csv writes into one",
