@@ -113,6 +113,13 @@ def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
         return None
 
 
+def holds_table(uri: str) -> bool:
+    """Whether a folder has the log of a table, which is not opened; also where no table of ours could be."""
+    fs, path = file_system(join(uri, LOG))
+    found: bool = fs.isdir(path)
+    return found
+
+
 def files_of(table: DeltaTable) -> pa.Table:
     """Returns the files of a snapshot, a row each.
 

@@ -182,7 +182,7 @@ def test_without_faiss_an_index_is_a_sentence(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "faiss" else find_spec(name, *rest)
     )
-    with pytest.raises(UsageError, match=r"needs faiss.*pip install convbase\[index\]"):
+    with pytest.raises(UsageError, match=r"needs faiss.*: pip install faiss-cpu\."):
         command.main([str(indexed)])
     hits, said = found(indexed, "file:///image-7", capsys)
     assert hits == expected

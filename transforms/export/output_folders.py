@@ -6,7 +6,7 @@ Their files have names in common, and upkeep of one would find those of another.
 from typing import Final
 
 from schemas.classifiers import holds_classifier
-from schemas.delta import find_table
+from schemas.delta import holds_table
 from schemas.errors import UsageError, shown
 from schemas.fragments import TableName
 from schemas.storage import canonical_uri, join, refused_if_not_writable
@@ -33,7 +33,7 @@ def check_output_folder(uri: str, what: str) -> None:
     refusal = f"{what} {_OWN.get(what, 'needs a folder of its own')}."
     with refused_if_not_writable(f"The folder {shown(uri)}"):
         for name, held in _TABLES.items():
-            if held != what and find_table(join(canonical_uri(uri), name)) is not None:
+            if held != what and holds_table(join(canonical_uri(uri), name)):
                 raise UsageError(f"The folder {shown(uri)} holds {held}; {refusal}")
         if what != CLASSIFIER and holds_classifier(canonical_uri(uri)):
             raise UsageError(f"The folder {shown(uri)} holds {CLASSIFIER}; {refusal}")

@@ -87,9 +87,9 @@ def uris(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @contextlib.contextmanager
-def killing(pools: LoadingPools, kills: list[int], servers: bool) -> Iterator[None]:
+def killing(pools: LoadingPools, kills: list[int], servers: bool, chance: random.Random) -> Iterator[None]:
     """Kills decoder processes, and now and then their server, after waits that are left to chance."""
-    done, chance = threading.Event(), random.Random(0)
+    done = threading.Event()
 
     def kill() -> None:
         decoders: list[int] = []
@@ -124,10 +124,11 @@ def test_processes_that_are_killed_cost_nothing(
     rows, pixels = load(pools, uris)
     assert rows == list(range(len(uris)))
     kills: list[int] = []
-    for _ in range(KILLS):
+    chance = random.Random(0)
+    for _ in range(10 * KILLS):
         if len(kills) >= KILLS:
             break
-        with killing(pools, kills, servers):
+        with killing(pools, kills, servers, chance):
             rows_again, pixels_again = load(pools, uris)
         assert rows_again == rows
         np.testing.assert_array_equal(pixels_again, pixels)

@@ -199,7 +199,7 @@ def test_greys_of_sixteen_bits_are_scaled_some_rows_at_a_time(monkeypatch: pytes
 
 def slow_picture() -> bytes:
     """A JPEG of scans that are few enough, and pixels that are few enough, but not both together."""
-    flat = encoded(Image.new("L", (4000, 4000), 100), progressive=True)
+    flat = encoded(Image.new("L", (6000, 6000), 100), progressive=True)
     last = flat.rindex(b"\xff\xda")
     return flat[:-2] + flat[last:-2] * 90 + flat[-2:]
 
