@@ -3,6 +3,7 @@
 import datetime
 import os
 import re
+import shutil
 import signal
 import socket
 import socketserver
@@ -134,6 +135,7 @@ def test_the_scheduler_runs_every_dag_and_writes_to_who_is_on_call_when_one_fail
     """As they are, but for where things lie, how long one waits for the next try, and for images that came just now."""
     store, uploads, dags = tmp_path / "bucket" / "store", tmp_path / "bucket" / "uploads", tmp_path / "dags"
     extract(f"--input={write_pictures(tmp_path / 'earlier', 3)[0].parent}", f"--output={store}", *SMALL_BASE)
+    stale = shutil.copytree(store, tmp_path / "stale")  # To which no image comes meanwhile.
     write_pictures(uploads / str(YESTERDAY), 5, seed=1)
     (tmp_path / "opt").mkdir()
     dags.mkdir()
@@ -143,9 +145,9 @@ def test_the_scheduler_runs_every_dag_and_writes_to_who_is_on_call_when_one_fail
         for written, here in (
             ("/opt/convbase/.venv/bin/python", sys.executable),
             ("/opt/convbase", str(REPOSITORY)),
+            ("gs://bucket/store --freshness 26h", f"{stale} --freshness 1s"),
             ("gs://bucket", str(tmp_path / "bucket")),
             ("minutes=10", "seconds=1"),
-            ("--freshness 26h", "--freshness 1s"),
             ("--lookback 3", f"--lookback 3 {options}"),
         ):
             text = text.replace(written, here)
@@ -154,6 +156,7 @@ def test_the_scheduler_runs_every_dag_and_writes_to_who_is_on_call_when_one_fail
     with mail_server() as mails, airflow(tmp_path / "home", dags, mails.port) as database:
         while len(found := states(database)) < len(DAGS) and time.monotonic() < until:
             time.sleep(1)
+        until = time.monotonic() + 30
         while not mails.mails and time.monotonic() < until:
             time.sleep(1)
     assert found == {
