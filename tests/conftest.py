@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -166,6 +166,17 @@ def write_pictures(folder: Path, count: int, seed: int = 0) -> list[Path]:
     for path in paths:
         Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8)).save(path)
     return paths
+
+
+def write_tinted_pictures(folder: Path, counts: Mapping[str, int], shape: tuple[int, int] = (36, 40)) -> None:
+    """Writes PNGs of noise in two tints, which a classifier tells apart: so many a tint into `folder/split/tint`."""
+    random = np.random.default_rng(0)
+    for split, count in counts.items():
+        for label, tint in {"blue": (90, 100, 150), "red": (150, 100, 90)}.items():
+            (folder / split / label).mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(random.normal(tint, 60, (*shape, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / split / label / f"{number}.png")
 
 
 def extract(*arguments: object) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from pipelines import finetune as finetune_command
 from pipelines import predict as predict_command
@@ -19,10 +18,9 @@ from schemas.delta import Scan
 from schemas.errors import ConvbaseError, RunFailed, RunInterrupted
 from schemas.fragments import TableName
 from schemas.store import FeatureStore, PredictionTables
-from tests.conftest import SMALL_BASE, extract, train
+from tests.conftest import SMALL_BASE, extract, train, write_tinted_pictures
 from tests.support.children import Kill, start_fine_tuning
 
-TINTS = {"blue": (90, 100, 150), "red": (150, 100, 90)}
 COUNTS = {"train": 12, "validation": 6, "test": 3}
 LAYER = "conv_pw_3_relu"
 OPTIONS = ("--unfreeze_from=conv_dw_3", "--labels_from=parent", "--learning_rate=0.001", "--batch_size=8")
@@ -32,13 +30,7 @@ OPTIONS = ("--unfreeze_from=conv_dw_3", "--labels_from=parent", "--learning_rate
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """42 pictures of two tints of noise, in folders by split and label, and two that are none; do not change them."""
     folder = tmp_path_factory.mktemp("tinted")
-    random = np.random.default_rng(0)
-    for split, count in COUNTS.items():
-        for label, tint in TINTS.items():
-            (folder / split / label).mkdir(parents=True)
-            for number in range(count):
-                pixels = np.clip(random.normal(tint, 60, (36, 40, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / split / label / f"{number}.png")
+    write_tinted_pictures(folder, COUNTS)
     (folder / "train" / "red" / "bad.png").write_text("no image")
     (folder / "train" / "red" / "empty.png").write_text("")
     return folder

@@ -9,7 +9,6 @@ import boto3
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from pipelines import extract as extract_command
 from pipelines import finetune as finetune_command
@@ -23,7 +22,7 @@ from schemas.delta import Scan
 from schemas.errors import InvalidSpec, SpecMismatch, UsageError, WeightsUnavailable
 from schemas.fragments import TableName
 from schemas.store import FeatureStore, PredictionTables
-from tests.conftest import Run, extract, train, write_pictures
+from tests.conftest import Run, extract, train, write_pictures, write_tinted_pictures
 from tests.support.onnx_files import SmallResNet
 from tests.support.servers import s3_server
 
@@ -31,7 +30,6 @@ SIDE = 32
 MAP = "/layer1/relu_1/Relu_output_0"
 ONNX = ("--preprocess=torch", f"--layers={MAP}", f"--input_shape={SIDE},{SIDE},3")
 MINE = ("--preprocess=scale_-1_1", "--layers=first,last")
-TINTS = {"blue": (90, 100, 150), "red": (150, 100, 90)}
 
 
 def mine(path: Path) -> keras.Model:
@@ -51,13 +49,7 @@ def mine(path: Path) -> keras.Model:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """30 pictures in two tints and stores of them by two networks; do not change it."""
     folder = tmp_path_factory.mktemp("saved")
-    random = np.random.default_rng(0)
-    for split, count in {"train": 8, "validation": 4, "test": 3}.items():
-        for label, tint in TINTS.items():
-            (folder / "photos" / split / label).mkdir(parents=True)
-            for number in range(count):
-                pixels = np.clip(random.normal(tint, 60, (36, 40, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / "photos" / split / label / f"{number}.png")
+    write_tinted_pictures(folder / "photos", {"train": 8, "validation": 4, "test": 3})
     mine(folder / "mine.keras")
     (folder / "resnet.onnx").write_bytes(SmallResNet.random().onnx(("batch", 3, "height", "width")))
     photos = (f"--input={folder}/photos", "--labels_from=parent")

@@ -14,27 +14,20 @@ from pipelines import predict as predict_command
 from schemas.delta import Scan
 from schemas.fragments import TableName
 from schemas.store import FeatureStore, PredictionTables
-from tests.conftest import REPOSITORY, extract, train
+from tests.conftest import REPOSITORY, extract, train, write_tinted_pictures
 from tests.support.torchvision_networks import NETWORKS, SIDE
 
 NEEDED = ("torch", "torchvision", "onnxscript")
 pytestmark = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, NEEDED)), reason=f"needs {', '.join(NEEDED)} (make torch-test installs them)"
 )
-TINTS = {"blue": (90, 100, 150), "red": (150, 100, 90)}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 pictures in two tints, as large as the networks take them, the networks, and PyTorch's features."""
     folder = tmp_path_factory.mktemp("torchvision")
-    random = np.random.default_rng(0)
-    for split, count in {"train": 7, "validation": 3, "test": 2}.items():
-        for label, tint in TINTS.items():
-            (folder / "photos" / split / label).mkdir(parents=True)
-            for number in range(count):
-                pixels = np.clip(random.normal(tint, 60, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / "photos" / split / label / f"{number}.png")
+    write_tinted_pictures(folder / "photos", {"train": 7, "validation": 3, "test": 2}, (SIDE, SIDE))
     np.save(
         folder / "pixels.npy", [np.asarray(Image.open(path)) for path in sorted((folder / "photos").rglob("*.png"))]
     )

@@ -82,9 +82,7 @@ def return_freed_memory() -> None:
     (mallopt(3), M_MMAP_THRESHOLD); a training that reads its table in blocks, pass after pass, took half as much memory
     again. Does nothing where the C library has no such setting.
     """
-    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-    if library is not None and hasattr(library, "mallopt"):
-        library.mallopt(_MMAP_THRESHOLD, _LARGE_ARRAY_BYTES)
+    _call_c("mallopt", _MMAP_THRESHOLD, _LARGE_ARRAY_BYTES)
 
 
 def trim_heap() -> None:
@@ -93,6 +91,11 @@ def trim_heap() -> None:
     glibc keeps what is freed of millions of small arrays, or thousands of some 100 kB, below whatever was taken since.
     Does nothing where the C library cannot.
     """
+    _call_c("malloc_trim", 0)
+
+
+def _call_c(name: str, *arguments: int) -> None:
+    """Calls a function of the C library, where it has one of that name."""
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-    if library is not None and hasattr(library, "malloc_trim"):
-        library.malloc_trim(0)
+    if library is not None and hasattr(library, name):
+        getattr(library, name)(*arguments)
