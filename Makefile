@@ -11,7 +11,7 @@ AIRFLOW := .venv-airflow
 PIP    := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torch-test fuzz fake-gcs-server versitygw azurite prism flink spark kube-rules promtool airflow flink-test spark-test bench audit gitleaks lint \
+.PHONY: help demo test torch-test fuzz fake-gcs-server versitygw toxiproxy azurite prism flink spark kube-rules promtool airflow flink-test spark-test bench audit gitleaks lint \
 	types format docs docs-serve template pin-images image lock lock-job-servers lock-terraform clean
 
 help:  ## list the targets
@@ -54,6 +54,12 @@ versitygw: $(TOOLS)/versitygw  ## build the S3 server that some tests and benchm
 
 $(TOOLS)/versitygw:
 	GOBIN=$(TOOLS) go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+toxiproxy: $(TOOLS)/toxiproxy  ## build the proxy behind which servers are far away (needs Go)
+
+$(TOOLS)/toxiproxy:
+	GOBIN=$(TOOLS)/go go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
+	mv $(TOOLS)/go/server $@
 
 AZURITE := $(TOOLS)/azurite-3.37.0
 

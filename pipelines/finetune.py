@@ -52,7 +52,7 @@ from pipelines.options import (
 )
 from pipelines.runners import print_above, shown_progress
 from schemas.classifiers import Classifier, ModelCard, Split
-from schemas.errors import ModelNotWritable, UsageError
+from schemas.errors import ModelNotWritable, UsageError, first_line
 from schemas.storage import canonical_uri, join
 from transforms.evaluation import Evaluation, judge
 from transforms.export import (
@@ -195,7 +195,7 @@ def fine_tune_shown(job: FineTuningJob, state: Checkpoint | None) -> FineTuned:
         try:
             state.save(output)
         except OSError as error:
-            raise ModelNotWritable(f"The checkpoint in {output} cannot be written: {error}") from error
+            raise ModelNotWritable(f"The checkpoint in {output} cannot be written: {first_line(error)}") from error
         print_above(epoch_text(state, how.epochs))
 
     with shown_progress("fine-tuning"):

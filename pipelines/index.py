@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 
+from pipelines.console import size_text
 from pipelines.jobs import pinned_version
 from pipelines.options import Parser, add_layer_options, run_main
 from pipelines.runners import shown_steps
@@ -78,7 +79,7 @@ def _lines(built: BuiltIndex, seconds: float) -> Iterator[str]:
     how = "made" if built.is_new else "brought up to date"
     yield (
         f"The index of layer {stored.layer} is {how}: {stored.images:,} images of version {stored.table_version} in "
-        f"{built.cells:,} cells, {stored.cells.size / 1e6:,.1f} MB, {seconds:.1f} s."
+        f"{built.cells:,} cells, {size_text(stored.cells.size)}, {seconds:.1f} s."
     )
     yield f"  came                 {built.came:,} images"
     yield f"  left                 {built.left:,} rows"

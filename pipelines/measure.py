@@ -36,7 +36,7 @@ from pipelines.options import (
     spec_options,
 )
 from pipelines.runners import shown_steps
-from schemas.errors import RunFailed, UsageError
+from schemas.errors import RunFailed, UsageError, first_line
 from schemas.images import refs_of_uris
 from schemas.spec import BFLOAT16, FLOAT32, NO_WEIGHTS, FeatureSpec
 from schemas.storage import PublishedBase, Storage, canonical_uri, use_storage
@@ -136,7 +136,7 @@ def run(arguments: Sequence[str]) -> MeasurementResult:
         try:
             keep_measured(subject.store.uri, measured)
         except OSError as error:
-            raise RunFailed(f"What was measured cannot be kept in {subject.store.uri}: {error}") from error
+            raise RunFailed(f"What was measured cannot be kept in {subject.store.uri}: {first_line(error)}") from error
     return MeasurementResult(text=measured_text(measured, _command(given)), measured=measured)
 
 

@@ -21,6 +21,7 @@ from typing import Final
 from schemas.uris import without_secrets
 
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+_ERROR_NUMBER: Final = re.compile(r"\[Errno -?\d+\] ")
 # OWASP, "CSV Injection".
 _BEGINS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")
@@ -262,8 +263,15 @@ class DamagedArchive(ImageError):
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message, and behind it the causes that `deltalake` lists below it."""
-    first, *below = _COLOURS.sub("", without_secrets(str(error))).strip().splitlines() or [""]
+    """Returns the first line of an error's message, and behind it the causes that `deltalake` lists below it.
+
+    The number that the system gives to an error is left out, as its name stands beside it.
+
+    >>> first_line(FileNotFoundError(2, "No such file or directory", "cat.jpg"))
+    "No such file or directory: 'cat.jpg'"
+    """
+    text = _ERROR_NUMBER.sub("", _COLOURS.sub("", without_secrets(str(error))))
+    first, *below = text.strip().splitlines() or [""]
     causes = [line.strip() for line in below if line.strip().startswith(_CAUSE)]
     return ": ".join([first, *(cause.removeprefix(_CAUSE).strip() for cause in causes)])
 

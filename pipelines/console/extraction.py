@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pipelines.console.padded_lines import size_text
-from schemas.errors import printable
+from schemas.errors import first_line, printable
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.storage import check_file, write_file
@@ -90,7 +90,10 @@ def write_json(uri: str, figures: Mapping[str, Any] | Sequence[Mapping[str, Any]
     try:
         write_file(uri, (json.dumps(figures, indent=2) + "\n").encode())
     except OSError as error:
-        print(f"warning: {uri} could not be written ({error}); the table `runs` has the same figures.", file=sys.stderr)
+        print(
+            f"warning: {uri} could not be written ({first_line(error)}); the table `runs` has the same figures.",
+            file=sys.stderr,
+        )
 
 
 def extraction_text(row: Mapping[str, Any], store: FeatureStore) -> str:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pipelines.console.padded_lines import size_text
 from pipelines.console.training import match_lines, metrics_line, use_lines
 from pipelines.jobs import FineTuningJob
 from schemas.classifiers import SPLITS, FineTuning, ModelCard
@@ -102,7 +103,7 @@ def pictures_text(data: LabelledPictures) -> str:
     images = data.images
     counts = ", ".join(f"{name} {count:,}" for name, count in images.counts().items())
     held = held_bytes(data)
-    where = f"{held / 1e6:,.0f} MB of pixels in memory" if held else "read and decoded again in each epoch"
+    where = f"{size_text(held)} of pixels in memory" if held else "read and decoded again in each epoch"
     lines = [
         f"{len(images.labels.classes)} classes ({images.labels.kind}), split by {images.split_by}: {counts}; {where}."
     ]
@@ -168,7 +169,7 @@ def finetuning_text(
         if metrics is not None:
             was = (card.fine_tuning or {})["before"][f"{split.word}_accuracy"]
             lines.append(f"{metrics_line(split.word, metrics)}, before accuracy {was:.4f}")
-    lines.append(f"  {seconds:.1f} s in all, peak memory {peak_memory() / 1e6:,.1f} MB")
+    lines.append(f"  {seconds:.1f} s in all, peak memory {size_text(peak_memory())}")
     lines += use_lines(output, len(evaluation.judged.mistakes), missing)
     lines.append(f"Features of its base: {extract_command(card.spec)}")
     return "\n".join(lines)

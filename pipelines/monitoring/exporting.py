@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pipelines.monitoring.metrics import Metric, PredictionFigures, night_metrics, prediction_metrics
-from schemas.errors import ConvbaseError, RunFailed
+from schemas.errors import ConvbaseError, RunFailed, first_line
 from schemas.storage import write_file
 from schemas.store import FeatureStore
 from schemas.uris import without_secrets
@@ -90,7 +90,7 @@ def _export(file_uri: str | None, labels: Mapping[str, str], metrics: Sequence[M
         try:
             write_file(file_uri, prometheus_text(metrics, labels).encode())
         except OSError as error:
-            print(f"warning: {file_uri} could not be written ({error}).", file=sys.stderr)
+            print(f"warning: {file_uri} could not be written ({first_line(error)}).", file=sys.stderr)
     if _has_collector():
         _send(metrics, labels)
 

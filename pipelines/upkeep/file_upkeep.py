@@ -5,6 +5,7 @@ import datetime
 from collections.abc import Iterator
 from typing import Final
 
+from pipelines.console import size_text
 from schemas.delta import find_table
 from schemas.errors import UsageError
 from schemas.fragments import TableName
@@ -35,7 +36,7 @@ def run_compact(tables: FeatureStore | PredictionTables, given: argparse.Namespa
 
 
 def _compaction_text(name: TableName, done: Compaction, became: str) -> str:
-    text = f"{name}: {done.merged} of {done.files} files, {_megabytes(done.size)}, {became} {done.written}"
+    text = f"{name}: {done.merged} of {done.files} files, {size_text(done.size)}, {became} {done.written}"
     if done.repeats:
         text += f"; {done.repeats} rows of images that failed again later are left out"
     return f"{text}; {done.lost} more were left, for others changed their files meanwhile." if done.lost else f"{text}."
@@ -59,7 +60,7 @@ def run_vacuum(tables: FeatureStore | PredictionTables, given: argparse.Namespac
         remove_waste(tables.uri, waste)
     yield (
         f"{'Would remove' if given.dry_run else 'Removed'} {len(waste.old)} files of older versions, "
-        f"{len(waste.uncommitted)} uncommitted fragments and {len(waste.receipts)} receipts, {_megabytes(waste.size)}."
+        f"{len(waste.uncommitted)} uncommitted fragments and {len(waste.receipts)} receipts, {size_text(waste.size)}."
     )
     if waste.indexes:
         yield f"Files of indexes with features of these: {len(waste.indexes)}; pipelines.index makes another one."
@@ -67,7 +68,3 @@ def run_vacuum(tables: FeatureStore | PredictionTables, given: argparse.Namespac
         yield f"Uncommitted files of live runs stay: {', '.join(waste.live_runs)}."
     if waste.young:
         yield f"{waste.young} uncommitted files of upkeep and of superseding commits stay for a day."
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / _MB:,.1f} MB"

@@ -24,7 +24,9 @@ _NAME, _REPETITION, _REQUIRED = 4, 3, 0
 _LISTS: Final = (b"list", b"element")
 _COLUMNS, _ROWS, _METADATA = 1, 3, 3
 _TYPE, _PATH, _CODEC, _VALUES, _COMPRESSED_BYTES, _PAGES_AT, _DICTIONARY_AT = 1, 3, 4, 5, 7, 9, 11
-_FLOAT, _ZSTD = 4, 6
+_FLOAT = 4
+# None stands for a column that is not compressed.
+_CODECS: Final = {0: None, 6: "zstd"}
 _PAGE_TYPE, _PAGE_BYTES, _PAGE_COMPRESSED_BYTES, _PAGE_CRC, _DATA_PAGE = 1, 2, 3, 4, 5
 _PAGE_VALUES, _ENCODING, _DEFINITION_ENCODING, _REPETITION_ENCODING = 1, 2, 3, 4
 _PLAIN, _RLE = 0, 3
@@ -53,7 +55,7 @@ class FeaturePages:
         """
         self._groups: list[_Chunk | None] = []
         try:
-            self._view = memoryview(pa.memory_map(path).read_buffer())
+            self._view = memoryview(pa.memory_map(path).read_buffer()).cast("B")
             self._groups = list(_chunks(self._view, column.encode()))
         except _UNREADABLE:
             return
@@ -79,13 +81,23 @@ class FeaturePages:
 
 
 class _Chunk(NamedTuple):
-    """The pages of a row group: its rows and values, where they begin and end, the level of a number that is there."""
+    """The pages of a row group.
+
+    Attributes:
+        rows: Its rows.
+        values: Its values.
+        begin: Where the first page begins.
+        end: Where the last one ends.
+        level: The level of a number that is there.
+        codec: The codec by which they are compressed, or None.
+    """
 
     rows: int
     values: int
     begin: int
     end: int
     level: int
+    codec: str | None
 
 
 def _chunks(view: memoryview, column: bytes) -> Iterator[_Chunk | None]:
@@ -102,17 +114,17 @@ def _chunks(view: memoryview, column: bytes) -> Iterator[_Chunk | None]:
     for group in footer[_ROW_GROUPS]:
         chunks = (chunk[_METADATA] for chunk in group[_COLUMNS])
         found: dict[int, Any] = next((chunk for chunk in chunks if chunk[_PATH] == [column, *_LISTS]), {})
-        if (found.get(_TYPE), found.get(_CODEC)) != (_FLOAT, _ZSTD) or _DICTIONARY_AT in found:
+        if found.get(_TYPE) != _FLOAT or found.get(_CODEC) not in _CODECS or _DICTIONARY_AT in found:
             yield None
             continue
-        begin = found[_PAGES_AT]
-        yield _Chunk(group[_ROWS], found[_VALUES], begin, begin + found[_COMPRESSED_BYTES], level)
+        begin, codec = found[_PAGES_AT], _CODECS[found[_CODEC]]
+        yield _Chunk(group[_ROWS], found[_VALUES], begin, begin + found[_COMPRESSED_BYTES], level, codec)
 
 
 def _read(view: memoryview, chunk: _Chunk, vectors: np.ndarray) -> bool:
     """Reads the pages of a row group into place, and returns whether all of them are as they have to be."""
     size, values = vectors.shape[1], vectors.reshape(-1)
-    codec, at, done = pa.Codec("zstd"), chunk.begin, 0
+    codec, at, done = pa.Codec(chunk.codec) if chunk.codec else None, chunk.begin, 0
     while at < chunk.end and done < len(values):
         thrift = Thrift(bytes(view[at : at + _MOST_HEADER_BYTES]))
         header = thrift.struct()
@@ -128,8 +140,8 @@ def _read(view: memoryview, chunk: _Chunk, vectors: np.ndarray) -> bool:
         levels = _levels(size, done % size, count, chunk.level)
         if levels is None or header[_PAGE_BYTES] != len(levels) + 4 * count:
             return False
-        page = memoryview(codec.decompress(packed, header[_PAGE_BYTES])).cast("B")
-        if page[: len(levels)] != levels:
+        page = memoryview(codec.decompress(packed, header[_PAGE_BYTES])).cast("B") if codec else packed
+        if len(page) != header[_PAGE_BYTES] or page[: len(levels)] != levels:
             return False
         values[done : done + count] = np.frombuffer(page, np.float32, count, len(levels))
         done += count

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import FailureCode
+from schemas.fragments.compression import compression_options
 from schemas.fragments.statistics import FileStatistics
 from schemas.serialisation import Serialisable
 from schemas.storage import ROW_GROUP_BYTES, file_system, join, make_folder, read_columns, read_schema, sync_file
@@ -83,7 +84,8 @@ class FragmentWriter:
     """Writes one fragment, a row group at a time; holds at most `ROW_GROUP_BYTES` and one batch in memory.
 
     Strings are dictionary-encoded. Features are not (they hardly ever repeat) and have no statistics (no query
-    filters by the 513th float). Zstandard at its fastest level takes out the zeros that a ReLU leaves.
+    filters by the 513th float). Columns are compressed by Zstandard at its fastest level, features only where that
+    pays, as it does where a ReLU has left zeros.
 
     Pages have checksums (Parquet format, "Checksumming"). Use it as a context manager; once that is left, the file is
     on the disk, and `fragment` describes it.
@@ -104,16 +106,7 @@ class FragmentWriter:
         self._uri = join(table_uri, path)
         self._fs, self._target = file_system(self._uri)
         self._file = _HashedFile(_open_new(self._fs, self._target))
-        texts = [field.name for field in schema if feature_shape(field) is None]
-        self._parquet = pq.ParquetWriter(
-            self._file,
-            schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=texts,
-            write_statistics=texts,
-            write_page_checksum=True,
-        )
+        self._parquet: pq.ParquetWriter | None = None  # Opened once there are rows that tell how to compress features.
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self._statistics = FileStatistics(schema)
@@ -127,7 +120,8 @@ class FragmentWriter:
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         if kind is None:
             self._flush()
-        self._parquet.close()
+        if self._parquet is not None:
+            self._parquet.close()
         self._file.close()
         if kind is None:
             sync_file(self._uri)
@@ -161,6 +155,16 @@ class FragmentWriter:
         )
 
     def _flush(self) -> None:
+        if self._parquet is None:
+            texts = [field.name for field in self._schema if feature_shape(field) is None]
+            self._parquet = pq.ParquetWriter(
+                self._file,
+                self._schema,
+                **compression_options(self._schema, self._pending),
+                use_dictionary=texts,
+                write_statistics=texts,
+                write_page_checksum=True,
+            )
         if self._pending:
             self._parquet.write_table(pa.Table.from_batches(self._pending, self._schema))
             self._pending.clear()

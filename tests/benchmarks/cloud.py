@@ -1,6 +1,6 @@
 """Pictures in buckets and on a web server beside the same ones on this machine's disk: stages, and whole extractions.
 
-The servers are on loopback: versitygw, as it is and behind a proxy whose answers are late, fake-gcs-server, and nginx.
+The servers are on loopback: versitygw, as it is and behind Toxiproxy with late answers, fake-gcs-server, and nginx.
 CPU is that of the process that reads, or of the command with all its processes; the servers' and the proxy's are not
 counted. They use the same cores, so what is late is compared with the same proxy whose answers come at once, too.
 """
@@ -61,13 +61,13 @@ def cloud(workshop: Workshop, case: Case, rounds: int) -> list[Figure]:
     A place whose server is not installed is left out, with a line on standard error, and one in place of its figures.
 
     Raises:
-        Unmeasurable: If versitygw is not built, or a process fails.
+        Unmeasurable: If versitygw or Toxiproxy is not built, or a process fails.
     """
     paths = case.paths[: case.count]
     with ExitStack() as servers:
         bucket = servers.enter_context(pictures_in_s3(workshop, paths))
         server = os.environ["AWS_ENDPOINT_URL"]
-        beside, far = (servers.enter_context(slow_proxy(server, seconds)) for seconds in (0, LATENCY_SECONDS))
+        beside, far = (servers.enter_context(_proxy(server, seconds)) for seconds in (0, LATENCY_SECONDS))
         local = _copied(paths, workshop.scratch("pictures"))
         both = tuple(Storage)
         places = {
@@ -91,6 +91,15 @@ def cloud(workshop: Workshop, case: Case, rounds: int) -> list[Figure]:
         figures += _compared(workshop, "a base that costs nothing", places, rounds, _fed)
         whole = _compared(workshop, case.conv_base, places, rounds, _extracted(case))
         return figures + whole + list(_stages(workshop, case, places, rounds, whole))
+
+
+@contextmanager
+def _proxy(server: str, seconds: float) -> Iterator[str]:
+    try:
+        with slow_proxy(server, seconds) as address:
+            yield address
+    except pytest.skip.Exception as skipped:
+        raise Unmeasurable(str(skipped)) from skipped
 
 
 @contextmanager

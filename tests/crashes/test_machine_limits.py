@@ -110,7 +110,7 @@ def test_a_limit_of_files_that_forbids_memory_for_pictures_is_one_sentence(here:
     code, said = ended(limit_files, here, "extract", *options, "--decode_processes=2")
     assert code == 1
     assert re.fullmatch(
-        r"error: The memory that decoder processes share cannot grow to [\d,]+ bytes \(\[Errno 27\] File too large\); "
+        r"error: The memory that decoder processes share cannot grow to [\d,]+ bytes \(File too large\); "
         r"--decode_processes=0 decodes in threads, which need none\.\n",
         said,
     ), said

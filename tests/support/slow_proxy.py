@@ -1,48 +1,28 @@
-"""A proxy on loopback whose answers come late, as those of a server far away."""
+"""Toxiproxy on loopback, through which answers come late, as those of a server far away."""
 
-import socket
-import socketserver
-import threading
-import time
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-_CHUNK = 2**16
+import pytest
+import requests
 
+from tests.support.s3_servers import free_port, wait_for
 
-class _Proxy(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, server: tuple[str, int], seconds: float) -> None:
-        super().__init__(("127.0.0.1", 0), _Connection)
-        self.server = server
-        self.seconds = seconds
+_BINARY = "TOXIPROXY"
 
 
-class _Connection(socketserver.BaseRequestHandler):
-    server: _Proxy
-
-    def handle(self) -> None:
-        """Passes requests on at once, and the beginning of each answer after a while."""
-        with socket.create_connection(self.server.server) as beyond:
-            asked = threading.Event()
-            threading.Thread(target=self._pass_on, args=(beyond, asked), daemon=True).start()
-            while chunk := beyond.recv(_CHUNK):
-                if asked.is_set():
-                    asked.clear()
-                    time.sleep(self.server.seconds)
-                self.request.sendall(chunk)
-
-    def _pass_on(self, beyond: socket.socket, asked: threading.Event) -> None:
-        try:
-            while chunk := self.request.recv(_CHUNK):
-                asked.set()
-                beyond.sendall(chunk)
-            beyond.shutdown(socket.SHUT_WR)
-        except OSError:
-            beyond.close()
+def find_toxiproxy() -> Path:
+    """Returns the binary of Toxiproxy, or skips the test."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = cache / "convbase" / "bin" / "toxiproxy"  # where `make toxiproxy` puts it
+    found = os.environ.get(_BINARY) or shutil.which("toxiproxy-server") or (built if built.exists() else None)
+    if not found:
+        pytest.skip(f"needs Toxiproxy (make toxiproxy, or {_BINARY}=PATH), which is absent")
+    return Path(found)
 
 
 @contextmanager
@@ -51,17 +31,21 @@ def slow_proxy(endpoint: str, seconds: float) -> Iterator[str]:
 
     Args:
         endpoint: The server's address, such as `http://127.0.0.1:7070`.
-        seconds: How much later answers come.
+        seconds: How much later answers come, to the millisecond.
 
     Yields:
         The proxy's address.
     """
-    host, _, port = endpoint.removeprefix("http://").partition(":")
-    with _Proxy((host, int(port)), seconds) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, args=(0.05,))
-        thread.start()
+    control, port = free_port(), free_port()
+    command = [str(find_toxiproxy()), "-host=127.0.0.1", f"-port={control}"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            yield f"http://127.0.0.1:{proxy.server_address[1]}"
+            wait_for(control, process)
+            proxies = f"http://127.0.0.1:{control}/proxies"
+            proxy = {"name": "far", "listen": f"127.0.0.1:{port}", "upstream": endpoint.removeprefix("http://")}
+            latency = {"type": "latency", "stream": "downstream", "attributes": {"latency": round(1000 * seconds)}}
+            for url, asked in ((proxies, proxy), (f"{proxies}/far/toxics", latency)):
+                requests.post(url, json=asked, timeout=10).raise_for_status()
+            yield f"http://127.0.0.1:{port}"
         finally:
-            proxy.shutdown()
-            thread.join()
+            process.terminate()

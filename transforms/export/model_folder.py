@@ -211,7 +211,7 @@ def write_folder(
         return publish_classifier(uri, card, contents)
     except OSError as error:
         raise RunFailed(
-            f"{_folder(uri)} cannot be written: {error}. No classifier in it is left half written."
+            f"{_folder(uri)} cannot be written: {first_line(error)}. No classifier in it is left half written."
         ) from error
 
 

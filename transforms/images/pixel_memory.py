@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from schemas.errors import RunFailed
+from schemas.errors import RunFailed, first_line
 
 _NAME: Final = "convbase pictures"
 _NO_FILE: Final = -1
@@ -89,7 +89,7 @@ class PixelMemory:
                     os.ftruncate(self.fd, size)
                 except OSError as error:
                     raise RunFailed(
-                        f"The memory that decoder processes share cannot grow to {size:,} bytes ({error}); "
+                        f"The memory that decoder processes share cannot grow to {size:,} bytes ({first_line(error)}); "
                         "--decode_processes=0 decodes in threads, which need none."
                     ) from error
             self.size = size

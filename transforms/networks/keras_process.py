@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import Final, ParamSpec, Self, TypeVar
 
-from schemas.errors import RunFailed
+from schemas.errors import RunFailed, first_line
 from schemas.storage import undisturbed
 from transforms.runtime import without_telemetry
 
@@ -51,7 +51,7 @@ class KerasProcess:
             self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _prepare)
         except OSError as error:
             raise RunFailed(
-                f"A process for Keras needs semaphores, which lie in /dev/shm, and there are none: {error}."
+                f"A process for Keras needs semaphores, which lie in /dev/shm, and there are none: {first_line(error)}."
             ) from error
 
     def __enter__(self) -> Self:

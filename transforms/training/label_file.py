@@ -129,5 +129,7 @@ def _read_table(uri: str, column: str) -> pa.Table:
     try:
         manifest = look_at_manifest(uri, named_format(uri) or NamedFormat(ManifestFormat.CSV))
         return manifest.read([URI, column])
-    except (InvalidInput, ValueError, ImportError) as error:
+    except InvalidInput as error:  # Which names the file.
+        raise InvalidLabels(f"The labels cannot be read: {first_line(error)}") from error
+    except (ValueError, ImportError) as error:
         raise InvalidLabels(f"The file of labels {shown(uri)} cannot be read: {first_line(error)}") from error

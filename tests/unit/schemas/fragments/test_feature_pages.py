@@ -17,8 +17,7 @@ from transforms.extraction import as_lists
 
 # As `FragmentWriter` writes a feature column.
 OURS: Mapping[str, Any] = {
-    "compression": "zstd", "compression_level": 1, "use_dictionary": False, "write_statistics": False,
-    "write_page_checksum": True,
+    "compression": "zstd", "use_dictionary": False, "write_statistics": False, "write_page_checksum": True,
 }  # fmt: skip
 KIND = pa.list_(pa.field("element", pa.float32(), nullable=False))
 
@@ -35,11 +34,12 @@ def written(folder: Path, lists: pa.Array, *, nullable: bool = False, rows_per_g
     return str(folder / "f.parquet")
 
 
+@pytest.mark.parametrize("compression", ["zstd", "none"])
 @pytest.mark.parametrize("size", [16, 17, 100, 256, 1000, 1024, 1280, 2047, 2048, 7 * 7 * 512])
-def test_features_are_those_of_arrow(size: int, tmp_path: Path) -> None:
+def test_features_are_those_of_arrow(size: int, compression: str, tmp_path: Path) -> None:
     """Of pages that end within lists, too; one may end too near to the end of a list."""
     expected = features(1500 if size < 3000 else 40, size)
-    path = written(tmp_path, as_lists(expected, KIND))
+    path = written(tmp_path, as_lists(expected, KIND), compression=compression)
     pages, read = FeaturePages(path, "f"), 0
     for group in range(pq.ParquetFile(path).num_row_groups):
         found = pages.vectors(group, size)
@@ -71,8 +71,7 @@ OTHERWISE: Mapping[str, tuple[list[Any], Mapping[str, Any]]] = {
     "a missing number": ([*rows_of(9), [0.5] * 63 + [None]], {}),
     "an empty list": ([*rows_of(9), [], [0.5] * 128], {}),
     "lists of two lengths": ([*rows_of(9), [0.5] * 63, [0.5] * 65, *rows_of(9)], {}),
-    "not packed": (rows_of(20), {"compression": "none", "compression_level": None}),
-    "packed otherwise": (rows_of(20), {"compression": "snappy", "compression_level": None}),
+    "packed otherwise": (rows_of(20), {"compression": "snappy"}),
     "a dictionary": (rows_of(20), {"use_dictionary": True}),
     "other pages": (rows_of(20), {"data_page_version": "2.0"}),
     "another encoding": (rows_of(20), {"column_encoding": {"f.list.element": "BYTE_STREAM_SPLIT"}}),
@@ -89,10 +88,11 @@ def test_what_is_written_otherwise_is_left_to_arrow(rows: list[Any], how: Mappin
     assert pq.read_table(path).num_rows == len(rows)
 
 
-def test_no_bit_that_is_another_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_no_bit_that_is_another_is_read(compression: str, tmp_path: Path) -> None:
     """Neither of the footer, nor of the headers of pages, nor of pages: Arrow reads those, or says what is wrong."""
     expected = features(20, 16)
-    path = written(tmp_path, as_lists(expected, KIND))
+    path = written(tmp_path, as_lists(expected, KIND), compression=compression)
     data, left = Path(path).read_bytes(), 0
     for place in range(4, len(data)):
         spoilt = bytearray(data)

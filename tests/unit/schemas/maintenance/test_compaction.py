@@ -64,8 +64,8 @@ def test_floats_are_written_as_an_extraction_writes_them(store: FeatureStore) ->
     group = pq.ParquetFile(merged_file(store)).metadata.row_group(0)
     columns = {group.column(index).path_in_schema: group.column(index) for index in range(group.num_columns)}
     floats = columns["pooled.list.element"]
-    assert (floats.compression, floats.has_dictionary_page, floats.is_stats_set) == ("ZSTD", False, False)
-    assert columns["uri"].has_dictionary_page
+    assert (floats.compression, floats.has_dictionary_page, floats.is_stats_set) == ("UNCOMPRESSED", False, False)
+    assert (columns["uri"].compression, columns["uri"].has_dictionary_page) == ("ZSTD", True)
 
 
 @pytest.mark.parametrize(("column", "value"), [("split", "train"), ("run_id", "r"), ("uri", "3-1"), ("ds", None)])
