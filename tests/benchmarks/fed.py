@@ -19,10 +19,10 @@ from transforms.decoding import MAX_BYTES, DecodingLimits
 from transforms.extraction import Extraction, Worker
 from transforms.extraction.shard import compute_shard
 from transforms.shuffle import in_reading_order
-from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source
+from transforms.sources import IgnoredFiles, ListingRules, find_sources, list_source, look_up_versions
 
 FLOATS = 1024
-WARM_UP = 64
+MOST_WARM_UP = 64
 
 
 class NoBase:
@@ -63,9 +63,10 @@ def refs_of_files(paths: list[str], *, remote: bool) -> pa.RecordBatch:
 
 
 def listed_refs(uri: str) -> pa.RecordBatch:
-    """Lists an input."""
-    rules = ListingRules()
-    batches = [batch for source in find_sources([uri]) for batch in list_source(source, rules, IgnoredFiles())]
+    """Lists an input, as the first steps of an extraction do."""
+    rules, ignored = ListingRules(), IgnoredFiles()
+    listed = [batch for source in find_sources([uri]) for batch in list_source(source, rules, ignored)]
+    batches = [look_up_versions(batch) for batch in listed]
     return in_reading_order(pa.Table.from_batches(batches).combine_chunks().to_batches()[0])
 
 
@@ -99,10 +100,11 @@ def main() -> None:
         refs = refs_of_files(given.pictures.read_text().split("\n")[:-1], remote=given.remote)
     listing = time.perf_counter() - started
     worker = Worker(NoBase(), extraction.start_loading())
-    feed(worker, extraction, [refs.slice(0, WARM_UP)])
-    shards = [refs.slice(first, 1024) for first in range(WARM_UP, refs.num_rows, 1024)]
+    warm_up = min(MOST_WARM_UP, refs.num_rows // 2)
+    feed(worker, extraction, [refs.slice(0, warm_up)])
+    shards = [refs.slice(first, 1024) for first in range(warm_up, refs.num_rows, 1024)]
     seconds, cpu_seconds = feed(worker, extraction, shards)
-    count = refs.num_rows - WARM_UP
+    count = refs.num_rows - warm_up
     figures = {"pictures": count, "seconds": seconds, "cpu_seconds": cpu_seconds, "listing_seconds": listing}
     given.figures.write_text(json.dumps(figures))
 

@@ -1,4 +1,4 @@
-"""The Beam transform that lists images. It only carries: the work is in `listing` and `versions`."""
+"""The Beam transform that lists images. It only carries: the work is in `listing` and `stat`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
