@@ -98,12 +98,18 @@ class BucketFileSystem(AbstractFileSystem):
         return self._type_of(path) == "directory"
 
     def isfile(self, path: str) -> bool:
-        """Whether it is an object.
+        """Whether it is an object; where there is none, nobody is asked if it is a folder.
 
         Raises:
             OSError: As in `isdir`.
         """
-        return self._type_of(path) == "file"
+        bucket, key = _split(self._strip_protocol(path))
+        try:
+            return bool(key) and bool(self.listing.object_info(bucket, key))
+        except FileNotFoundError:
+            return False
+        except (PermissionError, BucketError):
+            return self._type_of(path) == "file"
 
     def _type_of(self, path: str) -> str:
         try:

@@ -44,7 +44,7 @@ from transforms.source_kinds.source import ListingRules, Source, SourcePart
 
 _TABLES: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _FILE_NAME: Final = "file_name"
-_THREADS: Final = 16
+_THREADS: Final = 32
 
 
 def with_tables(folder: FolderSource, options: ManifestOptions) -> Source:

@@ -134,7 +134,7 @@ def _folder_sources(uri: str, options: ManifestOptions, rules: ListingRules) -> 
 
 def _part_files(uri: str, fs: fsspec.AbstractFileSystem, path: str, options: ManifestOptions) -> Iterator[Source]:
     """Yields the part files of a folder that is a manifest: one with a manifest's name, or as Spark leaves it."""
-    if named_format(uri) is None and not fs.exists(f"{path}/{_DONE}"):
+    if named_format(uri) is None and not fs.isfile(f"{path}/{_DONE}"):
         return
     folder = folder_of(canonical_uri(uri))
     to_uri = uri_builder(uri, fs)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
+from urllib.parse import parse_qs
 
 import boto3
 import fsspec
@@ -310,6 +311,17 @@ def test_a_flat_folder_is_never_held(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(fs, BucketFileSystem)
         assert [len(page) for page in fs.stream(path)] == [1000, 1000, 345]
         assert len(listed("s3://bucket/flat", Storage.OBSTORE)[0]) == len(FLAT)
+
+
+def test_what_may_be_in_a_folder_is_asked_for_by_name_and_not_listed() -> None:
+    """Tables of images and folders of splits: one HEAD each, and of the folder itself the listings that look at it."""
+    with web_server(listed_keys(FLAT)) as server, read_from(server.url, Storage.OBSTORE):
+        find_sources(["s3://bucket/flat"])
+        looked_up = [asked.path for asked in server.asked if asked.method == "HEAD"]
+        listings = [asked.path for asked in server.asked if asked.method == "GET"]
+    assert "/bucket/flat/train/metadata.csv" in looked_up
+    assert len(looked_up) == len(set(looked_up))
+    assert {parse_qs(path.partition("?")[2])["prefix"][0] for path in listings} == {"flat/"}
 
 
 def test_a_bucket_is_read_where_s3fs_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
