@@ -5,6 +5,7 @@ from schemas.commits.appended_rows import append_rows
 from schemas.commits.commit import TOTALS, Commit, commit_fragments
 from schemas.commits.removal import Holding, files_holding, removal_actions
 from schemas.commits.replacement import REPLACED, replace_rows
+from schemas.commits.row_keys import RowKeys
 
 __all__ = [
     "REPLACED",
@@ -12,6 +13,7 @@ __all__ = [
     "Commit",
     "FileUpdate",
     "Holding",
+    "RowKeys",
     "append_rows",
     "changed_images",
     "commit_fragments",

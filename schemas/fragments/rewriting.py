@@ -1,6 +1,7 @@
 """Rows of files written again, to a file of their own: a file that was written once is never changed."""
 
 import dataclasses
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -20,6 +21,15 @@ SUPERSEDED: Final = "superseded"
 TAKEDOWN: Final = "takedown"
 RESTORED: Final = "restored"
 WIDENED: Final = "widened"
+
+_OF_NO_RUN: Final = frozenset({COMPACTED, SUPERSEDED, TAKEDOWN, RESTORED, WIDENED})
+_NAME: Final = re.compile(r"(?P<origin>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.parquet")
+
+
+def run_of(path: str) -> str | None:
+    """Returns the run that has written a file of a table, by its name; None if none has, or the name does not say."""
+    match = _NAME.fullmatch(path.rpartition("/")[2])
+    return None if match is None or match["origin"] in _OF_NO_RUN else match["origin"]
 
 
 def without(uris: pa.Array) -> Keep:

@@ -15,14 +15,13 @@ retention remove one before its own run commits, that run fails, and its rows ar
 
 import dataclasses
 import datetime
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from deltalake import DeltaTable
 
 from schemas.delta import data_files, find_table, paths_of
-from schemas.fragments import COMPACTED, RECEIPTS, RESTORED, SUPERSEDED, TAKEDOWN, WIDENED, TableName
+from schemas.fragments import RECEIPTS, TableName, run_of
 from schemas.search import abandoned_files
 from schemas.storage import file_system, files_below, join, modified_at
 
@@ -33,9 +32,7 @@ LEAST_RETENTION: Final = datetime.timedelta(hours=24)
 
 _TABLES: Final = tuple(TableName)
 _OF_RUNS: Final = (TableName.FEATURES, TableName.FAILURES, TableName.PREDICTIONS)
-_FRAGMENT: Final = re.compile(r"(?P<run_id>.+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.parquet")
 _PARQUET: Final = ".parquet"
-_OF_NO_RUN: Final = frozenset({COMPACTED, RESTORED, SUPERSEDED, TAKEDOWN, WIDENED})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,13 +142,8 @@ def _live_owners(files: Iterable[_File], since: datetime.datetime) -> set[str]:
 def _listed(store_uri: str, name: TableName) -> dict[str, _File]:
     """Returns the data files under a table's folder by their path, committed or not."""
     folder = join(store_uri, name)
-    return {path: _file(folder, path, info, _owner(path)) for path, info in data_files(folder)}
-
-
-def _owner(path: str) -> str:
-    """Returns the run whose name a fragment's file begins with; a file of no run is its own owner."""
-    match = _FRAGMENT.fullmatch(path.rpartition("/")[2])
-    return path if match is None or match["run_id"] in _OF_NO_RUN else match["run_id"]
+    # A file of no run is its own owner.
+    return {path: _file(folder, path, info, run_of(path) or path) for path, info in data_files(folder)}
 
 
 def _listed_receipts(store_uri: str) -> dict[str, _File]:

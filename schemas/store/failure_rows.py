@@ -5,9 +5,10 @@ from typing import Final
 
 import pyarrow as pa
 
+from schemas.commits import RowKeys
 from schemas.delta import Scan, data_files, paths_of
 from schemas.errors import DamagedFile
-from schemas.fragments import TableName
+from schemas.fragments import TableName, run_of
 from schemas.storage import join, read_columns
 from schemas.store.feature_store import FeatureStore
 
@@ -18,22 +19,34 @@ def read_failures(store: FeatureStore, run_id: str | None = None) -> Iterator[pa
     """Yields the failures of a store, of one run or of all.
 
     A run that fails commits nothing, so that its images are tried again; its fragments of failures stay until a vacuum
-    removes them, and are read here too.
+    removes them, and are read here too. So are those whose rows have moved to other files of the table since, or have
+    been replaced: of these, the rows that the table has are left out.
 
     Args:
         store: The store.
         run_id: The run.
 
     Yields:
-        Batches with the columns `COLUMNS`, a row for each time that an image failed.
+        Batches with the columns `COLUMNS`, a row for each image and run in which it failed.
     """
-    where = None if run_id is None else [("run_id", "=", run_id)]
-    failures = store.failures()
-    yield from Scan(failures, COLUMNS, where).to_batches()
-    table_uri = join(store.uri, TableName.FAILURES)
-    for path in sorted({path for path, _ in data_files(table_uri)} - paths_of(failures)):
-        if run_id is None or path.rpartition("/")[2].startswith(f"{run_id}-"):
-            try:
-                yield from read_columns(join(table_uri, path), COLUMNS)
-            except (DamagedFile, FileNotFoundError):  # What a kill cut off, or a vacuum has just removed.
-                continue
+    failures, table_uri = store.failures(), join(store.uri, TableName.FAILURES)
+    scan = Scan(failures, COLUMNS, None if run_id is None else [("run_id", "=", run_id)])
+    yield from scan.to_batches()
+    others = sorted({path for path, _ in data_files(table_uri)} - paths_of(failures))
+    of_runs = [path for path in others if (run := run_of(path)) is not None and run_id in {None, run}]
+    if not of_runs:
+        return
+    in_table = RowKeys(map(_keys, scan.only(("uri", "run_id")).to_batches()))
+    for path in of_runs:
+        try:
+            for rows in read_columns(join(table_uri, path), COLUMNS):
+                left = rows.filter(pa.array(~in_table.have(_keys(rows))))
+                if left.num_rows:
+                    yield left
+        except (DamagedFile, FileNotFoundError):  # What a kill cut off, or a vacuum has just removed.
+            continue
+
+
+def _keys(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Returns what rows are known by: an image fails once a run."""
+    return pa.RecordBatch.from_arrays([rows.column("uri"), rows.column("run_id")], ["uri", "version"])
