@@ -6,8 +6,9 @@ a PyArrow dataset) and skip the file.
 
 import datetime
 import json
-from collections.abc import Mapping
-from typing import Final, TypeAlias
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,8 +37,8 @@ class FileStatistics:
             self._nulls[name] += column.null_count
             bounds = pc.min_max(column).as_py()
             if bounds["min"] is not None:
-                self._least[name] = min(self._least.get(name, bounds["min"]), bounds["min"])
-                self._greatest[name] = max(self._greatest.get(name, bounds["max"]), bounds["max"])
+                self._least[name] = _outermost(min, self._least.get(name), bounds["min"])
+                self._greatest[name] = _outermost(max, self._greatest.get(name), bounds["max"])
 
     def to_json(self) -> str:
         """Returns the statistics as the Delta log wants them; bounds of long texts are cut, the upper one upwards."""
@@ -74,7 +75,20 @@ def has_statistics(text: str, rows: int) -> bool:
     return all(isinstance(uri, str) for uri in uris) and all(isinstance(value, str | int | float) for value in scalars)
 
 
+def _outermost(choose: Callable[[Any, Any], Bound], known: "Bound | None", found: Bound) -> Bound:
+    """Returns the outer one of two bounds; NaN, which a batch has that has no number, bounds none."""
+    if known is None or _is_nan(known):
+        return found
+    return known if _is_nan(found) else choose(known, found)
+
+
+def _is_nan(bound: Bound) -> bool:
+    return isinstance(bound, float) and math.isnan(bound)
+
+
 def _json_bound(bound: Bound, *, upper: bool = False) -> str | int | float:
+    if isinstance(bound, float) and not math.isfinite(bound):
+        return json.dumps(bound)  # As a text, which Spark and `deltalake` read as the number.
     if isinstance(bound, datetime.datetime):
         return bound.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if isinstance(bound, datetime.date):

@@ -9,7 +9,7 @@ import dataclasses
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -29,8 +29,10 @@ from schemas.fragments import (
     write_again,
 )
 from schemas.maintenance.takedowns import taken_down
-from schemas.storage import file_system, join, read_column, sync_file
+from schemas.storage import file_system, join, read_column, row_count, sync_file
 from schemas.store import RESTORED_VERSION, TAKEN_OUT
+
+_ROWS: Final = "rows"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +89,7 @@ def restore(store_uri: str, version: int) -> Restoration:
             kept_down += len(uris)
             if not len(uris):
                 actions.append(_add_copy(table_uri, file))
-            elif len(uris) < file["num_records"]:
+            elif len(uris) < file[_ROWS]:
                 rest = write_again(table_uri, TableName.FEATURES, [file["path"]], TAKEDOWN, keep=without(uris))
                 actions.append(add_action(table_uri, rest))
         results.append(_restoration(current, back, gone, kept_down))
@@ -111,7 +113,14 @@ def _difference(
             f"Version {target.version()} cannot be restored: {len(missing)} of its files were vacuumed, "
             f"{missing[0]} among them."
         )
-    return back, [file for path, file in present.items() if path not in wanted]
+    gone = [file for path, file in present.items() if path not in wanted]
+    return [_counted(table_uri, file) for file in back], [_counted(table_uri, file) for file in gone]
+
+
+def _counted(table_uri: str, file: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is known of a file, with its rows, which the log need not say."""
+    known = file["num_records"]
+    return {**file, _ROWS: row_count(join(table_uri, file["path"])) if known is None else known}
 
 
 def _files(table: DeltaTable) -> dict[str, dict[str, Any]]:
@@ -148,10 +157,16 @@ def _add_copy(table_uri: str, file: Mapping[str, Any]) -> AddAction:
         partition_values=partition_values(file["path"]),
         modification_time=int(time.time() * 1000),
         data_change=True,
-        stats=statistics_json(
-            file["num_records"], *(_by_column(file, prefix) for prefix in ("min.", "max.", "null_count."))
-        ),
+        stats=_statistics(file),
     )
+
+
+def _statistics(file: Mapping[str, Any]) -> str:
+    """Returns the statistics that the log holds of a file: an empty object if it has none."""
+    if file["num_records"] is None:
+        return "{}"
+    parts = (_by_column(file, prefix) for prefix in ("min.", "max.", "null_count."))
+    return statistics_json(file["num_records"], *parts)
 
 
 def _by_column(file: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -167,7 +182,7 @@ def _restoration(
 ) -> Restoration:
     return Restoration(
         current.version(),
-        sum(file["num_records"] for file in back),
-        sum(file["num_records"] for file in gone),
+        sum(file[_ROWS] for file in back),
+        sum(file[_ROWS] for file in gone),
         kept_down,
     )

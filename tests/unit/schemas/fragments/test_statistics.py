@@ -2,10 +2,15 @@
 
 import datetime
 import json
+import math
 
 import pyarrow as pa
+import pytest
 
+from schemas.fragments import TableName
 from schemas.fragments.statistics import FileStatistics
+from schemas.store import FeatureStore
+from tests.support.fragments import SPEC, fragment
 
 SCHEMA = pa.schema(
     [("text", pa.string()), ("number", pa.int64()), ("at", pa.timestamp("us", "UTC")), ("on", pa.date32()),
@@ -38,3 +43,37 @@ def test_bounds_of_long_texts_are_cut_outwards() -> None:
     found = json.loads(statistics.to_json())
     assert found["minValues"]["text"] <= text <= found["maxValues"]["text"]
     assert len(found["maxValues"]["text"]) < 100
+
+
+@pytest.mark.parametrize(
+    ("batches", "least", "greatest"),
+    [
+        ([[1.0, math.inf], [-math.inf]], "-Infinity", "Infinity"),
+        ([[math.nan], [5.0, 2.0], [math.nan]], 2.0, 5.0),
+        ([[3.0, math.nan]], 3.0, 3.0),
+        ([[math.nan], [math.nan]], "NaN", "NaN"),
+    ],
+)
+def test_bounds_of_numbers_that_json_has_not_are_written_as_spark_writes_them(
+    batches: list[list[float]], least: object, greatest: object
+) -> None:
+    def refused(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON.")
+
+    statistics = FileStatistics(pa.schema([("x", pa.float64())]))
+    for values in batches:
+        statistics.add(pa.RecordBatch.from_pydict({"x": values}))
+    found = json.loads(statistics.to_json(), parse_constant=refused)
+    assert (found["minValues"]["x"], found["maxValues"]["x"]) == (least, greatest)
+
+
+def test_a_column_with_an_infinite_number_takes_no_statistics_from_the_others(tmp_path: object) -> None:
+    store = FeatureStore.create(f"{tmp_path}/store", SPEC)
+    store.carry([pa.field("x", pa.float64())])
+    for uri, number in (("a", math.inf), ("b", 1.0)):
+        store.commit_fragments(TableName.FEATURES, uri, [fragment(store, {uri: 1.0}, x=number)])
+    files = pa.table(store.features().get_add_actions(flatten=True)).sort_by("min.uri")
+    assert files.select(["num_records", "min.uri", "max.x"]).to_pydict() == {
+        "num_records": [1, 1], "min.uri": ["a", "b"], "max.x": [math.inf, 1.0],
+    }  # fmt: skip
+    assert store.features().to_pyarrow_table(columns=["uri"], filters=[("x", ">", 5.0)])["uri"].to_pylist() == ["a"]

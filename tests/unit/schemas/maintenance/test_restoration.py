@@ -1,5 +1,6 @@
 """A restoration brings an older version back, but nothing that was taken down."""
 
+import dataclasses
 import datetime
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
+from schemas.delta import commit_properties, write_actions
 from schemas.errors import UsageError
+from schemas.fragments import add_action
 from schemas.maintenance import find_waste, plan_restoration, remove_waste, restore, take_down
 from schemas.maintenance.restoration import Restoration
 from schemas.store import FeatureStore
@@ -74,3 +77,18 @@ def test_a_version_that_was_vacuumed_cannot_be_restored(store: FeatureStore) -> 
         with pytest.raises(UsageError, match="Version 1 cannot be restored: 1 of its files were vacuumed"):
             attempt(store.uri, 1)
     assert store.features().version() == 2
+
+
+def test_files_without_statistics_come_back_and_leave_like_others(store: FeatureStore) -> None:
+    without = dataclasses.replace(fragment(store, {"d": 4}), statistics="{}")
+    table = store.features()
+    write_actions(table, [add_action(f"{store.uri}/features", without)], commit_properties("other", {}))
+    assert plan_restoration(store.uri, 1) == Restoration(version=3, back=2, gone=4, kept_down=0)
+    restore(store.uri, 1)
+    restore(store.uri, 3)
+    assert contents(store)["d", "1"] == 4
+    found = store.features().to_pyarrow_table(columns=["uri"], filters=[("uri", "=", "d")])
+    assert found["uri"].to_pylist() == ["d"]
+    take_down(store.uri, pa.array(["d"]), None)
+    restore(store.uri, 3)
+    assert ("d", "1") not in contents(store)
