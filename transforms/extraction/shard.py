@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.errors import FailureCode, ImageError
-from schemas.fragments import Fragment, TableName, leave_receipt
+from schemas.fragments import Fragment, TableName, keep_rows, leave_receipt, without
 from schemas.storage import interrupted_by
 from schemas.store import FeatureStore, KnownContents, read_known_contents
 from transforms.conv_bases import Engine, Features
@@ -114,11 +114,12 @@ def extract_shard(
         is_wanted=is_new,
         augmented_images=augmented_images,
     )
-    fragments = []
+    fragments: list[Fragment] = []
     inferred = counted(finite_only(infer_batches(batches, worker.engine, meter), bad), bad, progress)
     first = next(inferred, None)
     if first is not None:
-        fragments.append(write_computed(shard, itertools.chain([first], inferred), extraction, known))
+        computed = write_computed(shard, itertools.chain([first], inferred), extraction, known)
+        fragments += without_parts(computed, shard, bad, extraction)
     reused, bad_too = identical.settle(bad)
     if known is not None and reused:
         fragments.append(write_identical(shard, reused, extraction, known))
@@ -173,9 +174,35 @@ def finite_only(inferred: Iterable[tuple[Batch, Features]], bad: list[BadImage])
             yield batch, features
             continue
         pictures = [loaded for loaded, is_finite in zip(batch.pictures, finite, strict=True) if is_finite]
-        bad += [_not_finite(loaded) for loaded, is_finite in zip(batch.pictures, finite, strict=True) if not is_finite]
+        failed = {loaded.row: loaded for loaded, is_finite in zip(batch.pictures, finite, strict=True) if not is_finite}
+        before = {image.row for image in bad}  # Some of them for another of their pictures.
+        bad += [_not_finite(loaded) for row, loaded in failed.items() if row not in before]
         if pictures:
             yield Batch(batch.pixels, pictures), [floats[: len(finite)][finite] for floats in features]
+
+
+def without_parts(
+    computed: Fragment, shard: pa.RecordBatch, bad: Sequence[BadImage], extraction: Extraction
+) -> Iterator[Fragment]:
+    """Yields what was computed without images of which a part is missing: a picture or an augmented copy failed.
+
+    Args:
+        computed: The fragment, in which they may have rows: those of their other pictures were written by then.
+        shard: Refs.
+        bad: The images that failed.
+        extraction: What to do.
+
+    Yields:
+        The fragment, or another one in its place; none where no row is left.
+    """
+    rows = [image.row for image in bad if image.error.code == FailureCode.NOT_FINITE]
+    if extraction.spec.augmentation is None or not rows:
+        yield computed
+        return
+    uris = shard.column("uri").take(pa.array(rows))
+    whole = keep_rows(extraction.table_uri(TableName.FEATURES), computed, extraction.run_id, without(uris))
+    if whole.rows:
+        yield whole
 
 
 def _finite_rows(floats: np.ndarray) -> np.ndarray:
