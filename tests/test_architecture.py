@@ -101,7 +101,7 @@ STARTED_WITHOUT = ("apache_beam", "faiss", "jinja2", "keras", "openvino", "scipy
 # Keras raises a bare Exception for a failed download, and everything else is raised again there; a file system raises
 # what its package raises, and what says nothing of an image is raised again; what is raised in a decoder process is
 # raised again in the process that it serves; what a decoder raises is the fault of its file, and so is what Keras
-# raises that opens a model.
+# raises that opens a model; logging itself prints what a handler raises.
 CATCHES_EVERYTHING = {
     "schemas/storage/faults.py": ["Exception"],
     "transforms/origins/applications.py": ["Exception"],
@@ -109,6 +109,7 @@ CATCHES_EVERYTHING = {
     "transforms/decoding/orientation.py": ["Exception"],
     "transforms/images/decoder_server.py": ["Exception"],
     "transforms/networks/keras_files.py": ["Exception", "Exception", "Exception"],
+    "pipelines/monitoring/log_records.py": ["Exception"],
 }
 
 # Names that stand for the same thing in each module.

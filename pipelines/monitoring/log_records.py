@@ -96,13 +96,16 @@ class JsonHandler(logging.Handler):
     """Writes each log record as a line of JSON on standard error, past what makes records of what is printed."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes a record."""
-        message = record.getMessage()
-        if record.exc_info:
-            message = f"{message}\n{logging.Formatter().formatException(record.exc_info)}"
-        line = json_record(record.levelname, message, {"logger": record.name, **getattr(record, _FIGURES, {})})
-        write = getattr(sys.stderr, "write_whole", sys.stderr.write)
-        write(f"{line}\n")
+        """Writes a record; where that fails, logging's own handling of it says so, and nothing is raised."""
+        try:
+            message = record.getMessage()
+            if record.exc_info:
+                message = f"{message}\n{logging.Formatter().formatException(record.exc_info)}"
+            line = json_record(record.levelname, message, {"logger": record.name, **getattr(record, _FIGURES, {})})
+            write = getattr(sys.stderr, "write_whole", sys.stderr.write)
+            write(f"{line}\n")
+        except Exception:  # noqa: BLE001 (whoever logs is not at fault)
+            self.handleError(record)
 
 
 def log_begin(run_id: str, ds: datetime.date | None, store: str) -> None:

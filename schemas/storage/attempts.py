@@ -102,10 +102,11 @@ def _retry_after(error: BaseException) -> float | None:
         return float(value)
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    seconds: float = (moment - datetime.datetime.now(moment.tzinfo)).total_seconds()
-    return seconds if seconds > 0 else 0.0
+    # One of its three forms names no zone; all of them are of UTC (section 5.6.7).
+    moment = moment.replace(tzinfo=moment.tzinfo or datetime.UTC)
+    return max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())
 
 
 def _headers(error: BaseException) -> Mapping[str, object]:

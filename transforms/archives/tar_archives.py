@@ -114,11 +114,15 @@ class _Headers:
     def _linked(self) -> Iterator[Member]:
         """Yields the links, as the files that they lead to, through other links too."""
         targets = dict(self._links)
+        found: dict[str, Member | None] = {}
         for name in targets:
-            target, steps = name, 0
-            while target in targets and target not in self._files and steps < len(targets):
-                target, steps = targets[target], steps + 1
-            file = self._files.get(target)
+            target, passed = name, list[str]()
+            while target in targets and target not in self._files and target not in found:
+                found[target] = None  # Unless it leads back to itself, it leads further.
+                passed.append(target)
+                target = targets[target]
+            file = self._files.get(target) or found.get(target)
+            found.update(dict.fromkeys(passed, file))
             yield Member(name, self._version, 0, None, _NOWHERE) if file is None else file._replace(name=name)
 
     def _infos(self) -> Iterator[tarfile.TarInfo]:

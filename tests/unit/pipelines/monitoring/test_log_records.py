@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.monitoring import TextFormatter, log_begin, log_row, printed_record, set_subject, subject_prefix
+from pipelines.monitoring import (
+    JsonHandler,
+    TextFormatter,
+    log_begin,
+    log_row,
+    printed_record,
+    set_subject,
+    subject_prefix,
+)
 
 ROW = {
     "run_id": "night", "state": "complete", "listed": 1200, "skipped": 100, "extracted": 1090, "failed": 10,
@@ -62,3 +70,8 @@ def test_what_is_printed_has_the_severity_that_it_says(text: str, is_error: bool
     assert (record["severity"], record["message"]) == (severity, message)
     assert (record["run_id"], record["ds"], record["store"]) == ("night", "2024-03-01", "s3://bucket/store")
     assert record["time"].endswith("Z")
+
+
+def test_a_record_that_cannot_be_written_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    JsonHandler().handle(logging.LogRecord("a.b", logging.WARNING, "", 0, "%d images", ("many",), None))
+    assert "--- Logging error ---" in capsys.readouterr().err

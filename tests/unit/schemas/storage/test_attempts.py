@@ -1,5 +1,7 @@
 """One rule for what is tried again: how often, after which pauses, and who is told."""
 
+import datetime
+import time
 from collections.abc import Callable
 
 import pytest
@@ -95,6 +97,27 @@ def test_a_server_is_asked_again_when_it_says(error_of: Callable[[int, str], Exc
     with pytest.raises(ImageError):
         with_retries(reader)
     assert reader.asked == 1
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+def test_a_date_without_a_zone_is_one_of_utc(zone: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=20)
+        # RFC 9110, section 5.6.7: the form of C's asctime, which recipients have to take.
+        assert with_retries(Reader(of_aiohttp(503, soon.strftime("%a %b %d %H:%M:%S %Y")), 1)) == b"x"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert 10 < pauses[0] <= 20
+
+
+@pytest.mark.parametrize("said", ["soon", "-1", "9" * 400, "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"])
+def test_what_says_no_time_changes_no_attempt_but_ends_none_with_another_error(said: str, pauses: list[float]) -> None:
+    with pytest.raises(ImageError):
+        with_retries(Reader(of_aiohttp(503, said), 100))
+    assert len(pauses) in {0, 8}
 
 
 def test_no_attempt_begins_when_the_time_of_the_image_would_be_over(pauses: list[float]) -> None:

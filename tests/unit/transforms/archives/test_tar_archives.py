@@ -4,6 +4,7 @@ import concurrent.futures
 import gzip
 import io
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +139,20 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "something else behind it": lambda data: data[:6144] + b"x" * 512,
     "a size below zero": negative,
 }
+
+
+@pytest.mark.parametrize("last", ["0.jpg", "there.jpg"])
+def test_links_through_thousands_of_links_are_followed_once(last: str, tmp_path: Path) -> None:
+    names = [f"{number}.jpg" for number in range(20_000)]
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        add(archive, "there.jpg", PLAIN)
+        for name, target in zip(names, [*names[1:], last], strict=True):
+            add(archive, name, type=tarfile.SYMTYPE, linkname=target)
+    began = time.process_time()
+    found = members(tmp_path / "a.tar")
+    assert time.process_time() - began < 10
+    assert {member.place is None for member in found[1:]} == {last == "0.jpg"}
+    assert len(found) == 1 + len(names)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
