@@ -1,10 +1,10 @@
 """Delta tables: opening, creating, transactions, a snapshot's rows, conditions on them, history."""
 
 from schemas.delta.conflict_token import commit_with_token
+from schemas.delta.dataset import ScannedFile
 from schemas.delta.history import commit_info, commits_between, find_commit, table_history
 from schemas.delta.log_entries import DamagedEntry, damaged_entries, remove_entry
 from schemas.delta.opening import data_files, files_of, find_table, holds_table, open_table, paths_of
-from schemas.delta.row_groups import ScannedFile
 from schemas.delta.scan import Scan, Where, as_expression
 from schemas.delta.transactions import (
     COMMIT_ID,

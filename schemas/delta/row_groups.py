@@ -2,9 +2,9 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pa_fs
 
+from schemas.delta.dataset import ScannedFile, of_fragments, row_groups_of
 from schemas.fragments import FeaturePages
 from schemas.loaders import rows_by_group
 from schemas.spec import Shape
@@ -25,18 +26,6 @@ T = TypeVar("T")
 _BEGUN_PER_THREAD: Final = 2
 # Files whose footers are kept while their row groups are read.
 _OPEN_FILES: Final = 8
-
-
-class ScannedFile(NamedTuple):
-    """A file of a snapshot.
-
-    Attributes:
-        path: Its path under the table's folder.
-        rows: Its rows.
-    """
-
-    path: str
-    rows: int
 
 
 def matching_rows(dataset: ds.FileSystemDataset, condition: pc.Expression) -> np.ndarray:
@@ -67,17 +56,13 @@ def rows_of_groups(
         wanted: int64 [n], the numbers of the rows, ascending.
         columns: The columns that are read.
     """
-    after = np.cumsum([0, *(file.rows for file in files)])
     within_groups = list[tuple[ds.ParquetFileFragment, np.ndarray]]()
-    for first, last, file in zip(after[:-1], after[1:], dataset.get_fragments(), strict=True):
-        of_file = wanted[(first <= wanted) & (wanted < last)]
-        if not len(of_file):
-            continue
-        groups = file.split_by_row_group()
-        starts = first + np.cumsum([0, *rows_by_group(groups)])
-        for number in np.unique(np.searchsorted(starts, of_file, "right") - 1):
-            of_group = of_file[(starts[number] <= of_file) & (of_file < starts[number + 1])]
-            within_groups.append((groups[number], of_group - starts[number]))
+    of_files = _divided(wanted, [file.rows for file in files])
+    for of_file, file in zip(of_files, dataset.get_fragments(), strict=True):
+        if len(of_file):
+            groups = file.split_by_row_group()
+            of_groups = zip(groups, _divided(of_file, rows_by_group(groups)), strict=True)
+            within_groups += [(group, within) for group, within in of_groups if len(within)]
 
     def taken(within_group: tuple[ds.ParquetFileFragment, np.ndarray]) -> list[pa.Table]:
         group, within = within_group
@@ -85,6 +70,13 @@ def rows_of_groups(
         return [table.take(pa.array(within))]
 
     yield from _on_threads(taken, within_groups, _threads(dataset))
+
+
+def _divided(numbers: np.ndarray, sizes: Iterable[int]) -> list[np.ndarray]:
+    """Divides numbers of rows, ascending, among parts of these sizes; returns those in each part, counted from 0."""
+    starts = np.cumsum([0, *sizes])
+    places = np.searchsorted(numbers, starts)
+    return [numbers[begin:end] - start for start, begin, end in zip(starts, places, places[1:], strict=False)]
 
 
 def mapped_features(
@@ -124,13 +116,7 @@ def mapped_features(
     def mapped(group: ds.ParquetFileFragment) -> list[T]:
         return [function(batch) for batch in features(group)]
 
-    groups = [group for file in dataset.get_fragments() for group in file.split_by_row_group()]
-    yield from _on_threads(mapped, groups, _threads(dataset))
-
-
-def of_fragments(dataset: ds.FileSystemDataset, fragments: Sequence[ds.Fragment]) -> ds.FileSystemDataset:
-    """Returns a dataset of some of the fragments of another one."""
-    return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
+    yield from _on_threads(mapped, row_groups_of(dataset), _threads(dataset))
 
 
 def _is_here(dataset: ds.FileSystemDataset) -> bool:

@@ -1,26 +1,20 @@
 """`Scan`: rows of one snapshot of a table, in whatever form they are wanted."""
 
 import copy
-import functools
-import operator
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
-from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from fsspec.implementations.local import LocalFileSystem
 
-from schemas.delta.opening import files_of
-from schemas.delta.row_groups import ScannedFile, mapped_features, matching_rows, of_fragments, rows_of_groups
+from schemas.delta.dataset import dataset_of, of_fragments, row_groups_of
+from schemas.delta.row_groups import mapped_features, matching_rows, rows_of_groups
 from schemas.errors import RunFailed, UsageError, nearest_names
 from schemas.loaders import BatchOrder, Reader, RowBatches, hugging_face_rows, jax_batches, tf_dataset
-from schemas.storage import file_system
 from schemas.tables import feature_array, feature_shape
 
 if TYPE_CHECKING:
@@ -62,14 +56,10 @@ class Scan:
         Raises:
             UsageError: If the table has no such column.
         """
-        self.files, self._dataset = _dataset(table)
-        names = self._dataset.schema.names
-        for name in columns or ():
-            if name not in names:
-                raise UsageError(f"The table has no column '{name}'{nearest_names(name, names)}")
-        self._columns = list(columns) if columns is not None else names
+        self.files, self._dataset = dataset_of(table)
+        self._columns = list(columns) if columns is not None else self._dataset.schema.names
         self._filter = None if where is None else as_expression(where)
-        self.schema: pa.Schema = pa.schema([self._dataset.schema.field(name) for name in self._columns])
+        self.schema: pa.Schema = pa.schema(map(self._field, self._columns))
 
     def to_batches(self, rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
         """Yields record batches of at most `rows_per_batch` rows; memory stays bounded whatever the table's size."""
@@ -99,7 +89,7 @@ class Scan:
         """Returns a scan of the same rows with some of its columns."""
         fewer = copy.copy(self)
         fewer._columns = list(columns)
-        fewer.schema = pa.schema([self._dataset.schema.field(name) for name in columns])
+        fewer.schema = pa.schema(map(self._field, columns))
         return fewer
 
     def of_files(self, paths: Collection[str]) -> "Scan":
@@ -145,13 +135,13 @@ class Scan:
         """Yields some rows, ascending, of those for which the condition holds, all of which are read."""
         first = 0
         for batch in self.to_batches():
-            within = wanted[(first <= wanted) & (wanted < first + batch.num_rows)] - first
-            yield pa.table(batch.take(pa.array(within)))
+            begin, end = np.searchsorted(wanted, (first, first + batch.num_rows))
+            yield pa.table(batch.take(pa.array(wanted[begin:end] - first)))
             first += batch.num_rows
 
     def to_row_groups(self) -> list[ds.ParquetFileFragment]:
         """Returns the row groups of the whole snapshot, none of them read yet, in the order of the other endings."""
-        return [group for file in self._dataset.get_fragments() for group in file.split_by_row_group()]
+        return row_groups_of(self._dataset)
 
     def count(self) -> int:
         """Returns the number of rows."""
@@ -178,11 +168,11 @@ class Scan:
             where the rows come from one row group, else put into their place while the next ones are read.
 
         Raises:
-            UsageError: If no column is named and the scan has not exactly one feature column.
+            UsageError: If there is no such column, or none is named and the scan has not exactly one feature column.
             RunFailed: If a row has no feature of the column's shape.
         """
         name = column or self._only_feature_column()
-        shape = feature_shape(self._dataset.schema.field(name))
+        shape = feature_shape(self._field(name))
         if shape is None:
             values: np.ndarray = self._dataset.to_table(columns=[name], filter=self._filter).column(0).to_numpy()
             return values
@@ -271,6 +261,12 @@ class Scan:
         order = BatchOrder(batch_size, shuffle, seed, window_mb * 10**6)
         return RowBatches(self.schema, self._dataset.schema, self.to_row_groups(), self._filter, order)
 
+    def _field(self, name: str) -> pa.Field:
+        names = self._dataset.schema.names
+        if name not in names:
+            raise UsageError(f"The table has no column '{name}'{nearest_names(name, names) or '.'}")
+        return self._dataset.schema.field(name)
+
     def _only_feature_column(self) -> str:
         names = [field.name for field in self.schema if feature_shape(field) is not None]
         if len(names) != 1:
@@ -281,44 +277,6 @@ class Scan:
 def as_expression(where: Where) -> pc.Expression:
     """Returns what a scan is given as its condition as a PyArrow expression."""
     return where if isinstance(where, pc.Expression) else pq.filters_to_expression([list(where)])
-
-
-def _dataset(table: DeltaTable) -> tuple[tuple[ScannedFile, ...], ds.FileSystemDataset]:
-    """Returns the files of a snapshot, and these as a PyArrow dataset.
-
-    `DeltaTable.to_pyarrow_dataset` does the same, but takes a column for which a file has no statistics (one that was
-    added to the table later) for one without values, and reads local files through Rust and the GIL.
-    """
-    schema = pa.schema(table.schema())
-    fs, root = _arrow_file_system(unquote(table.table_uri).rstrip("/"))
-    checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-    parquet = ds.ParquetFileFormat(default_fragment_scan_options=checked)
-    files = files_of(table).to_pylist()
-    fragments = [
-        parquet.make_fragment(f"{root}/{file['path']}", fs, _partition_expression(file, schema)) for file in files
-    ]
-    counts = (
-        fragment.count_rows() if file["num_records"] is None else file["num_records"]
-        for file, fragment in zip(files, fragments, strict=True)
-    )
-    scanned = tuple(ScannedFile(file["path"], int(rows)) for file, rows in zip(files, counts, strict=True))
-    return scanned, ds.FileSystemDataset(fragments, schema, parquet, fs)
-
-
-def _arrow_file_system(uri: str) -> tuple[pa_fs.FileSystem, str]:
-    fs, path = file_system(uri)
-    if isinstance(fs, LocalFileSystem):
-        return pa_fs.LocalFileSystem(use_mmap=True), path
-    return pa_fs.PyFileSystem(pa_fs.FSSpecHandler(fs)), path
-
-
-def _partition_expression(file: Mapping[str, object], schema: pa.Schema) -> pc.Expression:
-    values = {name.partition(".")[2]: value for name, value in file.items() if name.startswith("partition.")}
-    return functools.reduce(
-        operator.and_,
-        (pc.field(name) == pa.scalar(value, schema.field(name).type) for name, value in values.items()),
-        pc.scalar(True),
-    )
 
 
 def _in_one_array(parts: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.delta import Where
+from schemas.errors import UsageError
 from schemas.store import FeatureStore
 from tests.conftest import store_of_features
 
@@ -123,3 +124,12 @@ def test_row_groups_whose_statistics_exclude_a_condition_are_not_read_for_it(tmp
     assert store.scan(["uri"], [("uri", "=", "file:///00007")]).numbers().tolist() == [7]
     with pytest.raises(OSError, match="could not verify page integrity"):
         store.scan(["uri"], [("uri", "=", f"file:///{FIRST - 1:05}")]).numbers()
+
+
+def test_a_column_that_is_not_there_is_named_with_the_nearest(store: FeatureStore) -> None:
+    expected = r"^The table has no column 'lable'; did you mean 'label'\?$"
+    for ending in (store.scan().to_numpy, lambda name: store.scan().only([name]), lambda name: store.scan([name])):
+        with pytest.raises(UsageError, match=expected):
+            ending("lable")
+    with pytest.raises(UsageError, match=r"^The table has no column 'xyzzy'\.$"):
+        store.scan(["xyzzy"])
