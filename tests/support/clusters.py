@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.support.portable import free_port, job_server_jar, running
+from tests.support.portable import job_server_jar, running
+from tests.support.s3_servers import free_port
 
 JOB_SERVERS = REPOSITORY / "infra" / "job-servers"
 

@@ -8,7 +8,6 @@ import email.utils
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.parse
@@ -24,6 +23,7 @@ import requests
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from tests.support.s3_servers import free_port
 from tests.support.servers import SilentHandler
 
 _BINARY = "FAKE_GCS_SERVER"
@@ -111,13 +111,6 @@ class XmlInterface:
         return Response(body, content_type="application/xml")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def gcs_server(folder: Path) -> Iterator[str]:
     """Runs fake-gcs-server with an empty bucket, and points fsspec, deltalake and children to it; yields the bucket.
@@ -125,7 +118,7 @@ def gcs_server(folder: Path) -> Iterator[str]:
     Args:
         folder: Where the credentials go that name the server.
     """
-    port = _free_port()
+    port = free_port()
     backend = f"http://127.0.0.1:{port}"
     command = [
         str(find_fake_gcs_server()), "-backend=memory", "-scheme=http", "-host=127.0.0.1", f"-port={port}",

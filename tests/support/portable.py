@@ -21,6 +21,7 @@ import pytest
 
 from schemas.store import FeatureStore
 from tests.conftest import REPOSITORY
+from tests.support.s3_servers import free_port
 
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
@@ -117,13 +118,6 @@ def worker_pool() -> Iterator[str]:
 def dying(dies_once: Path) -> dict[str, str]:
     """The environment in which one worker is killed after its second shard, and makes this file."""
     return {"PYTHONPATH": f"{_DYING_WORKERS}{os.pathsep}{REPOSITORY}", "DIES_ONCE": str(dies_once)}
-
-
-def free_port() -> int:
-    """A port on which nobody listens at the moment."""
-    with socket.socket() as listening:
-        listening.bind(("localhost", 0))
-        return int(listening.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import ipaddress
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,16 +20,11 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from pipelines.runners import worker_pool
 from schemas.errors import UsageError
 from tests.conftest import REPOSITORY
+from tests.support.s3_servers import free_port
 
 _LISTENING = "0A"
 # Channels to one address would share a connection.
 SEPARATE = [("grpc.use_local_subchannel_pool", 1)]
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("localhost", 0))
-        return int(listening.getsockname()[1])
 
 
 def listened_on(port: int) -> list[str]:
