@@ -44,9 +44,10 @@ class LabelledImages:
     """The target and the split of every row of a snapshot, in the order of its scans.
 
     Attributes:
-        labels: The classes. targets: int32 [n], or int8 [n, classes] for multi-label; see `LabelSet.targets`. splits:
-        uint8 [n] of `Split`; `LEFT_OUT` for rows without a label or a split, and for augmented copies of what does
-            not train.
+        labels: The classes.
+        targets: int32 [n], or int8 [n, classes] for multi-label; see `LabelSet.targets`.
+        splits: uint8 [n] of `Split`; `LEFT_OUT` for rows without a label or a split, and for augmented copies of what
+            does not train.
         are_images: bool [n], whether a row is that of an image itself, and not of an augmented copy.
         places: uint64 [n], the first bits of the SHA-256 of the image's bytes, which its copies share.
         split_by: What decided the splits.
