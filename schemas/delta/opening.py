@@ -105,10 +105,10 @@ def _refuse_empty_entry(entry_uri: str) -> None:
         raise DamagedFile(entry_uri, "it is empty")
 
 
-def find_table(uri: str, version: int | None = None) -> DeltaTable | None:
-    """Opens a snapshot of a table as `open_table` does, or returns None if there is no table."""
+def find_table(uri: str) -> DeltaTable | None:
+    """Opens the newest snapshot of a table as `open_table` does, or returns None if there is no table."""
     try:
-        return open_table(uri, version)
+        return open_table(uri)
     except TableNotFoundError:
         return None
 

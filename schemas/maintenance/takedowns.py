@@ -52,9 +52,9 @@ class Takedown:
     rows: dict[TableName, int]
 
 
-def open_takedowns(store_uri: str, version: int | None = None) -> DeltaTable | None:
+def open_takedowns(store_uri: str) -> DeltaTable | None:
     """Opens the `takedowns` table, or returns None if nothing was ever taken down."""
-    return find_table(join(store_uri, TableName.TAKEDOWNS), version)
+    return find_table(join(store_uri, TableName.TAKEDOWNS))
 
 
 def taken_down(store_uri: str, uris: pa.Array) -> pa.Array:
