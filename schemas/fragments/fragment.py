@@ -1,6 +1,7 @@
 """`Fragment`: a Parquet file that is written but not committed yet, and the writer of it."""
 
 import collections
+import contextlib
 import dataclasses
 import enum
 import hashlib
@@ -118,11 +119,11 @@ class FragmentWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        if kind is None:
-            self._flush()
-        if self._parquet is not None:
-            self._parquet.close()
-        self._file.close()
+        with contextlib.closing(self._file):
+            if kind is None:
+                self._flush()
+            if self._parquet is not None:
+                self._parquet.close()
         if kind is None:
             sync_file(self._uri)
 
