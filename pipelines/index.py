@@ -17,7 +17,7 @@ from pipelines.console import size_text
 from pipelines.jobs import pinned_version
 from pipelines.options import Parser, add_layer_options, run_main
 from pipelines.runners import shown_steps
-from schemas.errors import RunFailed, UsageError, first_line
+from schemas.errors import RunFailed, UsageError, first_line, with_count
 from schemas.search import BuiltIndex, IndexedLayer, build_index, check_faiss
 from schemas.storage import check_folder
 from schemas.store import FeatureStore
@@ -78,12 +78,12 @@ def _lines(built: BuiltIndex, seconds: float) -> Iterator[str]:
     stored = built.stored
     how = "made" if built.is_new else "brought up to date"
     yield (
-        f"The index of layer {stored.layer} is {how}: {stored.images:,} images of version {stored.table_version} in "
-        f"{built.cells:,} cells, {size_text(stored.cells.size)}, {seconds:.1f} s."
+        f"The index of layer {stored.layer} is {how}: {with_count(stored.images, 'image')} of version "
+        f"{stored.table_version} in {with_count(built.cells, 'cell')}, {size_text(stored.cells.size)}, {seconds:.1f} s."
     )
-    yield f"  came                 {built.came:,} images"
-    yield f"  left                 {built.left:,} rows"
-    yield f"  recall               {stored.recall:.1%} of the nearest, looking into {stored.probes:,} cells"
+    yield f"  came                 {with_count(built.came, 'image')}"
+    yield f"  left                 {with_count(built.left, 'row')}"
+    yield f"  recall               {stored.recall:.1%} of the nearest, looking into {with_count(stored.probes, 'cell')}"
 
 
 if __name__ == "__main__":

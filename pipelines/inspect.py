@@ -18,7 +18,7 @@ import datetime
 from collections.abc import Sequence
 from typing import Final
 
-from pipelines.console import coverage_report, failure_lines, last_runs, run_table, store_lines, with_count
+from pipelines.console import coverage_report, failure_lines, last_runs, run_table, store_lines
 from pipelines.monitoring import NIGHT_COLUMNS, check_freshness, nights_html, set_subject
 from pipelines.options import (
     Parser,
@@ -29,7 +29,7 @@ from pipelines.options import (
     run_main,
     spec_options,
 )
-from schemas.errors import UsageError
+from schemas.errors import UsageError, with_count
 from schemas.spec import NO_WEIGHTS, FeatureSpec
 from schemas.storage import check_file, write_file
 from schemas.store import FeatureStore, read_drift

@@ -313,6 +313,15 @@ def shown_names(names: Iterable[str], most: int = 6) -> str:
     return ", ".join(listed if rest <= 0 else [*listed[:most], f"and {rest} more"])
 
 
+def with_count(count: int, one: str, many: str | None = None) -> str:
+    """Returns a count with its noun.
+
+    >>> with_count(1, "file"), with_count(2000, "file"), with_count(2, "index", "indexes")
+    ('1 file', '2,000 files', '2 indexes')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def nearest_names(name: str, known: Iterable[str]) -> str:
     """Returns `"; did you mean 'a' or 'b'?"` for the known names that look like `name`, or an empty string."""
     by_folded = {candidate.casefold(): candidate for candidate in known}

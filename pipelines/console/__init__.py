@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         start_text,
     )
     from pipelines.console.leaderboard import leaderboard_csv, leaderboard_text, trial_line
-    from pipelines.console.padded_lines import padded_line, size_text, with_count
+    from pipelines.console.padded_lines import padded_line, size_text
     from pipelines.console.prediction import prediction_text
     from pipelines.console.runs import HEADS
     from pipelines.console.store import failure_lines, first_failures, last_runs, run_table, store_lines
@@ -81,7 +81,7 @@ else:
                 "start_text",
             ],
             "pipelines.console.leaderboard": ["leaderboard_csv", "leaderboard_text", "trial_line"],
-            "pipelines.console.padded_lines": ["padded_line", "size_text", "with_count"],
+            "pipelines.console.padded_lines": ["padded_line", "size_text"],
             "pipelines.console.prediction": ["prediction_text"],
             "pipelines.console.runs": ["HEADS"],
             "pipelines.console.store": ["failure_lines", "first_failures", "last_runs", "run_table", "store_lines"],
@@ -131,7 +131,6 @@ __all__ = [
     "store_lines",
     "training_text",
     "trial_line",
-    "with_count",
     "write_json",
     "write_summary",
 ]

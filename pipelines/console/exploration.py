@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from pipelines.console.padded_lines import padded_line, size_text, with_count
+from pipelines.console.padded_lines import padded_line, size_text
 from pipelines.console.runs import drift_text
-from schemas.errors import printable
+from schemas.errors import printable, with_count
 from schemas.storage import join
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ def exploration_lines(
         seconds: Wall time of the whole command.
     """
     images, leaks = found.images, found.leaks
-    of = f" of {images.matching:,}" if images.matching > len(images) else ""
-    yield f"{len(images):,}{of} images, layer {images.layer}{', its maps averaged' if images.pooled else ''}."
+    of = f"{len(images):,} of " if images.matching > len(images) else ""
+    pooled = ", its maps averaged" if images.pooled else ""
+    yield f"{of}{with_count(images.matching, 'image')}, layer {images.layer}{pooled}."
     if (recall := found.recall) is not None:
         yield (
             f"  compared by cells    on a sample this finds {recall.copies:.1%} of near-duplicates, "

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pipelines.console.padded_lines import size_text
-from schemas.errors import first_line, printable
+from schemas.errors import first_line, printable, with_count
 from schemas.measures import Measures
 from schemas.spec import FeatureSpec
 from schemas.storage import check_file, write_file
@@ -208,7 +208,8 @@ def label_lines(labels: LabelCounts) -> Iterator[str]:
         shown = [f"{_short(name)} {images:,}" for name, images in list(labels.classes.items())[:_CLASSES_SHOWN]]
         further = len(labels.classes) - len(shown)
         if further or labels.of_further_classes:
-            shown.append(f"and {further:,}{' or more' if labels.of_further_classes else ''} further classes")
+            more = f"{further:,} or more further classes" if labels.of_further_classes else None
+            shown.append(f"and {more or with_count(further, 'further class', 'further classes')}")
         yield f"  classes                {', '.join(shown)}"
     if labels.splits:
         counts = [f"{name} {labels.splits[name]:,}" for name in sorted(labels.splits, key=_split_order)]
@@ -227,8 +228,8 @@ def label_warnings(labels: LabelCounts) -> Iterator[str]:
         yield f"Warning: {_named(rare)} only one image: a class needs one to train on and one to validate."
     if labels.contradictions:
         yield (
-            f"Warning: {labels.contradictions:,} images are in the input with several labels, such as "
-            f"{'; '.join(map(printable, labels.contradicted))}: one of them was taken."
+            f"Warning: {with_count(labels.contradictions, 'image is', 'images are')} in the input with several labels, "
+            f"such as {'; '.join(map(printable, labels.contradicted))}: one of them was taken."
         )
     for names in list(_alike(labels.classes))[:_NAMES_SHOWN]:
         how = "by blanks or case" if len(set(map(_composed, names))) > 1 else "in how their accents are written"

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipelines.console.padded_lines import size_text
-from pipelines.console.training import match_lines, metrics_line, use_lines
+from pipelines.console.training import left_out_text, match_lines, metrics_line, use_lines
 from pipelines.jobs import FineTuningJob
 from schemas.classifiers import SPLITS, FineTuning, ModelCard
-from schemas.errors import printable, spreadsheet_text
+from schemas.errors import printable, spreadsheet_text, with_count
 from schemas.spec import FeatureSpec
 from schemas.storage import canonical_uri, without_secrets
 from transforms.evaluation import Evaluation
@@ -104,11 +104,10 @@ def pictures_text(data: LabelledPictures) -> str:
     counts = ", ".join(f"{name} {count:,}" for name, count in images.counts().items())
     held = held_bytes(data)
     where = f"{size_text(held)} of pixels in memory" if held else "read and decoded again in each epoch"
-    lines = [
-        f"{len(images.labels.classes)} classes ({images.labels.kind}), split by {images.split_by}: {counts}; {where}."
-    ]
+    classes = with_count(len(images.labels.classes), "class", "classes")
+    lines = [f"{classes} ({images.labels.kind}), split by {images.split_by}: {counts}; {where}."]
     if images.unlabelled or images.unsplit:
-        lines.append(f"Left out: {images.unlabelled:,} images without a label, {images.unsplit:,} without a split.")
+        lines.append(left_out_text(images.unlabelled, images.unsplit))
     return "\n".join([*lines, *match_lines(images.matches), *left_out_lines(data.pictures.left_out)])
 
 
@@ -119,7 +118,7 @@ def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
         for image in left_out[:_LEFT_OUT_SHOWN]
     ]
     further = [f"  and {len(left_out) - _LEFT_OUT_SHOWN:,} more"] if len(left_out) > _LEFT_OUT_SHOWN else []
-    return [f"Left out: {len(left_out):,} images that are none.", *shown, *further] if left_out else []
+    return [f"Left out: {with_count(len(left_out), 'unreadable image')}.", *shown, *further] if left_out else []
 
 
 def left_out_csv(left_out: Sequence[LeftOut]) -> str:

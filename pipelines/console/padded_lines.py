@@ -5,7 +5,7 @@ Rich's tables take a tenth of a second to import, and cut or wrap what is wider 
 
 from collections.abc import Sequence
 
-from schemas.errors import printable
+from schemas.errors import printable, with_count
 
 
 def padded_line(cells: Sequence[object], widths: Sequence[int]) -> str:
@@ -22,15 +22,6 @@ def padded_line(cells: Sequence[object], widths: Sequence[int]) -> str:
     return "".join(
         text.ljust(-width) if width < 0 else text.rjust(width) for text, width in zip(texts, widths, strict=True)
     )
-
-
-def with_count(count: int, one: str, many: str | None = None) -> str:
-    """Returns a count with its noun.
-
-    >>> with_count(1, "file"), with_count(2000, "file"), with_count(2, "index", "indexes")
-    ('1 file', '2,000 files', '2 indexes')
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def size_text(size: int) -> str:

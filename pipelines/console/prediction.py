@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pipelines.console.extraction import figure_lines
 from pipelines.console.padded_lines import padded_line
 from pipelines.console.training import metrics_line
-from schemas.errors import printable, shown
+from schemas.errors import printable, shown, with_count
 from schemas.fragments import TableName
 from schemas.storage import join
 from schemas.store import PredictionTables
@@ -38,10 +38,11 @@ def prediction_text(
         output_format: Where they are besides.
     """
     run_id, labels = prediction.run_id, prediction.labels
-    lines = [f"Run {run_id}: {len(rows.uris):,} images predicted, {sum(failures.values()):,} failed."]
+    lines = [f"Run {run_id}: {with_count(len(rows.uris), 'image')} predicted, {sum(failures.values()):,} failed."]
     lines += figure_lines(*failures.items())
     replaced = tables.replaced_by(run_id)
-    lines += [f"  {replaced:,} predictions of the same images by this classifier are replaced"] if replaced else []
+    of = "of the same images by this classifier "
+    lines += [f"  {with_count(replaced, f'prediction {of}is', f'predictions {of}are')} replaced"] if replaced else []
     said = dict(zip(labels.classes, rows.said.tolist(), strict=True))
     lines.append("  " + ", ".join(f"{printable(name)} {count:,}" for name, count in said.items() if count))
     lines += _image_lines(rows)

@@ -9,10 +9,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.console.padded_lines import padded_line, size_text, with_count
+from pipelines.console.padded_lines import padded_line, size_text
 from pipelines.console.runs import COLUMNS, HEADS, run_line
 from schemas.delta import Scan, files_of
-from schemas.errors import printable
+from schemas.errors import printable, with_count
 from schemas.store import FeatureStore, read_drift, read_failures
 
 _RUNS_SHOWN: Final = 10
@@ -24,9 +24,9 @@ def store_lines(store: FeatureStore) -> Iterator[str]:
     files = files_of(store.features())
     size = pc.sum(files["size_bytes"]).as_py() or 0
     yield f"Store {store.uri}, version {store.features().version()}"
-    rows = f"{store.features().count():,} rows"
+    rows = with_count(store.features().count(), "row")
     if store.spec.augmentation:
-        rows = f"{store.scan_images().count():,} images, {rows}"
+        rows = f"{with_count(store.scan_images().count(), 'image')}, {rows}"
     yield f"  {rows} in {with_count(files.num_rows, 'file')}, {size_text(size)}"
     yield f"  conv base {store.conv_base_uri}"
     yield ""

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.console.padded_lines import size_text
 from schemas.classifiers import L2, SPLITS, ModelCard
-from schemas.errors import printable
+from schemas.errors import printable, with_count
 from schemas.storage import join, without_secrets
 from transforms.evaluation import Evaluation, SplitMetrics, interval_text, score_text
 from transforms.exploration import Leaks
@@ -67,16 +67,22 @@ def images_text(tables: Sequence[LabelledImages]) -> str:
         f"{split.word} {_images_text(images.counts()[split.word], np.count_nonzero(images.splits == split))}"
         for split in SPLITS
     )
-    lines = [f"{len(images.labels.classes)} classes ({images.labels.kind}), split by {images.split_by}: {counts}."]
+    classes = with_count(len(images.labels.classes), "class", "classes")
+    lines = [f"{classes} ({images.labels.kind}), split by {images.split_by}: {counts}."]
     if images.unlabelled or images.unsplit:
-        lines.append(f"Left out: {images.unlabelled:,} images without a label, {images.unsplit:,} without a split.")
+        lines.append(left_out_text(images.unlabelled, images.unsplit))
     if images.dropped:
-        lines.append(f"Left out: {images.dropped:,} near-duplicates of other images.")
+        lines.append(f"Left out: {with_count(images.dropped, 'near-duplicate')} of other images.")
     lines += match_lines(images.matches)
     if any(table.lacking_elsewhere for table in tables):
         counts = ", ".join(f"{table.lacking_elsewhere:,}" for table in tables)
         lines.append(f"Left out, as not all stores have them: {counts} images of the stores.")
     return "\n".join(lines)
+
+
+def left_out_text(unlabelled: int, unsplit: int) -> str:
+    """Returns what is printed of images that lack what a training needs."""
+    return f"Left out: {with_count(unlabelled, 'image')} without a label, {unsplit:,} without a split."
 
 
 def match_lines(matches: LabelMatches | None) -> list[str]:
@@ -85,7 +91,8 @@ def match_lines(matches: LabelMatches | None) -> list[str]:
         return []
     looked_for = f" (such as {printable(matches.looked_for)})" if matches.looked_for else ""
     unknown = f"{matches.rows_without_image:,} of {matches.rows:,} rows name no image of the table{looked_for}"
-    return [f"{matches.file_uri}: {unknown}; {matches.images_without_row:,} images have no row in it."]
+    without_row = with_count(matches.images_without_row, "image has", "images have")
+    return [f"{matches.file_uri}: {unknown}; {without_row} no row in it."]
 
 
 def data_text(data: TrainingData) -> str:
@@ -98,9 +105,10 @@ def leak_lines(leaks: Leaks, store_uri: str) -> list[str]:
     """Returns what is printed of images that are in several splits, if there are any."""
     if not (leaks.near or leaks.identical):
         return []
-    have, identical = f"{leaks.identical:,} images of the validation and test splits have", ""
+    of = "of the validation and test splits"
+    have, identical = with_count(leaks.identical, f"image {of} has", f"images {of} have"), ""
     if leaks.near is not None:
-        have = f"{leaks.near:,} images of the validation and test splits have near-duplicates, or"
+        have = f"{with_count(leaks.near, f'image {of} has', f'images {of} have')} near-duplicates, or"
         identical = f" ({leaks.identical:,} of these)"
     return [
         (
@@ -141,7 +149,9 @@ def _kept(fitted: Fitted) -> str:
     passes: dict[float, float] = {}
     for rows, number in zip(fitted.history["rows"], fitted.history["passes"], strict=True):
         passes[rows] = passes.get(rows, 0) + number
-    gone_through = " and ".join(f"{number:,} passes over {rows:,} rows" for rows, number in passes.items())
+    gone_through = " and ".join(
+        f"{with_count(number, 'pass', 'passes')} over {with_count(int(rows), 'row')}" for rows, number in passes.items()
+    )
     return f"L2 {fitted.recipe.l2:.1e}, {chosen}, {gone_through}"
 
 
@@ -166,7 +176,7 @@ def metrics_line(split: str, metrics: SplitMetrics) -> str:
     return (
         f"  {split:<11} accuracy {metrics.accuracy:.4f} {interval_text(metrics.accuracy_interval)}   "
         f"AUC {score_text(metrics.auc)} {interval_text(metrics.auc_interval)}   "
-        f"log loss {metrics.log_loss:.4f}   ({metrics.images:,} images)"
+        f"log loss {metrics.log_loss:.4f}   ({with_count(metrics.images, 'image')})"
     )
 
 

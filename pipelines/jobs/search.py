@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipelines.jobs.store import asked_images, pinned_version
 from pipelines.options import decoding_limits
-from schemas.errors import ImageError, InvalidInput, UsageError, shown
+from schemas.errors import ImageError, InvalidInput, UsageError, shown, with_count
 from schemas.images import ImageRef
 from schemas.search import OpenIndex, find_index, is_faiss_installed
 from schemas.storage import canonical_uri, check_file, write_file
@@ -65,7 +65,8 @@ def _index(store: FeatureStore, layer: str, version: int) -> tuple[OpenIndex | N
     files = store.scan(table_version=version).files
     known = {file.path for file in stored.covered([file.path for file in files])}
     others = sum(file.rows for file in files if file.path not in known)
-    further = f"; {others:,} rows of further files were compared, until pipelines.index adds them" if others else ""
+    compared = with_count(others, "row of further files was", "rows of further files were")
+    further = f"; {compared} compared, until pipelines.index adds them" if others else ""
     if not known:
         return None, "All images were compared: the files of the index are no longer those of the table."
     return store.index(layer), (
@@ -140,7 +141,7 @@ def write_hits(output: str, asked: str, hits: pa.Table) -> None:
         from transforms.gallery import hits_html
 
         query = asked if asked == _STDIN else canonical_uri(asked)
-        write_file(uri, hits_html(query, hits, f"{hits.num_rows:,} images by cosine distance.").encode())
+        write_file(uri, hits_html(query, hits, f"{with_count(hits.num_rows, 'image')} by cosine distance.").encode())
         return
     file = io.BytesIO()
     if output.endswith(".parquet"):

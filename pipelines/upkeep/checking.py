@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 
 from schemas.delta import damaged_entries, remove_entry
-from schemas.errors import RunFailed
+from schemas.errors import RunFailed, with_count
 from schemas.fragments import TableName
 from schemas.maintenance import (
     Checked,
@@ -46,10 +46,10 @@ def run_check(tables: FeatureStore | PredictionTables, given: argparse.Namespace
         raise RunFailed(f"{tables.uri} is damaged; --repair takes what is damaged out of it.")
     for name, damages in damaged.items():
         drop_files(tables.uri, name, [damage.path for damage in damages])
-        yield f"{name}: {len(damages)} files are taken out, as a new version of the table."
+        yield f"{name}: {with_count(len(damages), 'file is', 'files are')} taken out, as a new version of the table."
     if indexes.damages:
         remove_damaged(tables.uri, indexes.damages)
-        yield f"indexes: {len(indexes.damages)} are removed; pipelines.index makes others."
+        yield f"indexes: {with_count(len(indexes.damages), 'is', 'are')} removed; pipelines.index makes others."
     if base and of_base:
         unpublish(base, of_base)
         yield "The next pipelines.extract on this store publishes the conv base again."
@@ -80,15 +80,16 @@ def check_logs(store_uri: str, *, repair: bool) -> None:
 
 def _check_text(name: TableName, checked: Checked) -> str:
     rows = sum(damage.rows for damage in checked.damages)
-    damaged = f"{len(checked.damages)} damaged, {rows} rows" if checked.damages else "none damaged"
-    return f"{name}: {checked.files} files, {damaged}."
+    damaged = f"{len(checked.damages)} damaged, {with_count(rows, 'row')}" if checked.damages else "none damaged"
+    return f"{name}: {with_count(checked.files, 'file')}, {damaged}."
 
 
 def _check_indexes_text(checked: CheckedIndexes) -> str:
     damaged = f"{len(checked.damages)} damaged" if checked.damages else "none damaged"
     if not checked.outdated:
         return f"indexes: {checked.indexes}, {damaged}."
+    left = with_count(checked.outdated, "row that has left", "rows that have left")
     return (
-        f"indexes: {checked.indexes}, {damaged}; features of {checked.outdated:,} rows that have left the table are in "
-        "them, until pipelines.index brings them up to it, or a vacuum removes them."
+        f"indexes: {checked.indexes}, {damaged}; features of {left} the table are in them, until pipelines.index "
+        "brings them up to it, or a vacuum removes them."
     )

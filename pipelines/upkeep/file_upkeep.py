@@ -7,7 +7,7 @@ from typing import Final
 
 from pipelines.console import size_text
 from schemas.delta import find_table
-from schemas.errors import UsageError
+from schemas.errors import UsageError, with_count
 from schemas.fragments import TableName
 from schemas.maintenance import (
     LEAST_RETENTION,
@@ -59,12 +59,14 @@ def run_vacuum(tables: FeatureStore | PredictionTables, given: argparse.Namespac
     else:
         remove_waste(tables.uri, waste)
     yield (
-        f"{'Would remove' if given.dry_run else 'Removed'} {len(waste.old)} files of older versions, "
-        f"{len(waste.uncommitted)} uncommitted fragments and {len(waste.receipts)} receipts, {size_text(waste.size)}."
+        f"{'Would remove' if given.dry_run else 'Removed'} {with_count(len(waste.old), 'file')} of older versions, "
+        f"{with_count(len(waste.uncommitted), 'uncommitted fragment')} and "
+        f"{with_count(len(waste.receipts), 'receipt')}, {size_text(waste.size)}."
     )
     if waste.indexes:
         yield f"Files of indexes with features of these: {len(waste.indexes)}; pipelines.index makes another one."
     if waste.live_runs:
         yield f"Uncommitted files of live runs stay: {', '.join(waste.live_runs)}."
     if waste.young:
-        yield f"{waste.young} uncommitted files of upkeep and of superseding commits stay for a day."
+        of = "of upkeep and of superseding commits"
+        yield f"{with_count(waste.young, f'uncommitted file {of} stays', f'uncommitted files {of} stay')} for a day."

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import RunFailed
+from schemas.errors import RunFailed, with_count
 from schemas.maintenance import find_traces, plan_takedown, take_down, taken_down
 from schemas.store import FeatureStore
 from transforms.sources import listed_uris
@@ -23,11 +23,9 @@ def run_takedown(store: FeatureStore, given: argparse.Namespace) -> Iterator[str
         yield from _verified(store, uris)
         return
     done = plan_takedown(store.uri, uris) if given.dry_run else take_down(store.uri, uris, given.reason)
+    verb = "would be" if given.dry_run else "is" if done.uris == 1 else "are"
     rows = ", ".join(f"{count} of {name}" for name, count in done.rows.items())
-    yield (
-        f"{done.uris} images {'would be' if given.dry_run else 'are'} taken down, {done.recorded} of them newly; "
-        f"rows removed: {rows}."
-    )
+    yield (f"{with_count(done.uris, 'image')} {verb} taken down, {done.recorded} of them newly; rows removed: {rows}.")
     if done.absent:
         yield f"{done.absent} of them have no row in the store; should they come later, they are not extracted."
     if not given.dry_run:
@@ -46,7 +44,7 @@ def _verified(store: FeatureStore, uris: pa.Array) -> Iterator[str]:
     traces = list(find_traces(store.uri, uris))
     for trace in traces:
         where = "the newest version" if trace.is_current else "older versions only, or uncommitted"
-        yield f"{trace.file_uri}: {trace.how or f'{trace.rows:,} rows'}, in {where}."
+        yield f"{trace.file_uri}: {trace.how or with_count(trace.rows, 'row')}, in {where}."
     left = len(uris) - (pc.sum(taken_down(store.uri, uris)).as_py() or 0)
     if left:
         raise RunFailed(f"{left} of the {len(uris)} images have not been taken down.")
@@ -54,6 +52,7 @@ def _verified(store: FeatureStore, uris: pa.Array) -> Iterator[str]:
         raise RunFailed("The newest version has files with rows of these images, or that cannot be read.")
     if traces:
         raise RunFailed(
-            f"{len(traces)} files hold rows of these images, or cannot be read, until `vacuum` removes them."
+            f"{with_count(len(traces), 'file holds', 'files hold')} rows of these images, or cannot be read, until "
+            "`vacuum` removes them."
         )
     yield f"No file of features and failures holds a row of the {len(uris)} images, which are all taken down."

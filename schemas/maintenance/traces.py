@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.delta import data_files, find_table, paths_of
-from schemas.errors import DamagedFile
+from schemas.errors import DamagedFile, with_count
 from schemas.fragments import TableName
 from schemas.maintenance.takedowns import TAKEN_FROM
 from schemas.search import CELLS, INDEXES, stored_indexes
@@ -77,7 +77,8 @@ def _traces_in_indexes(store_uri: str, rows_by_path: Mapping[str, int]) -> Itera
         cells.discard(stored.cells.path)
         rows = sum(rows_by_path.get(file.path, 0) for file in stored.files)
         gone = sum(file.path not in rows_by_path for file in stored.files)
-        how = f"it has features of {gone:,} files that are gone" if gone and not rows else None
+        of_gone = f"it has features of {with_count(gone, 'file that is', 'files that are')} gone"
+        how = of_gone if gone and not rows else None
         if rows or how:
             yield Trace(join(store_uri, INDEXES, stored.cells.path), rows, is_current=False, how=how)
     for path in sorted(cells):

@@ -161,7 +161,7 @@ def test_a_store_in_another_cloud_grows_and_is_looked_after(
         assert maintain.main([store, "compact"]) == 0
         assert maintain.main([store, "vacuum"]) == 0
         assert maintain.main([store, "check", "--deep"]) == 0
-        assert "features: 1 files, none damaged." in capsys.readouterr().out
+        assert "features: 1 file, none damaged." in capsys.readouterr().out
         opened = FeatureStore.open(store)
         uris = opened.scan(["uri"]).to_numpy("uri").tolist()
         left = [

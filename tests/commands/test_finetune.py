@@ -146,7 +146,7 @@ def test_a_fine_tuning_killed_in_an_epoch_ends_as_if_it_had_not_been(
         patch.setattr("pipelines.jobs.finetuning.available_memory", lambda: 1000)
         finetune(model, pictures, output, *arguments)
     printed = capsys.readouterr().out
-    assert "Left out: 2 images that are none." in printed
+    assert "Left out: 2 unreadable images." in printed
     assert "read and decoded again in each epoch" in printed
     assert "Going on after epoch 1" in printed
     assert {path.name for path in output.iterdir()} == {path.name for path in tuned.iterdir()}

@@ -114,7 +114,7 @@ def test_a_damaged_index_is_named_and_a_repair_removes_it(
     assert re.search(said, printed)
     assert "indexes: 1, 1 damaged." in printed
     assert maintain.main([str(store), "check", "--repair"]) == 0
-    assert "indexes: 1 are removed; pipelines.index makes others." in capsys.readouterr().out
+    assert "indexes: 1 is removed; pipelines.index makes others." in capsys.readouterr().out
     assert not list((store / INDEXES).iterdir())
     assert maintain.main([str(store), "check", "--deep"]) == 0
     assert index_command.main([str(store)]) == 0
@@ -173,15 +173,15 @@ def test_an_index_that_has_not_followed_a_takedown_is_told_and_traced(
     assert f"features of {IMAGES} rows that have left the table are in them, until" in capsys.readouterr().out
     with pytest.raises(RunFailed, match=r"^2 files hold rows of these images"):
         maintain.main([*takedown, "--verify"])
-    assert f"{files_of_index(store)[1].name}: 1 rows, in older versions only" in capsys.readouterr().out
+    assert f"{files_of_index(store)[1].name}: 1 row, in older versions only" in capsys.readouterr().out
     # A vacuum of another program does not know of indexes.
     present = {file.path for file in FeatureStore.open(str(store)).scan().files}
     for path in (store / "features").rglob("ds=*/*.parquet"):
         if path.relative_to(store / "features").as_posix() not in present:
             path.unlink()
-    with pytest.raises(RunFailed, match=r"^1 files hold rows of these images, or cannot be read"):
+    with pytest.raises(RunFailed, match=r"^1 file holds rows of these images, or cannot be read"):
         maintain.main([*takedown, "--verify"])
-    assert f"{files_of_index(store)[1].name}: it has features of 1 files that are gone" in capsys.readouterr().out
+    assert f"{files_of_index(store)[1].name}: it has features of 1 file that is gone" in capsys.readouterr().out
     assert maintain.main([str(store), "vacuum"]) == 0
     assert maintain.main([*takedown, "--verify"]) == 0
 

@@ -194,3 +194,10 @@ def test_a_browser_shows_the_page_of_the_nights(dark: bool, nights: FeatureStore
         assert outside == 0
         browser.open(page, width=400, height=800, dark=dark)
         assert browser.value("document.documentElement.scrollWidth <= 400")
+
+
+def test_a_store_of_one_picture_is_said_to_have_one_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(tmp_path / "pictures", 1)
+    extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", *SMALL_BASE)
+    capsys.readouterr()
+    assert shown(capsys, f"{tmp_path}/store")[1].startswith("  1 row in 1 file, ")

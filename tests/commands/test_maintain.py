@@ -95,7 +95,7 @@ def test_a_takedown_is_proved_once_a_vacuum_has_removed_older_versions(
     FeatureStore.open(str(store)).features().create_checkpoint()
     (store / "features" / "ds=2026-01-31").mkdir(exist_ok=True)
     (store / "features" / "ds=2026-01-31" / "empty.parquet").write_bytes(b"")
-    with pytest.raises(RunFailed, match=r"^1 files hold rows of these images, or cannot be read, until `vacuum`"):
+    with pytest.raises(RunFailed, match=r"^1 file holds rows of these images, or cannot be read, until `vacuum`"):
         maintain.main([str(store), "takedown", gone, "--verify"])
     assert ": 2 rows, in older versions only, or uncommitted." in capsys.readouterr().out
     assert maintain.main([str(store), "vacuum", "--retention=0h", "--allow_short_retention"]) == 0
@@ -146,7 +146,7 @@ def _one_picture_more(tmp_path: Path) -> Path:
     [
         (["compact"], "features: 2 of 2 files"),
         (["vacuum"], "Would remove 0 files of older versions"),
-        (["takedown"], "1 images would be taken down, 1 of them newly; rows removed: 1 of features"),
+        (["takedown"], "1 image would be taken down, 1 of them newly; rows removed: 1 of features"),
         (["history"], "nothing is ever changed"),
         (["restore", "--table_version=1"], "Would restore version 1 of features over version 2: 12 rows leave, 0 come"),
     ],

@@ -254,7 +254,7 @@ def test_upkeep_of_predictions(
         (("compact",), "predictions: 2 of 2 files"),
         (("vacuum", "--retention=0h", "--allow_short_retention"), "Removed 3 files of older versions, 1 uncommitted"),
         (("history",), " compact "),
-        (("check", "--deep"), "predictions: 1 files, none damaged."),
+        (("check", "--deep"), "predictions: 1 file, none damaged."),
     ):
         assert maintain_command.main([str(out), *arguments]) == 0, arguments
         assert said in capsys.readouterr().out, arguments

@@ -80,7 +80,7 @@ def file_is_damaged() -> None:
 
 
 def file_is_replaced(printed: str) -> None:
-    assert "1 files are taken out" in printed
+    assert "1 file is taken out" in printed
     photos_are_in_the_store()
     assert comparable("store").equals(comparable("whole"))
 
@@ -113,7 +113,7 @@ def nothing_happens() -> None:
 
 
 def rows_are_gone_for_good(printed: str) -> None:
-    assert "1 images are taken down, 1 of them newly; rows removed: 1 of features" in printed
+    assert "1 image is taken down, 1 of them newly; rows removed: 1 of features" in printed
     files = [path for path in Path("store/features").glob("ds=*/*.parquet") if path.stat().st_size]
     assert not any(
         uri.endswith(GONE) for path in files for uri in pq.read_table(path, columns=["uri"])["uri"].to_pylist()

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from schemas.classifiers import UNLABELLED, LabelKind, LabelSet
+from schemas.errors import with_count
 from schemas.neighbours import Neighbours
 from transforms.exploration.explored_images import ExploredImages
 
@@ -73,7 +74,7 @@ def find_oddities(
     rows = outliers(neighbours)
     yield Oddity(
         "Outliers",
-        f"The {len(rows):,} images that are furthest from their {_FAR}th neighbour.",
+        f"The {with_count(len(rows), 'image that is', 'images that are')} furthest from their {_FAR}th neighbour.",
         rows,
         [f"distance {far[row]:#.3g}" for row in rows],
     )
@@ -144,7 +145,8 @@ def _below(title: str, note: str, values: np.ndarray, limit: float, text: str) -
     if len(rows):
         rows = rows[np.argsort(values[rows], kind="stable")]
         shown = rows[:_SHOWN]
-        more = f" {len(rows):,} pictures" + (f", the first {_SHOWN} of them here." if len(rows) > _SHOWN else ".")
+        first = f", the first {_SHOWN} of them here" if len(rows) > _SHOWN else ""
+        more = f" {with_count(len(rows), 'picture')}{first}."
         yield Oddity(title, note + more, shown, [text.format(abs(values[row])) for row in shown])
 
 

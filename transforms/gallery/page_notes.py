@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from schemas.classifiers import SPLITS
+from schemas.errors import with_count
 from transforms.exploration import Drift, Exploration, Projection
 from transforms.training import SplitBy
 
@@ -45,16 +46,16 @@ def _summary(found: Exploration) -> str:
     """Returns what was found in one line."""
     images = found.images
     count = (
-        f"{len(images):,} images"
+        with_count(len(images), "image")
         if len(images) == images.matching
-        else f"{len(images):,} of {images.matching:,} images"
+        else f"{len(images):,} of {with_count(images.matching, 'image')}"
     )
     leaks, issues = len(found.leaks), found.judgement.issues
     parts = [f"{count}, layer {images.layer}, version {images.version} of the table"]
-    groups = "1 group" if len(found.groups) == 1 else f"{len(found.groups):,} groups"
-    parts.append(f"{groups} of near-duplicates" + (f", {leaks:,} across splits" if leaks else ""))
+    across = f", {leaks:,} across splits" if leaks else ""
+    parts.append(f"{with_count(len(found.groups), 'group')} of near-duplicates{across}")
     if issues is not None:
-        parts.append("1 likely wrong label" if len(issues.rows) == 1 else f"{len(issues.rows):,} likely wrong labels")
+        parts.append(with_count(len(issues.rows), "likely wrong label"))
     return "; ".join(parts) + "."
 
 
@@ -68,7 +69,8 @@ def _map_note(found: Exploration, rows: np.ndarray, places: np.ndarray) -> str:
         said.append(f"{len(rows):,} of {len(found.images):,} images are drawn; dense places are thinned.")
     pictures = int(np.count_nonzero(places[rows] >= 0))
     if pictures < len(rows):
-        said.append(f"{pictures:,} of the images have a thumbnail." if pictures else "There are no thumbnails.")
+        have = "has" if pictures == 1 else "have"
+        said.append(f"{pictures:,} of the images {have} a thumbnail." if pictures else "There are no thumbnails.")
     return " ".join(said)
 
 
@@ -83,10 +85,9 @@ def _leaks_note(found: Exploration) -> str:
         return f"No group of near-duplicates is in several splits ({by})."
     images = sum(len(group.rows) for group in found.leaks)
     names = ", ".join(split.word for split in SPLITS)
-    groups = "1 group" if len(found.leaks) == 1 else f"{len(found.leaks):,} groups"
     return (
-        f"{groups} with {images:,} near-duplicates in all, each in several of {names} ({by}): "
-        "metrics on such images are too good. " + _limits(len(found.leaks), GROUPS_SHOWN)
+        f"{with_count(len(found.leaks), 'group')} with {images:,} near-duplicates in all, each in several of {names} "
+        f"({by}): metrics on such images are too good. " + _limits(len(found.leaks), GROUPS_SHOWN)
     )
 
 
@@ -95,10 +96,11 @@ def _duplicates_note(found: Exploration) -> str:
     groups = [group for group in found.groups if not group.leaks]
     copies = sum(len(group.rows) - 1 for group in found.groups)
     identical = sum(int(group.identical.sum()) - 1 for group in found.groups)
+    are_copies = with_count(copies, "image is a copy of another", "images are copies of others")
     return (
-        f"Images at a distance of at most {found.distance:.3g} are near-duplicates (dashed line). {copies:,} images "
-        f"are copies of others, {identical:,} of them with identical bytes; of each group the largest picture, then "
-        "the oldest, is marked to be kept. Groups across splits are under Leaks. " + _limits(len(groups), GROUPS_SHOWN)
+        f"Images at a distance of at most {found.distance:.3g} are near-duplicates (dashed line). {are_copies}, "
+        f"{identical:,} of them with identical bytes; of each group the largest picture, then the oldest, is marked to "
+        "be kept. Groups across splits are under Leaks. " + _limits(len(groups), GROUPS_SHOWN)
     )
 
 

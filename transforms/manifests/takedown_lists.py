@@ -5,7 +5,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import InvalidInput, first_line
+from schemas.errors import InvalidInput, first_line, with_count
 from schemas.storage import canonical_uri, file_system
 from transforms.manifests.columns import URI, ManifestOptions
 from transforms.manifests.format import MANIFEST_EXTENSIONS, named_format
@@ -44,7 +44,7 @@ def listed_uris(uri: str) -> pa.Array:
         raise InvalidInput(f"The list {uri} cannot be read: {first_line(error)}") from error
     uris = pa.chunked_array(batches, pa.string()).combine_chunks()
     if uris.null_count:
-        raise InvalidInput(f"The list {uri} has {uris.null_count} rows without a uri.")
+        raise InvalidInput(f"The list {uri} has {with_count(uris.null_count, 'row')} without a uri.")
     if not len(uris):
         raise InvalidInput(f"The list {uri} names no image.")
     return canonical_uris(uris, location).unique()

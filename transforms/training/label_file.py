@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import InvalidInput, InvalidLabels, first_line, shown
+from schemas.errors import InvalidInput, InvalidLabels, first_line, shown, with_count
 from schemas.storage import bare_uri, canonical_uri
 from transforms.manifests import (
     URI,
@@ -118,7 +118,8 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
     firsts = rows.group_by("uri").aggregate([("row", "min"), ("row", "count")])
     twice = firsts.filter(pc.greater(firsts["row_count"], 1))["uri"]
     if len(twice):
-        raise InvalidLabels(f"The file of labels {uri} names {len(twice)} images twice, such as {twice[0]}.")
+        images = with_count(len(twice), "image")
+        raise InvalidLabels(f"The file of labels {uri} names {images} twice, such as {twice[0]}.")
     kind = labels.type.value_type if is_list(labels.type) else labels.type
     if pa.types.is_nested(kind):
         raise InvalidLabels(f"The file of labels {shown(uri)} has no labels in its column '{column}', but {kind}.")

@@ -25,7 +25,7 @@ from schemas.classifiers import (
     splits_by_place,
 )
 from schemas.delta import Scan
-from schemas.errors import InvalidLabels
+from schemas.errors import InvalidLabels, with_count
 from schemas.tables import AUGMENTATION, has_augmentations
 from transforms.sources import bare_labels
 from transforms.training.label_file import LabelFile, LabelMatches, MatchCounter
@@ -112,18 +112,28 @@ class LabelledImages:
         optional = {Split.TEST: fractions.test} | ({Split.VALIDATION: fractions.validation} if folds else {})
         for split in SPLITS:
             if not counts[split.word] and optional.get(split, 1):
-                remedy = f" or --{split.word}_fraction=0 to go without" if split in optional else ""
-                raise InvalidLabels(
-                    f"The {split.word} split is empty ({found}; split by {self.split_by}): fill it, take --split=hash"
-                    f"{remedy}."
-                )
+                remedies = self._remedies(split, can_be_empty=split in optional)
+                raise InvalidLabels(f"The {split.word} split is empty ({found}; split by {self.split_by}): {remedies}.")
         for split in (Split.TRAIN, Split.VALIDATION) if counts[Split.VALIDATION.word] else (Split.TRAIN,):
             missing = [self.labels.classes[index] for index in np.flatnonzero(self.class_counts(split) == 0)]
             if missing:
+                remedies = self._remedies(split, can_be_empty=split in optional and self.split_by == SplitBy.HASH)
                 raise InvalidLabels(
-                    f"The {split.word} split has no example of {_names(missing)} "
-                    f"(split by {self.split_by}): label more images, or change the split."
+                    f"The {split.word} split has no example of {_names(missing)} (split by {self.split_by}): "
+                    f"{remedies}."
                 )
+
+    def _remedies(self, split: Split, *, can_be_empty: bool) -> str:
+        """Returns what helps where a split lacks images: none of it is what was done already."""
+        by_hash = self.split_by == SplitBy.HASH
+        remedies = (
+            ["label more images"] if by_hash else [f"label more images of the {split.word} split", "--split=hash"]
+        )
+        if can_be_empty:
+            remedies.append(f"--{split.word}_fraction=0 to go without")
+        elif by_hash and split != Split.TRAIN:
+            remedies.append(f"a larger --{split.word}_fraction")
+        return " or ".join(filter(None, (", ".join(remedies[:-1]), remedies[-1])))
 
 
 def read_labelled_images(
@@ -232,4 +242,5 @@ def _read_columns(
 
 def _names(names: list[str]) -> str:
     shown = ", ".join(f"'{name}'" for name in names[:3])
-    return shown + (f" and {len(names) - 3} further classes" if len(names) > 3 else "")
+    further = with_count(len(names) - 3, "further class", "further classes")
+    return shown + (f" and {further}" if len(names) > 3 else "")

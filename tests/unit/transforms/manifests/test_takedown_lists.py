@@ -42,7 +42,7 @@ def test_of_near_duplicates_those_that_are_kept_are_not_listed(kind: str, tmp_pa
         ("gone.txt", None, "There is no list at"),
         ("gone.txt", "\n", "names no image"),
         ("gone.csv", "url\na\n", "has no column 'uri'"),
-        ("gone.csv", "uri,x\n,1\n", "has 1 rows without a uri"),
+        ("gone.csv", "uri,x\n,1\n", "has 1 row without a uri"),
         ("gone.parquet", "no parquet", "cannot be read"),
     ],
 )

@@ -1,6 +1,8 @@
 """Labels: classes, targets and scores; files of labels; and what no classifier can be trained on."""
 
+import dataclasses
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +126,7 @@ def test_a_parquet_file_may_hold_lists(tmp_path: Path) -> None:
         ("labels.csv", "uri,label\na.jpg\n", "cannot be read: Line 2 of the manifest .* has 1 cells"),
         ("labels.csv", "", "cannot be read: The manifest .* is empty"),
         ("labels.parquet", "uri,label\na.jpg,cat\n", "cannot be read: .*Parquet magic bytes not found"),
-        ("labels.csv", "uri,label\na.jpg,cat\n./a.jpg,dog\n", "names 1 images twice, such as file:///.*/a.jpg"),
+        ("labels.csv", "uri,label\na.jpg,cat\n./a.jpg,dog\n", "names 1 image twice, such as file:///.*/a.jpg"),
     ],
 )
 def test_a_file_that_is_none_of_labels_is_refused(
@@ -183,7 +185,11 @@ def test_a_column_of_lists_makes_a_multi_label_classifier(tmp_path: Path) -> Non
         ("abab", ("validation",) * 2 + ("test",) * 2, "The train split is empty"),
         ("abab", ("train",) * 2 + ("validation",) * 2, "The test split is empty .*--test_fraction=0 to go without"),
         ("abab", ("train", "train", "validation", "test"), "The validation split has no example of 'b'"),
-        ("abcdeab", ("train",) * 5 + ("validation", "test"), "no example of 'b', 'c', 'd' and 1 further classes"),
+        (
+            "abcdeab",
+            ("train",) * 5 + ("validation", "test"),
+            "no example of 'b', 'c', 'd' and 1 further class .split by",
+        ),
         ("abbb", ("validation", "validation", "train", "test"), "The train split has no example of 'a'"),
     ],
 )
@@ -194,6 +200,28 @@ def test_parts_that_cannot_be_learned_from_or_judged_on_are_refused(
     images = read(store)
     with pytest.raises(InvalidLabels, match=sentence):
         images.check(SplitFractions())
+
+
+@pytest.mark.parametrize(
+    ("labels", "folds", "remedy"),
+    [
+        ("aba", True, "label more images or --validation_fraction=0 to go without."),
+        ("aba", False, "label more images or a larger --validation_fraction."),
+    ],
+)
+def test_what_is_split_by_hash_already_is_not_told_to_be(labels: str, folds: bool, remedy: str, tmp_path: Path) -> None:
+    store = store_of_features(tmp_path / "store", np.zeros((3, 3)), label=[*labels])
+    images = dataclasses.replace(read(store), splits=np.zeros(3, np.uint8), split_by=SplitBy.HASH)
+    with pytest.raises(InvalidLabels, match=re.escape(f"test 0; split by hash): {remedy}")):
+        images.check(SplitFractions(), folds=folds)
+
+
+def test_a_split_by_hash_that_lacks_a_class_can_be_gone_without(tmp_path: Path) -> None:
+    store = store_of_features(tmp_path / "store", np.zeros((4, 3)), label=[*"abaa"])
+    splits = np.array([Split.TRAIN, Split.TRAIN, Split.VALIDATION, Split.TEST], np.uint8)
+    images = dataclasses.replace(read(store), splits=splits, split_by=SplitBy.HASH)
+    with pytest.raises(InvalidLabels, match=r"of 'b' \(split by hash\): .*--validation_fraction=0 to go without\.$"):
+        images.check(SplitFractions(), folds=True)
 
 
 def test_a_classifier_can_go_without_a_test_part(tmp_path: Path) -> None:
