@@ -21,7 +21,7 @@ from typing import Final
 from schemas.uris import without_secrets
 
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
-_ERROR_NUMBER: Final = re.compile(r"\[Errno -?\d+\] ")
+_ERROR_NUMBER: Final = re.compile(r"\[[Ee]rrno -?\d+\] ")
 # OWASP, "CSV Injection".
 _BEGINS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")
@@ -269,6 +269,8 @@ def first_line(error: BaseException) -> str:
 
     >>> first_line(FileNotFoundError(2, "No such file or directory", "cat.jpg"))
     "No such file or directory: 'cat.jpg'"
+    >>> first_line(OSError("Failed to open local file 'cats.csv'. Detail: [errno 2] No such file or directory"))
+    "Failed to open local file 'cats.csv'. Detail: No such file or directory"
     """
     text = _ERROR_NUMBER.sub("", _COLOURS.sub("", without_secrets(str(error))))
     first, *below = text.strip().splitlines() or [""]
