@@ -310,7 +310,7 @@ def test_labels_of_a_file_and_an_older_version(pets: FeatureStore, tmp_path: Pat
         (("--table_version=99",), "The table has no version 99; its newest is 1"),
         (("--table_version=0",), "No image has a label"),
         (("--label_column=breed",), "The table has no column 'breed'"),
-        (("--labels=missing.csv",), "The file of labels missing.csv cannot be read"),
+        (("--labels=missing.csv",), "The manifest missing.csv cannot be read: .* Detail: No such file or directory"),
         (("--split=column",), "The train split is empty"),
         (("--validation_fraction=0", "--recipe=dropout"), "The validation split is empty"),
         (("--optimizer=lbfgs", "--epochs=3"), "epochs belongs to a training in epochs"),
