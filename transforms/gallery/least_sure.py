@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.classifiers import THRESHOLD, LabelKind, LabelSet
+from schemas.errors import with_count
 from transforms.gallery.cards import Card, cards_html
 from transforms.prediction import PredictedRows
 
@@ -27,7 +28,8 @@ def least_sure_html(rows: PredictedRows, most: int, run_id: str, picture_of: Cal
     cards = [Card(uri, _lines(rows, row)) for uri, row in zip(uris, shown.tolist(), strict=True)]
     how = "score is nearest to a half" if rows.labels.kind == LabelKind.MULTI_LABEL else "two best scores are nearest"
     of = f"the {len(cards):,}" if len(cards) < len(rows.uris) else "all"
-    summary = f"Of {len(rows.uris):,} predictions of run {run_id}, {of} whose {how}: the first to check or to label."
+    predictions = with_count(len(rows.uris), "prediction")
+    summary = f"Of {predictions} of run {run_id}, {of} whose {how}: the first to check or to label."
     return cards_html("Least certain predictions", summary, cards, picture_of)
 
 

@@ -31,3 +31,9 @@ def test_the_page_has_a_card_for_each_with_its_scores_and_its_label() -> None:
     assert 'src="data:image/jpeg;base64,AAAA"' in page
     assert "sure.jpg" not in page.replace("least_sure", "")
     assert "<b>" not in page
+
+
+def test_one_prediction_is_said_in_the_singular() -> None:
+    table = pa.table({"uri": ["file:///x/a.jpg"], "scores": [[0.5, 0.3, 0.2]], "split": ["test"]})
+    rows = PredictedRows.of(table, THREE, pa.array([None], pa.string()))
+    assert "Of 1 prediction of run night, all whose" in least_sure_html(rows, 1, "night", {}.get)
