@@ -1,6 +1,7 @@
 """Reading the rows of one Parquet file, in memory that does not depend on its size; pages are checked.
 
-Every function that reads rows raises `DamagedFile` where the file is not the Parquet that was written.
+Every function that reads rows raises `DamagedFile` where the file is not the Parquet that was written. Columns have the
+types of `plain_type`, whoever has written them.
 
 Arrow's threads read local files, and none that Python reads for it: a thread that drops a Python object while the
 interpreter ends is ended by force (until Python 3.14), and takes the process with it (exit code 134).
@@ -9,7 +10,7 @@ interpreter ends is ended by force (until Python 3.14), and takes the process wi
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import fsspec
 import numpy as np
@@ -23,6 +24,10 @@ from schemas.storage.filesystems import file_system, input_file_system
 ROW_GROUP_BYTES: Final = 16 * 2**20
 
 _ROWS_PER_BATCH: Final = 131_072
+
+_LISTS: Final = (pa.types.is_list, pa.types.is_large_list, pa.types.is_list_view, pa.types.is_large_list_view)
+
+Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 
 # What a row group of a stranger's may unpack to, whatever the size of its file, and for each byte of that. Pages are
 # unpacked as a whole, those of several columns at once. Writers make row groups of some 128 MB, and URIs are packed by
@@ -114,6 +119,36 @@ def _is_arrows(error: Exception) -> bool:
     return isinstance(error, pa.ArrowInvalid) or (type(error) is OSError and error.errno is None)
 
 
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """Returns the type by which this package holds values of a type.
+
+    Parquet keeps the Arrow types of whoever has written it, and other writers of a Delta table have views, dictionaries
+    and offsets of 64 bits: `deltalake` does where it deletes rows or compacts.
+
+    >>> plain_type(pa.string_view()), plain_type(pa.large_list(pa.dictionary(pa.int32(), pa.string())))
+    (DataType(string), ListType(list<item: string>))
+    """
+    if pa.types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    if any(is_list(kind) for is_list in _LISTS):
+        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)))
+    return kind
+
+
+def _plain_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_type(plain_type(field.type)) for field in schema], schema.metadata)
+
+
+def _plain(rows: Rows) -> Rows:
+    """Returns rows with plain types, those that have them already as they are."""
+    schema = _plain_schema(rows.schema)
+    return rows if schema.equals(rows.schema) else rows.cast(schema)
+
+
 def row_count(file_uri: str) -> int:
     """Reads the number of rows of a file, which its footer has."""
     with _open(file_uri) as (file, _):
@@ -123,7 +158,7 @@ def row_count(file_uri: str) -> int:
 def read_schema(file_uri: str) -> pa.Schema:
     """Reads the schema of a file."""
     with _open(file_uri) as (file, _):
-        return file.schema_arrow
+        return _plain_schema(file.schema_arrow)
 
 
 def read_batches(file_uri: str) -> Iterator[pa.RecordBatch]:
@@ -136,7 +171,7 @@ def read_batches(file_uri: str) -> Iterator[pa.RecordBatch]:
         groups = (file.metadata.row_group(group) for group in range(file.num_row_groups))
         size = sum(group.total_byte_size for group in groups)
         rows = max(1, ROW_GROUP_BYTES * file.metadata.num_rows // max(1, size))
-        yield from file.iter_batches(rows, use_threads=threads)
+        yield from map(_plain, file.iter_batches(rows, use_threads=threads))
 
 
 def read_columns(
@@ -145,13 +180,13 @@ def read_columns(
     """Yields columns of a file's rows, in their order; those that it lacks are left out."""
     with _open(file_uri) as (file, threads):
         names = [name for name in columns if name in file.schema_arrow.names]
-        yield from file.iter_batches(rows_per_batch, columns=names, use_threads=threads)
+        yield from map(_plain, file.iter_batches(rows_per_batch, columns=names, use_threads=threads))
 
 
 def read_column(file_uri: str, column: str) -> pa.Array:
     """Returns one column of a file's rows, in their order."""
     with _open(file_uri) as (file, threads):
-        return file.read([column], use_threads=threads).column(0).combine_chunks()
+        return _plain(file.read([column], use_threads=threads)).column(0).combine_chunks()
 
 
 def read_rows(file_uri: str, rows: Sequence[int], columns: Sequence[str]) -> Iterator[tuple[list[int], pa.Table]]:
@@ -171,7 +206,7 @@ def read_rows(file_uri: str, rows: Sequence[int], columns: Sequence[str]) -> Ite
             after = first + file.metadata.row_group(group).num_rows
             here = np.flatnonzero((first <= wanted) & (wanted < after))
             if len(here):
-                table = file.read_row_group(group, columns=columns, use_threads=threads)
+                table = _plain(file.read_row_group(group, columns=columns, use_threads=threads))
                 yield here.tolist(), table.take(wanted[here] - first)
             first = after
 

@@ -32,7 +32,9 @@ from schemas.delta import (
     commit_once,
     commit_properties,
     create_table,
+    data_files,
     find_table,
+    holds_table,
     open_table,
 )
 from schemas.errors import (
@@ -90,10 +92,15 @@ class FeatureStore:
 
     @classmethod
     def find(cls, uri: str) -> "FeatureStore | None":
-        """Opens a store, or returns None if there is none."""
+        """Opens a store, or returns None if there is none.
+
+        Raises:
+            StoreNotFound: If there is a part of one.
+        """
         canonical = canonical_uri(uri)
         features = find_table(join(canonical, TableName.FEATURES))
         if features is None:
+            _refuse_rows_without_log(join(canonical, TableName.FEATURES))
             return None
         spec = features.metadata().configuration.get(_SPEC_PROPERTY)
         if spec is None:
@@ -342,6 +349,15 @@ class FeatureStore:
         taken_out = TakenOut(join(self.uri, TableName.FEATURES))
         rows = [row for row in rows_of_run(self.uri, run_id) if has_committed(row) and not taken_out.since(row)]
         return rows[-1] if rows else None
+
+
+def _refuse_rows_without_log(table_uri: str) -> None:
+    """Refuses a folder with the files of a table whose log is missing: a new table there would know none of them."""
+    if any(True for _ in data_files(table_uri)) and not holds_table(table_uri):  # Others may have made it meanwhile.
+        raise StoreNotFound(
+            f"{table_uri} has Parquet files, and no log (_delta_log) that says which of them count: it was not copied "
+            "whole. Copy the store again, or name another folder."
+        )
 
 
 def _property_damaged(uri: str, name: str, error: Exception) -> StoreNotFound:

@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
-from pipelines import extract, inspect, maintain, train
-from schemas.errors import RunFailed, UnsupportedTable
+from pipelines import explore, extract, inspect, maintain, search, train
+from schemas.errors import RunFailed, StoreNotFound, UnsupportedTable
 from schemas.store import FeatureStore
 from schemas.tables import FLOATS, feature_array
+from tests.conftest import extract as extract_again
 from tests.conftest import write_pictures
 
 LAYER = "conv_pw_13_relu"
@@ -181,3 +183,64 @@ def test_a_file_without_features_is_no_row_of_another_image(damage: str, store: 
     pq.write_table(table, file)
     with pytest.raises(RunFailed):
         FeatureStore.open(str(store)).scan().to_numpy(LAYER)
+
+
+def test_files_without_their_log_are_no_empty_store(store: Path, tmp_path: Path) -> None:
+    shutil.rmtree(store / "features" / "_delta_log")
+    before = content(store)
+    for command in ("extract", "train", "inspect"):
+        main, arguments = COMMANDS[command](store, tmp_path)
+        with pytest.raises(StoreNotFound, match="it was not copied whole"):
+            main(arguments)
+    assert content(store) == before
+
+
+def _compact(table: DeltaTable) -> None:
+    table.optimize.compact()
+
+
+def _delete(table: DeltaTable) -> None:
+    table.delete("uri LIKE '%discs/000.jpg'")
+
+
+def _update(table: DeltaTable) -> None:
+    table.update(updates={"label": "'ring'"}, predicate="label = 'discs'")
+
+
+def _overwrite(table: DeltaTable) -> None:
+    rows = table.to_pyarrow_table()
+    views = {pa.string(): pa.string_view(), pa.list_(pa.string()): pa.list_(pa.string_view())}
+    kinds = [field.with_type(views.get(field.type, field.type)) for field in rows.schema]
+    write_deltalake(table, rows.cast(pa.schema(kinds)), mode="overwrite")
+
+
+@pytest.mark.parametrize("change", [_compact, _delete, _update, _overwrite])
+def test_rows_that_another_writer_has_written_are_rows(
+    change: Callable[[DeltaTable], None], small_store: FeatureStore, tmp_path: Path
+) -> None:
+    """`deltalake` writes strings of another Arrow type than this package does."""
+    store, out = tmp_path / "store", tmp_path
+    shutil.copytree(small_store.uri.removeprefix("file://"), store)
+    pictures = small_store.uri.removeprefix("file://").replace("/store", "/pictures")
+    before = _features(store)
+    change(DeltaTable(store / "features"))
+    again = [f"--input={pictures}", "--labels_from=parent", f"--output={store}"]
+    assert extract_again(*again)["extracted"] == (1 if change is _delete else 0)
+    assert _features(store) == before
+    (out / "gone.txt").write_text(f"file://{pictures}/train/discs/001.jpg\n")
+    unsplit = ["--split=hash", "--validation_fraction=0", "--test_fraction=0"]
+    assert train.main([f"--features={store}", f"--output={out}/model", *unsplit]) == 0
+    for command in ("inspect", "coverage", "takedown", "compact"):
+        main, arguments = COMMANDS[command](store, out)
+        assert main([text.replace(f"{out}/pictures", pictures) for text in arguments]) == 0, command
+    assert maintain.main([str(store), "check", "--deep"]) == 0
+    assert search.main([str(store), f"--uri=file://{pictures}/train/discs/000.jpg"]) == 0
+    assert explore.main([str(store), f"--output={out}/page", "--thumbnails=0", "--projection=pca"]) == 0
+    assert extract_again(*again)["extracted"] == 0
+    assert len(_features(store)) == len(before) - 1
+
+
+def _features(store: Path) -> dict[str, tuple[str, bytes]]:
+    scan = FeatureStore.open(str(store)).scan(["uri", "label", LAYER])
+    rows = zip(*(scan.to_numpy(name) for name in ("uri", "label", LAYER)), strict=True)
+    return {uri: (label, features.tobytes()) for uri, label, features in rows}

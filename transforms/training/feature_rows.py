@@ -36,12 +36,14 @@ class FeatureRows:
     Attributes:
         column: The column.
         shape: The shape of one feature.
+        schema: The schema of the table; files of other writers may have other types of strings and lists.
         groups: The row groups, in the order of the snapshot's scans.
         starts: int64 [groups + 1], the number of the first row of each group, and of all rows.
     """
 
     column: str
     shape: Shape
+    schema: pa.Schema
     groups: Sequence[ds.ParquetFileFragment]
     starts: np.ndarray
 
@@ -52,7 +54,7 @@ class FeatureRows:
         shape = feature_shape(scan.schema.field(column))
         if shape is None:
             raise InvalidFeatures(f"The column '{column}' holds no features.")
-        return cls(column, shape, groups, np.cumsum([0, *rows_by_group(groups)]))
+        return cls(column, shape, scan.schema, groups, np.cumsum([0, *rows_by_group(groups)]))
 
     @property
     def row_bytes(self) -> int:
@@ -61,16 +63,18 @@ class FeatureRows:
 
     def read(self, group: int) -> np.ndarray:
         """Reads a row group: float32 [n, *shape]."""
-        values = self.groups[group].to_table(columns=[self.column]).column(0).combine_chunks()
-        return feature_array(values, self.shape)
+        return feature_array(self._read(group, self.column).combine_chunks(), self.shape)
 
     def uris(self, rows: np.ndarray) -> list[str]:
         """Reads the URIs of rows, in ascending order of their numbers."""
         found: list[str] = []
         for group in np.unique(np.searchsorted(self.starts, rows, "right") - 1):
             within = rows[(rows >= self.starts[group]) & (rows < self.starts[group + 1])] - self.starts[group]
-            found += self.groups[group].to_table(columns=["uri"]).column(0).take(within).to_pylist()
+            found += self._read(int(group), "uri").take(within).to_pylist()
         return found
+
+    def _read(self, group: int, column: str) -> pa.ChunkedArray:
+        return self.groups[group].to_table(schema=self.schema, columns=[column]).column(0)
 
 
 @dataclasses.dataclass(frozen=True)
