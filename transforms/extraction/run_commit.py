@@ -121,7 +121,8 @@ def judge_run(
             f"The time was up with {remaining:,} of {planned:,} images left; nothing is committed yet, and the next "
             "run goes on from there."
         )
-    if totals.failed > max_failure_ratio * totals.images:
+    # Divided, for 0.29 times 100 is less than 29.
+    if totals.failed and totals.failed / totals.images > max_failure_ratio:
         codes = ", ".join(f"{count} {code}" for code, count in totals.failures_by_code.items())
         return RunState.FAILED, (
             f"{totals.failed} of {planned} images failed ({totals.failed / totals.images:.1%}; {codes}), more than "

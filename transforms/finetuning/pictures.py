@@ -165,7 +165,7 @@ def _load(
     except OSError as error:
         raise RunFailed(f"The images cannot be read: {first_line(error)}") from error
     left_out.extend(LeftOut(refs.column("uri")[image.row].as_py(), image.error) for image in bad)
-    if len(bad) > max_failure_ratio * refs.num_rows:
+    if bad and len(bad) / refs.num_rows > max_failure_ratio:
         raise RunFailed(
             f"{len(bad):,} of {refs.num_rows:,} images cannot be used, more than --max_failure_ratio="
             f"{max_failure_ratio:g} allows; the first is {left_out[0].uri}: {left_out[0].error.message}"

@@ -161,6 +161,18 @@ def test_a_picture_that_is_gone_is_left_out_and_told_once(folder: Path, tmp_path
     assert [image.uri for image in pictures.left_out] == [gone.as_uri()]
 
 
+def test_a_share_of_bad_pictures_that_is_allowed_is_not_too_large_by_rounding(tmp_path: Path) -> None:
+    """0.29 times 100 is less than 29."""
+    write_pictures(tmp_path, 71)
+    for number in range(29):
+        (tmp_path / f"bad-{number}.jpg").write_bytes(b"no picture")
+    refs = list_images(find_sources([str(tmp_path)]), ListingRules())
+    pictures = read_pictures(refs, RULES, POOLS, 0, max_failure_ratio=0.29)
+    assert (len(pictures), len(pictures.left_out)) == (71, 29)
+    with pytest.raises(RunFailed, match="29 of 100 images cannot be used"):
+        read_pictures(refs, RULES, POOLS, 0, max_failure_ratio=0.28)
+
+
 def test_columns_that_pictures_have_of_their_own_are_not_taken_from_a_manifest(folder: Path, tmp_path: Path) -> None:
     picture = folder / "pictures" / "test" / "cat" / "000.jpg"
     (tmp_path / "m.csv").write_text(f"uri,label,split,sha256,augmentation,by\n{picture},cat,test,none,strong,me\n")
