@@ -5,6 +5,7 @@ So that a decoder can put a picture where it belongs, whichever is done first, a
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 
@@ -116,6 +117,22 @@ class DecodedImage:
     height: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class UndecodableImage:
+    """A file that is no picture; its slots are left as they were.
+
+    Attributes:
+        admitted: The file and its slots.
+        error: Why.
+    """
+
+    admitted: Admitted
+    error: ImageError
+
+
+LoadedImage: TypeAlias = DecodedImage | UndecodableImage | BadImage
+
+
 class BatchSlots:
     """Numbered slots for the pictures of a shard, in batches one after the other.
 
@@ -148,30 +165,38 @@ class BatchSlots:
         batch, index = divmod(slot, self._shape[0])
         return Destination(self._offsets[batch], index)
 
-    def batches(self, images: Iterable[DecodedImage | BadImage], bad: list[BadImage]) -> Iterator[Batch]:
+    def batches(self, images: Iterable[LoadedImage], bad: list[BadImage]) -> Iterator[Batch]:
         """Yields the pictures as batches.
 
-        Pictures that follow a bad one move up: its slot is inside a batch.
+        Pictures that follow a bad one move up: its slot is inside a batch. Batches that are empty then are dropped.
 
         Args:
             images: In the order in which they were admitted.
             bad: Where those that are bad are put.
         """
-        done = 0
+        filled = passed = 0
         pictures: list[LoadedPicture] = []
         for image in images:
             if isinstance(image, BadImage):
                 bad.append(image)
                 continue
-            file = image.admitted.file
+            file, slot = image.admitted.file, image.admitted.slot
+            first = slot // self._shape[0]
+            for batch in range(passed, first):
+                if batch != filled or not pictures:
+                    self._arrays.pop(batch, None)
+            passed, filled = first, filled if pictures else first
+            if isinstance(image, UndecodableImage):
+                bad.append(BadImage(file.row, image.error, file.sha256))
+                continue
             for copy in range(image.admitted.pictures):
-                self._move(image.admitted.slot + copy, done * self._shape[0] + len(pictures))
+                self._move(slot + copy, filled * self._shape[0] + len(pictures))
                 pictures.append(LoadedPicture(file.row, image.width, image.height, file.sha256, copy))
                 if len(pictures) == self._shape[0]:
-                    yield Batch(self._arrays.pop(done), pictures)
-                    done, pictures = done + 1, []
+                    yield Batch(self._arrays.pop(filled), pictures)
+                    filled, pictures = max(filled + 1, first), []
         if pictures:
-            pixels = self._arrays.pop(done)
+            pixels = self._arrays.pop(filled)
             pixels[len(pictures) :] = 0
             yield Batch(pixels, pictures)
 

@@ -24,7 +24,17 @@ from schemas.storage import ANYWHERE, Reach, member_uri
 from schemas.threads import bounded_map
 from transforms.decoding import DecodingRules
 from transforms.images.augmented_images import AugmentedImages
-from transforms.images.batches import Admission, Admitted, BadImage, Batch, BatchSlots, DecodedImage, ImageFile
+from transforms.images.batches import (
+    Admission,
+    Admitted,
+    BadImage,
+    Batch,
+    BatchSlots,
+    DecodedImage,
+    ImageFile,
+    LoadedImage,
+    UndecodableImage,
+)
 from transforms.images.decoder import Content, Decoded, DecodingTask, LocalFile, Undecoded
 from transforms.images.decoder_processes import AnyDecoder, DecoderDied, DecoderPool
 from transforms.images.fetching import Fetcher, lying_together
@@ -194,14 +204,14 @@ class _Loader:
             for files in bounded_map(reader, self._fetcher.fetch_all, together, CHUNKS_STREAMED):
                 yield _Chunk(self._admission.admit(files))
 
-    def load(self, chunk: _Chunk) -> list[DecodedImage | BadImage]:
+    def load(self, chunk: _Chunk) -> list[LoadedImage]:
         """Returns the results of the files of a chunk that are wanted."""
         try:
             return self._pools.decoders.run(functools.partial(self._load, chunk))
         finally:
             chunk.done.set()
 
-    def _load(self, chunk: _Chunk, decoder: AnyDecoder) -> list[DecodedImage | BadImage]:
+    def _load(self, chunk: _Chunk, decoder: AnyDecoder) -> list[LoadedImage]:
         if chunk.refs:
             contents = decoder.read(list(map(_local_file, chunk.refs)), self._rules.max_bytes)
             chunk.files = self._admitted(chunk, contents) if chunk.files is None else self._again(chunk, contents)
@@ -235,7 +245,7 @@ class _Loader:
                 files.append(file)
         return files
 
-    def _decode(self, chunk: _Chunk, decoder: AnyDecoder) -> list[DecodedImage | BadImage]:
+    def _decode(self, chunk: _Chunk, decoder: AnyDecoder) -> list[LoadedImage]:
         files = chunk.files or []
         wanted = [file for file in files if isinstance(file, Admitted)]
         undecoded = [self._undecoded(file, chunk) for file in wanted]
@@ -280,9 +290,9 @@ def files_per_chunk(task: DecodingTask) -> int:
     return max(1, min(max(pictures, FILES_PER_CHUNK), SMALL_FILES_PER_CHUNK) // task.rows_per_image)
 
 
-def _decoded_image(admitted: Admitted, decoded: Decoded) -> DecodedImage | BadImage:
+def _decoded_image(admitted: Admitted, decoded: Decoded) -> DecodedImage | UndecodableImage:
     if isinstance(decoded.size, ImageError):
-        return BadImage(admitted.file.row, decoded.size, admitted.file.content.sha256)
+        return UndecodableImage(admitted, decoded.size)
     return DecodedImage(admitted, *decoded.size)
 
 

@@ -284,6 +284,26 @@ def test_memory_is_that_of_the_windows(processes_or_none: int, tmp_path: Path) -
     assert pools.decoders.memory.size <= (ahead + 4 * batch_size) * 64 * 64 * 3
 
 
+@pytest.mark.parametrize("processes_or_none", [0, 2])
+@pytest.mark.parametrize("good", [(), (0,), (0, 1, 2, 3, 299), (150,)])
+def test_files_that_are_no_pictures_leave_no_memory_behind(
+    good: tuple[int, ...], processes_or_none: int, tmp_path: Path
+) -> None:
+    pools = LoadingPools.start(2, processes_or_none)
+    paths = [tmp_path / f"{number:03}.jpg" for number in range(300)]
+    (picture,) = write_pictures(tmp_path / "good", 1)
+    for number, path in enumerate(paths):
+        path.write_bytes(picture.read_bytes() if number in good else b"\xff\xd8\xff no picture %d" % number)
+    rules, bad = LoadingRules(DecodingRules(64, 64), MAX_BYTES, 4), list[BadImage]()
+    batches = list(load_batches(shard_of([f"file://{path}" for path in paths]), rules, pools, bad, Meter()))
+    expected = decode_image(picture.read_bytes(), rules.decoding).pixels
+    assert [row for batch in batches for row in batch.rows] == list(good)
+    for batch in batches:
+        np.testing.assert_array_equal(batch.pixels[: len(batch.rows)], [expected] * len(batch.rows))
+    assert [image.row for image in bad] == [row for row in range(300) if row not in good]
+    assert pools.decoders.memory.size <= (2 * 2 * SMALL_FILES_PER_CHUNK + 4 * 4) * 64 * 64 * 3
+
+
 @pytest.mark.parametrize(
     ("side", "copies", "files"), [(32, 0, 32), (128, 0, 21), (224, 0, 8), (600, 0, 8), (32, 3, 8), (224, 3, 2)]
 )
