@@ -51,6 +51,7 @@ ISSUES_FILE: Final = "label_issues.parquet"
 DRIFT_FILE: Final = "drift.json"
 
 _FAILURES_SHOWN: Final = 300
+_URIS_TOGETHER: Final = 2**18
 
 # Told what is being done, and the share of it that is, 0 to 1.
 Say = Callable[[str, float], None]
@@ -204,7 +205,7 @@ def _written(
 
     rows = shown_rows(found)
     wanted = wanted_thumbnails(found, rows, given.thumbnails)
-    failures = _failures(store, found.images.table["uri"])
+    failures = _failures(store, found.images.version)
     shown = failures[: min(_FAILURES_SHOWN, given.thumbnails)]
     uris = [*found.images.table["uri"].to_pylist(), *(failure.uri for failure in shown)]
     wanted = np.concatenate([wanted, np.arange(len(found.images), len(uris))])
@@ -247,10 +248,12 @@ def _issues(found: Exploration) -> pa.Table | None:
     return issues_table(found.images.table["uri"], judgement.labels, judgement.targets, judgement.issues)
 
 
-def _failures(store: FeatureStore, uris: pa.ChunkedArray) -> list[FailedImage]:
-    """Returns the images of the table `failures`, each once, but for those that have features by now."""
-    rows = Scan(store.failures(), ["uri", "code", "message"]).to_arrow()
-    rows = rows.filter(pc.invert(pc.is_in(rows["uri"], value_set=uris.combine_chunks())))
+def _failures(store: FeatureStore, version: int) -> list[FailedImage]:
+    """Returns the images of the table `failures`, each once, by its last error, but for those that have features."""
+    rows = Scan(store.failures(), ["uri", "code", "message", "failed_at"]).to_arrow().sort_by("failed_at")
+    if rows.num_rows:  # Of all images, not only of those that are explored.
+        for known in store.scan(["uri"], table_version=version).to_batches(_URIS_TOGETHER):
+            rows = rows.filter(pc.invert(pc.is_in(rows["uri"], value_set=known["uri"])))
     last = {row["uri"]: FailedImage(row["uri"], row["code"], row["message"]) for row in rows.to_pylist()}
     return sorted(last.values(), key=lambda failure: (failure.code, failure.uri))
 

@@ -17,10 +17,11 @@ from pipelines import maintain
 from pipelines.jobs import draw_samples
 from schemas.classifiers import Duplicates, SplitFractions
 from schemas.errors import ConvbaseError, InvalidFeatures, SpecMismatch, UsageError
+from schemas.fragments import TableName
 from schemas.store import FeatureStore
 from tests.conftest import extract, store_of_features, train
 from tests.support.browser import Browser, opened_browser
-from tests.support.fragments import SPEC
+from tests.support.fragments import SPEC, failures
 from transforms.training import SplitBy, read_labelled_images
 
 HOSTILE = "<img src=x onerror=alert(1)>&'\".jpg"
@@ -94,6 +95,18 @@ def test_it_says_which_file_to_open(explored: Explored) -> None:
     assert explored.printed.splitlines()[0] == "146 images, layer conv_pw_3_relu."
     assert explored.printed.splitlines()[-1] == f"Open {explored.page}"
     assert re.search(r"146 thumbnails, [\d.]+ kB", explored.printed)  # The broken file has none.
+
+
+def test_an_image_that_has_features_by_now_is_no_failure_whatever_images_are_explored(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(24, 8))
+    store = store_of_features(tmp_path / "store", features, split=["train"] * 20 + ["test"] * 4)
+    store.commit_fragments(TableName.FAILURES, "earlier", [failures(store, ["file:///image-23"], "0")])
+    options = ("--where=split = 'train'", "--thumbnails=0")
+    page, _ = run_explore(store.uri, tmp_path / "explore", *options)
+    assert "Every image has features." in page.read_text()
+    store.commit_fragments(TableName.FAILURES, "later", [failures(store, ["file:///gone"])])
+    page, _ = run_explore(store.uri, tmp_path / "again", *options)
+    assert "Images without features, from the table failures" in page.read_text()
 
 
 def test_the_page_is_the_same_each_time_and_everything_in_it_is_escaped(explored: Explored, tmp_path: Path) -> None:
