@@ -12,6 +12,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from deltalake.exceptions import DeltaError
+
 from pipelines.console import (
     check_figure_files,
     committed_before_text,
@@ -47,7 +49,7 @@ from pipelines.options import (
     run_main,
 )
 from pipelines.runners import parse_command
-from schemas.errors import RunFailed, RunStopped, first_line
+from schemas.errors import ConvbaseError, RunFailed, RunStopped, first_line
 from schemas.store import FeatureStore, RunState
 from schemas.tables import check_carried
 from transforms.machine import find_measured
@@ -124,12 +126,20 @@ def tell_figures(given: argparse.Namespace, job: Job, row: Mapping[str, Any] | N
     """
     if not (given.summary or are_metrics_wanted(given.metrics_file)):
         return
-    ended = row or job.store.find_run(job.run.run_id, job.run.started_at)
+    ended = row or _recorded(job)
     if ended is not None and given.summary:
         write_summary(given.summary, ended)
     code = {RunState.COMPLETE: 0, RunState.STOPPED: RunStopped.exit_code}.get(ended["state"], 1) if ended else 1
     labels = {"command": "extract", "store": job.store.uri}
     export_metrics(given.metrics_file, labels, [ended] if ended else [], job.store, code)
+
+
+def _recorded(job: Job) -> Mapping[str, Any] | None:
+    """Returns the row of a run that failed; None where there is none, or it cannot be read: the run's error is told."""
+    try:
+        return job.store.find_run(job.run.run_id, job.run.started_at)
+    except (ConvbaseError, DeltaError, OSError):
+        return None
 
 
 def _extracted(row: Mapping[str, Any], store: FeatureStore, before: str = "") -> ExtractionResult:

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from deltalake.exceptions import DeltaError
+
 from pipelines.monitoring.metrics import Metric, PredictionFigures, night_metrics, prediction_metrics
 from schemas.errors import ConvbaseError, RunFailed, first_line
 from schemas.storage import write_file
@@ -58,7 +60,8 @@ def export_metrics(
 ) -> None:
     """Writes the metrics of a command into the file that is named, and sends them to the environment's collector.
 
-    Where there is neither, nothing happens; where that fails, a line on standard error says so: the work is done.
+    Where there is neither, nothing happens; where that fails, a line on standard error says so: the work is done, or
+    has failed of something else. Where the store cannot be read, what it alone tells is left out.
 
     Args:
         file_uri: The file.
@@ -67,8 +70,15 @@ def export_metrics(
         store: The store; None if there is none.
         exit_code: How it ended.
     """
-    if are_metrics_wanted(file_uri):
-        _export(file_uri, labels, night_metrics(rows, store, exit_code, datetime.datetime.now(datetime.UTC)))
+    if not are_metrics_wanted(file_uri):
+        return
+    now = datetime.datetime.now(datetime.UTC)
+    try:
+        metrics = night_metrics(rows, store, exit_code, now)
+    except (ConvbaseError, DeltaError, OSError) as error:
+        print(f"warning: the runs of the store could not be read for metrics ({first_line(error)}).", file=sys.stderr)
+        metrics = night_metrics(rows, None, exit_code, now)
+    _export(file_uri, labels, metrics)
 
 
 def export_prediction_metrics(file_uri: str | None, figures: PredictionFigures, exit_code: int) -> None:

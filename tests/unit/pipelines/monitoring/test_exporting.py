@@ -1,20 +1,26 @@
 """Metrics as Prometheus and OpenTelemetry get them."""
 
+import argparse
 import contextlib
 import datetime
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from pipelines.extract import tell_figures
 from pipelines.monitoring import PredictionFigures, export_metrics, told_at_its_end
 from pipelines.monitoring.exporting import prometheus_text
 from pipelines.monitoring.metrics import Metric, night_metrics, prediction_metrics
 from schemas.errors import RunStopped, UsageError
+from schemas.store import FeatureStore
+from tests.support.fragments import SPEC, a_run
 
 LABELS = {"command": "backfill"}
 NOW = datetime.datetime(2026, 2, 1, 3, tzinfo=datetime.UTC)
@@ -121,6 +127,32 @@ def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path, capsys: pyte
     (tmp_path / "file").write_text("")
     export_metrics(f"{tmp_path}/file/night.prom", LABELS, [ROW], None, 0)
     assert capsys.readouterr().err.startswith(f"warning: {tmp_path}/file/night.prom could not be written")
+
+
+def test_a_store_that_cannot_be_read_hides_neither_the_other_metrics_nor_what_the_command_failed_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FeatureStore.create(f"{tmp_path}/store", SPEC)
+    shutil.rmtree(tmp_path / "store")
+    with (
+        pytest.raises(RunStopped, match="The time was up"),
+        told_at_its_end(lambda code: export_metrics(f"{tmp_path}/night.prom", LABELS, [ROW], store, code)),
+    ):
+        raise RunStopped("The time was up.")
+    assert capsys.readouterr().err.startswith("warning: the runs of the store could not be read for metrics (")
+    lines = (tmp_path / "night.prom").read_text().splitlines()
+    assert 'convbase_exit_code{command="backfill"} 3.0' in lines
+    assert 'convbase_images{command="backfill",outcome="extracted"} 50.0' in lines
+
+
+def test_a_run_that_failed_with_its_store_is_told_as_failed(tmp_path: Path) -> None:
+    store = FeatureStore.create(f"{tmp_path}/store", SPEC)
+    shutil.rmtree(tmp_path / "store")
+    given = argparse.Namespace(summary=f"{tmp_path}/summary.json", metrics_file=f"{tmp_path}/night.prom")
+    tell_figures(given, SimpleNamespace(store=store, run=a_run("r")), None)
+    labels = f'command="extract",store="{store.uri}"'
+    assert f"convbase_exit_code{{{labels}}} 1.0" in (tmp_path / "night.prom").read_text().splitlines()
+    assert not (tmp_path / "summary.json").exists()
 
 
 def test_the_collector_of_the_environment_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
