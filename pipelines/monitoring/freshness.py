@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -52,7 +53,7 @@ class ExpectedImages:
         known = list(nights)
         if len(known) < _LEAST_NIGHTS:
             return None
-        return round(statistics.median(known) * self.number / 100)
+        return math.ceil(statistics.median(known) * self.number / 100)
 
 
 def usual_nights(by_date: Mapping[datetime.date, int], before: datetime.date) -> list[int]:

@@ -18,6 +18,11 @@ from tests.unit.pipelines.monitoring.test_exporting import NOW
         ("50%", [100, 200], None),
         ("0", [], 0),
         ("80%", [10] * 14, 8),
+        ("50%", [5] * 3, 3),
+        ("50%", [1, 4, 5, 9], 3),
+        ("29%", [100] * 3, 29),
+        ("1%", [10] * 3, 1),
+        ("0%", [10] * 3, 0),
     ],
 )
 def test_enough_is_a_number_or_a_share_of_the_median(text: str, nights: list[int], least: int | None) -> None:
