@@ -436,6 +436,18 @@ def test_a_table_in_a_folder_of_a_split_in_any_case_is_read(name: str, store: Pa
     assert labels(store) == {"cat": 1}
 
 
+@pytest.mark.parametrize(("exclude", "found"), [("train", {"cat": 1}), ("/metadata.csv", {None: 1, "cat": 1})])
+def test_what_is_excluded_has_no_table_that_brings_it_back(
+    exclude: str, found: dict[str | None, int], store: Path
+) -> None:
+    folder = store.parent / "photos"
+    for name in ("", "train"):
+        write_pictures(folder / name, 1)
+        (folder / name / "metadata.csv").write_text("file_name,label\n000.jpg,cat\n")
+    assert extract(f"--input={folder}", f"--output={store}", f"--exclude={exclude}")["left_aside"] == 1
+    assert labels(store) == found
+
+
 def test_two_tables_of_a_folder_are_refused(store: Path) -> None:
     folder = store.parent / "photos"
     write_pictures(folder / "train", 1)

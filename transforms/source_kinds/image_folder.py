@@ -25,7 +25,7 @@ from schemas.classifiers import SPELLINGS
 from schemas.errors import InvalidInput, shown
 from schemas.images import image_version
 from schemas.storage import input_file_system, is_on_the_web, join, uri_builder
-from transforms.folders import IgnoredFiles
+from transforms.folders import IgnoredFiles, Selection
 from transforms.manifests import (
     URI,
     Manifest,
@@ -47,27 +47,35 @@ _FILE_NAME: Final = "file_name"
 _THREADS: Final = 32
 
 
-def with_tables(folder: FolderSource, options: ManifestOptions) -> Source:
+def with_tables(folder: FolderSource, options: ManifestOptions, rules: ListingRules) -> Source:
     """Returns a folder with the tables of its images, if there are any.
 
     They are looked for in the folder, and in those in it that are named for a split.
 
+    Args:
+        folder: The folder.
+        options: How tables are read.
+        rules: Which files and folders are left out.
+
     Raises:
         InvalidInput: If a table cannot be read, or a folder has several.
     """
-    tables = tuple(_find_tables(folder.uri, options))
+    tables = tuple(_find_tables(folder.uri, options, rules.selection()))
     return ImageFolder(folder.uri, folder, tables) if tables else folder
 
 
-def _find_tables(uri: str, options: ManifestOptions) -> Iterator[ManifestSource]:
+def _find_tables(uri: str, options: ManifestOptions, selection: Selection) -> Iterator[ManifestSource]:
     """Yields the table of each folder: its file by one of these names that has a column `file_name`."""
     fs, path = input_file_system(uri)
     to_uri = uri_builder(uri, fs)
-    folders = [path.rstrip("/"), *_split_folders(fs, uri, path.rstrip("/"))]
+    root = path.rstrip("/")
+    named = [name for name in _split_names(fs, uri, root) if selection.enters(name, name)]
+    folders = [root, *(join(root, name) for name in named)]
     are_files = _linked_files(fs, folders) if is_on_the_web(uri) else _files(fs, folders)
     own = dataclasses.replace(options, uri_column=_FILE_NAME, uri_prefix="", uri_suffix="")
     for folder in folders:
-        there = [to_uri(f"{folder}/{name}") for name in _TABLES if f"{folder}/{name}" in are_files]
+        paths = [f"{folder}/{name}" for name in _TABLES]
+        there = [to_uri(path) for path in paths if path in are_files and not _is_excluded(path, root, selection)]
         tables = [table for table in (_open_table(name, own) for name in there) if table is not None]
         if len(tables) > 1:
             names = " and ".join(file_name(table.uri) for table in tables)
@@ -77,8 +85,12 @@ def _find_tables(uri: str, options: ManifestOptions) -> Iterator[ManifestSource]
         yield from tables
 
 
-def _split_folders(fs: fsspec.AbstractFileSystem, uri: str, root: str) -> Sequence[str]:
-    """Returns the folders in a folder that may be named for a split; those of a bucket are not listed for that."""
+def _is_excluded(path: str, root: str, selection: Selection) -> bool:
+    return not selection.enters(path.removeprefix(f"{root}/"), path.rpartition("/")[2])
+
+
+def _split_names(fs: fsspec.AbstractFileSystem, uri: str, root: str) -> Sequence[str]:
+    """Returns the names of folders in a folder that are splits' names; a bucket's folders are not listed for that."""
     if isinstance(fs, LocalFileSystem):
         names = [each.name for each in Path(root or "/").iterdir()]
     elif is_on_the_web(uri):
@@ -86,7 +98,7 @@ def _split_folders(fs: fsspec.AbstractFileSystem, uri: str, root: str) -> Sequen
         names = [name.rstrip("/").rpartition("/")[2] for name in linked]
     else:
         names = [form for split in SPELLINGS for form in (split, split.title(), split.upper())]
-    return [join(root, name) for name in sorted(names) if name.lower() in SPELLINGS]
+    return [name for name in sorted(names) if name.lower() in SPELLINGS]
 
 
 def _files(fs: fsspec.AbstractFileSystem, folders: Sequence[str]) -> Collection[str]:

@@ -128,7 +128,7 @@ def _folder_sources(uri: str, options: ManifestOptions, rules: ListingRules) -> 
     """Takes a folder for its pictures, or if there are none for the archives in it, else for the data sets."""
     folder = FolderSource(uri)
     if folder.has_image(rules):
-        return [with_tables(dataclasses.replace(folder, seen=True), options)]
+        return [with_tables(dataclasses.replace(folder, seen=True), options, rules)]
     return archives_in(folder, rules) or data_sets_in(folder, options, rules) or [folder]
 
 
