@@ -120,7 +120,7 @@ class _Listing:
         names = {field.name for field in source.columns}
         self._columns = [field for field in rules.schema if field.name in names]
         self._images: dict[str, Member] = {}
-        self._beside: dict[str, list[_Beside]] = {}
+        self._beside: dict[str, dict[str, _Beside]] = {}
 
     @property
     def ignored(self) -> int:
@@ -139,15 +139,17 @@ class _Listing:
         keys = set(map(sample_key, self._images))
         for key, beside in self._beside.items():
             if key not in keys:
-                for one in beside:
-                    self._chosen.takes(one.name)
+                for name in beside:
+                    self._chosen.takes(name)
         return damage
 
     def _add(self, member: Member) -> None:
+        # Of several members of the same name the last counts, as unpacking would leave it; a device is no image.
         if self._source.columns and stands_beside(member.name):
-            self._beside.setdefault(sample_key(member.name), []).append(self._read_beside(member))
+            beside = self._beside.setdefault(sample_key(member.name), {})
+            self._chosen.ignored += beside.pop(member.name, None) is not None
+            beside[member.name] = self._read_beside(member)
         elif self._chosen.takes(member.name):
-            # Of several members of the same name the last counts, as unpacking would leave it; a device is no image.
             self._chosen.ignored += self._images.pop(member.name, None) is not None
             if member.place is None and member.problem is None:
                 self._chosen.ignored += 1
@@ -165,7 +167,7 @@ class _Listing:
         """Yields the images, and what is said of them."""
         for member in self._images.values():
             # A `.cls` is a label before a field of that name is one.
-            beside = sorted(self._beside.get(sample_key(member.name), ()), key=lambda one: is_class(one.name))
+            beside = sorted(self._beside.get(sample_key(member.name), {}).values(), key=lambda one: is_class(one.name))
             problem = next((one.problem for one in beside if one.problem), member.problem)
             fields = {name: value for one in beside for name, value in one.fields.items()}
             yield self._file(member, problem), {} if problem else fields

@@ -168,6 +168,19 @@ def test_the_last_of_several_members_of_a_name_counts(name: str, tmp_path: Path)
     assert contents(tmp_path / name) == [b"1", b"new"]
 
 
+def test_the_last_of_several_members_of_a_name_beside_a_picture_counts(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        add(archive, "0.jpg", b"picture")
+        for content in (b'{"label": "cat", "by": "me"}', b"{ broken", b'{"label": "dog"}'):
+            add(archive, "0.json", content)
+        for _ in range(2):
+            add(archive, "beside-none.json", b"{}")
+    ignored = IgnoredFiles()
+    (row,) = rows(tmp_path / "a.tar", ignored=ignored)
+    assert (row["label"], row["by"], row["_problem"]) == ("dog", None, None)
+    assert ignored.files == 4
+
+
 def test_labels_are_those_of_folders_in_the_archive(tmp_path: Path) -> None:
     folder = tmp_path / "train" / "dogs"
     folder.mkdir(parents=True)
