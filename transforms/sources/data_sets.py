@@ -89,6 +89,6 @@ def _table_at(uri: str, options: ManifestOptions) -> ImageTableSource | None:
 
 def _records(uris: Sequence[str], options: ManifestOptions) -> list[Source]:
     named = [uri for uri in uris if is_named_as_records(uri)]
-    parts = [uri for uri in uris if _PARTS.search(uri) and uri not in set(named)]
+    parts = [uri for uri in uris if _PARTS.search(uri) and not is_named_as_records(uri)]
     named += parts if parts and holds_records(parts[0]) else []
     return [record_source(uri, options) for uri in sorted(named)]

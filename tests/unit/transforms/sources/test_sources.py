@@ -1,5 +1,6 @@
 """Folders, globs and manifests become refs; names come back exactly."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from schemas.errors import InvalidInput
 from tests.conftest import write_pictures
+from transforms.manifests import ManifestOptions
 from transforms.source_kinds.folders import FolderSource, GlobSource
 from transforms.source_kinds.manifest_source import ManifestSource
 from transforms.source_kinds.single_files import FileSource
@@ -21,6 +23,7 @@ from transforms.sources import (
     look_up_versions,
     take_first_look,
 )
+from transforms.sources.data_sets import _records
 
 
 def refs(*inputs: object, ignored: IgnoredFiles | None = None, **rules: Any) -> list[dict[str, Any]]:
@@ -265,3 +268,11 @@ def test_kinds(tmp_path: Path) -> None:
         tmp_path / "list": ManifestSource,
     }
     assert [type(source) for source in find_sources(map(str, kinds))] == list(kinds.values())
+
+
+def test_a_data_set_of_thousands_of_files_is_looked_through_once() -> None:
+    uris = [f"file:///a/train.tfrecord-{number:05}-of-30000" for number in range(30_000)]
+    began = time.process_time()
+    found = _records(uris, ManifestOptions())
+    assert time.process_time() - began < 5
+    assert [source.uri for source in found] == uris
