@@ -133,6 +133,7 @@ def new_job(
             streams=given.streams or (fastest.streams if fastest else None),
             decode_processes=decoders_a_process(options) if given.decode_processes is None else given.decode_processes,
             deadline=run.started_at + given.time_budget if given.time_budget is not None else None,
+            attempt=run.attempt,
         ),
         options=options,
         worker_start_timeout=given.worker_start_timeout,

@@ -30,6 +30,7 @@ class Extraction(ShardTask):
             same process, or not at all.
         update_labels: Whether images that others commit meanwhile get the annotations of this run.
         deadline: The moment after which no shard begins, if there is one.
+        attempt: Distinguishes this execution from others of the same name; see `Run`.
     """
 
     schema: pa.Schema
@@ -37,6 +38,7 @@ class Extraction(ShardTask):
     reuse: Reuse = Reuse.STORE
     update_labels: bool = True
     deadline: datetime.datetime | None = None
+    attempt: str = ""
 
     @property
     def file_schema(self) -> pa.Schema:

@@ -65,7 +65,7 @@ def reusable_contents(extraction: Extraction, worker: Worker) -> KnownContents |
         features = FeatureStore(extraction.output_uri, extraction.spec).features()
         return read_known_contents(features, extraction.table_uri(TableName.FEATURES))
 
-    return worker.known_contents(extraction.run_id, read)
+    return worker.known_contents(f"{extraction.run_id} {extraction.attempt}", read)
 
 
 def extract_shard(

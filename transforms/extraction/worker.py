@@ -28,9 +28,14 @@ class Worker:
         self._lock = threading.Lock()
         self._contents = ("", KnownContents())
 
-    def known_contents(self, run_id: str, read: Callable[[], KnownContents]) -> KnownContents:
-        """Returns the contents that are known to a run; they are read once a run and process."""
+    def known_contents(self, run: str, read: Callable[[], KnownContents]) -> KnownContents:
+        """Returns the contents that are known to a run; they are read once a run and process.
+
+        Args:
+            run: The run by its name and attempt: files of an earlier attempt may be gone.
+            read: Reads them.
+        """
         with self._lock:
-            if self._contents[0] != run_id:
-                self._contents = (run_id, read())
+            if self._contents[0] != run:
+                self._contents = (run, read())
             return self._contents[1]

@@ -74,3 +74,12 @@ def test_copies_of_a_bad_image_fail_as_it_does(submitted: list[int], tmp_path: P
     )
     assert (summary["extracted"], summary["failures_by_code"]) == (1, {"truncated": 3})
     assert sum(submitted) == 1
+
+
+def test_a_run_takes_no_features_of_an_earlier_one_of_its_name_whose_files_are_gone(tmp_path: Path) -> None:
+    """As in a notebook, where both are in the same process."""
+    write_pictures(tmp_path / "pictures", 3)
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "store", ignore_errors=True)
+        summary = extract(f"--input={tmp_path}/pictures", f"--output={tmp_path}/store", "--run_id=night", *SMALL_BASE)
+        assert (summary["extracted"], summary["reused"]) == (3, 0)
