@@ -2,7 +2,7 @@
 
 from transforms.extraction.extraction import Extraction, Reuse
 from transforms.extraction.run_commit import judge_run
-from transforms.extraction.shard import counted, infer_batches
+from transforms.extraction.shard import counted, finite_only, infer_batches
 from transforms.extraction.tasks import ShardResult, ShardTask
 from transforms.extraction.worker import Worker
 from transforms.extraction.writing import as_lists, write_failures
@@ -15,6 +15,7 @@ __all__ = [
     "Worker",
     "as_lists",
     "counted",
+    "finite_only",
     "infer_batches",
     "judge_run",
     "write_failures",

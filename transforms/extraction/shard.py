@@ -158,12 +158,15 @@ def counted(
         yield batch, features
 
 
-def finite_only(inferred: Iterable[tuple[Batch, Features]], bad: list[BadImage]) -> Iterator[tuple[Batch, Features]]:
-    """Leaves out pictures of which the conv base makes what is no number: an overflow, most often.
+def finite_only(
+    inferred: Iterable[tuple[Batch, Features]], bad: list[BadImage], made: str = "features"
+) -> Iterator[tuple[Batch, Features]]:
+    """Leaves out pictures of which the network makes what is no number: an overflow, most often.
 
     Args:
         inferred: Batches with their features.
         bad: Where the images that are left out are put.
+        made: What the network makes, for messages.
 
     Yields:
         Batches with their features, which are finite.
@@ -176,7 +179,7 @@ def finite_only(inferred: Iterable[tuple[Batch, Features]], bad: list[BadImage])
         pictures = [loaded for loaded, is_finite in zip(batch.pictures, finite, strict=True) if is_finite]
         failed = {loaded.row: loaded for loaded, is_finite in zip(batch.pictures, finite, strict=True) if not is_finite}
         before = {image.row for image in bad}  # Some of them for another of their pictures.
-        bad += [_not_finite(loaded) for row, loaded in failed.items() if row not in before]
+        bad += [_not_finite(loaded, made) for row, loaded in failed.items() if row not in before]
         if pictures:
             yield Batch(batch.pixels, pictures), [floats[: len(finite)][finite] for floats in features]
 
@@ -210,7 +213,7 @@ def _finite_rows(floats: np.ndarray) -> np.ndarray:
     return finite
 
 
-def _not_finite(loaded: LoadedPicture) -> BadImage:
+def _not_finite(loaded: LoadedPicture, made: str) -> BadImage:
     copy = f" of its augmented copy {loaded.augmentation}" if loaded.augmentation else ""
-    error = ImageError(FailureCode.NOT_FINITE, f"The features{copy} are infinite, or no numbers.")
+    error = ImageError(FailureCode.NOT_FINITE, f"The {made}{copy} are infinite, or no numbers.")
     return BadImage(loaded.row, error, loaded.sha256)

@@ -27,6 +27,7 @@ from transforms.extraction import (
     Worker,
     as_lists,
     counted,
+    finite_only,
     infer_batches,
     judge_run,
     write_failures,
@@ -75,7 +76,8 @@ def predict_shard(shard: pa.RecordBatch, worker: Worker, prediction: Prediction)
 
     def predicted(progress: ShardProgress) -> Iterator[pa.RecordBatch]:
         batches = load_batches(shard, prediction.loading_rules, worker.pools, bad, meter)
-        for batch, outputs in counted(infer_batches(batches, worker.engine, meter), bad, progress):
+        inferred = finite_only(infer_batches(batches, worker.engine, meter), bad, "scores")
+        for batch, outputs in counted(inferred, bad, progress):
             refs = shard.take(pa.array(batch.rows))
             yield _prediction_rows(refs, outputs[0][: len(batch.rows)], prediction)
 
