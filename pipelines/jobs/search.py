@@ -131,7 +131,9 @@ def check_hits_file(output: str | None) -> None:
 
 
 def write_hits(output: str, asked: str, hits: pa.Table) -> None:
-    """Writes hits as a page or a table, by the extension of the file; lists are left out of a .csv.
+    """Writes hits as a page or a table, by the extension of the file.
+
+    Lists are left out of a .csv, and texts that a spreadsheet would take for a formula have a quote before them.
 
     Raises:
         OSError: If it cannot be written.
@@ -149,6 +151,12 @@ def write_hits(output: str, asked: str, hits: pa.Table) -> None:
     else:
         import pyarrow.csv
 
-        flat = [field.name for field in hits.schema if not pa.types.is_nested(field.type)]
-        pyarrow.csv.write_csv(hits.select(flat), file)
+        from transforms.prediction import spreadsheet_texts
+
+        flat = [field for field in hits.schema if not pa.types.is_nested(field.type)]
+        columns = {
+            field.name: spreadsheet_texts(hits[field.name]) if pa.types.is_string(field.type) else hits[field.name]
+            for field in flat
+        }
+        pyarrow.csv.write_csv(pa.table(columns), file)
     write_file(uri, file.getvalue())

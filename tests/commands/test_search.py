@@ -127,3 +127,13 @@ def test_the_command_imports_neither_beam_nor_tensorflow(small_store: FeatureSto
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "numpy" in imported
     assert not imported & {"apache_beam", "tensorflow", "keras", "jinja2"}
+
+
+def test_a_spreadsheet_takes_no_text_of_a_file_of_hits_for_a_formula(tmp_path: Path) -> None:
+    labels = ["=1+1", "cat", "-1.5", None]
+    store = store_of_features(tmp_path / "store", np.eye(4), label=labels)
+    assert command.main([store.uri, "--uri=file:///image-3", f"--output={tmp_path}/hits.csv"]) == 0
+    said = pa_csv.read_csv(tmp_path / "hits.csv").select(["uri", "label"]).to_pylist()
+    assert {row["uri"]: row["label"] for row in said} == {
+        "file:///image-0": "'=1+1", "file:///image-1": "cat", "file:///image-2": "-1.5",
+    }  # fmt: skip

@@ -90,14 +90,15 @@ def _fields_of(name: str, labels: LabelSet) -> list[pa.Field]:
 def _flat(column: pa.Array, labels: LabelSet) -> list[pa.Array]:
     """Returns the columns that a column of the table becomes."""
     if not pa.types.is_list(column.type):
-        return [_text(column) if pa.types.is_string(column.type) else column]
+        return [spreadsheet_texts(column) if pa.types.is_string(column.type) else column]
     if pa.types.is_string(column.type.value_type):
-        return [_text(pc.binary_join(column.cast(pa.list_(pa.string())), _SEPARATOR))]
+        return [spreadsheet_texts(pc.binary_join(column.cast(pa.list_(pa.string())), _SEPARATOR))]
     scores = pc.list_flatten(column).to_numpy(zero_copy_only=False).reshape(-1, len(labels.classes))
     return [pa.array(scores[:, number]) for number in range(len(labels.classes))]
 
 
-def _text(texts: pa.Array) -> pa.Array:
+def spreadsheet_texts(texts: pa.Array) -> pa.Array:
+    """Returns texts, string [n], with a quote before those that a spreadsheet would take for a formula."""
     if not pc.any(pc.match_substring_regex(texts, _PERHAPS_A_FORMULA)).as_py():
         return texts
     return pa.array([None if text is None else spreadsheet_text(text) for text in texts.to_pylist()], pa.string())
