@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from pipelines.runners.beam_import import import_beam
 from pipelines.runners.remote import RemoteJob, WorkerStart, submitted_job, submitting, wait_for
 from pipelines.runners.selection import find_runner, has_remote_workers, runner_name
-from schemas.fragments import has_started, leave_start
+from schemas.fragments import forget_start, has_started, leave_start
 
 if TYPE_CHECKING:
     from apache_beam import Pipeline
@@ -57,7 +57,9 @@ def new_pipeline(options: "PipelineOptions", start: WorkerStart | None = None) -
 def worker_start(
     options: "PipelineOptions", timeout: datetime.timedelta, folder_uri: str, run_id: str
 ) -> WorkerStart | None:
-    """Returns how long workers may take to start; None where they are processes of this machine.
+    """Returns how long workers of a job that is to be submitted may take to start; None where this machine has them.
+
+    A run of this name that was killed may have said that it has started: that is taken away.
 
     Args:
         options: Beam's options.
@@ -67,6 +69,7 @@ def worker_start(
     """
     if not has_remote_workers(options):
         return None
+    forget_start(folder_uri, run_id)
     return WorkerStart(timeout.total_seconds(), functools.partial(has_started, folder_uri, run_id))
 
 

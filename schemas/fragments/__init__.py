@@ -4,7 +4,15 @@ from schemas.fragments.actions import add_action, add_actions, partition_values,
 from schemas.fragments.feature_pages import FeaturePages
 from schemas.fragments.fragment import Fragment, FragmentWriter, TableName, has_told_rows
 from schemas.fragments.parquet_footer import null_counts
-from schemas.fragments.receipts import RECEIPTS, has_started, leave_receipt, leave_start, read_receipts, remove_receipts
+from schemas.fragments.receipts import (
+    RECEIPTS,
+    forget_start,
+    has_started,
+    leave_receipt,
+    leave_start,
+    read_receipts,
+    remove_receipts,
+)
 from schemas.fragments.rewriting import (
     COMPACTED,
     RESTORED,
@@ -38,6 +46,7 @@ __all__ = [
     "Totals",
     "add_action",
     "add_actions",
+    "forget_start",
     "has_started",
     "has_told_rows",
     "keep_rows",

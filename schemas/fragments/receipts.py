@@ -8,6 +8,7 @@ vacuum removes it. Where workers are on machines of their own, the first of them
 """
 
 import concurrent.futures
+import contextlib
 import functools
 import json
 import logging
@@ -55,6 +56,14 @@ def leave_start(store_uri: str, run_id: str) -> None:
         OSError: If the store cannot be written.
     """
     write_file(join(store_uri, RECEIPTS, run_id, _STARTED), b"")
+
+
+def forget_start(store_uri: str, run_id: str) -> None:
+    """Takes away what an earlier attempt at a run has said of its start, as far as that is possible."""
+    if has_started(store_uri, run_id):
+        fs, path = file_system(join(store_uri, RECEIPTS, run_id, _STARTED))
+        with contextlib.suppress(OSError):
+            fs.rm_file(path)
 
 
 def has_started(store_uri: str, run_id: str) -> bool:
