@@ -60,7 +60,8 @@ class Cell(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "Cell":
         """Reads what `str` has written."""
-        group, row, column, version = text.split(_SEPARATOR, 3)
+        group, row, rest = text.split(_SEPARATOR, 2)
+        column, _, version = rest.rpartition(_SEPARATOR)  # A column may have any name, versions have no tab.
         return cls(int(group), int(row), column, version)
 
 

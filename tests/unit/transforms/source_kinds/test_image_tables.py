@@ -234,3 +234,11 @@ def test_versions_are_looked_up_for_files_alone(tmp_path: Path) -> None:
     path = write_image_table(tmp_path / "t" / "a.parquet", [cells(1)[0], {"bytes": None, "path": "../000.jpg"}])
     embedded, beside = refs(path)
     assert (embedded["_size"], beside["_size"]) == (None, (tmp_path / "000.jpg").stat().st_size)
+
+
+def test_a_column_of_images_may_have_any_name(tmp_path: Path) -> None:
+    for number, name in enumerate(("a\tb", "\t", "a::b", "a/b", "ä", " ")):
+        pq.write_table(pa.table({name: [b"\x89PNG 0", b"\x89PNG 1"]}), tmp_path / f"{number}.parquet")
+        found = refs(tmp_path / f"{number}.parquet")
+        images = [ImageRef(row["uri"], row["version"], None, None, row["_place"]) for row in found]
+        assert [fetch_image(image, 10**6) for image in images] == [b"\x89PNG 0", b"\x89PNG 1"], name
