@@ -13,7 +13,7 @@ from pipelines.console.padded_lines import padded_line, size_text
 from pipelines.console.runs import COLUMNS, HEADS, run_line
 from schemas.delta import Scan, files_of
 from schemas.errors import printable, with_count
-from schemas.store import FeatureStore, read_drift, read_failures
+from schemas.store import FeatureStore, read_drift, read_failures, read_other_failures
 
 _RUNS_SHOWN: Final = 10
 _FAILURES_SHOWN: Final = 5
@@ -85,6 +85,9 @@ def _failure_lines(store: FeatureStore) -> Iterator[str]:
     for row in grouped.sort_by([("count_all", "descending")]).to_pylist():
         kind = "permanent" if row["permanent"] else "tried again"
         yield padded_line((row["count_all"], "", row["stage"], row["code"], kind), (10, 2, -8, -22, 0))
+    others = sum(rows.num_rows for rows in read_other_failures(store))
+    if others:
+        yield f"  --failures lists {others:,} more, of runs that were not committed or that later runs have replaced."
 
 
 def failure_lines(store: FeatureStore, run_id: str | None = None) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from pipelines.runners.dataflow import dataflow_errors
 from pipelines.runners.remote import JobLost
-from schemas.errors import DamagedFile, DamagedModel, InvalidInput, RunFailed
+from schemas.errors import DamagedFile, DamagedModel, InputNotFound, InvalidInput, RunFailed
 
 NOTHING_VISIBLE: Final = "nothing of it is visible"
 
@@ -19,8 +19,8 @@ _LAST_LINE: Final = re.compile(rf"^(?P<kind>[\w.]+)(?:: (?P<message>.*?))?{_STEP
 _NO_TRACEBACK: Final = ", Error:\nNone"
 # What a worker says in a sentence of its own. Of an input it is what the command would have said, had it read so far.
 _IN_A_SENTENCE: Final = {
-    f"{kind.__module__}.{kind.__qualname__}": InvalidInput if kind is InvalidInput else RunFailed
-    for kind in (RunFailed, DamagedFile, DamagedModel, InvalidInput)
+    f"{kind.__module__}.{kind.__qualname__}": InvalidInput if issubclass(kind, InvalidInput) else RunFailed
+    for kind in (RunFailed, DamagedFile, DamagedModel, InvalidInput, InputNotFound)
 }
 
 

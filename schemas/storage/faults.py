@@ -6,6 +6,7 @@ classes that Python has for them, by the status that a server gave, and by the n
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -57,6 +58,13 @@ _BY_STATUS: Final[Mapping[int, FailureCode]] = {
     408: FailureCode.TIMEOUT,
     410: FailureCode.NOT_FOUND,
     429: FailureCode.TOO_MANY_REQUESTS,
+}
+# What the system says that the sentence of the code has said already.
+_SAID_BY_CODE: Final[Mapping[FailureCode, frozenset[int]]] = {
+    FailureCode.NOT_FOUND: frozenset({errno.ENOENT}),
+    FailureCode.PERMISSION_DENIED: frozenset({errno.EACCES, errno.EPERM}),
+    FailureCode.CONNECTION_REFUSED: frozenset({errno.ECONNREFUSED}),
+    FailureCode.TIMEOUT: frozenset({errno.ETIMEDOUT}),
 }
 _MOST_CHARACTERS: Final = 240
 _SENTENCES: Final[Mapping[FailureCode, str]] = {
@@ -153,13 +161,16 @@ def status_of(error: BaseException) -> int | None:
 
 
 def _sentence(code: FailureCode, error: Exception) -> str:
-    said = without_secrets(next((text for text in map(_text, causes(error)) if text), ""))
+    said = without_secrets(next((text for text in (_text(cause, code) for cause in causes(error)) if text), ""))
     said = said if len(said) <= _MOST_CHARACTERS else f"{said[:_MOST_CHARACTERS]}…"  # Paths may have thousands.
     return f"{_SENTENCES[code]}: {said}" if said else f"{_SENTENCES[code]}."
 
 
-def _text(error: BaseException) -> str:
+def _text(error: BaseException, code: FailureCode) -> str:
     status, message = getattr(error, "status", None), getattr(error, "message", None)
     if isinstance(status, int) and isinstance(message, str):  # aiohttp's own text adds the URL, which has its column.
         return f"{status or ''} {message}".strip()
-    return first_line(error)
+    text, number = first_line(error), _errno(error)
+    if number is not None and number in _SAID_BY_CODE.get(code, ()):
+        return text.removeprefix(os.strerror(number)).removeprefix(": ")
+    return text

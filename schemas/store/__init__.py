@@ -2,7 +2,7 @@
 
 from schemas.store.content_index import KnownContents, read_known_contents, read_places
 from schemas.store.drift_rows import read_drift, record_drift
-from schemas.store.failure_rows import read_failures
+from schemas.store.failure_rows import read_failures, read_other_failures
 from schemas.store.feature_store import FeatureStore
 from schemas.store.label_counts import MOST_EXAMPLES, LabelCounts
 from schemas.store.prediction_tables import PREDICTIONS, STRINGS, PredictionTables, lists_of_one
@@ -31,6 +31,7 @@ __all__ = [
     "read_drift",
     "read_failures",
     "read_known_contents",
+    "read_other_failures",
     "read_places",
     "record_drift",
 ]

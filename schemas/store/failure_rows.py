@@ -29,14 +29,26 @@ def read_failures(store: FeatureStore, run_id: str | None = None) -> Iterator[pa
     Yields:
         Batches with the columns `COLUMNS`, a row for each image and run in which it failed.
     """
+    yield from _scan(store, run_id).to_batches()
+    yield from read_other_failures(store, run_id)
+
+
+def read_other_failures(store: FeatureStore, run_id: str | None = None) -> Iterator[pa.RecordBatch]:
+    """Yields those of a store's failures that are not in the table, as `read_failures` does.
+
+    Args:
+        store: The store.
+        run_id: The run; None for all.
+
+    Yields:
+        Batches with the columns `COLUMNS`: of runs that were not committed, and of those whose rows have been replaced.
+    """
     failures, table_uri = store.failures(), join(store.uri, TableName.FAILURES)
-    scan = Scan(failures, COLUMNS, None if run_id is None else [("run_id", "=", run_id)])
-    yield from scan.to_batches()
     others = sorted({path for path, _ in data_files(table_uri)} - paths_of(failures))
     of_runs = [path for path in others if (run := run_of(path)) is not None and run_id in {None, run}]
     if not of_runs:
         return
-    in_table = RowKeys(map(_keys, scan.only(("uri", "run_id")).to_batches()))
+    in_table = RowKeys(map(_keys, _scan(store, run_id).only(("uri", "run_id")).to_batches()))
     for path in of_runs:
         try:
             for rows in read_columns(join(table_uri, path), COLUMNS):
@@ -45,6 +57,10 @@ def read_failures(store: FeatureStore, run_id: str | None = None) -> Iterator[pa
                     yield left
         except (DamagedFile, FileNotFoundError):  # What a kill cut off, or a vacuum has just removed.
             continue
+
+
+def _scan(store: FeatureStore, run_id: str | None) -> Scan:
+    return Scan(store.failures(), COLUMNS, None if run_id is None else [("run_id", "=", run_id)])
 
 
 def _keys(rows: pa.RecordBatch) -> pa.RecordBatch:

@@ -103,12 +103,17 @@ def test_the_failures_of_a_run_that_was_not_committed_are_listed(
     assert {code for _, code, _, _ in lines} == {"not_an_image"}
     assert sorted(uri.rpartition("/")[2] for _, _, uri, _ in lines) == [f"page-{number}.jpg" for number in range(7)]
     assert shown(capsys, f"{tmp_path}/store", "--failures", "--run=night-2") == []
+    others = "  --failures lists 7 more, of runs that were not committed or that later runs have replaced."
+    assert shown(capsys, f"{tmp_path}/store")[-2:] == ["Failures: 0", others]
 
     # They are tried again, and once they are committed they are listed once a run.
     extract(*options[:2], "--run_id=night-2", "--max_failure_ratio=0.9")
     capsys.readouterr()
     assert len(shown(capsys, f"{tmp_path}/store", "--failures", "--run=night-2")) == 7
     assert len(shown(capsys, f"{tmp_path}/store", "--failures")) == 14
+    overview = shown(capsys, f"{tmp_path}/store")
+    assert "Failures: 7, by code:" in overview
+    assert overview[-1] == others
 
 
 def brought(images: int, **counts: int) -> RunResult:

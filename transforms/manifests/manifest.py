@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 import pyarrow as pa
 
-from schemas.errors import InvalidInput, first_line, shown
+from schemas.errors import InputNotFound, InvalidInput, first_line, shown
 from schemas.storage import is_on_the_web
 from transforms.manifests.columns import URI, Column, ManifestOptions, cast_to, choose_columns, named_columns
 from transforms.manifests.delimited import Header, delimited_rows, first_ragged_row, read_header
@@ -296,12 +296,15 @@ def explained(uri: str) -> Iterator[None]:
     """Makes one sentence of what is wrong with a manifest.
 
     Raises:
-        InvalidInput: In place of what Arrow and Python raise.
+        InputNotFound: If there is none.
+        InvalidInput: In place of what else Arrow and Python raise.
     """
     try:
         yield
     except UnicodeError as error:
         raise InvalidInput(_no_utf_8(uri, None)) from error
+    except FileNotFoundError as error:
+        raise InputNotFound(f"There is no manifest at {shown(uri)}.") from error
     except _UNREADABLE as error:
         raise InvalidInput(f"The manifest {shown(uri)} cannot be read: {shown(first_line(error), 160)}") from error
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import InvalidInput, InvalidLabels, first_line, shown, with_count
+from schemas.errors import InputNotFound, InvalidInput, InvalidLabels, first_line, shown, with_count
 from schemas.storage import bare_uri, canonical_uri
 from transforms.manifests import (
     URI,
@@ -130,7 +130,9 @@ def _read_table(uri: str, column: str) -> pa.Table:
     try:
         manifest = look_at_manifest(uri, named_format(uri) or NamedFormat(ManifestFormat.CSV))
         return manifest.read([URI, column])
-    except InvalidInput as error:  # Which names the file.
-        raise InvalidLabels(f"The labels cannot be read: {first_line(error)}") from error
+    except InputNotFound as error:
+        raise InvalidLabels(f"There is no file of labels at {shown(uri)}.") from error
+    except InvalidInput as error:  # A sentence that names the file.
+        raise InvalidLabels(str(error)) from error
     except (ValueError, ImportError) as error:
         raise InvalidLabels(f"The file of labels {shown(uri)} cannot be read: {first_line(error)}") from error

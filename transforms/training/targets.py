@@ -7,6 +7,7 @@ sides.
 
 import dataclasses
 import enum
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -108,32 +109,42 @@ class LabelledImages:
             InvalidLabels: If a split is empty, or the training or validation split lacks a class.
         """
         counts = self.counts()
-        found = ", ".join(f"{name} {count}" for name, count in counts.items())
         optional = {Split.TEST: fractions.test} | ({Split.VALIDATION: fractions.validation} if folds else {})
-        for split in SPLITS:
-            if not counts[split.word] and optional.get(split, 1):
-                remedies = self._remedies(split, can_be_empty=split in optional)
-                raise InvalidLabels(f"The {split.word} split is empty ({found}; split by {self.split_by}): {remedies}.")
-        for split in (Split.TRAIN, Split.VALIDATION) if counts[Split.VALIDATION.word] else (Split.TRAIN,):
-            missing = [self.labels.classes[index] for index in np.flatnonzero(self.class_counts(split) == 0)]
-            if missing:
-                remedies = self._remedies(split, can_be_empty=split in optional and self.split_by == SplitBy.HASH)
-                raise InvalidLabels(
-                    f"The {split.word} split has no example of {_names(missing)} (split by {self.split_by}): "
-                    f"{remedies}."
-                )
-
-    def _remedies(self, split: Split, *, can_be_empty: bool) -> str:
-        """Returns what helps where a split lacks images: none of it is what was done already."""
-        by_hash = self.split_by == SplitBy.HASH
-        remedies = (
-            ["label more images"] if by_hash else [f"label more images of the {split.word} split", "--split=hash"]
+        empty = [split for split in SPLITS if not counts[split.word] and optional.get(split, 1)]
+        lacking = self._lacking(split for split in (Split.TRAIN, Split.VALIDATION) if counts[split.word])
+        if not (empty or lacking):
+            return
+        faults, found = [], ""
+        if empty:
+            faults.append(f"the {_named(empty)} {'is' if len(empty) == 1 else 'are'} empty")
+            found = ", ".join(f"{name} {count}" for name, count in counts.items()) + "; "
+        faults += [f"the {split.word} split has no example of {_names(names)}" for split, names in lacking.items()]
+        can_be_empty = {split for split in optional if split in empty or self.split_by == SplitBy.HASH}
+        raise InvalidLabels(
+            f"T{_listed(faults, 'and')[1:]} ({found}split by {self.split_by}): "
+            f"{self._remedies([split for split in SPLITS if split in {*empty, *lacking}], can_be_empty)}."
         )
-        if can_be_empty:
-            remedies.append(f"--{split.word}_fraction=0 to go without")
-        elif by_hash and split != Split.TRAIN:
-            remedies.append(f"a larger --{split.word}_fraction")
-        return " or ".join(filter(None, (", ".join(remedies[:-1]), remedies[-1])))
+
+    def _lacking(self, splits: Iterable[Split]) -> dict[Split, list[str]]:
+        """Returns the classes that splits have no example of, by those that lack any."""
+        missing = {split: np.flatnonzero(self.class_counts(split) == 0) for split in splits}
+        classes = self.labels.classes
+        return {split: [classes[index] for index in indices] for split, indices in missing.items() if len(indices)}
+
+    def _remedies(self, splits: Sequence[Split], can_be_empty: Collection[Split]) -> str:
+        """Returns what helps where splits lack images: none of it is what was done already, all of it helps each."""
+        by_hash = self.split_by == SplitBy.HASH
+        remedies = ["label more images"]
+        if not by_hash:
+            remedies = [f"label more images of the {_named(splits)}", "--split=hash"]
+        without = [f"--{split.word}_fraction=0" for split in splits if split in can_be_empty]
+        larger = [split for split in splits if split not in can_be_empty]
+        fractions = [f"a larger --{split.word}_fraction" for split in larger]
+        if without:
+            fractions.append(f"{' and '.join(without)} to go without")
+        if not larger or (by_hash and Split.TRAIN not in larger):
+            remedies.append(" and ".join(fractions))
+        return _listed(remedies, "or")
 
 
 def read_labelled_images(
@@ -238,6 +249,14 @@ def _read_columns(
         places=np.concatenate(places),
         are_dropped=np.concatenate(are_dropped),
     )
+
+
+def _named(splits: Sequence[Split]) -> str:
+    return f"{_listed([split.word for split in splits], 'and')} {'split' if len(splits) == 1 else 'splits'}"
+
+
+def _listed(words: Sequence[str], before_last: str) -> str:
+    return f" {before_last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _names(names: list[str]) -> str:

@@ -116,16 +116,20 @@ def test_a_parquet_file_may_hold_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("missing.csv", None, "cannot be read"),
+        ("missing.csv", None, r"^There is no file of labels at /.*/missing\.csv\.$"),
         (
             "labels.csv",
             "uri,lable\na.jpg,cat\n",
             r"has no column 'label' \(its columns: uri, lable\); did you mean 'lable'\?",
         ),
         ("labels.csv", "path,label\na.jpg,cat\n", r"has no column 'uri' \(its columns: path, label\)"),
-        ("labels.csv", "uri,label\na.jpg\n", "cannot be read: Line 2 of the manifest .* has 1 cells"),
-        ("labels.csv", "", "cannot be read: The manifest .* is empty"),
-        ("labels.parquet", "uri,label\na.jpg,cat\n", "cannot be read: .*Parquet magic bytes not found"),
+        ("labels.csv", "uri,label\na.jpg\n", "^Line 2 of the manifest .* has 1 cells"),
+        ("labels.csv", "", "^The manifest .* is empty"),
+        (
+            "labels.parquet",
+            "uri,label\na.jpg,cat\n",
+            "^The manifest .* cannot be read: .*Parquet magic bytes not found",
+        ),
         ("labels.csv", "uri,label\na.jpg,cat\n./a.jpg,dog\n", "names 1 image twice, such as file:///.*/a.jpg"),
     ],
 )
@@ -181,7 +185,11 @@ def test_a_column_of_lists_makes_a_multi_label_classifier(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("labels", "splits", "sentence"),
     [
-        ("ab", ("train", "train"), r"The validation split is empty \(train 2, validation 0, test 0; split by column\)"),
+        (
+            "aba",
+            ("train", "train", "test"),
+            r"The validation split is empty \(train 2, validation 0, test 1; split by column\)",
+        ),
         ("abab", ("validation",) * 2 + ("test",) * 2, "The train split is empty"),
         ("abab", ("train",) * 2 + ("validation",) * 2, "The test split is empty .*--test_fraction=0 to go without"),
         ("abab", ("train", "train", "validation", "test"), "The validation split has no example of 'b'"),
@@ -191,6 +199,17 @@ def test_a_column_of_lists_makes_a_multi_label_classifier(tmp_path: Path) -> Non
             "no example of 'b', 'c', 'd' and 1 further class .split by",
         ),
         ("abbb", ("validation", "validation", "train", "test"), "The train split has no example of 'a'"),
+        # Whatever is wrong is said at once, with what helps all of it.
+        (
+            "ab",
+            ("train", "train"),
+            r"The validation and test splits are empty .* images of the validation and test splits or --split=hash\.$",
+        ),
+        (
+            "abac",
+            ("train", "train", "validation", "validation"),
+            "The test split is empty, the train split has no .* 'c' and the validation split has no .* 'b' .train 2, ",
+        ),
     ],
 )
 def test_parts_that_cannot_be_learned_from_or_judged_on_are_refused(
@@ -205,8 +224,8 @@ def test_parts_that_cannot_be_learned_from_or_judged_on_are_refused(
 @pytest.mark.parametrize(
     ("labels", "folds", "remedy"),
     [
-        ("aba", True, "label more images or --validation_fraction=0 to go without."),
-        ("aba", False, "label more images or a larger --validation_fraction."),
+        ("aba", True, "label more images or --validation_fraction=0 and --test_fraction=0 to go without."),
+        ("aba", False, "label more images or a larger --validation_fraction and --test_fraction=0 to go without."),
     ],
 )
 def test_what_is_split_by_hash_already_is_not_told_to_be(labels: str, folds: bool, remedy: str, tmp_path: Path) -> None:
