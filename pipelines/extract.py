@@ -18,11 +18,11 @@ from pipelines.console import (
     check_figure_files,
     committed_before_text,
     extraction_text,
-    first_failures,
     planned_counts,
     planned_text,
     run_counts,
     run_figures,
+    with_first_failures,
     write_summary,
 )
 from pipelines.functions import ExtractionResult, make_callable, printed
@@ -101,8 +101,7 @@ def run(arguments: Sequence[str]) -> ExtractionResult:
     try:
         row = run_job(job)
     except RunFailed as error:
-        failures = first_failures(store, job.run.run_id)
-        raise RunFailed("\n".join([str(error), *failures])) from error
+        raise with_first_failures(error, store, job.run.run_id) from error
     finally:
         tell_figures(given, job, row)
     if row is None:

@@ -83,7 +83,7 @@ def _look(store: FeatureStore, given: argparse.Namespace) -> int:
         print("\n".join(lines))
         return 1 if missing else 0
     if given.failures:
-        for line in failure_lines(store, given.run):
+        for line in failure_lines(store.uri, given.run):
             print(line)
         return 0
     if given.runs or not (given.freshness or given.html):

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from pipelines.console import check_figure_files, committed_before_text, prediction_text
+from pipelines.console import check_figure_files, committed_before_text, prediction_text, with_first_failures
 from pipelines.functions import PredictionResult, make_callable, printed
 from pipelines.monitoring import PredictionFigures, export_prediction_metrics, logged_run, told_at_its_end
 from pipelines.options import (
@@ -44,7 +44,7 @@ from pipelines.prediction import (
 )
 from pipelines.runners import beam_options, parse_command
 from schemas.classifiers import Classifier
-from schemas.errors import UsageError
+from schemas.errors import RunFailed, UsageError
 from schemas.fragments import TableName
 from schemas.storage import canonical_uri
 from schemas.store import PredictionTables
@@ -165,7 +165,12 @@ def predict(given: argparse.Namespace, beam_arguments: Sequence[str], figures: P
         if committed_before:
             print(committed_before_text(run_id))
         else:
-            run_prediction(given, prediction, tables, beam_arguments)
+            try:
+                run_prediction(given, prediction, tables, beam_arguments)
+            except RunFailed as error:
+                if PredictionTables.find(tables.uri) is None:
+                    raise
+                raise with_first_failures(error, tables, run_id) from error
         with true_end_of_prediction(tables, prediction):
             rows, failures = predicted_rows(tables, prediction, file), failures_by_code(tables, run_id)
             figures.predicted, figures.failures = len(rows.uris), failures

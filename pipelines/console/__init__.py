@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pipelines.console.padded_lines import padded_line, size_text
     from pipelines.console.prediction import prediction_text
     from pipelines.console.runs import HEADS
-    from pipelines.console.store import failure_lines, first_failures, last_runs, run_table, store_lines
+    from pipelines.console.store import failure_lines, last_runs, run_table, store_lines, with_first_failures
     from pipelines.console.training import data_text, images_text, leak_lines, model_card, training_text
 else:
     from schemas.lazy_imports import lazy_attributes
@@ -84,7 +84,13 @@ else:
             "pipelines.console.padded_lines": ["padded_line", "size_text"],
             "pipelines.console.prediction": ["prediction_text"],
             "pipelines.console.runs": ["HEADS"],
-            "pipelines.console.store": ["failure_lines", "first_failures", "last_runs", "run_table", "store_lines"],
+            "pipelines.console.store": [
+                "failure_lines",
+                "last_runs",
+                "run_table",
+                "store_lines",
+                "with_first_failures",
+            ],
             "pipelines.console.training": ["data_text", "images_text", "leak_lines", "model_card", "training_text"],
         },
     )
@@ -105,7 +111,6 @@ __all__ = [
     "failure_lines",
     "fine_tuned_card",
     "finetuning_text",
-    "first_failures",
     "hit_lines",
     "images_text",
     "last_runs",
@@ -131,6 +136,7 @@ __all__ = [
     "store_lines",
     "training_text",
     "trial_line",
+    "with_first_failures",
     "write_json",
     "write_summary",
 ]

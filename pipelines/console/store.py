@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from pipelines.console.padded_lines import padded_line, size_text
 from pipelines.console.runs import COLUMNS, HEADS, run_line
 from schemas.delta import Scan, files_of
-from schemas.errors import printable, with_count
-from schemas.store import FeatureStore, read_drift, read_failures, read_other_failures
+from schemas.errors import RunFailed, printable, with_count
+from schemas.store import FeatureStore, PredictionTables, read_drift, read_failures, read_other_failures
 
 _RUNS_SHOWN: Final = 10
 _FAILURES_SHOWN: Final = 5
@@ -85,23 +85,26 @@ def _failure_lines(store: FeatureStore) -> Iterator[str]:
     for row in grouped.sort_by([("count_all", "descending")]).to_pylist():
         kind = "permanent" if row["permanent"] else "tried again"
         yield padded_line((row["count_all"], "", row["stage"], row["code"], kind), (10, 2, -8, -22, 0))
-    others = sum(rows.num_rows for rows in read_other_failures(store))
+    others = sum(rows.num_rows for rows in read_other_failures(store.uri))
     if others:
         yield f"  --failures lists {others:,} more, of runs that were not committed or that later runs have replaced."
 
 
-def failure_lines(store: FeatureStore, run_id: str | None = None) -> Iterator[str]:
+def failure_lines(store_uri: str, run_id: str | None = None) -> Iterator[str]:
     """Yields a line for each time that an image failed: when (UTC), code, URI and message, separated by tabs."""
-    for batch in read_failures(store, run_id):
+    for batch in read_failures(store_uri, run_id):
         for row in batch.to_pylist():
             said = (row["code"], printable(row["uri"]), printable(row["message"]))
             yield f"{row['failed_at']:%Y-%m-%d %H:%M:%S}\t" + "\t".join(said)
 
 
-def first_failures(store: FeatureStore, run_id: str) -> list[str]:
-    """Returns the first failures of a run, for the message that it failed, and how the others are listed."""
-    lines = list(itertools.islice(failure_lines(store, run_id), _FAILURES_SHOWN + 1))
+def with_first_failures(error: RunFailed, store: FeatureStore | PredictionTables, run_id: str) -> RunFailed:
+    """Returns the error of a run with its first failures below it, and of a store how the others are listed."""
+    lines = list(itertools.islice(failure_lines(store.uri, run_id), _FAILURES_SHOWN + 1))
+    if not lines:
+        return error
     shown = ["  " + "  ".join(line.split("\t")[1:]) for line in lines[:_FAILURES_SHOWN]]
     if len(lines) > _FAILURES_SHOWN:
-        shown.append(f"  … all of them: python -m pipelines.inspect {shlex.quote(store.uri)} --failures --run={run_id}")
-    return shown
+        listing = f"python -m pipelines.inspect {shlex.quote(store.uri)} --failures --run={run_id}"
+        shown.append(f"  … all of them: {listing}" if isinstance(store, FeatureStore) else "  … and others")
+    return RunFailed("\n".join([str(error), *shown]))

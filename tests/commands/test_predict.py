@@ -161,6 +161,7 @@ def test_too_many_failures_commit_nothing(run: Run, model: Path, tmp_path: Path)
     assert done.stderr == (
         "error: 1 of 4 images failed (25.0%; 1 not_an_image), more than --max_failure_ratio=0.1 allows; "
         "nothing was committed.\n"
+        f"  not_an_image  file://{tmp_path}/pictures/page.jpg  The file is no image that Pillow knows.\n"
     )
     assert rows(tmp_path / "out") == rows(tmp_path / "out", TableName.FAILURES) == []
 

@@ -28,6 +28,7 @@ from transforms.manifests.manifest import (
     look_at_manifest,
     open_manifest,
     with_chosen_columns,
+    without_encoding_option,
 )
 from transforms.manifests.parquet_rows import ROWS_PER_SECTION
 from transforms.manifests.takedown_lists import listed_uris
@@ -66,4 +67,5 @@ __all__ = [
     "trimmed",
     "with_chosen_columns",
     "with_items",
+    "without_encoding_option",
 ]

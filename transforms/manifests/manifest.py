@@ -30,6 +30,9 @@ from transforms.manifests.text_lists import BYTES_PER_SECTION, section_rows, str
 # Columns by the names of folders, `split=train`, and their values.
 Partition: TypeAlias = tuple[tuple[str, str | None], ...]
 
+# What helps where a text is not UTF-8.
+_ENCODING_OPTION: Final = "--encoding=latin-1, --encoding=cp1252 or another one says what it is"
+
 # What Arrow and Python raise of a file that is not what its name says.
 _UNREADABLE: Final = (UnicodeError, pa.ArrowException, OSError, EOFError, csv.Error)
 
@@ -312,4 +315,9 @@ def explained(uri: str) -> Iterator[None]:
 def _no_utf_8(uri: str, line: int | None) -> str:
     where = "" if line is None else f"Line {line} of "
     what = f"{where}{'t' if where else 'T'}he manifest {shown(uri)}"
-    return f"{what} is not UTF-8; --encoding=latin-1, --encoding=cp1252 or another one says what it is."
+    return f"{what} is not UTF-8; {_ENCODING_OPTION}."
+
+
+def without_encoding_option(complaint: str) -> str:
+    """Returns a complaint about a manifest for whom there is no `--encoding`: files of labels, lists of takedowns."""
+    return complaint.replace(_ENCODING_OPTION, "save it as UTF-8")

@@ -9,7 +9,7 @@ from schemas.errors import InvalidInput, first_line, with_count
 from schemas.storage import canonical_uri, file_system
 from transforms.manifests.columns import URI, ManifestOptions
 from transforms.manifests.format import MANIFEST_EXTENSIONS, named_format
-from transforms.manifests.manifest import open_manifest
+from transforms.manifests.manifest import open_manifest, without_encoding_option
 from transforms.manifests.uris import canonical_uris
 
 # In a file of near-duplicates, whether an image is the one of its group that stays.
@@ -40,6 +40,8 @@ def listed_uris(uri: str) -> pa.Array:
             raise InvalidInput(f"There is no list at {uri}.")
         manifest = open_manifest(location, form, ManifestOptions(carry=(_KEEP,)))
         batches = [_not_kept(rows) for section in manifest.sections() for rows in manifest.rows(section)]
+    except InvalidInput as error:
+        raise InvalidInput(without_encoding_option(str(error))) from error
     except (OSError, ImportError) as error:
         raise InvalidInput(f"The list {uri} cannot be read: {first_line(error)}") from error
     uris = pa.chunked_array(batches, pa.string()).combine_chunks()

@@ -17,6 +17,7 @@ from transforms.manifests import (
     is_list,
     look_at_manifest,
     named_format,
+    without_encoding_option,
 )
 from transforms.sources import bare_labels
 
@@ -133,6 +134,6 @@ def _read_table(uri: str, column: str) -> pa.Table:
     except InputNotFound as error:
         raise InvalidLabels(f"There is no file of labels at {shown(uri)}.") from error
     except InvalidInput as error:  # A sentence that names the file.
-        raise InvalidLabels(str(error)) from error
+        raise InvalidLabels(without_encoding_option(str(error))) from error
     except (ValueError, ImportError) as error:
         raise InvalidLabels(f"The file of labels {shown(uri)} cannot be read: {first_line(error)}") from error

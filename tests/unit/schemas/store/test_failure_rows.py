@@ -13,7 +13,7 @@ def commit(store: FeatureStore, run_id: str, uris: list[str], version: str = "1"
 
 
 def listed(store: FeatureStore, run_id: str | None = None) -> list[tuple[str, str]]:
-    rows = [row for batch in read_failures(store, run_id) for row in batch.to_pylist()]
+    rows = [row for batch in read_failures(store.uri, run_id) for row in batch.to_pylist()]
     return sorted((row["run_id"], row["uri"]) for row in rows)
 
 

@@ -51,3 +51,9 @@ def test_lists_that_are_none(name: str, text: str | None, complaint: str, tmp_pa
         (tmp_path / name).write_text(text)
     with pytest.raises(InvalidInput, match=complaint):
         listed_uris(str(tmp_path / name))
+
+
+def test_a_list_of_another_encoding_is_to_be_saved_as_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "gone.csv").write_bytes("uri\na.jpg\nKöln.jpg\n".encode("latin-1"))
+    with pytest.raises(InvalidInput, match=r"gone\.csv is not UTF-8; save it as UTF-8\.$"):
+        listed_uris(str(tmp_path / "gone.csv"))

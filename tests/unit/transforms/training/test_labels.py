@@ -143,6 +143,12 @@ def test_a_file_that_is_none_of_labels_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_of_labels_in_another_encoding_is_to_be_saved_as_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes("uri,label\na.jpg,Kätzchen\n".encode("latin-1"))
+    with pytest.raises(InvalidLabels, match=r"labels\.csv is not UTF-8; save it as UTF-8\.$"):
+        read_label_file(f"{tmp_path}/labels.csv")
+
+
 def read(
     store: FeatureStore, split_by: SplitBy = SplitBy.AUTO, file: LabelFile | None = None, column: str = "label"
 ) -> LabelledImages:
