@@ -39,7 +39,7 @@ from pipelines.runners import shown_steps
 from schemas.errors import RunFailed, UsageError, first_line
 from schemas.images import refs_of_uris
 from schemas.spec import BFLOAT16, FLOAT32, NO_WEIGHTS, FeatureSpec
-from schemas.storage import PublishedBase, Storage, canonical_uri, use_storage
+from schemas.storage import PublishedBase, Storage, canonical_uri, check_folder, use_storage
 from schemas.store import FeatureStore
 from transforms.conv_bases import EngineName, cached_conv_base, choose_engine
 from transforms.decoding import DecodingRules
@@ -146,6 +146,7 @@ def _subject(given: argparse.Namespace) -> Iterator[Subject]:
     if given.store is not None:
         store = FeatureStore.open(given.store)
         store.refuse_other_spec(asked)
+        check_folder(f"The store {given.store}", store.uri)
         yield Subject(store.conv_base(), store.spec, store)
         return
     with temporary_folder() as folder:

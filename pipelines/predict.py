@@ -155,11 +155,13 @@ def predict(given: argparse.Namespace, beam_arguments: Sequence[str], figures: P
         raise UsageError("Name either --input, to predict from images, or --features, to predict from a store.")
     refuse_a_file(given.output)
     check_output_folder(given.output, PREDICTIONS)
+    tables = PredictionTables(given.output)
+    tables.check()
     given.output_format = OutputFormat(given.output_format)
     classifier = Classifier.open(given.model)
     file = read_label_file(given.labels, given.label_column) if given.labels else None
     prediction = new_prediction(given, classifier, beam_options(beam_arguments))
-    tables, run_id = PredictionTables(given.output), prediction.run_id
+    run_id = prediction.run_id
     with logged_run(run_id, tables.uri) as logged:
         committed_before = tables.have_committed(run_id)
         if committed_before:

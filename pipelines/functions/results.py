@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from schemas.errors import printable
+from schemas.errors import printable, with_count
 from schemas.fragments import TableName
 from schemas.storage import join
 from schemas.store import FeatureStore, PredictionTables
@@ -94,7 +94,7 @@ class TrainingResult(Result):
     def figures(self) -> Mapping[str, object]:
         """Returns images and accuracy by split, and where the classifier is."""
         judged = {
-            f"{split}, {images:,} images": f"accuracy {self.metrics[f'{split}_accuracy']:.4f}"
+            f"{split}, {with_count(images, 'image')}": f"accuracy {self.metrics[f'{split}_accuracy']:.4f}"
             for split, images in self.card.images.items()
             if self.metrics.get(f"{split}_accuracy") is not None
         }

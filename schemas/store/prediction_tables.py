@@ -17,7 +17,7 @@ from schemas.commits import REPLACED, replace_rows
 from schemas.delta import Scan, committed, create_table, find_commit, find_table, open_table
 from schemas.errors import StoreNotWritable, first_line
 from schemas.fragments import Fragment, TableName
-from schemas.storage import canonical_uri, join
+from schemas.storage import canonical_uri, check_folder, join
 from schemas.tables import FAILURES, FLOATS, PARTITIONED_BY, TIMESTAMP, commented_field
 
 STRINGS: Final = pa.list_(pa.field("element", pa.string(), nullable=False))
@@ -65,6 +65,15 @@ class PredictionTables:
         """Opens the tables in a folder, or returns None if there are none."""
         tables = cls(uri)
         return None if find_table(join(tables.uri, TableName.PREDICTIONS)) is None else tables
+
+    def check(self) -> None:
+        """Refuses a folder that cannot be written, before any work.
+
+        Raises:
+            StoreNotWritable: If it is one.
+        """
+        folders = [self.uri, *(join(self.uri, name) for name in _SCHEMAS)]
+        check_folder(f"The predictions {self.uri}", *folders, refusal=StoreNotWritable)
 
     def create(self) -> None:
         """Makes the tables where they are not there yet.

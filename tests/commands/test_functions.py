@@ -1,5 +1,6 @@
 """Commands as functions: what they return is what their commands print, and what is wrong is raised."""
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -55,6 +56,8 @@ def test_a_classifier_is_a_folder_with_metrics(folder: Path) -> None:
     assert 0 <= trained.metrics["validation_accuracy"] <= 1
     assert f"Classifier {trained.card.model_id}" in repr(trained)
     assert "<td>validation, 4 images</td><td>accuracy " in trained._repr_html_()
+    card = dataclasses.replace(trained.card, images={**trained.card.images, "validation": 1})
+    assert "<td>validation, 1 image</td>" in dataclasses.replace(trained, card=card)._repr_html_()
 
 
 def test_predictions_are_a_table(folder: Path, tmp_path: Path) -> None:

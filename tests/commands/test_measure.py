@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -49,6 +50,15 @@ def test_a_store_is_measured_with_its_own_pictures_and_dry_runs_tell_time_by_it(
     extract_command.main([f"--input={tmp_path}/more", f"--output={store}", "--dry_run"])
     assert "images/s, as measured on 20" in capsys.readouterr().out
     FeatureStore.open(str(store)).scan().count()
+
+
+def test_a_store_that_cannot_be_written_is_refused_before_anything_is_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # Root may write everywhere.
+    monkeypatch.setattr(measure, "_measured", None)
+    with pytest.raises(UsageError, match=r"^The store .*/store cannot be written: Permission denied: '.*/store'\.$"):
+        measure(folder / "store")
 
 
 def test_a_named_base_is_measured_with_pictures_of_the_input(folder: Path) -> None:

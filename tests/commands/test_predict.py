@@ -166,6 +166,15 @@ def test_too_many_failures_commit_nothing(run: Run, model: Path, tmp_path: Path)
     assert rows(tmp_path / "out") == rows(tmp_path / "out", TableName.FAILURES) == []
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_the_input_is_looked_at(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # Root may write everywhere.
+    said = rf"^The predictions file://{tmp_path}/out cannot be written: Permission denied: '{tmp_path}'\.$"
+    with pytest.raises(UsageError, match=said):
+        predict(model, "--input=/nowhere", f"--output={tmp_path}/out")
+
+
 def test_a_run_is_told_to_prometheus_however_it_ends(model: Path, tmp_path: Path) -> None:
     write_pictures(tmp_path / "pictures", 3)
     (tmp_path / "pictures" / "page.jpg").write_bytes(b"<html>")
