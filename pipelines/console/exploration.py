@@ -70,7 +70,10 @@ def exploration_lines(
 
 
 def hit_lines(hits: pa.Table) -> Iterator[str]:
-    """Yields hits as a table, the nearest first."""
+    """Yields hits as a table, the nearest first; that there are none as a sentence."""
+    if not hits.num_rows:
+        yield "No image was found."
+        return
     names = [name for name in ("label", "split") if hits[name].null_count < len(hits)]
     widths = (-11, *(-max(len(name), *(len(text) for text in _texts(hits, name))) - 2 for name in names), 0)
     yield padded_line(("distance", *names, "uri"), widths)

@@ -166,6 +166,8 @@ class SearchResult(Result):
         return self.hits.to_pandas()
 
     def _repr_html_(self) -> str:
+        if not self.hits.num_rows:
+            return super()._repr_html_()
         names = [name for name in ("distance", "label", "split", "uri") if self.hits[name].null_count < len(self.hits)]
         columns = (map(_shown, self.hits[name].to_pylist()) for name in names)
         return _html_table(names, zip(*columns, strict=True))

@@ -30,6 +30,8 @@ from schemas.storage import (
 
 CARD_FILE: Final = "model_card.json"
 LABELS_FILE: Final = "labels.json"
+# What a folder holds that has the log of a table under this name.
+_TABLES: Final = {"features": "a feature store", "predictions": "predictions"}
 _REPLACEMENT: Final = "replacement-"
 # Of what is wrong with a file that somebody else may have made.
 _MOST_CHARACTERS: Final = 300
@@ -155,9 +157,9 @@ def _read_card(uri: str) -> ModelCard:
     except PermissionError as error:
         raise ModelNotFound(f"The classifier at {uri} may not be read: {first_line(error)}") from error
     except OSError as error:
-        raise ModelNotFound(
-            f"There is no classifier at {uri} (no {CARD_FILE}); pipelines.train --output={uri} makes one."
-        ) from error
+        held = next((what for table, what in _TABLES.items() if _is_folder(join(uri, table, "_delta_log"))), None)
+        more = f", which holds {held}." if held else f" (no {CARD_FILE}); pipelines.train --output={uri} makes one."
+        raise ModelNotFound(f"There is no classifier at {uri}{more}") from error
     except (ValueError, InvalidSpec) as error:
         raise DamagedModel(
             card_uri, f"it is no card of a classifier, or was altered ({shown(first_line(error), 300)})"
@@ -214,3 +216,9 @@ def _remove_replaced(uri: str, before: set[str], card: ModelCard) -> None:
     for path in before - named:
         if fs.exists(join(root, path)):
             fs.rm_file(join(root, path))
+
+
+def _is_folder(uri: str) -> bool:
+    fs, path = file_system(uri)
+    found: bool = fs.isdir(path)
+    return found

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from schemas.classifiers import holds_classifier
 from schemas.commits import Commit, FileUpdate, commit_fragments
 from schemas.delta import (
     UPKEEP,
@@ -87,7 +88,10 @@ class FeatureStore:
         """
         store = cls.find(uri)
         if store is None:
-            raise StoreNotFound(f"There is no feature store at {uri}; pipelines.extract --output={uri} makes one.")
+            held = "predictions" if holds_table(join(canonical_uri(uri), TableName.PREDICTIONS)) else ""
+            held = held or ("a classifier" if holds_classifier(canonical_uri(uri)) else "")
+            more = f", which holds {held}." if held else f"; pipelines.extract --output={uri} makes one."
+            raise StoreNotFound(f"There is no feature store at {uri}{more}")
         return store
 
     @classmethod

@@ -11,7 +11,9 @@ from pipelines import inspect as inspect_command
 from pipelines import predict as predict_command
 from pipelines import train as train_command
 from pipelines.jobs import draw_samples
+from schemas.classifiers import Classifier
 from schemas.errors import UsageError
+from schemas.store import FeatureStore
 from tests.conftest import SMALL_BASE, extract, train
 
 
@@ -51,6 +53,22 @@ def test_a_folder_of_another_kind_is_refused(command: str, output: str, sentence
     with pytest.raises(UsageError, match=sentence):
         main([*arguments, f"--output={folder}/{output}"])
     assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "held", "sentence"),
+    [
+        (FeatureStore, "predictions", "There is no feature store at .*/predictions, which holds predictions."),
+        (FeatureStore, "model", "There is no feature store at .*/model, which holds a classifier."),
+        (Classifier, "predictions", "There is no classifier at .*/predictions, which holds predictions."),
+        (Classifier, "store", "There is no classifier at .*/store, which holds a feature store."),
+    ],
+)
+def test_what_a_folder_holds_is_said_in_place_of_a_command_that_would_refuse_it(
+    kind: type[FeatureStore] | type[Classifier], held: str, sentence: str, folder: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"^{sentence}$"):
+        kind.open(f"{folder}/{held}")
 
 
 def test_the_command_that_an_extraction_names_shows_its_store(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,13 @@ def test_an_image_of_the_table_is_left_out_of_its_own_neighbours(
     assert [line[1] for line in lines[1:]] == ["discs"] * 4
 
 
+def test_that_nothing_is_found_is_a_sentence(small_store: FeatureStore, capsys: pytest.CaptureFixture[str]) -> None:
+    uri = str(small_store.scan().to_numpy("uri")[7])
+    assert command.main([small_store.uri, f"--uri={uri}", "--where=label = 'cow'"]) == 0
+    assert capsys.readouterr().out == "No image was found.\n"
+    assert "No image was found." in command(small_store.uri, uri=uri, where="label = 'cow'")._repr_html_()
+
+
 def test_standard_input(
     small_store: FeatureStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
