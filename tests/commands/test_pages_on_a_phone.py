@@ -10,39 +10,13 @@ from pipelines import predict as predict_command
 from pipelines import search as search_command
 from pipelines.jobs import draw_samples
 from tests.conftest import extract, train
-from tests.support.browser import Browser, opened_browser
+from tests.support.browser import UNREADABLE, Browser, opened_browser
 
 BASE = (
     "--conv_base=MobileNet", "--conv_base_arg=alpha=0.25", "--weights=none", "--input_shape=96,96,3",
     "--layers=conv_pw_3_relu",
 )  # fmt: skip
 PAGES = ("model/report.html", "predictions/report.html", "predictions/least_sure.html", "hits.html", "night.html")
-
-# Texts of charts as they are seen: smaller than nine pixels, beyond the frame, or over each other.
-UNREADABLE = """(() => {
-  const found = [];
-  for (const chart of document.querySelectorAll('svg[viewBox]')) {
-    const frame = chart.getBoundingClientRect();
-    const texts = [...chart.querySelectorAll('text')];
-    const boxes = texts.map((text) => text.getBoundingClientRect());
-    texts.forEach((text, at) => {
-      const box = boxes[at];
-      const pixels = parseFloat(getComputedStyle(text).fontSize) * frame.width / chart.viewBox.baseVal.width;
-      if (pixels < 9) found.push(`${text.textContent} has ${pixels.toFixed(1)} pixels`);
-      const across = box.left < frame.left - 1 || box.right > frame.right + 1;
-      const along = box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
-      if (across || along) found.push(`${text.textContent} is beyond the frame`);
-      if (text.hasAttribute('transform')) return;
-      texts.slice(0, at).forEach((other, before) => {
-        const wide = Math.min(box.right, boxes[before].right) - Math.max(box.left, boxes[before].left);
-        const high = Math.min(box.bottom, boxes[before].bottom) - Math.max(box.top, boxes[before].top);
-        const level = !other.hasAttribute('transform');
-        if (level && wide > 1 && high > 3) found.push(`${text.textContent} is over ${other.textContent}`);
-      });
-    });
-  }
-  return found;
-})()"""
 
 # Texts whose contrast with the page is lower than WCAG asks for (4.5 to 1).
 FAINT = """(() => {

@@ -7,8 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from schemas.errors import with_count
+from transforms.evaluation import ticks
+
 _BARS: Final = 54
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 550.0, 14.0, 150.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 536.0, 14.0, 150.0
+# A logarithmic axis has no place for 0: what is nearer than this is drawn here.
+_LEAST: Final = 1e-6
 # On an axis of more powers of ten than these, they alone are labelled; else 2 and 5 times them, too.
 _MOST_POWERS: Final = 3
 
@@ -19,7 +24,6 @@ class _Bar:
     y: float
     width: float
     height: float
-    images: int
     text: str
     near: bool
 
@@ -51,11 +55,12 @@ class Histogram:
 
 def distance_histogram(nearest: np.ndarray, threshold: float) -> Histogram:
     """Returns how many images are how far from their nearest neighbours, on a logarithmic axis."""
-    least = float(max(nearest.min(), 1e-6))
+    least = float(max(nearest.min(), _LEAST))
     low = math.log10(min(least, threshold or least) * 0.9)
     high = math.log10(max(float(nearest.max()), threshold, least) * 1.1)
     edges = np.linspace(low, high, _BARS + 1)
-    counts, _ = np.histogram(np.log10(np.maximum(nearest, least)), edges)
+    exponents = np.log10(np.maximum(nearest, least))
+    counts, close = (np.histogram(shown, edges)[0] for shown in (exponents, exponents[nearest <= threshold]))
 
     def x(exponent: float) -> float:
         return _LEFT + (_RIGHT - _LEFT) * (exponent - low) / (high - low)
@@ -64,17 +69,18 @@ def distance_histogram(nearest: np.ndarray, threshold: float) -> Histogram:
     tallest = max(int(counts.max()), 1)
     bars = [
         _Bar(x(edge), _BOTTOM - (_BOTTOM - _TOP) * count / tallest, step - 1, (_BOTTOM - _TOP) * count / tallest,
-             int(count), f"{10**edge:.2g}", bool(10 ** (edge + (high - low) / _BARS / 2) <= threshold))
-        for edge, count in zip(edges[:-1], counts, strict=True)
+             f"{with_count(int(count), 'image')} at {10**edge:.2g}", bool(2 * near >= count))
+        for edge, count, near in zip(edges[:-1], counts, close, strict=True)
         if count
     ]  # fmt: skip
-    ticks = [(x(math.log10(value)), f"{value:g}") for value in _round_values(low, high)]
-    return Histogram(bars, x(math.log10(threshold)) if threshold > 0 else None, ticks, tallest)
+    labels = [(x(math.log10(value)), f"{value:g}") for value in _round_values(low, high)]
+    return Histogram(bars, x(math.log10(threshold)) if threshold > 0 else None, labels, tallest)
 
 
 def _round_values(low: float, high: float) -> list[float]:
-    """Returns round numbers between two powers of ten, given by their exponents, for a logarithmic axis."""
+    """Returns round numbers, two at least, between powers of ten, given by their exponents, for a logarithmic axis."""
     factors = (1, 2, 5) if high - low <= _MOST_POWERS else (1,)
     exponents = range(math.floor(low), math.floor(high) + 1)
     values = [float(f"{factor}e{exponent}") for exponent in exponents for factor in factors]
-    return [value for value in values if low <= math.log10(value) <= high]
+    within = [value for value in values if low <= math.log10(value) <= high]
+    return within if len(within) > 1 else ticks(10**low, 10**high)

@@ -212,10 +212,12 @@ function address(uri) {
   return uri.split("/").map((part, at) => (at < 3 ? part : encodeURIComponent(part))).join("/");
 }
 
+/** The least and the greatest of numbers that are finite. */
 function bounds(values) {
   let least = Infinity;
   let most = -Infinity;
   for (const value of values) {
+    if (!Number.isFinite(value)) continue;
     if (value < least) least = value;
     if (value > most) most = value;
   }
