@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -22,7 +23,13 @@ _BOTTOM: Final = 46
 _CELL: Final = 56
 _MATRIX_BOTTOM: Final = 24
 _LEGEND_ROW: Final = 18
-_CHARACTER: Final = 6.4
+# Pixels of characters of 12 pixels' height, about those of DejaVu Sans, than which few fonts are wider.
+_NARROW: Final = dict.fromkeys("fijlrtI.,:;|!()[]/'- ", 5.0)
+_BROAD: Final = dict.fromkeys("mwMW@%…", 12.0)
+_LOWER_CASE, _UPPER_CASE, _OTHER_SCRIPTS, _FULL_WIDTH = 7.7, 10.0, 14.0, 15.5
+_LATIN: Final = 0x250
+# Of the names of columns, which rise at 40 degrees.
+_ACROSS: Final = math.cos(math.radians(40))
 # As many points of each side of a line are looked at to see whether a legend would cover it.
 _POINTS_OF_SIDE: Final = 16
 _DOT_ROW: Final = 24
@@ -103,8 +110,8 @@ def line_chart(
     """
     drawn = [[(axes.x(x), axes.y(y)) for x, y in zip(line.x, line.y, strict=True)] for line in lines]
     bands = [[(axes.x(x), axes.y(y)) for x, y in line.outline()] for line in lines]
-    longest = max((len(line.name) for line in lines), default=0)
-    size = round(_CHARACTER * longest + 30), _LEGEND_ROW * len(lines)
+    longest = max((text_width(line.name) for line in lines), default=0.0)
+    size = round(longest + 28), _LEGEND_ROW * len(lines)
     marks = [] if mark_x is None else [[(axes.x(mark_x), axes.y(y)) for y in axes.y_range]]
     corner = _free_corner([*drawn, *bands, *marks], *size)
     return render(
@@ -174,7 +181,7 @@ def dot_chart(dots: Sequence[Dot], label: str, bounds: tuple[float, float]) -> "
     Returns:
         An `<svg>` element.
     """
-    left = round(_CHARACTER * max((len(dot.name) for dot in dots), default=0)) + 20
+    left = round(max((text_width(dot.name) for dot in dots), default=0.0)) + 12
     bottom = _TOP + _DOT_ROW * len(dots)
     scale = _DOT_WIDTH / (bounds[1] - bounds[0])
     return render(
@@ -199,7 +206,22 @@ def ticks(least: float, greatest: float, about: int = 5) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first = math.ceil(least / step - 1e-9)
     last = math.floor(greatest / step + 1e-9)
-    return [round(number * step, 10) for number in range(first, last + 1)]
+    # Without what floats add to decimals.
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
+
+
+def text_width(text: str) -> float:
+    """Returns about how many pixels a text of 12 pixels' height takes, and seldom fewer than it does."""
+    return sum(map(_character_width, text))
+
+
+def _character_width(character: str) -> float:
+    known = _NARROW.get(character) or _BROAD.get(character)
+    if known:
+        return known
+    if ord(character) >= _LATIN:
+        return _FULL_WIDTH if unicodedata.east_asian_width(character) in {"W", "F"} else _OTHER_SCRIPTS
+    return _UPPER_CASE if character.isupper() or character in "+=<>~#&" else _LOWER_CASE
 
 
 def matrix_chart(matrix: np.ndarray, names: Sequence[str]) -> "markupsafe.Markup":
@@ -213,8 +235,9 @@ def matrix_chart(matrix: np.ndarray, names: Sequence[str]) -> "markupsafe.Markup
         An `<svg>` element.
     """
     shown = [name if len(name) <= 14 else name[:13] + "…" for name in names]
-    widest = 7 * max(len(name) for name in shown)
-    left, top = widest + 44, widest * 0.75 + 44
+    widths = [text_width(name) for name in shown]
+    left, top = max(widths) + 36, max(widths) * 0.75 + 44
+    ends = [_CELL * (column + 0.5) + _ACROSS * width for column, width in enumerate(widths)]
     return render(
         "matrix_chart.html.j2",
         names=shown,
@@ -223,6 +246,6 @@ def matrix_chart(matrix: np.ndarray, names: Sequence[str]) -> "markupsafe.Markup
         cell=_CELL,
         left=left,
         top=top,
-        width=left + _CELL * len(names) + 24,
+        width=left + max(_CELL * len(names) + 24, max(ends) + 8),
         height=top + _CELL * len(names) + _MATRIX_BOTTOM,
     )

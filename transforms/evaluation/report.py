@@ -1,5 +1,6 @@
 """The report on a classifier: one HTML page that needs nothing beside it."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,11 @@ _COMPARED_NOTE: Final = (
 )
 # Where an L2 of 0 is drawn.
 _LEAST_L2: Final = 1e-10
+# Labels have six digits: values whose difference is a smaller share of them are drawn as equal.
+_SAME: Final = 1e-4
+_ANY: Final = (-math.inf, math.inf)
+# Between which values each figure of a chart can be.
+_POSSIBLE: Final = {"loss": (0.0, math.inf), "log loss": (0.0, math.inf), "accuracy": _UNIT}
 
 
 def report_html(card: ModelCard, evaluation: Evaluation, history: Mapping[str, Sequence[float]]) -> str:
@@ -90,7 +96,8 @@ def _learning_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) ->
     for name in ("loss", "accuracy"):
         lines = [Line("training", epochs, history[name]), Line("validation", epochs, history[f"val_{name}"])]
         values = [*history[name], *history[f"val_{name}"]]
-        axes = Axes("epoch", name, (1.0, float(max(card.epochs, 2))), _rounded(min(values), max(values)))
+        bounds = _rounded(min(values), max(values), _POSSIBLE[name])
+        axes = Axes("epoch", name, (1.0, float(max(card.epochs, 2))), bounds)
         yield line_chart(lines, axes, mark_x=max(card.best_epoch, 1))
 
 
@@ -113,7 +120,7 @@ def _l2_curves(card: ModelCard, history: Mapping[str, Sequence[float]]) -> "Iter
             ]
         values = [value for line in lines for value in line.y]
         bounds = _rounded(float(exponents.min()), float(exponents.max()))
-        axes = Axes("log10 of L2", name, bounds, _rounded(min(values), max(values)))
+        axes = Axes("log10 of L2", name, bounds, _rounded(min(values), max(values), _POSSIBLE[name]))
         yield line_chart(lines, axes, mark_x=float(exponents[card.best_epoch - 1]))
 
 
@@ -147,9 +154,8 @@ def _more_labels(evaluation: Evaluation) -> "Iterator[markupsafe.Markup]":
     ):
         band = [min(values) for values in draws], [max(values) for values in draws]
         means = [float(np.mean(values)) for values in draws]
-        axes = Axes(
-            "log10 of training rows", name, _rounded(exponents[0], exponents[-1]), _rounded(min(band[0]), max(band[1]))
-        )
+        bounds = _rounded(min(band[0]), max(band[1]), _POSSIBLE[name])
+        axes = Axes("log10 of training rows", name, _rounded(exponents[0], exponents[-1]), bounds)
         yield line_chart([Line("mean of draws", exponents, means, points=True, band=band)], axes)
 
 
@@ -158,21 +164,31 @@ def _compared(evaluation: Evaluation) -> "Iterator[markupsafe.Markup]":
     shown = evaluation.compared[:_COMPARED]
     if not shown:
         return
-    for label, dots in (
-        ("validation accuracy", [Dot(_short(each.name, 40), each.accuracy, each.accuracy_interval) for each in shown]),
-        ("validation loss", [Dot(_short(each.name, 40), each.loss) for each in shown]),
+    for name, dots in (
+        ("accuracy", [Dot(_short(each.name, 40), each.accuracy, each.accuracy_interval) for each in shown]),
+        ("loss", [Dot(_short(each.name, 40), each.loss) for each in shown]),
     ):
         ends = [end for dot in dots for end in (dot.interval or (dot.value, dot.value))]
-        yield dot_chart(dots, label, _rounded(min(ends), max(ends)))
+        yield dot_chart(dots, f"validation {name}", _rounded(min(ends), max(ends), _POSSIBLE[name]))
 
 
-def _rounded(least: float, greatest: float) -> tuple[float, float]:
-    """Returns bounds on round numbers that hold both values."""
-    if greatest - least < 1e-6:
-        return least - 0.5, greatest + 0.5
-    steps = ticks(least, greatest)
-    step = steps[1] - steps[0] if len(steps) > 1 else greatest - least
-    return float(np.floor(least / step + 1e-9) * step), float(np.ceil(greatest / step - 1e-9) * step)
+def _rounded(least: float, greatest: float, possible: tuple[float, float] = _ANY) -> tuple[float, float]:
+    """Returns bounds on round numbers that hold both values; of values that labels could not tell apart, wide ones.
+
+    Args:
+        least: The least value.
+        greatest: The greatest one.
+        possible: Beyond these no value can be, and no bound is.
+    """
+    largest = max(abs(least), abs(greatest))
+    if greatest - least <= _SAME * largest:
+        margin = max(0.5, 100 * _SAME * largest)
+        low, high = least - margin, greatest + margin
+    else:
+        steps = ticks(least, greatest)
+        step = steps[1] - steps[0] if len(steps) > 1 else greatest - least
+        low, high = float(np.floor(least / step + 1e-9) * step), float(np.ceil(greatest / step - 1e-9) * step)
+    return max(low, possible[0]), min(high, possible[1])
 
 
 def _confusion_matrix(evaluation: Evaluation) -> "markupsafe.Markup | None":

@@ -1,5 +1,6 @@
 """Reports: what stands in them comes from users and files, and is text."""
 
+import math
 import re
 import xml.etree.ElementTree as ET
 
@@ -7,7 +8,7 @@ import jinja2
 import numpy as np
 import pytest
 
-from transforms.evaluation.charts import Axes, Dot, Line, dot_chart, line_chart, matrix_chart
+from transforms.evaluation.charts import Axes, Dot, Line, dot_chart, line_chart, matrix_chart, ticks
 from transforms.evaluation.report import _rounded
 from transforms.evaluation.templates import render
 
@@ -95,3 +96,33 @@ def test_a_legend_covers_no_dashed_line() -> None:
 def test_bounds_on_round_numbers_are_not_beyond_them() -> None:
     assert _rounded(0.869, 1.0) == pytest.approx((0.85, 1.0))
     assert _rounded(0.0, 0.3) == pytest.approx((0.0, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("least", "greatest"),
+    [(0.0, 0.0), (1.0, 1.0), (0.693147, 0.693148), (0.693, 0.6931), (1e-9, 3e-9), (0.0, 1e-7), (-5.0, -5.0),
+     (1e17, 1e17), (100_000.0, 100_001.0), (3.0, 1e12), (0.0, 1.0), (0.9996, 1.0)],
+)  # fmt: skip
+def test_an_axis_has_labels_that_differ_whatever_its_values(least: float, greatest: float) -> None:
+    low, high = _rounded(least, greatest)
+    assert low <= least * (1 + 1e-12 * np.sign(least))
+    assert high >= greatest * (1 - 1e-12 * np.sign(greatest))
+    labels = [f"{value:g}" for value in ticks(low, high)]
+    assert len(labels) >= 3
+    assert len(set(labels)) == len(labels)
+
+
+def test_an_axis_ends_where_no_value_can_be() -> None:
+    assert _rounded(1.0, 1.0, (0.0, 1.0)) == (0.5, 1.0)
+    assert _rounded(0.0, 0.0, (0.0, math.inf)) == (0.0, 0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-12, 1e-3, 1.0, 7e5, 1e300])
+def test_ticks_are_round_numbers_between_the_bounds(scale: float) -> None:
+    for least, greatest in ((0.0, 1.0), (-1.0, 1.0), (0.27, 0.33), (2.0, 9.9)):
+        found = ticks(least * scale, greatest * scale)
+        assert 3 <= len(found) <= 11
+        assert min(found) >= least * scale * (1 - 1e-9 * np.sign(least))
+        assert max(found) <= greatest * scale * (1 + 1e-9)
+        np.testing.assert_allclose(np.diff(found), found[1] - found[0], rtol=1e-6)
+        assert f"{found[1] - found[0]:.3e}"[:5] in {"1.000", "2.000", "5.000"}
