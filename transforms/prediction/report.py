@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.classifiers import SPLITS, UNLABELLED, LabelKind, LabelSet, Split
+from schemas.errors import with_count
 from schemas.store import STRINGS, lists_of_one
 from transforms.evaluation import (
     MOST_SCORES,
@@ -112,7 +113,7 @@ def predictions_html(rows: PredictedRows, run_id: str, model_id: str, picture_of
         _FOLDER,
         run_id=run_id,
         model_id=model_id,
-        images=len(rows.uris),
+        images=with_count(len(rows.uris), "image"),
         labelled=int(np.count_nonzero(rows.are_labelled)),
         by_split=rows.metrics,
         **judged_parts(evaluation, _in_a_sentence(name, len(rows.metrics))),

@@ -59,6 +59,10 @@ def test_labels_of_one_class_alone_make_a_report(true: str) -> None:
     assert "Confusion matrix on all images" in page
 
 
+def test_one_image_is_counted_in_the_singular() -> None:
+    assert "1 image of run <code>night</code>, 1 of them with a label" in report(predicted([["b"]], [None], [1]))
+
+
 def test_lists_of_labels_are_judged_class_by_class() -> None:
     labels = LabelSet(LabelKind.MULTI_LABEL, ("x", "y"))
     table = pa.table(
