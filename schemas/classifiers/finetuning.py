@@ -1,6 +1,7 @@
 """`FineTuning`: how a classifier and the last layers of its conv base are trained together."""
 
 import dataclasses
+import math
 from typing import Final
 
 from schemas.augmentation import Augmentation
@@ -57,7 +58,7 @@ class FineTuning(Serialisable):
             if getattr(self, name) not in allowed:
                 raise InvalidRecipe(f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
         for name, holds, what in (
-            ("learning_rate", self.learning_rate > 0, "above 0"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0 and finite"),
             ("epochs", self.epochs >= 1, "1 or more"),
             ("warmup_epochs", 0 <= self.warmup_epochs < self.epochs, f"at least 0 and below the {self.epochs} epochs"),
             ("patience", self.patience >= 0, "0 or more"),

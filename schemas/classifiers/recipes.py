@@ -79,8 +79,12 @@ class Recipe(Serialisable):
         for name, holds, what in (
             ("hidden", all(units >= 1 for units in self.hidden), "layers of one unit or more"),
             ("dropout", self.dropout is None or 0 <= self.dropout < 1, "at least 0 and below 1"),
-            ("l2", self.l2 is None or self.l2 >= 0, "at least 0"),
-            ("learning_rate", self.learning_rate is None or self.learning_rate > 0, "above 0"),
+            ("l2", self.l2 is None or 0 <= self.l2 < math.inf, "at least 0 and finite"),
+            (
+                "learning_rate",
+                self.learning_rate is None or 0 < self.learning_rate < math.inf,
+                "above 0 and finite",
+            ),
             ("batch_size", self.batch_size is None or self.batch_size >= 1, "1 or more"),
             ("epochs", self.epochs is None or self.epochs >= 1, "1 or more"),
             ("patience", self.patience is None or self.patience >= 0, "0 or more"),

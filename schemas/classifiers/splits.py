@@ -61,7 +61,7 @@ class SplitFractions:
         Raises:
             InvalidLabels: If one is below 0, or nothing is left to train on.
         """
-        if min(self.validation, self.test) < 0:
+        if not (self.validation >= 0 and self.test >= 0):  # NaN is neither.
             raise InvalidLabels("--validation_fraction and --test_fraction are at least 0.")
         if self.validation + self.test >= 1:
             raise InvalidLabels(

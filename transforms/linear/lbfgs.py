@@ -104,7 +104,8 @@ def minimise(start: Minimum, examples: Examples, l2: float, curvature: Curvature
     )
     kernel, bias = weights(found.x)
     if not np.isfinite(found.fun) or not np.isfinite(kernel).all():
-        raise RunFailed("The training diverged: the loss is not finite; features this large need --standardise=true.")
+        remedy = "; features this large need --standardise=true" if head.moments is None else f" with an L2 of {l2:g}"
+        raise RunFailed(f"The training diverged: the loss is not finite{remedy}.")
     found_head = dataclasses.replace(head.with_weights(kernel, bias), l2=l2)
     return Minimum(found_head, float(found.fun) - l2 * float(np.vdot(kernel, kernel)), passes=len(losses))
 

@@ -5,12 +5,16 @@ from typing import Final
 
 import numpy as np
 
+from schemas.errors import InvalidFeatures
+
 # The least standard deviation, as a share of the root mean square of all of them: a channel that hardly moves in the
 # training split (a dead ReLU) would otherwise be blown up by whatever it does elsewhere.
 _LEAST_DEVIATION: Final = 0.01
 
 # Features that move by less than this do not move: a head keeps the square, which float32 would round to 0.
 _NO_DEVIATION: Final = 1e-18
+# Nor does float32 hold the square of more than this.
+_MOST_DEVIATION: Final = 1e19
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,12 +61,18 @@ class RunningMoments:
 
         Raises:
             ValueError: If nothing was counted in.
+            InvalidFeatures: If features differ by more than a head can hold.
         """
         if self._mean is None or self._squares is None:
             raise ValueError("There are no features to learn the mean of.")
         variance = self._squares / self._count
         least = _LEAST_DEVIATION * np.sqrt(variance.mean())
         deviation = np.maximum(np.sqrt(variance), least if least > _NO_DEVIATION else 1.0)
+        if deviation.max() > _MOST_DEVIATION:
+            raise InvalidFeatures(
+                f"Features have a standard deviation of up to {deviation.max():.2g}, and no classifier can be trained "
+                f"on more than {_MOST_DEVIATION:.0e}."
+            )
         return Moments(self._mean.astype(np.float32), deviation.astype(np.float32))
 
 

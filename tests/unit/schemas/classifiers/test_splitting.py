@@ -1,6 +1,7 @@
 """Splits: an image never changes sides, whatever happens to the table around it."""
 
 import hashlib
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -91,6 +92,8 @@ def test_a_blank_split_is_none_and_another_word_stays() -> None:
     [
         (-0.1, 0.2, "are at least 0"),
         (0.2, -0.1, "are at least 0"),
+        (math.nan, 0.2, "are at least 0"),
+        (0.2, math.nan, "are at least 0"),
         (0.5, 0.5, "--validation_fraction=0.5 and --test_fraction=0.5 leave nothing to train"),
         (1.5, 0.0, "leave nothing to train"),
     ],

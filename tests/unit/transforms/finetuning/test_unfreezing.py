@@ -1,5 +1,6 @@
 """Unfreezing: which weights of a base training may change, and that no others do."""
 
+import math
 from pathlib import Path
 
 import keras
@@ -127,6 +128,7 @@ def test_the_learning_rate_rises_and_falls(warmup_epochs: int, decay: str, rates
     ("fields", "sentence"),
     [
         ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
+        ({"learning_rate": math.inf}, "learning_rate is inf; it must be above 0 and finite"),
         ({"warmup_epochs": 5, "epochs": 5}, "warmup_epochs is 5; it must be at least 0 and below the 5 epochs"),
         ({"decay": "linear"}, "decay 'linear' is not one of none, cosine"),
         ({"patience": -1}, "patience is -1; it must be 0 or more"),

@@ -129,6 +129,13 @@ def test_what_is_known_of_the_hessian_changes_the_passes_and_not_the_minimum(kin
     np.testing.assert_allclose(said[0], said[1], atol=2e-3)
 
 
+def test_an_l2_that_no_float_holds_is_named() -> None:
+    start, rows = head(LabelKind.BINARY), examples(LabelKind.BINARY)
+    start = start.with_weights(start.kernel + 1, start.bias)
+    with np.errstate(all="ignore"), pytest.raises(RunFailed, match=r"loss is not finite with an L2 of 1e\+308\.$"):
+        minimise(Minimum(start, math.inf, 0), rows, 1e308, Curvature(None, np.full(1, 0.2)), 1e-7)
+
+
 def test_features_too_large_to_be_taken_as_they_are_fail_in_a_sentence() -> None:
     rows = examples(LabelKind.BINARY)
     large = dataclasses.replace(rows, vectors=lambda: (np.full((ROWS, FEATURES), 3e38, np.float32),))

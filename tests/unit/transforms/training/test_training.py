@@ -181,6 +181,10 @@ def test_moments_are_learned_in_one_pass_over_the_training_part(tmp_path: Path) 
     tiny = RunningMoments("flatten")
     tiny.add(np.float32([[0], [1e-25]]))
     assert tiny.moments().deviation.tolist() == [1]
+    huge = RunningMoments("flatten")
+    huge.add(np.float32([[0], [1e25]]))  # Keras's head would divide by the root of infinity.
+    with pytest.raises(InvalidFeatures, match=r"a standard deviation of up to 5e\+24, and no classifier"):
+        huge.moments()
     assert reduced_maps(np.ones((2, 3, 3, 5)), "avg").shape == (2, 5)
 
 
@@ -347,6 +351,9 @@ def test_fields_of_a_recipe_are_read_from_their_text(name: str, text: str, value
         ("dropout=many", "'many' is no value of dropout"),
         ("hidden=-3", "hidden is -3; it must be layers of one unit or more"),
         ("epochs=0", "epochs is 0; it must be 1 or more"),
+        ("l2=inf", "l2 is inf; it must be at least 0 and finite"),
+        ("l2=nan", "l2 is nan; it must be at least 0 and finite"),
+        ("learning_rate=inf", "learning_rate is inf; it must be above 0 and finite"),
     ],
 )
 def test_sweeps_over_what_is_no_recipe_are_refused(sweep: str, sentence: str) -> None:
