@@ -88,13 +88,20 @@ def bare_labels(labels: pa.Array) -> pa.Array:
         string [n], or list<string> [n].
     """
     if not is_list(labels.type):
-        return trimmed(labels.cast(pa.string()))
-    names = trimmed(pc.list_flatten(labels).cast(pa.string()))
+        return trimmed(_names_of_numbers(labels))
+    names = trimmed(_names_of_numbers(pc.list_flatten(labels)))
     is_left = pc.is_valid(names)
     rows = pc.list_parent_indices(labels).filter(is_left).to_numpy()
     ends = np.cumsum(np.bincount(rows, minlength=len(labels)))
     offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
     return pa.ListArray.from_arrays(offsets, names.filter(is_left), mask=pc.is_null(labels))
+
+
+def _names_of_numbers(labels: pa.Array) -> pa.Array:
+    """Returns labels as texts; NaN, as which other programs write what is missing, is none."""
+    if pa.types.is_floating(labels.type):
+        labels = pc.if_else(pc.is_nan(labels), pa.scalar(None, labels.type), labels)
+    return labels.cast(pa.string())
 
 
 def parent_annotations(refs: pa.RecordBatch) -> pa.RecordBatch:

@@ -1,6 +1,7 @@
 """Label files: the labels of images, by URI, from a CSV or Parquet file."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -113,7 +114,8 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
         InvalidLabels: If it cannot be read, lacks a column, or gives an image two labels.
     """
     table = _read_table(uri, column)
-    uris = canonical_uris(table["uri"].cast(pa.string()).combine_chunks(), canonical_uri(uri))
+    named = _texts(lambda uris: uris.cast(pa.string()), table[URI].combine_chunks(), URI, uri)
+    uris = canonical_uris(named, canonical_uri(uri))
     labels = table[column].combine_chunks()
     rows = pa.table({"uri": uris, "row": pa.array(np.arange(len(uris)))})
     firsts = rows.group_by("uri").aggregate([("row", "min"), ("row", "count")])
@@ -124,7 +126,16 @@ def read_label_file(uri: str, column: str = LABEL) -> LabelFile:
     kind = labels.type.value_type if is_list(labels.type) else labels.type
     if pa.types.is_nested(kind):
         raise InvalidLabels(f"The file of labels {shown(uri)} has no labels in its column '{column}', but {kind}.")
-    return LabelFile(bare_uri(uri), uris, bare_labels(labels))
+    return LabelFile(bare_uri(uri), uris, _texts(bare_labels, labels, column, uri))
+
+
+def _texts(texts_of: Callable[[pa.Array], pa.Array], values: pa.Array, column: str, uri: str) -> pa.Array:
+    try:
+        return texts_of(values)
+    except pa.ArrowInvalid as error:
+        raise InvalidLabels(
+            f"The file of labels {shown(uri)} has bytes in its column '{column}' that are not UTF-8."
+        ) from error
 
 
 def _read_table(uri: str, column: str) -> pa.Table:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import re
 from pathlib import Path
 
@@ -111,6 +112,26 @@ def test_a_parquet_file_may_hold_lists(tmp_path: Path) -> None:
     file = read_label_file(write_labels(tmp_path, "parquet", ["a.jpg", "b.jpg"], [["x", "y"], None]))
     assert file.labels.type == pa.list_(pa.string())
     assert file.labels_of(pa.array([f"file://{tmp_path}/a.jpg"])).to_pylist() == [["x", "y"]]
+
+
+def test_not_a_number_is_no_label(tmp_path: Path) -> None:
+    numbers = pa.array([math.nan, 2.0, None])
+    for labels in (numbers, pa.array([[math.nan], [2.0, math.nan], None])):
+        pq.write_table(pa.table({"uri": ["a.jpg", "b.jpg", "c.jpg"], "label": labels}), tmp_path / "labels.parquet")
+        found = read_label_file(f"{tmp_path}/labels.parquet").labels.to_pylist()
+        assert found == [None, "2", None] if labels is numbers else [[], ["2"], None]
+
+
+@pytest.mark.parametrize("column", ["uri", "label"])
+def test_bytes_that_are_no_text_are_refused(column: str, tmp_path: Path) -> None:
+    rows = {"uri": [b"a.jpg", b"b.jpg"], "label": [b"cat", b"dog"]}
+    path = tmp_path / "labels.parquet"
+    pq.write_table(pa.table(rows), path)
+    assert read_label_file(str(path)).labels.to_pylist() == ["cat", "dog"]
+    pq.write_table(pa.table({**rows, column: [b"\xff", b"b"]}), path)
+    with pytest.raises(InvalidLabels) as caught:
+        read_label_file(str(path))
+    assert str(caught.value) == f"The file of labels {path} has bytes in its column '{column}' that are not UTF-8."
 
 
 @pytest.mark.parametrize(
