@@ -229,7 +229,7 @@ class Scan:
             window_mb: See `to_torch`.
 
         Raises:
-            UsageError: If a column is neither of features nor of numbers nor of texts.
+            UsageError: If a column is neither of features nor of numbers nor of texts, or there is no such rank.
         """
         batches = self._batches(batch_size, shuffle=shuffle, seed=seed, window_mb=window_mb)
         return tf_dataset(batches, epoch, step, Reader(rank, ranks))

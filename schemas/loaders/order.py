@@ -34,6 +34,10 @@ class Reader:
     worker: int = 0
     workers: int = 1
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.ranks:
+            raise UsageError(f"rank={self.rank} is none of ranks={self.ranks}, which are counted from 0.")
+
     def rows(self, total: int, *, even: bool) -> tuple[int, int]:
         """Returns the place of the first of its rows, and the one after the last.
 

@@ -95,3 +95,10 @@ def test_batches_are_full_but_for_the_last(batch_size: int) -> None:
 def test_no_batch_is_smaller_than_one_row() -> None:
     with pytest.raises(UsageError, match="batch_size=0"):
         BatchOrder(0, shuffle=False, seed=0, window_bytes=1)
+
+
+@pytest.mark.parametrize(("rank", "ranks"), [(2, 2), (-1, 2), (0, 0)])
+def test_a_rank_that_is_none_is_refused_and_not_without_rows(rank: int, ranks: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        Reader(rank, ranks)
+    assert str(caught.value) == f"rank={rank} is none of ranks={ranks}, which are counted from 0."
