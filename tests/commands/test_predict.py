@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
@@ -98,6 +99,9 @@ def test_images_and_features_get_the_probabilities_of_the_keras_models(
     end_to_end = keras.saving.load_model(model / "end_to_end.keras")
     assert end_to_end.inputs[0].dtype == "uint8"
     np.testing.assert_allclose(end_to_end.predict(pixels, verbose=0), scores[0], atol=1e-5)
+    onnx = onnxruntime.InferenceSession(model / "end_to_end.onnx", providers=["CPUExecutionProvider"])
+    (said,) = onnx.run(None, {onnx.get_inputs()[0].name: pixels.astype(np.uint8)})
+    np.testing.assert_allclose(said, scores[0], atol=1e-5)
     for column in ("version", "true_labels", "split", "label", "model_id"):
         assert [row[column] for row in images] == [row[column] for row in features], column
 
