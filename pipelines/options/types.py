@@ -22,7 +22,8 @@ class OptionType(Generic[Value_co]):
     Attributes:
         pattern: What the whole text has to match: an extended regular expression of POSIX, which Dataflow asks for.
         wanted: What a text that is refused is not, as in "'x' is not a whole number above 0".
-        read: Reads a text that matches; raises `ValueError` for what a pattern cannot tell.
+        read: Reads a text that matches; raises `ValueError` or `OverflowError` for what a
+            pattern cannot tell.
     """
 
     pattern: str
@@ -38,7 +39,7 @@ class OptionType(Generic[Value_co]):
         try:
             if re.fullmatch(self.pattern, text):
                 return self.read(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
         raise argparse.ArgumentTypeError(f"'{text}' is not {self.wanted}")
 
@@ -109,8 +110,14 @@ def _encoding(text: str) -> str:
 
 def _time_span(text: str) -> datetime.timedelta:
     unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[text[-1]]
-    return datetime.timedelta(**{unit: int(text[:-1])})
+    span = datetime.timedelta(**{unit: int(text[:-1])})
+    if span > _LONGEST:
+        raise ValueError(text)
+    return span
 
+
+# Dates begin with the year 1: what is longer cannot be taken from a time of today.
+_LONGEST: Final = datetime.timedelta(days=2000 * 365)
 
 _WORDS: Final = "[^,]+(,[^,]+)*"
 
