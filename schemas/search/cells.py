@@ -217,7 +217,8 @@ class Cells:
             distance: The cosine distance of near-duplicates.
 
         Returns:
-            The share of vectors, 0 to 1, that are found by others which are so far from them, in a random direction.
+            The share of vectors, 0 to 1, that are found by others which are so far from them, in a random direction, of
+            those that looking into all cells finds.
         """
         numbers, vectors = self._some(_JUDGED)
         noise = np.random.default_rng(_SEED).standard_normal(vectors.shape, np.float32)
@@ -225,7 +226,9 @@ class Cells:
         noise /= np.maximum(np.linalg.norm(noise, axis=1, keepdims=True), np.float32(1e-12))
         cosine = 1 - distance
         copies = np.float32(cosine) * vectors + np.float32(math.sqrt(max(1 - cosine**2, 0))) * noise
-        return self._widen(copies, numbers[:, None], _LEAST_FOR_COPIES)
+        # Of hundreds of the same vector, others are found in the place of one, into however many cells a search looks.
+        found = self.search(copies, _JUDGED_NEIGHBOURS + 1, probes=self.cells).rows
+        return self._widen(copies, np.where(found == numbers[:, None], found, -1), _LEAST_FOR_COPIES)
 
     def recall(self) -> float:
         """Measures the share of the nearest neighbours of some vectors, besides themselves, that a search finds.

@@ -97,3 +97,12 @@ def test_recall_counts_neighbours_that_there_are() -> None:
     found = np.array([[1, 2, 3], [4, -1, -1]])
     assert recall_of(found, np.array([[3, 2, 9], [4, -1, -1]])) == 0.75
     assert recall_of(found[:0], found[:0]) == 1.0
+
+
+def test_a_picture_that_is_there_hundreds_of_times_makes_no_search_look_into_all_cells() -> None:
+    rows = vectors(4000)
+    rows[:400] = rows[0]
+    cells = Cells.train(rows[400:], 32)
+    cells.fill(rows)
+    assert cells.tune_for_copies(1e-3) == 1
+    assert cells.probes < 32
