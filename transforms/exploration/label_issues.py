@@ -78,8 +78,9 @@ def _confident(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.
     labelled = np.bincount(targets[known], minlength=classes)
     counts = np.rint(joint * (labelled / np.maximum(joint.sum(axis=1), 1))[:, None]).astype(np.int64)
     np.fill_diagonal(counts, 0)
+    rows_of = np.split(np.argsort(np.where(known, targets, classes), kind="stable"), np.cumsum(labelled))
     for label, other in np.argwhere(counts):
-        rows = np.flatnonzero(known & (targets == label))
+        rows = rows_of[label]
         further = scores[rows, other] - own[rows]
         most = np.argsort(-further, kind="stable")[: counts[label, other]]
         rows, further = rows[most], further[most]
