@@ -15,7 +15,7 @@ from transforms.evaluation import split_metrics
 from transforms.exploration.explored_images import ExploredImages
 from transforms.training import out_of_fold_scores
 
-# Fewer images than these on a side say nothing.
+# Fewer different images than these on a side say nothing.
 LEAST_COMPARED: Final = 20
 
 _SIDES: Final = LabelSet(LabelKind.BINARY, ("before", "later"))
@@ -46,6 +46,11 @@ class DriftSide:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @property
+    def different(self) -> int:
+        """How many images there are, those of identical content counted once."""
+        return len(np.unique(self.places))
 
     @classmethod
     def of(cls, images: ExploredImages, labels: pa.Array | None = None, rows: np.ndarray | None = None) -> "DriftSide":
@@ -147,15 +152,15 @@ def measure_drift(before: DriftSide, later: DriftSide) -> Drift:
     """Compares two sets of images.
 
     Raises:
-        UsageError: If one has too few images, or they share some.
+        UsageError: If one has too few different images, or they share some.
     """
     common = int(np.count_nonzero(later.are_in(before)))
     if common:
         raise UsageError(f"Both sides of --compare have {common:,} images in common.")
-    if min(len(before), len(later)) < LEAST_COMPARED:
+    if min(before.different, later.different) < LEAST_COMPARED:
         raise UsageError(
-            f"The sides of --compare have {len(before):,} and {len(later):,} images: {LEAST_COMPARED} of each are "
-            "needed at least."
+            f"The sides of --compare have {before.different:,} and {later.different:,} different images: "
+            f"{LEAST_COMPARED} of each are needed at least."
         )
     vectors = np.concatenate([before.vectors, later.vectors])
     targets = np.repeat(np.array([0, 1], np.int32), [len(before), len(later)])

@@ -81,7 +81,8 @@ def measure_nightly_drift(store: FeatureStore, ds: datetime.date) -> NightlyDrif
         DriftSide.of(read_explored(store, layer, table.version(), where, MOST_COMPARED))
         for where in ((field >= since) & (field < ds), field == ds)
     ]
-    if min(map(len, sides)) < LEAST_COMPARED:  # Rows of augmented copies are no images.
+    # Rows of augmented copies are no images, and a picture that came many times is one.
+    if min(side.different for side in sides) < LEAST_COMPARED:
         return None
     # An image may have come again on another date in another version; one in the same version has one row.
     return NightlyDrift(ds, since, layer, measure_drift(*sides))

@@ -48,8 +48,8 @@ def out_of_fold_scores(vectors: np.ndarray, labels: LabelSet, targets: np.ndarra
         if task.share < 1:
             pairs = folded(rows, FOLDS)
             best = fit_pairs(pairs, curvature, task.tolerance, best.l2 * task.share**0.5, best.minima)
-    for (others, _), minimum in zip(pairs, best.minima, strict=True):
-        left_out = np.flatnonzero(others.weights == 0)
+    for (_, own), minimum in zip(pairs, best.minima, strict=True):
+        left_out = np.flatnonzero(own.weights)
         blocks = (vectors[part] for part in _blocks(left_out))
         scores[left_out] = labels.scores(minimum.head.predict(blocks, len(left_out)))
     return scores

@@ -1,5 +1,6 @@
 """Drift: what was planted is found, and two halves of one night are not, whatever the seed."""
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -66,7 +67,10 @@ def test_what_is_far_from_all_before_is_novel() -> None:
 
 @pytest.mark.parametrize(
     ("later", "said"),
-    [(night(0, EVEN), "have 700 images in common"), (night(1, EVEN, 19), "700 and 19 images: 20 of each are needed")],
+    [
+        (night(0, EVEN), "have 700 images in common"),
+        (night(1, EVEN, 19), "700 and 19 different images: 20 of each are needed"),
+    ],
 )
 def test_sides_that_cannot_be_compared_are_one_sentence(later: DriftSide, said: str) -> None:
     with pytest.raises(UsageError, match=said):
@@ -106,6 +110,13 @@ def test_a_date_is_compared_with_the_nearest_dates_before_it(tmp_path: Path, mon
     fewer = measure_nightly_drift(store, dates[-1])
     assert fewer is not None
     assert (fewer.since, fewer.drift.before, fewer.drift.later) == (dates[1], 500, 500)
+
+
+def test_a_picture_that_came_many_times_is_one_picture_and_says_nothing() -> None:
+    before, frozen = night(1, EVEN), night(2, EVEN, 40)
+    frozen = dataclasses.replace(frozen, places=np.full(40, IMAGES))
+    with pytest.raises(UsageError, match="700 and 1 different images: 20 of each"):
+        measure_drift(before, frozen)
 
 
 def test_a_measurement_is_a_row_and_the_last_of_a_run_counts(tmp_path: Path) -> None:
