@@ -222,8 +222,9 @@ def _read_columns(
     dropped: Duplicates | None,
     grouped: Duplicates | None,
 ) -> _Columns:
-    labels, by_column, by_hash = [], [np.empty(0, np.uint8)], [np.empty(0, np.uint8)]
-    are_images, places, are_dropped = [np.empty(0, bool)], [np.empty(0, np.uint64)], [np.empty(0, bool)]
+    labels, by_column = [], [np.empty(0, np.uint8)]
+    are_images, are_dropped = [np.empty(0, bool)], [np.empty(0, bool)]
+    contents, places = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     augmented = has_augmentations(scan.schema)
     kind = file.labels.type if file else scan.schema.field(column).type
     counter = MatchCounter(file) if file else None
@@ -232,21 +233,22 @@ def _read_columns(
         labels.append(values if pa.types.is_list(kind) else bare_labels(values).dictionary_encode())
         by_column.append(splits_by_column(batch.column("split")))
         own = hash_places(batch.column("sha256"))
+        contents.append(own)
         places.append(own if grouped is None else grouped.places_of(batch.column("uri"), own))
         are_dropped.append(np.zeros(len(own), bool) if dropped is None else dropped.are_dropped(batch.column("uri")))
-        by_hash.append(splits_by_place(places[-1], fractions))
         are_images.append(batch.column(AUGMENTATION).to_numpy() == 0 if augmented else np.ones(batch.num_rows, bool))
         if counter is not None:
             counter.add(batch.column("uri").filter(pa.array(are_images[-1])))
     encoded = kind if pa.types.is_list(kind) else pa.dictionary(pa.int32(), pa.string())
     chunks = pa.chunked_array(labels, encoded)
+    shared = _shared_places(np.concatenate(contents), np.concatenate(places))
     return _Columns(
         labels=chunks,
         by_column=np.concatenate(by_column),
-        by_hash=np.concatenate(by_hash),
+        by_hash=splits_by_place(shared, fractions),
         are_images=np.concatenate(are_images),
         matches=counter.matches() if counter else None,
-        places=np.concatenate(places),
+        places=shared,
         are_dropped=np.concatenate(are_dropped),
     )
 
@@ -257,6 +259,21 @@ def _named(splits: Sequence[Split]) -> str:
 
 def _listed(words: Sequence[str], before_last: str) -> str:
     return f" {before_last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _shared_places(contents: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Returns uint64 [n], the places of images, where the bytes of one in a group have its place under every URI.
+
+    Args:
+        contents: uint64 [n], the places by their bytes.
+        places: uint64 [n], those of a group replaced by the one that they share.
+    """
+    moved = np.flatnonzero(places != contents)
+    if not len(moved):
+        return places
+    known, firsts = np.unique(contents[moved], return_index=True)
+    index = np.minimum(np.searchsorted(known, contents), len(known) - 1)
+    return np.where(known[index] == contents, places[moved[firsts]][index], places)
 
 
 def _names(names: list[str]) -> str:
