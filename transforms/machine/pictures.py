@@ -26,7 +26,7 @@ class PictureCosts(Serialisable):
 
     Attributes:
         pictures: How many were read and decoded.
-        unreadable: How many could not be.
+        unreadable: How many could not be read, or not be decoded exactly.
         mean_bytes: The mean bytes of a file.
         reads_per_second: Files read by `FIRST_READS` threads at once; of files that were read before, from memory.
         decode_seconds: Seconds of a core to decode and resize one picture, by `"exact"` and `"scaled"`.
@@ -50,6 +50,21 @@ class SampledPictures:
 
     costs: PictureCosts
     pixels: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Decoded:
+    """Files that were decoded in one way.
+
+    Attributes:
+        pixels: Of each that can be decoded, uint8 [H, W, 3].
+        seconds: The mean seconds of a core for one of these.
+        bad: How many cannot be decoded.
+    """
+
+    pixels: list[np.ndarray]
+    seconds: float
+    bad: int
 
 
 def sample_pictures(
@@ -84,18 +99,18 @@ def sample_pictures(
     took = time.perf_counter() - started
     contents = [content for content in read if content]
     bad = sum(content is None for content in read)
-    found: dict[str, tuple[list[np.ndarray], float]] = {}
+    found: dict[str, _Decoded] = {}
     for decode in ("exact", "scaled"):
         found[decode] = _decoded(contents, dataclasses.replace(rules, decode=decode), seconds)
-    if not all(pixels for pixels, _ in found.values()):
+    if not all(each.pixels for each in found.values()):
         return None
-    several = {decode: np.stack(pixels) for decode, (pixels, _) in found.items()}
+    several = {decode: np.stack(each.pixels) for decode, each in found.items()}
     costs = PictureCosts(
         pictures=len(several["exact"]),
-        unreadable=bad,
+        unreadable=bad + found["exact"].bad,
         mean_bytes=float(np.mean([len(content) for content in contents])),
         reads_per_second=len(contents) / took,
-        decode_seconds={decode: cost for decode, (_, cost) in found.items()},
+        decode_seconds={decode: each.seconds for decode, each in found.items()},
     )
     return SampledPictures(costs, several)
 
@@ -127,17 +142,18 @@ def _read(ref: ImageRef, max_bytes: int, reach: Reach, until: float) -> bytes | 
 
 def _decoded(
     contents: Sequence[bytes], rules: DecodingRules, seconds: float, clock: Callable[[], float] = time.thread_time
-) -> tuple[list[np.ndarray], float]:
-    """Returns the pixels of those that can be decoded, and the mean seconds of a core for one of them."""
+) -> _Decoded:
+    """Decodes files, as long as there is time."""
     pixels: list[np.ndarray] = []
-    taken, started = 0.0, time.perf_counter()
+    bad, taken, started = 0, 0.0, time.perf_counter()
     for content in contents:
         before = clock()
         try:
             pixels.append(decode_image(content, rules).pixels)
         except ImageError:
+            bad += 1
             continue
         taken += clock() - before
         if time.perf_counter() - started > seconds:
             break
-    return pixels, taken / max(len(pixels), 1)
+    return _Decoded(pixels, taken / max(len(pixels), 1), bad)
