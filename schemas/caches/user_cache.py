@@ -11,6 +11,7 @@ The cache is `$CONVBASE_CACHE`, a folder, or none where that is empty; unless it
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -55,20 +56,31 @@ def _named_folder() -> Path | None:
         return None  # The user has no home.
 
 
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
 def evict(entries: Iterable[Path], most_bytes: int) -> None:
     """Removes what has not been used for longest, until the rest is no larger than so many bytes.
 
     Args:
-        entries: Files, and folders with all that is in them; when one was last used is when it was last modified.
+        entries: Files, and folders with all that is in them; when one was last used is when it was last modified. Those
+            that another process removes meanwhile count for nothing.
         most_bytes: How many.
 
     Raises:
         OSError: If they cannot be looked at.
     """
+    used = [(found.st_mtime, entry) for entry in entries if (found := _stat(entry)) is not None]
     kept = 0
-    for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime, reverse=True):
+    for _, entry in sorted(used, reverse=True):
         files = entry.rglob("*") if entry.is_dir() else [entry]
-        kept += sum(file.stat().st_size for file in files if file.is_file())
+        kept += sum(
+            found.st_size for file in files if (found := _stat(file)) is not None and stat.S_ISREG(found.st_mode)
+        )
         if kept <= most_bytes:
             continue
         if entry.is_dir():
