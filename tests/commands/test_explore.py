@@ -271,7 +271,7 @@ def test_snapshots_of_one_store_and_of_two_are_compared(tmp_path: Path) -> None:
         told = json.loads((page.parent / "drift.json").read_text())
         assert (told["found"], told["before"], told["later"]) == (found, 30, later), sides
     assert {share["name"]: share["later"] for share in told["classes"]} == {"a": 0.0, "b": 1.0}
-    with pytest.raises(UsageError, match="have 60 and 0 images"):
+    with pytest.raises(UsageError, match="have 30 and 0 different images"):
         run_explore(store.uri, tmp_path / "explore", "--compare", store.uri, f"table_version={version}")
     with pytest.raises(UsageError, match="no version 99"):
         run_explore(store.uri, tmp_path / "explore", "--compare", store.uri, "table_version=99")
