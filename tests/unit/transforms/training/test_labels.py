@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.classifiers import LabelKind, LabelSet, Split, SplitFractions
-from schemas.errors import InvalidLabels
+from schemas.errors import InvalidLabels, shown
 from schemas.store import FeatureStore
 from tests.conftest import store_of_features
 from transforms.training import (
@@ -131,7 +131,8 @@ def test_bytes_that_are_no_text_are_refused(column: str, tmp_path: Path) -> None
     pq.write_table(pa.table({**rows, column: [b"\xff", b"b"]}), path)
     with pytest.raises(InvalidLabels) as caught:
         read_label_file(str(path))
-    assert str(caught.value) == f"The file of labels {path} has bytes in its column '{column}' that are not UTF-8."
+    expected = f"The file of labels {shown(str(path))} has bytes in its column '{column}' that are not UTF-8."
+    assert str(caught.value) == expected
 
 
 @pytest.mark.parametrize(
