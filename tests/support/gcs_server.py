@@ -6,8 +6,6 @@ without `start-after`; both are translated to JSON here. Whether an object may b
 
 import email.utils
 import json
-import os
-import shutil
 import subprocess
 import threading
 import urllib.parse
@@ -23,20 +21,9 @@ import requests
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from tests.support.built_tools import find_built
 from tests.support.s3_servers import free_port
 from tests.support.servers import SilentHandler
-
-_BINARY = "FAKE_GCS_SERVER"
-
-
-def find_fake_gcs_server() -> Path:
-    """Returns the binary of fake-gcs-server, or skips the test."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = cache / "convbase" / "bin" / "fake-gcs-server"  # where `make fake-gcs-server` puts it
-    found = os.environ.get(_BINARY) or shutil.which("fake-gcs-server") or (built if built.exists() else None)
-    if not found:
-        pytest.skip(f"needs fake-gcs-server (make fake-gcs-server, or {_BINARY}=PATH), which is absent")
-    return Path(found)
 
 
 class XmlInterface:
@@ -121,7 +108,8 @@ def gcs_server(folder: Path) -> Iterator[str]:
     port = free_port()
     backend = f"http://127.0.0.1:{port}"
     command = [
-        str(find_fake_gcs_server()), "-backend=memory", "-scheme=http", "-host=127.0.0.1", f"-port={port}",
+        str(find_built("fake-gcs-server", "FAKE_GCS_SERVER", "fake-gcs-server")),
+        "-backend=memory", "-scheme=http", "-host=127.0.0.1", f"-port={port}",
         f"-external-url={backend}", f"-public-host=127.0.0.1:{port}", "-log-level=error",
     ]  # fmt: skip
     server = make_server("127.0.0.1", 0, XmlInterface(backend), threaded=True, request_handler=SilentHandler)

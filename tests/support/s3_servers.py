@@ -1,8 +1,6 @@
 """S3 servers on loopback: versitygw, in Go, whose buckets are folders of this machine; and one that only lists."""
 
 import bisect
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -13,24 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import pytest
-
+from tests.support.built_tools import find_built
 from tests.support.servers import s3_environment
 from tests.support.web import Answer, Asked
 
-_BINARY = "VERSITYGW"
 _SECONDS_TO_START = 20
 KEY, SECRET = "testing", "testing"
-
-
-def find_versitygw() -> Path:
-    """Returns the binary of versitygw, or skips the test."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = cache / "convbase" / "bin" / "versitygw"  # where `make versitygw` puts it
-    found = os.environ.get(_BINARY) or shutil.which("versitygw") or (built if built.exists() else None)
-    if not found:
-        pytest.skip(f"needs versitygw (make versitygw, or {_BINARY}=PATH), which is absent")
-    return Path(found)
 
 
 @contextmanager
@@ -51,7 +37,8 @@ def versitygw(folder: Path, region: str = "us-east-1") -> Iterator[str]:
     for made in (buckets, attributes):
         made.mkdir(parents=True)
     command = [
-        str(find_versitygw()), f"--access={KEY}", f"--secret={SECRET}", f"--region={region}",
+        str(find_built("versitygw", "VERSITYGW", "versitygw")),
+        f"--access={KEY}", f"--secret={SECRET}", f"--region={region}",
         f"--port=127.0.0.1:{port}", "--quiet", "posix", f"--sidecar={attributes}", str(buckets),
     ]  # fmt: skip
     bucket = f"bucket-{uuid.uuid4()}"

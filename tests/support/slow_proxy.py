@@ -1,28 +1,13 @@
 """Toxiproxy on loopback, through which answers come late, as those of a server far away."""
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import pytest
 import requests
 
+from tests.support.built_tools import find_built
 from tests.support.s3_servers import free_port, wait_for
-
-_BINARY = "TOXIPROXY"
-
-
-def find_toxiproxy() -> Path:
-    """Returns the binary of Toxiproxy, or skips the test."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = cache / "convbase" / "bin" / "toxiproxy"  # where `make toxiproxy` puts it
-    found = os.environ.get(_BINARY) or shutil.which("toxiproxy-server") or (built if built.exists() else None)
-    if not found:
-        pytest.skip(f"needs Toxiproxy (make toxiproxy, or {_BINARY}=PATH), which is absent")
-    return Path(found)
 
 
 @contextmanager
@@ -37,7 +22,7 @@ def slow_proxy(endpoint: str, seconds: float) -> Iterator[str]:
         The proxy's address.
     """
     control, port = free_port(), free_port()
-    command = [str(find_toxiproxy()), "-host=127.0.0.1", f"-port={control}"]
+    command = [str(find_built("toxiproxy", "TOXIPROXY", "toxiproxy-server")), "-host=127.0.0.1", f"-port={control}"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(control, process)
